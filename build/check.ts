@@ -1,0 +1,27 @@
+/** `bun run check`: types, lint and format, layering and bans, unit tests. Passes at every commit, in under a minute. */
+import { projectRoot } from "./pinned.ts";
+
+const steps: Record<string, string[]> = {
+  types: ["node_modules/.bin/tsc", "-p", "."],
+  "lint and format": ["node_modules/.bin/biome", "check", "--error-on-warnings", "."],
+  "unit tests": [process.execPath, "test", "--only-failures", "./src", "./ffi", "./build"],
+};
+
+const started = performance.now();
+const results = await Promise.all(
+  Object.entries(steps).map(async ([name, command]) => {
+    const child = Bun.spawn(command, { cwd: projectRoot, stdout: "pipe", stderr: "pipe" });
+    const [out, err, status] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    if (status !== 0) console.error(`${name} failed:\n${out}${err}`);
+    return status === 0;
+  }),
+);
+const failed = results.filter((passed) => !passed).length;
+console.log(`check: ${failed === 0 ? "passed" : `${failed} of ${results.length} steps failed`}`, {
+  seconds: Math.round((performance.now() - started) / 100) / 10,
+});
+process.exit(failed === 0 ? 0 : 1);
