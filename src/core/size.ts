@@ -1,0 +1,34 @@
+import { EngineError } from "./errors.ts";
+
+const binaryUnits: Record<string, number> = { "": 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40, p: 2 ** 50 };
+
+/**
+ * Bytes from what people write for `--memory`: a number with an optional unit, powers of 1024 (`512m`, `1.5GiB`).
+ * @throws EngineError invalid_argument with the words of docker's own parser.
+ */
+export function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?$/i.exec(text.trim());
+  const unit = binaryUnits[match?.[2]?.toLowerCase() ?? "none"];
+  if (!match || unit === undefined) throw new EngineError("invalid_argument", `invalid size: '${text}'`);
+  return Math.floor(Number(match[1]) * unit);
+}
+
+/** Bytes for people in decimal units and three digits, as docker prints image sizes: `4.26MB`. */
+export function formatBytesDecimal(bytes: number): string {
+  return formatWith(bytes, 1000, ["B", "kB", "MB", "GB", "TB", "PB"], 3);
+}
+
+/** Bytes for people in binary units and four digits, as docker prints memory: `1.944GiB`. */
+export function formatBytesBinary(bytes: number): string {
+  return formatWith(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 4);
+}
+
+function formatWith(bytes: number, base: number, units: string[], digits: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= base && unit < units.length - 1) {
+    value /= base;
+    unit++;
+  }
+  return `${Number(value.toPrecision(digits))}${units[unit]}`;
+}
