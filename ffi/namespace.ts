@@ -1,0 +1,66 @@
+/** Namespaces of this thread. The calls change the calling thread alone; JavaScript runs on the main one. */
+import { O_RDONLY } from "./constants/open.ts";
+import { type Descriptor, descriptorNumber, type Fd } from "./fd.ts";
+import { open } from "./files.ts";
+import { call, cString } from "./syscall.ts";
+
+/** setns(2); `type` is a CLONE_NEW* that the descriptor must be of, 0 for any. */
+export function setns(namespace: Descriptor, type = 0): void {
+  call("setns", undefined, descriptorNumber(namespace), type);
+}
+
+/** unshare(2). CLONE_NEWUSER and CLONE_NEWNS with shared CLONE_FS are refused in a process with threads. */
+export function unshare(flags: number): void {
+  call("unshare", undefined, flags);
+}
+
+/**
+ * A new network namespace, with nothing in it but a loopback that is down. It lives as long as the descriptor, a
+ * process inside, or a mount of it does. The main thread is inside for two calls and comes back before anything runs.
+ */
+export function createNetworkNamespace(): Fd {
+  const CLONE_NEWNET = 0x40000000;
+  using own = open("/proc/thread-self/ns/net", O_RDONLY);
+  unshare(CLONE_NEWNET);
+  try {
+    return open("/proc/thread-self/ns/net", O_RDONLY);
+  } finally {
+    comeBack(own);
+  }
+}
+
+/**
+ * Runs `work` with the main thread in another network namespace, and returns before anything else runs. The work must
+ * be synchronous: nothing of the event loop may see that namespace.
+ */
+export function inNetworkNamespace<T>(namespace: Descriptor, work: () => T): T {
+  const CLONE_NEWNET = 0x40000000;
+  using own = open("/proc/thread-self/ns/net", O_RDONLY);
+  setns(namespace, CLONE_NEWNET);
+  try {
+    return work();
+  } finally {
+    comeBack(own);
+  }
+}
+
+/** A thread that cannot come back must not go on: whatever it did next would be done to a container. */
+function comeBack(own: Fd): void {
+  const CLONE_NEWNET = 0x40000000;
+  try {
+    setns(own, CLONE_NEWNET);
+  } catch (error) {
+    process.stderr.write(`cannot return to the own network namespace: ${error}\n`);
+    process.abort();
+  }
+}
+
+export function sethostname(name: string): void {
+  const bytes = cString(name);
+  call("sethostname", name, bytes, bytes.length - 1);
+}
+
+/** prctl(2) with numbers as arguments. */
+export function prctl(option: number, ...args: number[]): number {
+  return call("prctl", undefined, option, args[0] ?? 0, args[1] ?? 0, args[2] ?? 0, args[3] ?? 0);
+}

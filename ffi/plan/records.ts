@@ -1,0 +1,99 @@
+/** A plan as data, and the layout of its records in memory. The interpreter (interpreter.ts) is the other side of it. */
+import type { SyscallName } from "../constants/syscalls.ts";
+import type { ErrnoName } from "../errno.ts";
+import type { Argument, Memory, Ref } from "./values.ts";
+
+/** Where each field of a record lies, in bytes. */
+export const field = {
+  /** u32: system call number, or one of `operation`. */
+  number: 0,
+  /** u32: recordFlags. */
+  flags: 4,
+  /** u64[6]. */
+  arguments: 8,
+  /** i64: the kernel's answer, `notRun` before. */
+  result: 56,
+  /** u64: address of a list of addresses that a result ≥ 0 is copied to, ended by 0; or 0. Bit 0 asks for 64 bits. */
+  copies: 64,
+  /** u16[4]: errnos that count as success (without copying the result), 0 for none. */
+  ignored: 72,
+  /** i32: bytes from this record to the next one after success. */
+  next: 80,
+  /** i32: the same when the result is 0; 0 for none. */
+  onZero: 84,
+  /** i32: the same after a failure. */
+  onError: 88,
+  /** u32: how often the call may be made again because of an errno in `retried`. */
+  retries: 92,
+  /** u16[2]. */
+  retried: 96,
+} as const;
+
+/** Bytes of a record, a multiple of 8. */
+export const recordSize = 104;
+
+/** The child of a fork gets 0 and must not overwrite the result that its parent stores in the memory they share. */
+export const recordFlags = { fork: 1 } as const;
+
+/** Records that make no system call; told apart from calls by bit 31 and from each other by bit 0. */
+export const operation = {
+  /** (*(u64 *)a0 & a1) == a2 ? a3 : a4 */
+  select: 0x80000000,
+  /** *(u64 *)a0 & a1 */
+  load: 0x80000001,
+} as const;
+
+/** The result of a record that was not reached: no kernel call answers it. */
+export const notRun = -0x8000_0000_0000_0000n;
+
+/** Where the plan's memory lies in the capsule: a constant, so that plans can be compared. */
+export const planBase = 0x10000000;
+/** The most that the capsule maps. */
+export const planSizeMax = 16 << 20;
+
+/** A place in a plan that records jump to. */
+export interface Label {
+  readonly name: string;
+  /** Index of the record that it stands before; -1 until it is placed. */
+  position: number;
+  /** Whoever arrives here by an error ends: the record that jumped is the failure. */
+  readonly fatal: boolean;
+  /** Of a fatal label: where the reason is read into, in the words of the file system that refused. */
+  readonly log: Memory | undefined;
+}
+
+export interface PlanRecord {
+  readonly call: SyscallName | keyof typeof operation;
+  readonly args: readonly Argument[];
+  /** What the result is called in explanations. */
+  readonly name: string | undefined;
+  /** The field of config.json, or the rule, because of which the record exists. */
+  readonly why: string | undefined;
+  /** The object of the call in an error: `proc on /proc`. */
+  readonly what: string | undefined;
+  readonly ignore: readonly ErrnoName[];
+  readonly retry: { readonly errnos: readonly ErrnoName[]; readonly times: number } | undefined;
+  readonly next: Label | undefined;
+  readonly onZero: Label | undefined;
+  readonly onError: Label;
+  readonly fork: boolean;
+  /** An earlier record that this one replaces: the result goes where that one's would have gone. */
+  readonly into: Ref | undefined;
+}
+
+export interface Plan {
+  readonly records: readonly PlanRecord[];
+  /** CLONE_NEW* of the clone that starts the plan. Everything else is unshared by records. */
+  readonly cloneFlags: number;
+  /** The descriptors that the parent has to give, by name. */
+  readonly descriptors: readonly string[];
+  /** Checkpoints by the byte that announces them. */
+  readonly checkpoints: readonly string[];
+  /** Where the first process hands over to a second one, whose pid is this result; undefined when it does not. */
+  readonly handOver: Ref | undefined;
+  /** Index of the first of the final execve records. Arriving there, the plan has done all its work. */
+  readonly finish: number;
+}
+
+/** The checkpoint by which the first process says that the second exists. */
+export const handOverCheckpoint = "hand-over";

@@ -1,0 +1,191 @@
+/** Running a plan in a new process. */
+import { P_PIDFD, WEXITED } from "../constants/process.ts";
+import { type Descriptor, descriptorNumber, Fd } from "../fd.ts";
+import { ftruncate, read, write } from "../files.ts";
+import { dataMemfd, SharedMapping } from "../memory.ts";
+import { call } from "../syscall.ts";
+import { type AssembledPlan, assemble, copyPlan } from "./assemble.ts";
+import { describeFailure, type PlanFailure } from "./failure.ts";
+import { field, handOverCheckpoint, notRun, type Plan, recordSize } from "./records.ts";
+import { startCapsule } from "./stage.ts";
+import type { Memory, Ref } from "./values.ts";
+
+export interface SpawnOptions {
+  /**
+   * The descriptors that the plan names, except its own `plan` and `sync`; and others that its process inherits. They
+   * stay the caller's.
+   */
+  descriptors?: Readonly<Record<string, Descriptor>>;
+  /** A cgroup v2 directory that the process is born in (CLONE_INTO_CGROUP). */
+  cgroup?: Fd;
+}
+
+/**
+ * Starts a plan: `plan.cloneFlags` apply to its process, everything else is in its records. Returns as soon as the
+ * process exists, after a hand-over the second one.
+ * @throws SyscallError when no process could be made. What happens later is told by `next` and `failure`.
+ */
+export function spawnPlan(plan: Plan, options: SpawnOptions = {}): PlanProcess {
+  const { ours, theirs } = socketPair();
+  using child = theirs;
+  using memory = dataMemfd("tsd-plan");
+  let mapping: SharedMapping | undefined;
+  try {
+    const numbers: Record<string, number> = { sync: child.number, plan: memory.number };
+    for (const [name, fd] of Object.entries(options.descriptors ?? {})) numbers[name] = descriptorNumber(fd);
+    const assembled = assemble(plan, numbers);
+    ftruncate(memory, assembled.size);
+    mapping = new SharedMapping(memory, assembled.size);
+    copyPlan(assembled, mapping.bytes);
+    const { plan: _mapped, ...others } = numbers;
+    const kept = [...new Set(Object.values(others))];
+    const first = startCapsule(memory, kept, plan.cloneFlags, options.cgroup);
+    child.close();
+    const process = new PlanProcess(plan, assembled, mapping, ours, first);
+    process.awaitHandOver();
+    return process;
+  } catch (error) {
+    mapping?.[Symbol.dispose]();
+    ours.close();
+    throw error;
+  }
+}
+
+function socketPair(): { ours: Fd; theirs: Fd } {
+  const AF_UNIX = 1;
+  const SOCK_SEQPACKET_CLOEXEC = 5 | 0o2000000;
+  const pair = new Int32Array(2);
+  call("socketpair", undefined, AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0, new Uint8Array(pair.buffer));
+  return { ours: new Fd(pair[0]!), theirs: new Fd(pair[1]!) };
+}
+
+/** How a process ended: its exit status, or the signal that killed it. */
+export type Ending = { status: number } | { signal: number };
+
+/**
+ * A process that runs a plan. Disposing of it unmaps the plan and closes `pidfd` and the socket between the two; the
+ * process itself goes on, except that it fails at its next checkpoint.
+ */
+export class PlanProcess implements Disposable {
+  readonly #plan: Plan;
+  readonly #assembled: AssembledPlan;
+  readonly #mapping: SharedMapping;
+  readonly #sync: Fd;
+  /** Checkpoints that came before their turn. */
+  readonly #early: string[] = [];
+  #pid: number;
+  #pidfd: Fd;
+
+  constructor(
+    plan: Plan,
+    assembled: AssembledPlan,
+    mapping: SharedMapping,
+    sync: Fd,
+    first: { pid: number; pidfd: Fd },
+  ) {
+    this.#plan = plan;
+    this.#assembled = assembled;
+    this.#mapping = mapping;
+    this.#sync = sync;
+    this.#pid = first.pid;
+    this.#pidfd = first.pidfd;
+  }
+
+  get pid(): number {
+    return this.#pid;
+  }
+
+  /** The caller may take it with `move()`. */
+  get pidfd(): Fd {
+    return this.#pidfd;
+  }
+
+  /**
+   * Waits, with the thread, for the next checkpoint.
+   * @returns its name; undefined when the plan has ended, which is by execve unless `failure` says otherwise.
+   */
+  next(): string | undefined {
+    return this.#early.shift() ?? this.#receive();
+  }
+
+  /** Lets a plan that waits at a checkpoint go on. */
+  proceed(): void {
+    write(this.#sync, Uint8Array.of(1));
+  }
+
+  /** Why the plan ended before its execve succeeded. Call it when `next` has returned undefined. */
+  failure(): PlanFailure | undefined {
+    return describeFailure(
+      this.#plan,
+      (index) => this.#word(index),
+      (memory) => this.memory(memory),
+    );
+  }
+
+  /** What a record answered; undefined when it did not run. Where a foreign process could have been at the plan, it may be a lie. */
+  result(ref: Ref): number | undefined {
+    const word = this.#word(ref.record);
+    return word === notRun ? undefined : Number(word);
+  }
+
+  /** A copy of memory that the plan's calls wrote. */
+  memory(memory: Memory): Uint8Array {
+    const offset = this.#assembled.memories.get(memory);
+    if (offset === undefined) throw new Error(`no record uses the memory ${memory.name}`);
+    return this.#mapping.bytes.slice(offset, offset + memory.size);
+  }
+
+  /** Waits for the end of the process and reaps it. */
+  reap(): Ending {
+    return waitFor(this.#pidfd);
+  }
+
+  [Symbol.dispose](): void {
+    this.#mapping[Symbol.dispose]();
+    this.#sync.close();
+    this.#pidfd.close();
+  }
+
+  /** Where the plan hands over to a second process: waits for it, and reaps the first. Called by spawnPlan. */
+  awaitHandOver(): void {
+    const { handOver } = this.#plan;
+    if (handOver === undefined) return;
+    for (;;) {
+      const name = this.#receive();
+      if (name === undefined) return;
+      if (name === handOverCheckpoint) break;
+      this.#early.push(name);
+    }
+    const pid = this.result(handOver);
+    if (pid === undefined || pid <= 0) throw new Error(`the plan handed over to process ${pid}`);
+    const pidfd = new Fd(call("pidfd_open", `process ${pid}`, pid, 0));
+    waitFor(this.#pidfd);
+    this.#pidfd.close();
+    this.#pid = pid;
+    this.#pidfd = pidfd;
+  }
+
+  #receive(): string | undefined {
+    const byte = new Uint8Array(1);
+    if (read(this.#sync, byte) === 0) return undefined;
+    const name = this.#plan.checkpoints[byte[0]!];
+    if (name === undefined) throw new Error(`the plan sent an unknown checkpoint ${byte[0]}`);
+    return name;
+  }
+
+  #word(index: number): bigint {
+    const { bytes } = this.#mapping;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return view.getBigInt64(index * recordSize + field.result, true);
+  }
+}
+
+function waitFor(pidfd: Fd): Ending {
+  const info = new Uint8Array(128);
+  call("waitid", undefined, P_PIDFD, pidfd.number, info, WEXITED, null);
+  // siginfo_t: si_code at 8, si_status at 24.
+  const view = new DataView(info.buffer);
+  const CLD_EXITED = 1;
+  const status = view.getInt32(24, true);
+  return view.getInt32(8, true) === CLD_EXITED ? { status } : { signal: status };
+}

@@ -1,0 +1,134 @@
+/**
+ * System calls without libc: a few bytes of machine code that put the arguments into the kernel's registers.
+ *
+ * libc's own wrappers answer -1 and leave the reason in a variable of the thread, which the runtime's own calls may
+ * overwrite before JavaScript reads it. The raw instruction answers -errno. libc serves only to get the page that
+ * holds the code.
+ */
+import { dlopen, FFIType, linkSymbols, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
+import { SYS, type SyscallName } from "./constants/syscalls.ts";
+import { SyscallError } from "./errno.ts";
+
+/** A pointer is passed as the array that it points to. */
+export type SyscallArgument = number | bigint | Uint8Array | null;
+
+/**
+ * `long thunk(nr, a0 … a5)` in the System V calling convention:
+ *
+ *     48 89 f8        mov  %rdi,%rax      number
+ *     48 89 f7        mov  %rsi,%rdi      a0
+ *     48 89 d6        mov  %rdx,%rsi      a1
+ *     48 89 ca        mov  %rcx,%rdx      a2
+ *     4d 89 c2        mov  %r8,%r10       a3: the kernel clobbers rcx
+ *     4d 89 c8        mov  %r9,%r8        a4
+ *     4c 8b 4c 24 08  mov  8(%rsp),%r9    a5
+ *     0f 05           syscall
+ *     c3              ret
+ */
+export const thunkX64 = "4889f84889f74889d64889ca4d89c24d89c84c8b4c24080f05c3";
+
+type Thunk = (nr: number, ...args: (number | bigint)[]) => number;
+let thunk: Thunk | undefined;
+
+const pageSize = 4096;
+
+/**
+ * Puts machine code into memory of its own, which is never writable and executable at once, and gives its address.
+ * The memory is never freed.
+ */
+export function mapCode(code: Uint8Array): number {
+  const libc = openLibc();
+  const PROT_READ_WRITE = 3;
+  const PROT_READ_EXEC = 5;
+  const MAP_PRIVATE_ANONYMOUS = 0x22;
+  const size = Math.ceil(code.length / pageSize) * pageSize;
+  const address = libc.mmap(null, BigInt(size), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0n);
+  // MAP_FAILED is (void *)-1.
+  if (address === null || Number(address) >= 2 ** 63) throw new Error("mmap of a page for machine code failed");
+  new Uint8Array(toArrayBuffer(address, 0, size)).set(code);
+  if (libc.mprotect(address, BigInt(size), PROT_READ_EXEC) !== 0) {
+    throw new Error("mprotect(PROT_EXEC) of machine code was refused: a security module forbids it");
+  }
+  return Number(address);
+}
+
+/** A function of JavaScript that calls the machine code at an address with that many integer arguments. */
+export function linkCode(address: number, argumentCount: number): (...args: (number | bigint)[]) => number {
+  const args = Array.from({ length: argumentCount }, () => "i64" as const);
+  const library = linkSymbols({ code: { ptr: address as Pointer, args, returns: FFIType.i64_fast } });
+  return library.symbols.code as unknown as (...args: (number | bigint)[]) => number;
+}
+
+function openLibc() {
+  const symbols = {
+    mmap: { args: ["ptr", "u64", "i32", "i32", "i32", "i64"], returns: "ptr" },
+    mprotect: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  } as const;
+  // Bun itself is linked to it, so the name is that of a library which is loaded already. A name that is not (as
+  // musl's) Bun would look for in the working directory, too: whose code would that be?
+  return dlopen("libc.so.6", symbols).symbols;
+}
+
+function makeThunk(): Thunk {
+  if (process.arch !== "x64") throw new Error(`system calls on ${process.arch} are not built: tsd runs on x86-64`);
+  return linkCode(mapCode(Uint8Array.fromHex(thunkX64)), 7);
+}
+
+/**
+ * The system call itself, on this thread, which stands still until it returns.
+ * @returns the kernel's answer as it is: -errno on failure.
+ */
+export function syscall(nr: number, ...args: SyscallArgument[]): number {
+  thunk ??= makeThunk();
+  const result = thunk(nr, word(args[0]), word(args[1]), word(args[2]), word(args[3]), word(args[4]), word(args[5]));
+  // `args` is still referred to here, so that no array was collected while the kernel held its address.
+  return args.length > 6 ? -38 : result;
+}
+
+function word(argument: SyscallArgument | undefined): number | bigint {
+  if (typeof argument === "number" || typeof argument === "bigint") return argument;
+  if (argument === undefined || argument === null) return 0;
+  return addressOf(argument);
+}
+
+/** Where an array's bytes are. The array must outlive the use of the address; an empty array has no address. */
+export function addressOf(bytes: Uint8Array): number {
+  return bytes.byteLength === 0 ? 0 : Number(ptr(bytes));
+}
+
+/** Throws what a raw result says went wrong; `path` is the object of the call. */
+export function check(name: string, result: number, path?: string): number {
+  if (result < 0) throw new SyscallError(name, -result, path);
+  return result;
+}
+
+const EINTR = 4;
+
+/**
+ * A call by name, again when a signal interrupted it, checked. Every wrapper in ffi/ is made of it: close(2) alone
+ * must not be repeated, because Linux has closed the descriptor even when it answers EINTR.
+ */
+export function call(name: SyscallName, path: string | undefined, ...args: SyscallArgument[]): number {
+  for (;;) {
+    const result = syscall(SYS[name], ...args);
+    if (result !== -EINTR) return check(name, result, path);
+  }
+}
+
+/**
+ * A C string.
+ * @throws TypeError for a string with a NUL in it: the kernel would see another, shorter path.
+ */
+export function cString(text: string | Uint8Array): Uint8Array {
+  const bytes = Buffer.from(text);
+  if (bytes.includes(0)) throw new TypeError(`${JSON.stringify(bytes.toString())} contains a NUL`);
+  const string = new Uint8Array(bytes.length + 1);
+  string.set(bytes);
+  return string;
+}
+
+/** Text from a buffer that the kernel wrote, up to the first NUL or `length` bytes. */
+export function fromCString(bytes: Uint8Array, length = bytes.length): string {
+  const end = bytes.subarray(0, length).indexOf(0);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, end === -1 ? length : end).toString();
+}
