@@ -1,0 +1,65 @@
+import type { Fd } from "../../ffi/fd.ts";
+import type { PlanProcess } from "../../ffi/plan/spawn.ts";
+import type { Ref } from "../../ffi/plan/values.ts";
+import { pidfd_getfd } from "../../ffi/process.ts";
+import type { OciProcess } from "../oci/runtime.ts";
+import type { ConsoleReceiver } from "./console.ts";
+import type { CompiledPlan, PlanCheckpoint } from "./plan/context.ts";
+import { planError } from "./plan/failure.ts";
+
+/** What the parent does while a plan waits for it. */
+export interface Companion {
+  writeUserMaps?: () => void;
+  runCreateHooks?: () => void;
+  console?: ConsoleReceiver | undefined;
+  takeSeccompListener?: (listener: Fd) => void;
+}
+
+/**
+ * Goes with a process through its plan, until it waits for `start` or has become its program.
+ * @throws EngineError with the call that failed; command_not_found and command_not_executable for the program itself.
+ */
+export function accompany(
+  running: PlanProcess,
+  compiled: CompiledPlan,
+  process: OciProcess,
+  companion: Companion,
+): void {
+  for (;;) {
+    const checkpoint = running.next() as PlanCheckpoint | undefined;
+    if (checkpoint === undefined) break;
+    if (checkpoint === "created") return;
+    if (checkpoint === "ready") continue;
+    answer(checkpoint, running, compiled, companion);
+    running.proceed();
+  }
+  const error = planError(running, compiled, process);
+  if (error !== undefined) throw error;
+}
+
+function answer(
+  checkpoint: Exclude<PlanCheckpoint, "created" | "ready">,
+  process: PlanProcess,
+  compiled: CompiledPlan,
+  companion: Companion,
+): void {
+  switch (checkpoint) {
+    case "user-maps":
+      companion.writeUserMaps?.();
+      break;
+    case "create-runtime":
+      companion.runCreateHooks?.();
+      break;
+    case "terminal":
+      companion.console?.deliver(descriptorOf(process, compiled.terminal));
+      break;
+    case "seccomp-listener":
+      companion.takeSeccompListener?.(descriptorOf(process, compiled.seccompListener));
+  }
+}
+
+function descriptorOf(process: PlanProcess, ref: Ref | undefined): Fd {
+  const number = ref && process.result(ref);
+  if (number === undefined || number < 0) throw new Error("the plan announced a descriptor that it does not have");
+  return pidfd_getfd(process.pidfd, number);
+}

@@ -1,0 +1,130 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { O_WRONLY } from "../../ffi/constants/open.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { open } from "../../ffi/files.ts";
+import { openProcess, pidfd_send_signal } from "../../ffi/process.ts";
+import { EngineError } from "../core/errors.ts";
+import type { LinuxNamespaceType, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import { accompany } from "./accompany.ts";
+import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
+import { checkArguments } from "./check-config.ts";
+import { openConsole } from "./console.ts";
+import { namespaceFiles, PlanDescriptors } from "./descriptors.ts";
+import { withHome } from "./home.ts";
+import type { ExecOptions, StartedProcess } from "./options.ts";
+import { writePidFile } from "./pid-file.ts";
+import { compileExec } from "./plan/exec.ts";
+import { seccompFilter } from "./seccomp-filter.ts";
+import { sendSeccompListener } from "./seccomp-listener.ts";
+import { spawnInCgroup } from "./spawn-in-cgroup.ts";
+import { containerStatus, ociState } from "./status.ts";
+import { lockContainer, readConfig, readRecord } from "./store.ts";
+
+const SIGKILL = 9;
+
+/**
+ * Starts a process in a container that is there: in its namespaces, its cgroup and below its root. The process is a
+ * child of this one. Returns once it has become its program.
+ * @throws EngineError not_found; conflict when the container has stopped or is paused; command_not_found and
+ * command_not_executable for the program.
+ */
+export function execInContainer(root: string, id: string, process: OciProcess, options: ExecOptions): StartedProcess {
+  checkArguments(process);
+  using console = openConsole(process.terminal ?? false, options.stdio);
+  using _lock = lockContainer(root, id, "shared");
+  const record = readRecord(root, id);
+  const status = containerStatus(root, record);
+  if (status.status === "creating" || status.status === "stopped") {
+    throw new EngineError("conflict", `cannot exec in a ${status.status} container`);
+  }
+  if (status.status === "paused" && !options.ignorePaused) {
+    throw new EngineError("conflict", "cannot exec in a paused container", { hint: "use --ignore-paused to override" });
+  }
+  using init = openProcess(status.init);
+  if (init === undefined) throw new EngineError("conflict", "cannot exec in a stopped container");
+  const config = readConfig(root, id);
+  const seccomp = seccompFilter(root, config.linux?.seccomp);
+  const cgroup = record.cgroupPath === undefined ? undefined : openCgroup(record.cgroupPath);
+  const environment = withHome(process.env ?? [], `/proc/${status.init.pid}/root`, process.user?.uid ?? 0);
+
+  using descriptors = new PlanDescriptors();
+  descriptors.addStdio(options.stdio);
+  descriptors.addPreserved(options.preserveFds ?? 0);
+  const namespaces = addNamespaces(descriptors, config, status.init.pid);
+  const cgroupFallback = cgroup?.version === 2 && addFallback(descriptors, cgroup, status.init.pid);
+  // All that was opened by the pid was init's, if init is still there now.
+  if (!pidfd_send_signal(init, 0)) throw new EngineError("conflict", "cannot exec in a stopped container");
+  const { compiled, process: started } = spawnInCgroup(
+    cgroup && withSubCgroups(cgroup, options.cgroup ?? []),
+    descriptors,
+    (cgroupProcs) =>
+      compileExec(
+        { ...process, env: environment },
+        {
+          id,
+          namespaces,
+          cgroupProcs,
+          cgroupFallback,
+          unprivileged: globalThis.process.geteuid?.() !== 0,
+          ...(seccomp && { seccomp }),
+          preserveFds: options.preserveFds ?? 0,
+        },
+      ),
+  );
+  try {
+    if (options.pidFile !== undefined) writePidFile(options.pidFile, started.pid);
+    accompany(started, compiled, process, {
+      console,
+      takeSeccompListener: (listener) =>
+        sendSeccompListener(listener, config.linux?.seccomp, { ...ociState(record, status), pid: started.pid }),
+    });
+    return { pid: started.pid, pidfd: started.pidfd.move() };
+  } catch (error) {
+    pidfd_send_signal(started.pidfd, SIGKILL);
+    started.reap();
+    throw error;
+  } finally {
+    started[Symbol.dispose]();
+  }
+}
+
+/** What the container does not share with the host, whether it was made for it or joined. */
+function addNamespaces(descriptors: PlanDescriptors, config: RuntimeConfig, pid: number): LinuxNamespaceType[] {
+  const types = (config.linux?.namespaces ?? []).map((namespace) => namespace.type);
+  for (const type of types) descriptors.addNamespace(type, `/proc/${pid}/ns/${namespaceFiles[type]}`);
+  return types;
+}
+
+/** cgroup v2: a container that has enabled controllers below its cgroup leaves no room there for processes. */
+function addFallback(descriptors: PlanDescriptors, cgroup: Cgroup, pid: number): boolean {
+  const directory = cgroup.directories[""];
+  const path = /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
+  if (directory === undefined || path === undefined) return false;
+  const mountPoint = directory.slice(0, directory.length - cgroup.path.length);
+  descriptors.add("cgroup.fallback.0", open(join(mountPoint, path, "cgroup.procs"), O_WRONLY));
+  return true;
+}
+
+/** The container's cgroup with its way in replaced by that of groups below it (`exec --cgroup`). */
+function withSubCgroups(
+  cgroup: Cgroup,
+  below: NonNullable<ExecOptions["cgroup"]>,
+): Pick<Cgroup, "intoCgroupFd" | "procsFds"> {
+  if (below.length === 0) return cgroup;
+  const paths = new Map(Object.values(cgroup.directories).map((directory) => [directory, directory]));
+  for (const { controllers = Object.keys(cgroup.directories), path } of below) {
+    for (const controller of controllers) {
+      const directory = cgroup.directories[controller];
+      if (directory === undefined)
+        throw new EngineError("invalid_argument", `--cgroup: no controller ${controller} here`);
+      const target = join(directory, path);
+      if (target !== directory && !target.startsWith(`${directory}/`)) {
+        throw new EngineError("invalid_argument", `--cgroup ${path}: not below the container's cgroup`);
+      }
+      paths.set(directory, target);
+    }
+  }
+  const procsFds = (): Fd[] => [...paths.values()].map((directory) => open(join(directory, "cgroup.procs"), O_WRONLY));
+  return { intoCgroupFd: () => undefined, procsFds };
+}

@@ -1,0 +1,136 @@
+/** What the parts of a plan share: the builder, descriptors that stay open for a while, and walks inside the root. */
+import {
+  AT_FDCWD,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  openFlags,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  resolveFlags,
+} from "../../../ffi/constants/open.ts";
+import type { CallOptions, PlanBuilder } from "../../../ffi/plan/builder.ts";
+import type { Label } from "../../../ffi/plan/records.ts";
+import { type Argument, constant, flags, octal, type Ref, str, struct } from "../../../ffi/plan/values.ts";
+import { EngineError } from "../../core/errors.ts";
+
+/** "the current directory" for the `at` calls. */
+export const here = constant(AT_FDCWD, { AT_FDCWD });
+
+export function invalid(field: string, reason: string): EngineError {
+  return new EngineError("invalid_argument", `${field}: ${reason}`);
+}
+
+export function unsupported(field: string, reason: string): EngineError {
+  return new EngineError("unsupported", `${field}: ${reason}`);
+}
+
+/** A path without `.`, `..`, doubled and trailing slashes; always absolute. It is text only: symlinks are not looked at. */
+export function cleanPath(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+interface OpenOptions extends CallOptions {
+  mode?: number;
+  /** No symlink anywhere on the way, not even one that stays inside. */
+  noSymlinks?: boolean;
+}
+
+/**
+ * openat2(2) of a path inside the root: symlinks, `..` and absolute paths cannot leave it, and there are no magic
+ * links. A rename that races with it answers EAGAIN, which is tried again a bounded number of times.
+ */
+export function openInRoot(
+  plan: PlanBuilder,
+  root: Argument,
+  path: string,
+  openBits: number,
+  options: OpenOptions = {},
+): Ref {
+  const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (options.noSymlinks ? RESOLVE_NO_SYMLINKS : 0);
+  const how = struct({
+    flags: flags(openBits | O_CLOEXEC, openFlags),
+    mode: octal(options.mode ?? 0),
+    resolve: flags(resolve, resolveFlags),
+  });
+  const retry = { errnos: ["EAGAIN", "EINTR"], times: 128 } as const;
+  return plan.call("openat2", [root, str(path), how, 24], { what: path, retry, ...options });
+}
+
+const mountPointMode = 0o755;
+
+/**
+ * Opens a path inside the root as a place to mount on, made if it is missing: directories, and at its end a file if
+ * that is what `tree` (what is mounted there) is. Without `tree` it is a directory.
+ *
+ * @param options.onError where to go when it can neither be opened nor made, instead of ending the plan.
+ * @param options.whenMade where to go when it had to be made, instead of on.
+ */
+export function openMountPoint(
+  plan: PlanBuilder,
+  root: Argument,
+  path: string,
+  options: { tree?: Ref; noSymlinks?: boolean; onError?: Label; whenMade?: Label } = {},
+): Ref {
+  const { tree, noSymlinks = false, onError, whenMade } = options;
+  const directory = tree === undefined ? O_DIRECTORY : 0;
+  const missing = plan.label(`${path} is missing`);
+  const found = plan.label(`${path} is open`);
+  const result = openInRoot(plan, root, path, O_PATH | directory, { onError: missing, noSymlinks });
+  plan.place(found);
+  plan.defer(() => {
+    plan.place(missing);
+    const failure = onError === undefined ? {} : { onError };
+    const names = cleanPath(path).split("/").slice(1);
+    names.forEach((name, index) => {
+      const parent =
+        index === 0
+          ? undefined
+          : openInRoot(plan, root, `/${names.slice(0, index).join("/")}`, O_PATH | O_DIRECTORY, failure);
+      const where = parent ?? root;
+      if (index < names.length - 1 || tree === undefined) makeDirectory(plan, where, name, failure);
+      else makeLike(plan, tree, where, name, failure);
+      if (parent !== undefined) plan.close(parent);
+    });
+    openInRoot(plan, root, path, O_PATH | directory, { into: result, next: whenMade ?? found, noSymlinks, ...failure });
+  });
+  return result;
+}
+
+/** mkdirat of one name in an open directory: a symlink of that name is EEXIST, and never followed. */
+function makeDirectory(plan: PlanBuilder, parent: Argument, name: string, failure: CallOptions): void {
+  plan.call("mkdirat", [parent, str(name), octal(mountPointMode)], { ignore: ["EEXIST"], what: name, ...failure });
+}
+
+/** Makes a directory or an empty file, as the tree is one or the other. */
+function makeLike(plan: PlanBuilder, tree: Ref, parent: Argument, name: string, failure: CallOptions): void {
+  const [file, done] = [plan.label(`${name} is a file`), plan.label(`${name} is made`)];
+  const probe = plan.call("openat", [tree, str("."), flags(O_PATH | O_DIRECTORY | O_CLOEXEC, openFlags), 0], {
+    onError: file,
+  });
+  plan.close(probe);
+  makeDirectory(plan, parent, name, failure);
+  plan.jump(done);
+  plan.place(file);
+  makeFile(plan, parent, name, failure);
+  plan.place(done);
+}
+
+/** Makes an empty file, or leaves one that is there; a symlink of that name is an error. */
+export function makeFile(plan: PlanBuilder, parent: Argument, name: string, options: CallOptions = {}): void {
+  const created = openInRoot(plan, parent, name, O_RDONLY | O_CREAT | O_NOFOLLOW, {
+    mode: mountPointMode,
+    noSymlinks: true,
+    ...options,
+  });
+  plan.close(created);
+}

@@ -1,0 +1,77 @@
+/** The plan of a process that joins a container which runs already. */
+import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
+import { PlanBuilder } from "../../../ffi/plan/builder.ts";
+import type { Ref } from "../../../ffi/plan/values.ts";
+import type { OciProcess } from "../../oci/runtime.ts";
+import { begin, joinCgroups, setOomScore } from "./begin.ts";
+import { checkCommand } from "./command.ts";
+import { type CompiledPlan, type ExecContext, preservedDescriptors } from "./context.ts";
+import { raiseLimits } from "./credentials.ts";
+import { here, openInRoot } from "./emit.ts";
+import { assumeIdentity, becomeCommand, type IdentityContext, usesProc } from "./identity.ts";
+import { joinNamespaces } from "./namespaces.ts";
+import { openProc } from "./proc.ts";
+import { joinKeyring } from "./scheduling.ts";
+import { openTerminal, startSession, type Terminal } from "./terminal.ts";
+
+/**
+ * Compiles the plan of an `exec`.
+ *
+ * Until its own program runs the process is a danger to the host: whoever can trace it in the container's pid namespace
+ * can use what it may do and has open. So it gives up everything first, and only then forks into that namespace.
+ *
+ * @throws EngineError invalid_argument with the field of process.json.
+ */
+export function compileExec(process: OciProcess, context: ExecContext): CompiledPlan {
+  checkCommand(process);
+  const plan = new PlanBuilder();
+  const joined = new Set(context.namespaces);
+  begin(plan);
+  const proc = openProc(plan);
+  setOomScore(plan, process, proc);
+  const keepsProc = usesProc(process, "now");
+  if (!keepsProc) plan.close(proc);
+  joinCgroups(plan, context.cgroupProcs, context.cgroupFallback);
+  raiseLimits(plan, process);
+  joinNamespaces(plan, joined, {
+    why: "the container's namespaces",
+    unprivileged: context.unprivileged ?? false,
+  });
+  if (joined.has("user")) {
+    plan.call("setresgid", [0, 0, 0], { what: "group 0 of the user namespace" });
+    plan.call("setresuid", [0, 0, 0], { what: "user 0 of the user namespace" });
+  }
+  if (!context.noNewKeyring) joinKeyring(plan, context.id);
+  const terminal = process.terminal ? openOwnTerminal(plan, process) : undefined;
+  let listener: Ref | undefined;
+  const identity: IdentityContext = {
+    ...context,
+    terminal,
+    proc: keepsProc ? proc : undefined,
+    onListener: (result) => {
+      listener = result;
+    },
+  };
+  assumeIdentity(plan, process, identity);
+  if (joined.has("pid")) plan.handOver(0, { what: "a process in the container" });
+  if (terminal !== undefined) {
+    plan.because("process.terminal", () => plan.checkpoint("terminal", true));
+    plan.close(terminal.master);
+  }
+  startSession(plan, terminal);
+  becomeCommand(plan, process, identity, "now");
+  const built = plan.build();
+  return {
+    plan: built,
+    descriptors: [...built.descriptors, ...preservedDescriptors(context)],
+    ...(terminal !== undefined && { terminal: terminal.master }),
+    ...(listener !== undefined && { seccompListener: listener }),
+  };
+}
+
+function openOwnTerminal(plan: PlanBuilder, process: OciProcess): Terminal {
+  const root = openInRoot(plan, here, "/", O_PATH | O_DIRECTORY);
+  const terminal = openTerminal(plan, root, process);
+  plan.close(root);
+  return terminal;
+}

@@ -1,0 +1,95 @@
+/** What a plan's failure means to whoever asked for the container. */
+import type { PlanFailure } from "../../../ffi/plan/failure.ts";
+import type { PlanProcess } from "../../../ffi/plan/spawn.ts";
+import { EngineError, isErrno } from "../../core/errors.ts";
+import { signalName } from "../../core/signals.ts";
+import type { OciProcess } from "../../oci/runtime.ts";
+import { commandField } from "./command.ts";
+import type { CompiledPlan } from "./context.ts";
+import { cannotExecute } from "./hooks.ts";
+
+/** What a plan has come to, as far as it is known. */
+export type PlanOutcome = Pick<PlanProcess, "failure" | "result" | "memory">;
+
+const EACCES = 13;
+
+/**
+ * Why a plan ended without becoming its program; undefined when it has become it. Call it when PlanProcess.next has
+ * returned undefined.
+ *
+ * @returns command_not_found or command_not_executable in the words that callers of runc know, no_space, unsupported, or
+ * internal
+ * with the field of config.json, the call and its errno: `mounts[1]: fsmount proc on /proc: EPERM (…)`.
+ */
+export function planError(running: PlanOutcome, compiled: CompiledPlan, process: OciProcess): EngineError | undefined {
+  const failure = running.failure();
+  if (failure === undefined) return undefined;
+  if (failure.why === commandField) {
+    const error = commandError(running, compiled, process, failure.errno ?? "");
+    if (error !== undefined) return error;
+  }
+  if (failure.why?.startsWith("hooks.")) {
+    const error = hookError(running, compiled, failure);
+    if (error !== undefined) return error;
+  }
+  const field = failure.why === undefined ? "" : `${failure.why}: `;
+  const details = { stage: "init", cause: failure.error };
+  const message = `${field}${failure.error.message}`;
+  if (isErrno(failure.error, "ENOSPC", "EDQUOT")) return new EngineError("no_space", message, details);
+  // The youngest calls that every plan makes are mount_setattr and close_range with CLOSE_RANGE_CLOEXEC.
+  const hint = "containers need Linux 5.12 or newer";
+  if (isErrno(failure.error, "ENOSYS")) return new EngineError("unsupported", message, { ...details, hint });
+  return new EngineError("internal", message, details);
+}
+
+function commandError(
+  running: PlanOutcome,
+  { plan }: CompiledPlan,
+  process: OciProcess,
+  errno: string,
+): EngineError | undefined {
+  const command = process.args?.[0] ?? "";
+  // A search goes on after a program that may not be executed, and tells of it only when there is no other.
+  const denied = plan.records.some(
+    (record, index) =>
+      (record.call === "execve" || record.call === "faccessat") &&
+      record.why === commandField &&
+      running.result({ kind: "result", record: index, name: undefined }) === -EACCES,
+  );
+  const details = { stage: "exec", errno, path: command };
+  if (denied || errno === "EACCES" || errno === "EPERM") {
+    const message = `exec: "${command}": permission denied`;
+    return new EngineError("command_not_executable", message, { ...details, errno: denied ? "EACCES" : errno });
+  }
+  const reasons: Record<string, string> = {
+    ENOEXEC: "exec format error",
+    ENOTDIR: "not a directory",
+    EISDIR: "is a directory",
+    ETXTBSY: "text file busy",
+    ELOOP: "too many levels of symbolic links",
+    ENAMETOOLONG: "file name too long",
+  };
+  if (errno === "ENOENT") {
+    const reason = command.includes("/")
+      ? `stat ${command}: no such file or directory`
+      : "executable file not found in $PATH";
+    return new EngineError("command_not_found", `exec: "${command}": ${reason}`, details);
+  }
+  const reason = reasons[errno];
+  return reason === undefined
+    ? undefined
+    : new EngineError("command_not_executable", `exec: "${command}": ${reason}`, details);
+}
+
+/** The comparison of a hook's status with 0: the status itself says how the hook ended. */
+function hookError(running: PlanOutcome, { plan }: CompiledPlan, failure: PlanFailure): EngineError | undefined {
+  const [status] = plan.records[failure.record]?.args ?? [];
+  const name = `${failure.why} ${failure.what}`;
+  const error = (reason: string) => new EngineError("internal", `${name}: ${reason}`, { stage: "hook" });
+  if (failure.errno === "ETIMEDOUT") return new EngineError("internal", name, { stage: "hook" });
+  if (failure.call !== "verify" || typeof status !== "object" || status?.kind !== "memory") return undefined;
+  const word = new DataView(running.memory(status).buffer).getUint32(0, true);
+  const signal = word & 0x7f;
+  if (signal !== 0) return error(`killed by ${signalName(signal)}`);
+  return error(word >> 8 === cannotExecute ? "cannot be executed" : `exit status ${word >> 8}`);
+}

@@ -1,0 +1,77 @@
+/** linux.maskedPaths and linux.readonlyPaths: what of /proc and /sys a container does not see, or may not change. */
+import { MOUNT_ATTR_RDONLY } from "../../../ffi/constants/mount.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../../ffi/constants/open.ts";
+import { S_IFCHR } from "../../../ffi/constants/stat.ts";
+import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
+import type { Ref } from "../../../ffi/plan/values.ts";
+import type { RuntimeConfig } from "../../oci/runtime.ts";
+import { attach, cloneTree, newFileSystem, setAttributes } from "./attributes.ts";
+import { requireNode } from "./devices.ts";
+import { openInRoot } from "./emit.ts";
+
+/**
+ * Covers each path that exists: a file with /dev/null, once it is sure that it is that device and not something that
+ * the image has in its place (CVE-2025-31133); a directory with an empty, read-only tmpfs, one for all.
+ */
+export function maskPaths(plan: PlanBuilder, config: RuntimeConfig, root: Ref): void {
+  const paths = config.linux?.maskedPaths ?? [];
+  if (paths.length === 0) return;
+  plan.because("linux.maskedPaths", () => {
+    const nothing = openInRoot(plan, root, "/dev/null", O_PATH | O_NOFOLLOW, { noSymlinks: true, name: "null" });
+    requireNode(plan, nothing, { type: S_IFCHR, major: 1, minor: 3 }, "/dev/null");
+    const empty = newFileSystem(plan, {
+      type: "tmpfs",
+      source: "tmpfs",
+      data: [],
+      attributes: MOUNT_ATTR_RDONLY,
+      readonly: true,
+      what: "an empty tmpfs",
+      name: "empty",
+    });
+    paths.forEach((path, index) => {
+      plan.because(`linux.maskedPaths[${index}]`, () => maskPath(plan, path, root, { empty, nothing }));
+    });
+    plan.close(empty);
+    plan.close(nothing);
+  });
+}
+
+function maskPath(plan: PlanBuilder, path: string, root: Ref, { empty, nothing }: { empty: Ref; nothing: Ref }): void {
+  const [file, first] = [plan.label(`${path} is no directory`), plan.label("the first directory")];
+  const [masked, done] = [plan.label(`${path} is masked`), plan.label(`after ${path}`)];
+  const directory = openInRoot(plan, root, path, O_PATH | O_DIRECTORY, { onError: file });
+  const mask = cloneTree(plan, empty, "", false, { what: "an empty tmpfs", onError: first });
+  attach(plan, mask, directory, { what: path });
+  plan.close(mask);
+  plan.place(masked);
+  plan.close(directory);
+  plan.place(done);
+  plan.defer(() => {
+    // Before Linux 6.15 a mount that is attached nowhere cannot be copied: the first directory gets it itself.
+    plan.place(first);
+    attach(plan, empty, directory, { what: path, next: masked });
+    plan.place(file);
+    const target = openInRoot(plan, root, path, O_PATH, { onError: done });
+    const cover = cloneTree(plan, nothing, "", false, { what: "/dev/null" });
+    attach(plan, cover, target, { what: path });
+    plan.close(cover);
+    plan.close(target);
+    plan.jump(done);
+  });
+}
+
+/** Makes each path that exists, with what is mounted below it, read-only: a copy of the mount covers it. */
+export function protectPaths(plan: PlanBuilder, config: RuntimeConfig, root: Ref): void {
+  (config.linux?.readonlyPaths ?? []).forEach((path, index) => {
+    plan.because(`linux.readonlyPaths[${index}]`, () => {
+      const absent = plan.label(`${path} is absent`);
+      const target = openInRoot(plan, root, path, O_PATH, { onError: absent });
+      const copy = cloneTree(plan, target, "", true, { what: path });
+      setAttributes(plan, copy, { set: MOUNT_ATTR_RDONLY, recursive: true }, { what: path });
+      attach(plan, copy, target, { what: path });
+      plan.close(copy);
+      plan.close(target);
+      plan.place(absent);
+    });
+  });
+}

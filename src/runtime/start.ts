@@ -1,0 +1,114 @@
+import { rmSync } from "node:fs";
+import { O_NONBLOCK, O_RDONLY } from "../../ffi/constants/open.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { open, read } from "../../ffi/files.ts";
+import { POLLIN, PollSet } from "../../ffi/poll.ts";
+import { openProcess } from "../../ffi/process.ts";
+import { EngineError, errorMessage, isErrno } from "../core/errors.ts";
+import { openCgroup } from "./cgroup/cgroup.ts";
+import { ownHierarchies } from "./cgroup-hierarchies.ts";
+import { runHooks } from "./hooks.ts";
+import { killContainer } from "./kill.ts";
+import { compileInit } from "./plan/init.ts";
+import { startFailure } from "./plan/start-failure.ts";
+import type { ContainerRecord } from "./record.ts";
+import { seccompFilter } from "./seccomp-filter.ts";
+import { containerStatus, ociState } from "./status.ts";
+import { execFifoPath, lockContainer, readConfig, readRecord } from "./store.ts";
+
+const SIGKILL = 9;
+
+interface StartOptions {
+  warn?: (message: string) => void;
+}
+
+/**
+ * Lets the first process of a created container become its program, and returns once it has.
+ * @throws EngineError not_found; conflict when the container is not in the state "created".
+ */
+export function startContainer(root: string, id: string, _options: StartOptions = {}): void {
+  using _lock = lockContainer(root, id);
+  const record = readRecord(root, id);
+  const status = containerStatus(root, record);
+  if (status.status !== "created") throw notStartable(id, status.status);
+  if (record.cgroupPath !== undefined && openCgroup(record.cgroupPath).frozen()) throw notStartable(id, "paused");
+  using process = openProcess(status.init);
+  if (process === undefined) throw notStartable(id, "stopped");
+  const report = passFifo(id, execFifoPath(root, id), process);
+  if (report.length > 0) throw failureOf(root, record, report);
+  runPoststart(root, record);
+}
+
+function notStartable(id: string, status: string): EngineError {
+  const reasons: Record<string, string> = {
+    creating: "it is still being created",
+    running: "cannot start an already running container",
+    paused: "cannot start a paused container",
+    stopped: "cannot start a container that has stopped",
+  };
+  return new EngineError("conflict", `container ${id}: ${reasons[status] ?? status}`);
+}
+
+/**
+ * The first process waits in its open(2) of the fifo until a reader comes. It then writes a byte and executes its
+ * program, which closes the fifo. The fifo is opened without blocking: a process that was killed would never answer.
+ * @returns what came after the byte: empty, or the report of a process that has failed.
+ */
+function passFifo(id: string, path: string, process: Fd): Uint8Array {
+  using fifo = open(path, O_RDONLY | O_NONBLOCK);
+  const set = new PollSet(2);
+  set.set(0, fifo, POLLIN);
+  set.set(1, process, POLLIN);
+  const chunks: Uint8Array[] = [];
+  for (;;) {
+    set.wait(-1);
+    if (set.ready(0)) {
+      const chunk = readAvailable(fifo);
+      if (chunk?.length === 0 && chunks.length > 0) break;
+      if (chunk !== undefined && chunk.length > 0) chunks.push(chunk);
+    } else if (set.ready(1)) {
+      break;
+    }
+  }
+  // Also when the process has ended: the container is no longer one that can be started.
+  rmSync(path, { force: true });
+  if (chunks.length === 0) throw notStartable(id, "stopped");
+  return Buffer.concat(chunks).subarray(1);
+}
+
+function readAvailable(fifo: Fd): Uint8Array | undefined {
+  const buffer = new Uint8Array(65536);
+  try {
+    return buffer.subarray(0, read(fifo, buffer));
+  } catch (error) {
+    if (isErrno(error, "EAGAIN")) return undefined;
+    throw error;
+  }
+}
+
+/** Compiles the plan anew, as far as it has to do with what comes after the start: that takes nothing but config.json. */
+function failureOf(root: string, { id, bundle }: ContainerRecord, report: Uint8Array): EngineError {
+  const config = readConfig(root, id);
+  const seccomp = seccompFilter(root, config.linux?.seccomp);
+  const compiled = compileInit(config, {
+    id,
+    bundle,
+    start: "wait",
+    cgroupProcs: 0,
+    cgroupHierarchies: ownHierarchies(),
+    ...(seccomp && { seccomp }),
+  });
+  return startFailure(report, compiled, config.process ?? { cwd: "/" });
+}
+
+/** A failing poststart hook ends the container (runtime.md, "Lifecycle", 1.3). */
+function runPoststart(root: string, record: ContainerRecord): void {
+  const hooks = record.hooks?.poststart;
+  if (hooks === undefined) return;
+  try {
+    runHooks("poststart", hooks, ociState(record, containerStatus(root, record)));
+  } catch (error) {
+    killContainer(root, record.id, SIGKILL);
+    throw new EngineError("internal", `container ${record.id} was killed: ${errorMessage(error)}`, { cause: error });
+  }
+}
