@@ -1,0 +1,129 @@
+/** Facts of this machine that a bundle depends on. */
+import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { availableParallelism, release } from "node:os";
+import { join, normalize } from "node:path";
+import { capabilitiesOf, capabilityMasks } from "../../ffi/capability.ts";
+import { AT_FDCWD } from "../../ffi/constants/open.ts";
+import { S_IFBLK, S_IFMT } from "../../ffi/constants/stat.ts";
+import { isDevice, statx } from "../../ffi/stat.ts";
+import { isErrno } from "../core/errors.ts";
+import type { BundleHost, HostDevice } from "./input.ts";
+
+/** Directories of /dev that hold no devices of the host's own, as containerd skips them. */
+const skippedDirectories = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"]);
+
+/** Reads once what does not change while the engine runs; devices are looked up when they are asked for. */
+export function readHost(): BundleHost {
+  const masks = capabilityMasks(readFileSync("/proc/self/status", "utf8"));
+  const mounts = readFileSync("/proc/self/mounts", "utf8");
+  return {
+    kernel: parseKernelVersion(release()),
+    capabilities: capabilitiesOf((masks.CapBnd ?? 0n) & (masks.CapPrm ?? 0n)),
+    ...cgroupFacts(mounts),
+    apparmor: readOptional("/sys/module/apparmor/parameters/enabled")?.startsWith("Y") ?? false,
+    thermalThrottleCpus: thermalThrottleCpus(),
+    onlineCpus: availableParallelism(),
+    devicesAt,
+    devices: () => devicesBelow("/dev"),
+    sysctlExists: (name) => existsSync(`/proc/sys/${name.replaceAll(".", "/")}`),
+  };
+}
+
+/** `6.1.0-18-amd64` is [6, 1]. */
+export function parseKernelVersion(text: string): [number, number] {
+  const match = /^(\d+)\.(\d+)/.exec(text);
+  return [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
+}
+
+/** v2 is what systemd calls unified: the one hierarchy on /sys/fs/cgroup. Swap is counted unless the kernel was told not to. */
+function cgroupFacts(mounts: string): Pick<BundleHost, "cgroupVersion" | "swapLimit"> {
+  const isUnified = /^\S+ \/sys\/fs\/cgroup cgroup2 /m.test(mounts);
+  if (!isUnified) {
+    const memory = /^\S+ (\S+) cgroup \S*\bmemory\b/m.exec(mounts)?.[1];
+    return {
+      cgroupVersion: 1,
+      swapLimit: memory !== undefined && existsSync(join(memory, "memory.memsw.limit_in_bytes")),
+    };
+  }
+  // The root cgroup has no such file; any child has it. The kernel's own switch is the same for all.
+  const children = readdirSync("/sys/fs/cgroup", { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const withMemory = children.filter(({ name }) => existsSync(`/sys/fs/cgroup/${name}/memory.max`));
+  const hasSwap = withMemory.some(({ name }) => existsSync(`/sys/fs/cgroup/${name}/memory.swap.max`));
+  return { cgroupVersion: 2, swapLimit: hasSwap || withMemory.length === 0 };
+}
+
+function thermalThrottleCpus(): number[] {
+  const directory = "/sys/devices/system/cpu";
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((name) => /^cpu\d+$/.test(name) && existsSync(join(directory, name, "thermal_throttle")))
+    .map((name) => Number(name.slice(3)))
+    .sort((a, b) => a - b);
+}
+
+function devicesAt(path: string): HostDevice[] {
+  const resolved = resolveDevicePath(normalize(path));
+  const device = deviceAt(resolved);
+  if (device !== undefined) return [{ ...device, path }];
+  return isDirectory(resolved) ? devicesBelow(resolved, path) : [];
+}
+
+/** A symlink is followed when it leads to a place below /dev: others could lead the engine to any file of the host. */
+function resolveDevicePath(path: string): string {
+  try {
+    if (!lstatSync(path).isSymbolicLink()) return path;
+    const target = realpathSync(path);
+    return target === "/dev" || target.startsWith("/dev/") ? target : path;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return path;
+    throw error;
+  }
+}
+
+function deviceAt(path: string): HostDevice | undefined {
+  try {
+    const status = statx(AT_FDCWD, path);
+    if (!isDevice(status)) return undefined;
+    return {
+      type: (status.mode & S_IFMT) === S_IFBLK ? "b" : "c",
+      path,
+      major: status.specialMajor,
+      minor: status.specialMinor,
+      fileMode: status.mode & 0o7777,
+      uid: status.uid,
+      gid: status.gid,
+    };
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES")) return undefined;
+    throw error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Devices below a directory, by the paths that they have under `shown`; symlinks are left out. */
+function devicesBelow(directory: string, shown = directory): HostDevice[] {
+  const found: HostDevice[] = [];
+  for (const entry of readdirSync(directory, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(directory, entry.name);
+    const shownPath = join(shown, entry.name);
+    if (entry.isDirectory()) {
+      if (!skippedDirectories.has(entry.name)) found.push(...devicesBelow(path, shownPath));
+    } else if (entry.name !== "console" && !entry.isSymbolicLink()) {
+      const device = deviceAt(path);
+      if (device !== undefined) found.push({ ...device, path: shownPath });
+    }
+  }
+  return found;
+}
+
+function readOptional(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "EACCES", "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
