@@ -1,0 +1,129 @@
+/** Images as the rest of the engine sees them, put together from rows and stored documents. */
+import type { Digest } from "../core/digest.ts";
+import { EngineError } from "../core/errors.ts";
+import { type ImageConfig, type ImageManifest, type Platform, parseImageConfig, parseManifest } from "../oci/image.ts";
+import type { NamedContent } from "./content/layout.ts";
+import type { ContentStore } from "./content/store.ts";
+import type { Image, ImageSummary } from "./image.ts";
+import { hostPlatform, satisfies } from "./platform.ts";
+import type { ImageRecords, ImageRow, PlatformRow } from "./records.ts";
+import { familiarName, familiarReference, parseReference } from "./reference.ts";
+import { chainIds, type Layers } from "./snapshot/layers.ts";
+
+export interface Documents {
+  manifest: ImageManifest;
+  config: ImageConfig;
+}
+
+/** Manifests are immutable; the most recently used are kept parsed. */
+const cachedMax = 64;
+
+export class ImageCatalogue {
+  readonly #content: ContentStore;
+  readonly #layers: Layers;
+  readonly #records: ImageRecords;
+  readonly #documents = new Map<Digest, Documents>();
+
+  constructor(content: ContentStore, layers: Layers, records: ImageRecords) {
+    this.#content = content;
+    this.#layers = layers;
+    this.#records = records;
+  }
+
+  /** The platform that fits, or without one asked for, that fits best. */
+  select(id: Digest, platform: Platform | undefined): Image | undefined {
+    const row = this.#records.get(id);
+    if (!row) return undefined;
+    const platforms = this.#records.platforms(id);
+    const wanted = platform ?? hostPlatform();
+    const fitting = platforms.find((candidate) => satisfies(candidate.platform, wanted));
+    const chosen = fitting ?? (platform === undefined ? platforms[0] : undefined);
+    return chosen && this.#image(row, chosen);
+  }
+
+  /** @throws EngineError not_found. */
+  load(id: Digest, manifestDigest: Digest): Image {
+    const row = this.#records.get(id);
+    const platform = this.#records.platforms(id).find((candidate) => candidate.manifestDigest === manifestDigest);
+    if (!row || !platform) throw new EngineError("not_found", `No such image: ${id}`);
+    return this.#image(row, platform);
+  }
+
+  list(): ImageSummary[] {
+    return this.#records.all().flatMap((row) => {
+      const image = this.select(row.id, undefined);
+      return image ? [summary(image)] : [];
+    });
+  }
+
+  /** What other tools can read: images all of whose content is stored. */
+  published(): NamedContent[] {
+    return this.#records.all().flatMap(({ id: digest, mediaType, size, isStored }): NamedContent[] => {
+      if (!isStored) return [];
+      const names: (string | undefined)[] = this.#records.names(digest);
+      return (names.length > 0 ? names : [undefined]).map((name) => ({ name, mediaType, digest, size }));
+    });
+  }
+
+  topChain(config: ImageConfig): Digest | undefined {
+    return chainIds(config.rootfs.diff_ids).at(-1);
+  }
+
+  #image(row: ImageRow, platform: PlatformRow): Image {
+    const { manifest, config } = this.documents(platform.manifestDigest);
+    const chain = platform.chainId === undefined ? [] : this.#layers.chain(platform.chainId);
+    const unpackedBytes = chain.reduce((sum, layer) => sum + layer.bytes, 0);
+    return {
+      id: row.id,
+      names: this.#records.names(row.id),
+      manifestDigest: platform.manifestDigest,
+      mediaType: row.mediaType,
+      manifest,
+      configDigest: manifest.config.digest,
+      config,
+      platform: platform.platform,
+      chainId: platform.chainId,
+      sizeBytes: platform.contentBytes + unpackedBytes,
+      unpackedBytes,
+      createdAt: config.created ?? undefined,
+      lastTaggedAt: row.lastTaggedAt,
+    };
+  }
+
+  /** @throws EngineError not_found, corrupt when the store lost them. */
+  documents(manifestDigest: Digest): Documents {
+    const cached = this.#documents.get(manifestDigest);
+    if (cached) return cached;
+    const name = `manifest ${manifestDigest}`;
+    const bytes = this.#content.read(manifestDigest);
+    // Stored under its digest, it is what was verified when it was fetched: of these two types it can say which.
+    const own = (JSON.parse(Buffer.from(bytes).toString()) as { mediaType?: string }).mediaType;
+    const document = parseManifest(bytes, own ?? "application/vnd.oci.image.manifest.v1+json", name);
+    if (document.kind !== "manifest") throw new EngineError("corrupt", `${name} is an index`);
+    const { digest } = document.manifest.config;
+    const documents = {
+      manifest: document.manifest,
+      config: parseImageConfig(this.#content.read(digest), `configuration ${digest}`),
+    };
+    this.#documents.set(manifestDigest, documents);
+    if (this.#documents.size > cachedMax) this.#documents.delete(this.#documents.keys().next().value!);
+    return documents;
+  }
+}
+
+function summary(image: Image): ImageSummary {
+  const references = image.names.map((name) => parseReference(name));
+  const created = image.createdAt === undefined ? Number.NaN : Date.parse(image.createdAt);
+  const repositories = new Set(references.map(familiarName));
+  return {
+    id: image.id,
+    repoTags: references.filter(({ tag }) => tag !== undefined).map(familiarReference),
+    repoDigests: [...repositories].map((name) => `${name}@${image.id}`),
+    manifestDigest: image.manifestDigest,
+    mediaType: image.mediaType,
+    platform: image.platform,
+    sizeBytes: image.sizeBytes,
+    created: Number.isNaN(created) ? 0 : Math.floor(created / 1000),
+    labels: image.config.config?.Labels ?? {},
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * Content by digest, as an OCI image layout (image-layout.md): `blobs/<algorithm>/<hex>`, which skopeo and others
+ * read as it lies there. A blob under its name is whole, verified and on the disk; what is not yet so is an ingest.
+ */
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { syncDirectory, writeFileAtomic } from "../../core/atomic-file.ts";
+import { type Digest, digestAlgorithm, digestHex, digestOf, parseDigest } from "../../core/digest.ts";
+import { EngineError, isErrno } from "../../core/errors.ts";
+
+const layoutFile = '{"imageLayoutVersion":"1.0.0"}';
+
+export class ContentStore {
+  readonly root: string;
+
+  /** @param root the layout's directory; it is made where it is missing. */
+  constructor(root: string) {
+    this.root = root;
+    mkdirSync(join(root, "blobs", "sha256"), { recursive: true, mode: 0o700 });
+    mkdirSync(join(root, "ingest"), { recursive: true, mode: 0o700 });
+    const marker = join(root, "oci-layout");
+    if (!existsSync(marker)) writeFileSync(marker, layoutFile, { mode: 0o600 });
+  }
+
+  path(digest: Digest): string {
+    return join(this.root, "blobs", digestAlgorithm(digest), digestHex(digest));
+  }
+
+  /** Where a blob grows while it is fetched: by digest, so that the next try finds it. */
+  ingestPath(digest: Digest): string {
+    return join(this.root, "ingest", `${digestAlgorithm(digest)}-${digestHex(digest)}`);
+  }
+
+  /** Is the blob there, with that many bytes? */
+  has(digest: Digest, size?: number): boolean {
+    const status = statSync(this.path(digest), { throwIfNoEntry: false });
+    return status !== undefined && (size === undefined || status.size === size);
+  }
+
+  /**
+   * A small blob, verified: a manifest or a configuration.
+   * @throws EngineError not_found, corrupt.
+   */
+  read(digest: Digest): Uint8Array {
+    let bytes: Uint8Array;
+    try {
+      bytes = readFileSync(this.path(digest));
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+      throw new EngineError("not_found", `content ${digest} is not in the store`, { cause: error });
+    }
+    const actual = digestOf(bytes, digestAlgorithm(digest));
+    if (actual !== digest) throw new EngineError("corrupt", `content ${digest} is damaged: it has digest ${actual}`);
+    return bytes;
+  }
+
+  /** Stores a small blob. @throws EngineError corrupt when it has another digest. */
+  async write(bytes: Uint8Array, digest: Digest): Promise<void> {
+    const actual = digestOf(bytes, digestAlgorithm(digest));
+    if (actual !== digest) throw new EngineError("corrupt", `content has digest ${actual}, not ${digest}`);
+    if (this.has(digest, bytes.length)) return;
+    this.#makeAlgorithmDirectory(digest);
+    await writeFileAtomic(this.path(digest), bytes);
+  }
+
+  /** Gives a verified ingest, whose data is on the disk, its name. */
+  async commit(digest: Digest): Promise<void> {
+    this.#makeAlgorithmDirectory(digest);
+    await rename(this.ingestPath(digest), this.path(digest));
+    await syncDirectory(join(this.root, "blobs", digestAlgorithm(digest)));
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.path(digest), { force: true });
+  }
+
+  /** All blobs, with the time of their last change in ms since 1970. */
+  async list(): Promise<{ digest: Digest; size: number; changedAtMs: number }[]> {
+    const found: { digest: Digest; size: number; changedAtMs: number }[] = [];
+    for (const algorithm of await readdir(join(this.root, "blobs"))) {
+      for (const name of await readdir(join(this.root, "blobs", algorithm))) {
+        if (!isDigest(`${algorithm}:${name}`)) continue;
+        const status = await stat(join(this.root, "blobs", algorithm, name));
+        found.push({ digest: `${algorithm}:${name}`, size: status.size, changedAtMs: status.mtimeMs });
+      }
+    }
+    return found;
+  }
+
+  /** Removes partial downloads that nobody came back for, and temporary files that a killed daemon left. */
+  async removeStale(maxAgeMs: number): Promise<void> {
+    const oldest = Date.now() - maxAgeMs;
+    const ingests = join(this.root, "ingest");
+    for (const name of await readdir(ingests)) {
+      if ((await stat(join(ingests, name))).mtimeMs < oldest) await rm(join(ingests, name));
+    }
+    const directories = (await readdir(join(this.root, "blobs"))).map((algorithm) => join("blobs", algorithm));
+    for (const directory of [".", ...directories]) {
+      for (const name of await readdir(join(this.root, directory))) {
+        if (name.endsWith(".tmp")) await rm(join(this.root, directory, name));
+      }
+    }
+  }
+
+  #makeAlgorithmDirectory(digest: Digest): void {
+    mkdirSync(join(this.root, "blobs", digestAlgorithm(digest)), { recursive: true, mode: 0o700 });
+  }
+}
+
+function isDigest(text: string): boolean {
+  try {
+    return parseDigest(text) === text;
+  } catch {
+    return false;
+  }
+}

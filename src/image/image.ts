@@ -1,0 +1,75 @@
+/** What the image part shows to the engine: images, their summaries, and what pulling and removing report. */
+import type { Digest } from "../core/digest.ts";
+import type { ImageConfig, ImageManifest, Platform } from "../oci/image.ts";
+
+/** One image, of one platform, whose layers are unpacked. */
+export interface Image {
+  /** The digest that its name points at: of the index when the registry has one, else of the manifest, as in Docker 29. */
+  id: Digest;
+  /** Canonical references: `docker.io/library/busybox:latest`. Empty for a dangling image. */
+  names: string[];
+  manifestDigest: Digest;
+  /** Media type of what `id` is the digest of. */
+  mediaType: string;
+  manifest: ImageManifest;
+  configDigest: Digest;
+  config: ImageConfig;
+  platform: Platform;
+  /** Chain id of the last layer (image specification, config.md "Layer ChainID"); undefined without layers. */
+  chainId: Digest | undefined;
+  /** Compressed content and unpacked files together, as Docker 29 counts. */
+  sizeBytes: number;
+  /** Bytes of the unpacked files alone. */
+  unpackedBytes: number;
+  /** From the configuration; ISO 8601. Undefined where the image does not say. */
+  createdAt: string | undefined;
+  /** When one of its names was last set here; ISO 8601. */
+  lastTaggedAt: string;
+}
+
+/** A line of `tsd images`. */
+export interface ImageSummary {
+  id: Digest;
+  /** Familiar, `busybox:latest`. */
+  repoTags: string[];
+  /** Familiar, `busybox@sha256:…`. */
+  repoDigests: string[];
+  manifestDigest: Digest;
+  mediaType: string;
+  platform: Platform;
+  sizeBytes: number;
+  /** Seconds since 1970; 0 where the image does not say. */
+  created: number;
+  labels: Record<string, string>;
+}
+
+/** One line of what `rmi` prints. The digests and names are as docker prints them. */
+export type RemoveResult = { untagged: string } | { deleted: string };
+
+/** A container that holds an image. */
+export interface ImageUser {
+  containerId: string;
+  running: boolean;
+}
+
+/** Docker's status words; `id` is a layer's (12 digits of its digest) or, at the start, the tag. */
+export interface PullProgress {
+  id?: string;
+  status: string;
+  /** Bytes, while downloading or extracting. */
+  current?: number;
+  total?: number;
+}
+
+/** What to mount as a container's root: overlayfs, lower directories top first. */
+export interface OverlayMount {
+  lower: string[];
+  upper: string;
+  work: string;
+}
+
+/** What `--username` and X-Registry-Auth carry. */
+export interface RegistryCredentials {
+  username: string;
+  password: string;
+}

@@ -1,0 +1,321 @@
+/** The images of one daemon: pulled, found, listed, removed. Everything the engine asks of the image part goes through here. */
+import type { Database } from "bun:sqlite";
+import { join } from "node:path";
+import { type Digest, digestHex } from "../core/digest.ts";
+import { EngineError, isEngineError } from "../core/errors.ts";
+import { shortId } from "../core/id.ts";
+import { KeyedLock } from "../core/lock.ts";
+import type { Platform } from "../oci/image.ts";
+import { type Documents, ImageCatalogue } from "./catalogue.ts";
+import { writeLayoutIndex } from "./content/layout.ts";
+import { ContentStore } from "./content/store.ts";
+import { EmbeddedImage, embeddedName, isEmbeddedReference } from "./embedded/embedded.ts";
+import type { FetchedImage } from "./fetch-image.ts";
+import type { Image, ImageSummary, ImageUser, PullProgress, RegistryCredentials, RemoveResult } from "./image.ts";
+import { hostPlatform, normalise } from "./platform.ts";
+import { Puller } from "./pull.ts";
+import { reconcileImages } from "./reconcile.ts";
+import { type Freed, ImageRecords } from "./records.ts";
+import { canonicalReference, familiarReference, parseReference, parseRepository, type Reference } from "./reference.ts";
+import { RegistryClient, type RegistryClientOptions } from "./registry/client.ts";
+import { planRemoval } from "./removal.ts";
+import { throwIfAborted } from "./shared-work.ts";
+import { SnapshotDirectories } from "./snapshot/directories.ts";
+import { Layers } from "./snapshot/layers.ts";
+import { SnapshotStore } from "./snapshot/snapshots.ts";
+import { defaultUnpackLimits, type UnpackLimits } from "./unpack/protocol.ts";
+import type { UnpackProgram } from "./unpack/unpacker.ts";
+
+export interface ImageStoreOptions {
+  /** The daemon's root: content and snapshots are below it. */
+  root: string;
+  /** Opened with imageSchema. */
+  database: Database;
+  registry?: RegistryClientOptions;
+  limits?: UnpackLimits;
+  /** The containers that hold an image; asked before it is removed. */
+  usersOf?: (imageId: Digest) => ImageUser[];
+  /** What unpacks layers; its default is this executable. */
+  unpackProgram?: UnpackProgram;
+  /** What the image `hello` is made of; its default is this executable. */
+  executable?: string;
+}
+
+export interface PullImageOptions {
+  /** Its default is the host's. */
+  platform?: Platform | undefined;
+  credentials?: RegistryCredentials | undefined;
+  onProgress?: (event: PullProgress) => void;
+  signal?: AbortSignal | undefined;
+}
+
+export class ImageStore {
+  readonly content: ContentStore;
+  readonly snapshots: SnapshotStore;
+  readonly layers: Layers;
+  readonly records: ImageRecords;
+  readonly options: ImageStoreOptions;
+  readonly directories: SnapshotDirectories;
+  readonly embedded: EmbeddedImage;
+  readonly #catalogue: ImageCatalogue;
+  readonly #client: RegistryClient;
+  readonly #puller: Puller;
+  readonly #lock = new KeyedLock();
+  /** Blobs that a pull counts on and no row names yet. */
+  readonly #held = new Map<Digest, number>();
+
+  constructor(options: ImageStoreOptions) {
+    const { root, database, limits = defaultUnpackLimits, unpackProgram } = options;
+    this.options = options;
+    this.content = new ContentStore(join(root, "content"));
+    this.directories = new SnapshotDirectories(join(root, "snapshots"));
+    this.layers = new Layers({ database, directories: this.directories, limits, unpackProgram });
+    this.snapshots = new SnapshotStore(database, this.directories, this.layers);
+    this.records = new ImageRecords(database);
+    this.#catalogue = new ImageCatalogue(this.content, this.layers, this.records);
+    this.#client = new RegistryClient(options.registry);
+    this.#puller = new Puller(this.#client, this.content, this.layers);
+    this.embedded = new EmbeddedImage(this, options.executable);
+  }
+
+  /** Puts right what a killed daemon left. To be called once, before anything else. */
+  async start(): Promise<void> {
+    await reconcileImages(this);
+    await this.embedded.removeOutdated();
+    await this.publish();
+  }
+
+  /** Waits for deletions that go on in the background. */
+  async settled(): Promise<void> {
+    await this.directories.settled();
+  }
+
+  /**
+   * Fetches an image and makes it visible under the reference's name, all of it or nothing. `hello` comes from no
+   * registry: it is made of this executable.
+   * @throws EngineError invalid_argument, not_found, unauthorized, unavailable, unsupported, corrupt, no_space, cancelled.
+   */
+  async pull(text: string, options: PullImageOptions = {}): Promise<Image> {
+    const reference = parseReference(text);
+    const { onProgress = () => undefined } = options;
+    const signal = options.signal ?? new AbortController().signal;
+    throwIfAborted(signal);
+    if (isEmbeddedReference(text)) return this.#makeEmbedded(onProgress);
+    onProgress({ id: reference.digest ?? reference.tag!, status: `Pulling from ${reference.repository}` });
+    const current = await this.#current(reference, { ...options, signal });
+    if (current) {
+      tellResult(reference, current.id, "Image is up to date", onProgress);
+      return current;
+    }
+    const held: Disposable[] = [];
+    try {
+      const image = await this.#puller.pull(reference, {
+        platform: normalise(options.platform ?? hostPlatform()),
+        isExplicit: options.platform !== undefined,
+        credentials: options.credentials,
+        signal,
+        onProgress,
+        hold: (content, chains) => held.push(this.#hold(content), this.layers.hold(chains)),
+      });
+      throwIfAborted(signal);
+      await this.record(image, storedName(reference));
+      tellResult(reference, image.id, "Downloaded newer image", onProgress);
+      return this.#catalogue.load(image.id, image.manifestDigest);
+    } finally {
+      for (const hold of held) hold[Symbol.dispose]();
+    }
+  }
+
+  /**
+   * What a name, digest or id stands for here; undefined where there is no such image, or not for that platform.
+   * Without a platform it is the host's, or where there is none for the host, the one there is.
+   * @throws EngineError invalid_argument for a malformed reference or an ambiguous prefix.
+   */
+  resolve(text: string, platform?: Platform): Image | undefined {
+    const id = this.#find(text);
+    return id && this.#catalogue.select(id, platform);
+  }
+
+  /** @throws EngineError not_found in docker's words. */
+  get(text: string, platform?: Platform): Image {
+    const image = this.resolve(text, platform);
+    if (!image) throw new EngineError("not_found", `No such image: ${shownReference(text)}`);
+    return image;
+  }
+
+  list(): ImageSummary[] {
+    return this.#catalogue.list();
+  }
+
+  /** Gives an image another name. @throws EngineError invalid_argument. */
+  async tag(id: Digest, name: string): Promise<void> {
+    const reference = parseReference(name);
+    if (reference.digest !== undefined) {
+      throw new EngineError("invalid_argument", "refusing to create a tag with a digest reference");
+    }
+    this.records.setName(canonicalReference(reference), id, new Date().toISOString());
+    await this.publish();
+  }
+
+  /**
+   * Removes a name, and with the last one the image; by id the image with all its names.
+   * @throws EngineError not_found, conflict in docker's words.
+   */
+  async remove(text: string, options: { force?: boolean } = {}): Promise<RemoveResult[]> {
+    return this.#lock.run("images", async () => {
+      const id = this.#find(text);
+      if (id === undefined) throw new EngineError("not_found", `No such image: ${shownReference(text)}`);
+      const isById = isIdPrefix(text, id);
+      const names = this.records.names(id);
+      const users = this.options.usersOf?.(id) ?? [];
+      const plan = planRemoval({
+        id,
+        names,
+        users,
+        force: options.force === true,
+        reference: isById ? undefined : text,
+      });
+      for (const name of plan.untag) this.records.removeName(name);
+      if (plan.removesImage) await this.free(this.records.remove(id));
+      await this.publish();
+      return plan.results;
+    });
+  }
+
+  /** Records an image whose content and layers are here. */
+  async record(image: FetchedImage, name: string | undefined): Promise<void> {
+    const { id, mediaType, size, manifestDigest, manifest, config, platform, documents } = image;
+    const content = [...documents, ...manifest.layers];
+    await this.#lock.run("images", async () => {
+      this.records.commit({
+        id,
+        mediaType,
+        size,
+        manifestDigest,
+        platform,
+        chainId: this.#catalogue.topChain(config),
+        contentBytes: content.reduce((sum, blob) => sum + blob.size, 0),
+        content: content.map(({ digest }) => digest),
+        name,
+        lastTaggedAt: new Date().toISOString(),
+        isStored: manifest.layers.every((layer) => this.content.has(layer.digest, layer.size)),
+      });
+      await this.publish();
+    });
+  }
+
+  /** Deletes content and layers that nothing needs any more. */
+  async free({ content, chains }: Freed): Promise<void> {
+    this.layers.collect(chains);
+    for (const digest of content) {
+      if (!this.#held.has(digest) && !this.records.isReferenced(digest)) await this.content.remove(digest);
+    }
+  }
+
+  /** Manifest and configuration. @throws EngineError not_found, corrupt when the store lost them. */
+  documents(manifestDigest: Digest): Documents {
+    return this.#catalogue.documents(manifestDigest);
+  }
+
+  /** Says in index.json what images there are, for other tools that read the layout. */
+  async publish(): Promise<void> {
+    await writeLayoutIndex(this.content.root, this.#catalogue.published());
+  }
+
+  async #makeEmbedded(onProgress: (event: PullProgress) => void): Promise<Image> {
+    const before = this.resolve(embeddedName)?.id;
+    const image = await this.embedded.ensure();
+    const result = image.id === before ? "Image is up to date" : "Made newer image";
+    tellResult(parseReference(embeddedName), image.id, result, onProgress);
+    return image;
+  }
+
+  /** The image that the reference has here, when the registry has no newer one. */
+  async #current(reference: Reference, options: PullImageOptions): Promise<Image | undefined> {
+    const row = this.records.byName(storedName(reference));
+    const image = row && this.#catalogue.select(row.id, options.platform ?? hostPlatform());
+    if (!image) return undefined;
+    const newest = reference.digest ?? (await this.#newest(reference, options));
+    return newest === image.id ? image : undefined;
+  }
+
+  /** Undefined where HEAD does not tell: GET then says what is wrong, if anything is. */
+  async #newest(reference: Reference, options: PullImageOptions): Promise<Digest | undefined> {
+    try {
+      return await this.#client.resolve(reference, options);
+    } catch (error) {
+      if (isEngineError(error, "unavailable")) return undefined;
+      throw error;
+    }
+  }
+
+  #find(text: string): Digest | undefined {
+    if (/^[a-f0-9]{64}$/.test(text)) return this.records.get(`sha256:${text}`)?.id;
+    if (/^[a-z0-9]+:[a-f0-9]{64,}$/.test(text) && this.records.get(text as Digest)) return text as Digest;
+    return this.#findByName(text) ?? this.#findByPrefix(text);
+  }
+
+  #findByName(text: string): Digest | undefined {
+    let reference: Reference;
+    try {
+      reference = parseReference(text);
+    } catch (error) {
+      if (/^sha256:[a-f0-9]+$/.test(text)) return undefined;
+      throw error;
+    }
+    const named = this.records.byName(storedName(reference));
+    if (named || reference.digest === undefined) return named?.id;
+    // name@digest: the digest decides, if the image is of that repository.
+    const image = this.records.get(reference.digest);
+    const sameRepository = (name: string) => {
+      const other = parseRepository(name);
+      return other.registry === reference.registry && other.repository === reference.repository;
+    };
+    return image && this.records.names(image.id).some(sameRepository) ? image.id : undefined;
+  }
+
+  #findByPrefix(text: string): Digest | undefined {
+    const prefix = /^(?:sha256:)?([a-f0-9]{4,64})$/.exec(text)?.[1];
+    if (prefix === undefined) return undefined;
+    const [first, second] = this.records.byIdPrefix(`sha256:${prefix}`);
+    if (second) throw new EngineError("invalid_argument", `image id prefix ${prefix} is ambiguous`);
+    return first?.id;
+  }
+
+  #hold(content: readonly Digest[]): Disposable {
+    for (const digest of content) this.#held.set(digest, (this.#held.get(digest) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        for (const digest of content) {
+          const count = this.#held.get(digest)! - 1;
+          if (count === 0) this.#held.delete(digest);
+          else this.#held.set(digest, count);
+        }
+      },
+    };
+  }
+}
+
+function tellResult(reference: Reference, id: Digest, result: string, onProgress: (event: PullProgress) => void): void {
+  onProgress({ status: `Digest: ${id}` });
+  onProgress({ status: `Status: ${result} for ${familiarReference(reference)}` });
+}
+
+/** What an image is filed under: with a digest the tag says nothing more, and docker drops it. */
+function storedName({ registry, repository, tag, digest }: Reference): string {
+  return canonicalReference({ registry, repository, ...(digest === undefined ? { tag: tag! } : { digest }) });
+}
+
+/** `busybox` → `busybox:latest`, as docker names what it did not find; an id as it is. */
+function shownReference(text: string): string {
+  try {
+    return familiarReference(parseReference(text));
+  } catch {
+    return text.startsWith("sha256:") ? shortId(text) : text;
+  }
+}
+
+function isIdPrefix(text: string, id: Digest): boolean {
+  const hex = text.replace(/^sha256:/, "");
+  return id === text || (/^[a-f0-9]+$/.test(hex) && digestHex(id).startsWith(hex));
+}

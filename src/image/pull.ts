@@ -1,0 +1,144 @@
+/** One pull: from a reference to an image whose layers are unpacked, with docker's progress on the way. */
+import { type Digest, digestHex } from "../core/digest.ts";
+import type { Descriptor } from "../oci/image.ts";
+import { type DownloadEvent, download } from "./content/download.ts";
+import type { ContentStore } from "./content/store.ts";
+import { type FetchedImage, type FetchOptions, fetchImage } from "./fetch-image.ts";
+import type { PullProgress } from "./image.ts";
+import type { Reference } from "./reference.ts";
+import type { RegistryClient } from "./registry/client.ts";
+import { SharedWork, Slots } from "./shared-work.ts";
+import { chainIds, type LayerEvent, type LayerSource, type Layers } from "./snapshot/layers.ts";
+
+export interface PullOptions extends FetchOptions {
+  onProgress: (event: PullProgress) => void;
+  /** Told before anything is fetched of what is not to be collected. */
+  hold: (content: readonly Digest[], chains: readonly Digest[]) => void;
+}
+
+/** Docker's default of max-concurrent-downloads, for the whole daemon as there. */
+const downloadedAtOnce = 3;
+
+/** Fetches images for a daemon: pulls that want the same blob or layer share the work. */
+export class Puller {
+  readonly #client: RegistryClient;
+  readonly #store: ContentStore;
+  readonly #layers: Layers;
+  readonly #downloads = new SharedWork<LayerEvent, void>();
+  readonly #slots = new Slots(downloadedAtOnce);
+
+  constructor(client: RegistryClient, store: ContentStore, layers: Layers) {
+    this.#client = client;
+    this.#store = store;
+    this.#layers = layers;
+  }
+
+  /** When it returns, all content is stored and all layers are unpacked; the image is not recorded yet. */
+  async pull(reference: Reference, options: PullOptions): Promise<FetchedImage> {
+    const image = await fetchImage(this.#client, this.#store, reference, options);
+    const { manifest, config } = image;
+    const chain = chainIds(config.rootfs.diff_ids);
+    options.hold(
+      [...image.documents, ...manifest.layers].map(({ digest }) => digest),
+      chain,
+    );
+    const sources = manifest.layers.map((layer, index) =>
+      this.#source(reference, layer, config.rootfs.diff_ids[index]!, options),
+    );
+    // One that fails ends the others' part in it.
+    const failed = new AbortController();
+    const signal = AbortSignal.any([options.signal, failed.signal]);
+    const work = manifest.layers.map((layer, index) => {
+      const below = sources.slice(0, index + 1);
+      return this.#pullLayer(reference, layer, chain[index]!, below, { ...options, signal });
+    });
+    try {
+      await Promise.all(work);
+    } catch (error) {
+      failed.abort();
+      await Promise.allSettled(work);
+      throw error;
+    }
+    return image;
+  }
+
+  async #pullLayer(
+    reference: Reference,
+    layer: Descriptor,
+    chainId: Digest,
+    sources: readonly LayerSource[],
+    options: PullOptions,
+  ): Promise<void> {
+    const id = shortLayerId(layer);
+    const tell = (status: string) => options.onProgress({ id, status });
+    const isUnpacked = this.#layers.get(chainId) !== undefined;
+    if (isUnpacked && this.#store.has(layer.digest, layer.size)) {
+      tell("Already exists");
+      return;
+    }
+    tell("Pulling fs layer");
+    const onEvent = (event: LayerEvent) => options.onProgress(progressOf(id, event, layer.size));
+    if (isUnpacked) {
+      // Another compression of the same files: the store holds what the manifest names, so that it can be read and
+      // pushed; the files need not be unpacked twice.
+      await this.#download(reference, layer, options, onEvent, options.signal);
+    } else await this.#layers.ensure(sources, { signal: options.signal, onEvent });
+    tell("Pull complete");
+  }
+
+  #source(reference: Reference, layer: Descriptor, diffId: Digest, options: PullOptions): LayerSource {
+    return {
+      diffId,
+      fetch: async (signal, emit) => {
+        await this.#download(reference, layer, options, emit, signal);
+        return { path: this.#store.path(layer.digest) };
+      },
+    };
+  }
+
+  /** Emits what happens to the one download of that blob, however many wait for it. */
+  async #download(
+    reference: Reference,
+    layer: Descriptor,
+    { credentials }: PullOptions,
+    onEvent: (event: LayerEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { digest, size } = layer;
+    const work = (shared: AbortSignal, emit: (event: LayerEvent) => void) =>
+      this.#slots.run(
+        async () => {
+          await download(this.#store, {
+            digest,
+            size,
+            source: (offset, inner) => this.#client.blob(reference, digest, offset, { credentials, signal: inner }),
+            onEvent: (event: DownloadEvent) => emit(event),
+            signal: shared,
+            ...(this.#client.options.retryDelayMs !== undefined && { retryDelayMs: this.#client.options.retryDelayMs }),
+          });
+          emit({ step: "downloaded" });
+        },
+        { signal: shared, onWait: () => emit({ step: "waiting" }) },
+      );
+    await this.#downloads.join(digest, work, { onEvent, signal });
+  }
+}
+
+export function shortLayerId(layer: Pick<Descriptor, "digest">): string {
+  return digestHex(layer.digest).slice(0, 12);
+}
+
+function progressOf(id: string, event: LayerEvent, total: number): PullProgress {
+  switch (event.step) {
+    case "waiting":
+      return { id, status: "Waiting" };
+    case "downloading":
+      return { id, status: "Downloading", current: event.bytes, total };
+    case "verifying":
+      return { id, status: "Verifying Checksum" };
+    case "downloaded":
+      return { id, status: "Download complete" };
+    case "extracting":
+      return { id, status: "Extracting", current: event.bytes, total };
+  }
+}

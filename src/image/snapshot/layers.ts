@@ -1,0 +1,285 @@
+/**
+ * Unpacked layers, one directory a layer, shared between images: the key is the chain id, which says what lies below
+ * as well (image specification, config.md "Layer ChainID").
+ */
+import type { Database } from "bun:sqlite";
+import { type Digest, digestAlgorithm, digestOf } from "../../core/digest.ts";
+import { EngineError } from "../../core/errors.ts";
+import { SharedWork, Slots } from "../shared-work.ts";
+import type { UnpackLimits } from "../unpack/protocol.ts";
+import { type UnpackProgram, unpackLayer } from "../unpack/unpacker.ts";
+import type { SnapshotDirectories } from "./directories.ts";
+import { settleLayer } from "./settle.ts";
+
+export interface LayerSource {
+  diffId: Digest;
+  /**
+   * Makes the compressed layer available and says where it is. It is only asked for when the layer has to be unpacked.
+   */
+  fetch(signal: AbortSignal, emit: (event: LayerEvent) => void): Promise<{ path: string } | ReadableStream<Uint8Array>>;
+}
+
+export type LayerEvent =
+  | { step: "waiting" }
+  | { step: "downloading"; bytes: number }
+  | { step: "verifying" }
+  | { step: "downloaded" }
+  | { step: "extracting"; bytes: number };
+
+export interface LayerRow {
+  chainId: Digest;
+  parent: Digest | undefined;
+  directory: string;
+  bytes: number;
+}
+
+export interface LayersOptions {
+  database: Database;
+  directories: SnapshotDirectories;
+  limits: UnpackLimits;
+  /** What unpacks layers; its default is this executable. */
+  unpackProgram?: UnpackProgram | undefined;
+}
+
+/** Unpacking is bound by the processor: more children than this would only take turns, and 70 MB each. */
+const unpackedAtOnce = 2;
+
+/** The chain ids of all layers from the bottom up. */
+export function chainIds(diffIds: readonly Digest[]): Digest[] {
+  const chain: Digest[] = [];
+  for (const diffId of diffIds) {
+    const below = chain.at(-1);
+    chain.push(below === undefined ? diffId : digestOf(`${below} ${diffId}`, digestAlgorithm(diffId)));
+  }
+  return chain;
+}
+
+export class Layers {
+  readonly #options: LayersOptions;
+  readonly #shared = new SharedWork<LayerEvent, LayerRow>();
+  readonly #slots = new Slots(unpackedAtOnce);
+  /** Chains that something is being made of: not to be collected although nothing refers to them yet. */
+  readonly #held = new Map<Digest, number>();
+
+  constructor(options: LayersOptions) {
+    this.#options = options;
+  }
+
+  /** The layer's row, when it is unpacked. */
+  get(chainId: Digest): LayerRow | undefined {
+    const row = this.#options.database
+      .query<{ parent: Digest | null; directory: string; bytes: number }, [string]>(
+        "SELECT parent, directory, bytes FROM layer_snapshots WHERE chain_id = ?",
+      )
+      .get(chainId);
+    return row ? { chainId, parent: row.parent ?? undefined, directory: row.directory, bytes: row.bytes } : undefined;
+  }
+
+  /** The layer and all below it, top first. @throws EngineError corrupt when one is missing. */
+  chain(top: Digest): LayerRow[] {
+    const rows: LayerRow[] = [];
+    for (let chainId: Digest | undefined = top; chainId !== undefined; chainId = rows.at(-1)!.parent) {
+      const row = this.get(chainId);
+      if (!row) throw new EngineError("corrupt", `layer ${chainId} is not unpacked`);
+      rows.push(row);
+    }
+    return rows;
+  }
+
+  /** The `fs` directories of a chain, top first. */
+  paths(top: Digest): string[] {
+    return this.chain(top).map(({ directory }) => this.#filesPath(directory));
+  }
+
+  /**
+   * Unpacks the last of these layers, and those below it, unless they are. Layers are fetched and unpacked side by
+   * side; each becomes visible only after the one below it.
+   * @param sources from the bottom up. @param onEvent told about the last layer alone.
+   */
+  async ensure(
+    sources: readonly LayerSource[],
+    options: { signal?: AbortSignal | undefined; onEvent?: (event: LayerEvent) => void } = {},
+  ): Promise<LayerRow> {
+    const chain = chainIds(sources.map(({ diffId }) => diffId));
+    const chainId = chain.at(-1);
+    if (chainId === undefined) throw new EngineError("internal", "an image without layers has none to unpack");
+    return (
+      this.get(chainId) ??
+      this.#shared.join(chainId, (signal, emit) => this.#make(chain, sources, signal, emit), options)
+    );
+  }
+
+  /** Records a finished directory as a layer with nothing below it. If there is one already, that one stays. */
+  async adopt(partial: string, diffId: Digest, bytes: number): Promise<LayerRow> {
+    const known = this.get(diffId);
+    if (known && this.#options.directories.has(known.directory)) {
+      this.#options.directories.discard(partial);
+      return known;
+    }
+    const directory = await this.#options.directories.finish(partial);
+    this.#record({ chainId: diffId, parent: undefined, directory, bytes }, diffId);
+    return { chainId: diffId, parent: undefined, directory, bytes };
+  }
+
+  /** Keeps layers from being collected until the result is disposed of. */
+  hold(chain: readonly Digest[]): Disposable {
+    for (const chainId of chain) this.#held.set(chainId, (this.#held.get(chainId) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        for (const chainId of chain) {
+          const count = this.#held.get(chainId)! - 1;
+          if (count === 0) this.#held.delete(chainId);
+          else this.#held.set(chainId, count);
+        }
+      },
+    };
+  }
+
+  /**
+   * Removes layers of these chains that no image, no container and no other layer needs any more.
+   * @returns the chain ids that went, top first.
+   */
+  collect(tops: Iterable<Digest>): Digest[] {
+    const removed: Digest[] = [];
+    for (const top of tops) {
+      for (let row = this.get(top); row && this.#isUnused(row.chainId); row = row.parent && this.get(row.parent)) {
+        this.#options.database.run("DELETE FROM layer_snapshots WHERE chain_id = ?", [row.chainId]);
+        this.#options.directories.discard(row.directory);
+        removed.push(row.chainId);
+      }
+    }
+    return removed;
+  }
+
+  /** Layers that nothing needs and that were made before that time: left by pulls that were not finished. */
+  unused(before: Date): Digest[] {
+    return this.#options.database
+      .query<{ chain_id: Digest }, [string]>(
+        `SELECT chain_id FROM layer_snapshots AS layer WHERE created_at < ?
+           AND NOT EXISTS (SELECT 1 FROM layer_snapshots WHERE parent = layer.chain_id)
+           AND NOT EXISTS (SELECT 1 FROM image_platforms WHERE chain_id = layer.chain_id)
+           AND NOT EXISTS (SELECT 1 FROM container_snapshots WHERE chain_id = layer.chain_id)`,
+      )
+      .all(before.toISOString())
+      .map((row) => row.chain_id);
+  }
+
+  /** Rows whose directory is gone, with all that lie above them. */
+  damaged(): LayerRow[] {
+    const rows = this.#options.database
+      .query<{ chain_id: Digest }, []>("SELECT chain_id FROM layer_snapshots")
+      .all()
+      .map(({ chain_id }) => this.get(chain_id)!);
+    const bad = new Set(
+      rows.filter(({ directory }) => !this.#options.directories.has(directory)).map((row) => row.chainId),
+    );
+    for (let before = -1; before !== bad.size; ) {
+      before = bad.size;
+      for (const { chainId, parent } of rows) if (parent && bad.has(parent)) bad.add(chainId);
+    }
+    return rows.filter(({ chainId }) => bad.has(chainId));
+  }
+
+  directoryNames(): string[] {
+    return this.#options.database
+      .query<{ directory: string }, []>("SELECT directory FROM layer_snapshots")
+      .all()
+      .map(({ directory }) => directory);
+  }
+
+  /** Unpacks a damaged layer again, in the place where its row says that it is. */
+  async restore(row: LayerRow, source: LayerSource): Promise<void> {
+    const partial = await this.#unpack(source, row.parent, new AbortController().signal, () => undefined);
+    const name = await this.#options.directories.finish(partial.name);
+    this.#options.directories.discard(row.directory);
+    this.#options.database.run("UPDATE layer_snapshots SET directory = ? WHERE chain_id = ?", [name, row.chainId]);
+  }
+
+  #isUnused(chainId: Digest): boolean {
+    if (this.#held.has(chainId)) return false;
+    const users = this.#options.database
+      .query<{ count: number }, { id: string }>(
+        `SELECT (SELECT count(*) FROM layer_snapshots WHERE parent = $id)
+              + (SELECT count(*) FROM image_platforms WHERE chain_id = $id)
+              + (SELECT count(*) FROM container_snapshots WHERE chain_id = $id) AS count`,
+      )
+      .get({ id: chainId });
+    return users?.count === 0;
+  }
+
+  async #make(
+    chain: readonly Digest[],
+    sources: readonly LayerSource[],
+    signal: AbortSignal,
+    emit: (event: LayerEvent) => void,
+  ): Promise<LayerRow> {
+    const chainId = chain.at(-1)!;
+    const source = sources.at(-1)!;
+    const done = this.get(chainId);
+    if (done) return done;
+    // As a caller of its own: this layer outlives whoever asked for it first, and so must what it stands on.
+    const failed = new AbortController();
+    const joined = AbortSignal.any([signal, failed.signal]);
+    const below = sources.length > 1 ? this.ensure(sources.slice(0, -1), { signal: joined }) : undefined;
+    below?.catch(() => undefined); // looked at in its turn
+    const parent = chain.at(-2);
+    let partial: { name: string; bytes: number };
+    try {
+      partial = await this.#unpack(source, parent, signal, emit, below);
+    } catch (error) {
+      failed.abort();
+      await below?.catch(() => undefined);
+      throw error;
+    }
+    const directory = await this.#options.directories.finish(partial.name);
+    const row: LayerRow = { chainId, parent, directory, bytes: partial.bytes };
+    this.#record(row, source.diffId);
+    return row;
+  }
+
+  #record({ chainId, parent, directory, bytes }: LayerRow, diffId: Digest): void {
+    this.#options.database.run(
+      `INSERT INTO layer_snapshots (chain_id, parent, diff_id, directory, bytes, created_at) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (chain_id) DO UPDATE SET directory = excluded.directory`,
+      [chainId, parent ?? null, diffId, directory, bytes, new Date().toISOString()],
+    );
+  }
+
+  async #unpack(
+    source: LayerSource,
+    parent: Digest | undefined,
+    signal: AbortSignal,
+    emit: (event: LayerEvent) => void,
+    below?: Promise<LayerRow>,
+  ): Promise<{ name: string; bytes: number }> {
+    const { directories, limits, unpackProgram: program } = this.#options;
+    const layer = await source.fetch(signal, emit);
+    const name = directories.makePartial();
+    try {
+      const target = this.#filesPath(name);
+      const report = await this.#slots.run(
+        () =>
+          unpackLayer(
+            { target, form: "overlay", diffId: source.diffId, limits },
+            {
+              source: layer,
+              onProgress: (bytes) => emit({ step: "extracting", bytes }),
+              signal,
+              program,
+            },
+          ),
+        { signal },
+      );
+      await below;
+      await settleLayer(target, parent === undefined ? [] : this.paths(parent), report);
+      return { name, bytes: report.bytes };
+    } catch (error) {
+      directories.discard(name);
+      throw error;
+    }
+  }
+
+  #filesPath(directory: string): string {
+    return `${this.#options.directories.path(directory)}/fs`;
+  }
+}

@@ -1,0 +1,160 @@
+/** Containers' own writable layers, over an image's unpacked ones: what overlayfs is mounted of. */
+import type { Database } from "bun:sqlite";
+import { chmodSync, chownSync, statSync } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Digest } from "../../core/digest.ts";
+import { EngineError, isErrno } from "../../core/errors.ts";
+import type { Image, OverlayMount } from "../image.ts";
+import type { SnapshotDirectories } from "./directories.ts";
+import type { Layers } from "./layers.ts";
+
+export interface SnapshotUsage {
+  /** Disk space, not length: holes count nothing, and a file with two names once. */
+  bytes: number;
+  inodes: number;
+}
+
+interface SnapshotRow {
+  chain_id: Digest | null;
+  directory: string;
+}
+
+/** Directories read side by side while counting. */
+const countedAtOnce = 16;
+
+export class SnapshotStore {
+  readonly #database: Database;
+  readonly #directories: SnapshotDirectories;
+  readonly #layers: Layers;
+
+  constructor(database: Database, directories: SnapshotDirectories, layers: Layers) {
+    this.#database = database;
+    this.#directories = directories;
+    this.#layers = layers;
+  }
+
+  /**
+   * Makes the writable layer of a container. Synchronous, so that it can be part of the transaction that records the
+   * container: if that is rolled back or the daemon killed, the directory has no row and the next start removes it.
+   * @param key the container's id.
+   * @throws EngineError already_exists, corrupt when a layer of the image is missing.
+   */
+  prepare(key: string, image: Pick<Image, "chainId">): OverlayMount {
+    if (this.#row(key)) throw new EngineError("already_exists", `snapshot of container ${key} exists already`);
+    const lower = this.#lower(image.chainId);
+    const directory = this.#directories.makeWritable();
+    try {
+      const upper = join(this.#directories.path(directory), "fs");
+      // The merged root has the attributes of the topmost directory, which is this one.
+      const root = statSync(lower[0]!);
+      chownSync(upper, root.uid, root.gid);
+      chmodSync(upper, root.mode & 0o7777);
+      this.#database.run("INSERT INTO container_snapshots (key, chain_id, directory, created_at) VALUES (?, ?, ?, ?)", [
+        key,
+        image.chainId ?? null,
+        directory,
+        new Date().toISOString(),
+      ]);
+    } catch (error) {
+      this.#directories.discard(directory);
+      throw error;
+    }
+    return this.mounts(key);
+  }
+
+  /** @throws EngineError not_found; corrupt when its directory or a layer is missing. */
+  mounts(key: string): OverlayMount {
+    const row = this.#row(key);
+    if (!row) throw new EngineError("not_found", `container ${key} has no snapshot`);
+    if (!this.#directories.has(row.directory)) {
+      throw new EngineError(
+        "corrupt",
+        `container ${key}: its files in ${this.#directories.path(row.directory)} are gone`,
+      );
+    }
+    const path = this.#directories.path(row.directory);
+    return { lower: this.#lower(row.chain_id ?? undefined), upper: join(path, "fs"), work: join(path, "work") };
+  }
+
+  /** Removes a container's layer; the image's go too when this was the last to need them. A missing one is no error. */
+  remove(key: string): void {
+    const row = this.#row(key);
+    if (!row) return;
+    this.#database.run("DELETE FROM container_snapshots WHERE key = ?", [key]);
+    this.#directories.discard(row.directory);
+    if (row.chain_id !== null) this.#layers.collect([row.chain_id]);
+  }
+
+  /** What a container wrote. @throws EngineError not_found. */
+  async usage(key: string): Promise<SnapshotUsage> {
+    const row = this.#row(key);
+    if (!row) throw new EngineError("not_found", `container ${key} has no snapshot`);
+    return countTree(join(this.#directories.path(row.directory), "fs"));
+  }
+
+  keys(): string[] {
+    return this.#database
+      .query<{ key: string }, []>("SELECT key FROM container_snapshots")
+      .all()
+      .map(({ key }) => key);
+  }
+
+  /** Removes the layers of containers that are not in the set: those of a create that was killed half-way. */
+  retain(keys: ReadonlySet<string>): void {
+    for (const key of this.keys()) if (!keys.has(key)) this.remove(key);
+  }
+
+  directoryNames(): string[] {
+    return this.#database
+      .query<{ directory: string }, []>("SELECT directory FROM container_snapshots")
+      .all()
+      .map(({ directory }) => directory);
+  }
+
+  /** overlayfs wants one lower directory at least: an image without layers gets an empty one. */
+  #lower(chainId: Digest | undefined): string[] {
+    return chainId === undefined ? [this.#directories.empty()] : this.#layers.paths(chainId);
+  }
+
+  #row(key: string): SnapshotRow | undefined {
+    return (
+      this.#database
+        .query<SnapshotRow, [string]>("SELECT chain_id, directory FROM container_snapshots WHERE key = ?")
+        .get(key) ?? undefined
+    );
+  }
+}
+
+/** Adds up a tree that may be changing meanwhile. */
+async function countTree(root: string): Promise<SnapshotUsage> {
+  const usage = { bytes: 0, inodes: 0 };
+  const seen = new Set<number>();
+  let directories = [root];
+  while (directories.length > 0) {
+    const batch = directories.splice(0, countedAtOnce);
+    const found = await Promise.all(batch.map((directory) => countDirectory(directory, usage, seen)));
+    directories = directories.concat(...found);
+  }
+  return usage;
+}
+
+async function countDirectory(path: string, usage: SnapshotUsage, seen: Set<number>): Promise<string[]> {
+  const below: string[] = [];
+  try {
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      const child = join(path, entry.name);
+      const status = await lstat(child);
+      if (status.nlink > 1 && !status.isDirectory()) {
+        if (seen.has(status.ino)) continue;
+        seen.add(status.ino);
+      }
+      usage.bytes += status.blocks * 512;
+      usage.inodes++;
+      if (status.isDirectory()) below.push(child);
+    }
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  return below;
+}

@@ -1,0 +1,131 @@
+/** `tsd unpack`: the child that inflates, hashes and unpacks one layer. Nobody types it; protocol.ts says how it is called. */
+import { createReadStream, writeSync } from "node:fs";
+import { setPriority } from "node:os";
+import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
+import { open, syncfs } from "../../../ffi/files.ts";
+import { Digester, digestAlgorithm } from "../../core/digest.ts";
+import { EngineError, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { LayerApplier } from "./applier.ts";
+import { decompressor, detectCompression, magicBytes, pieceBytes } from "./decompress.ts";
+import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
+import { TarReader } from "./tar-reader.ts";
+
+const progressIntervalMs = 100;
+/** The daemon must answer while layers are unpacked: nice(2) by this much. */
+const niceness = 5;
+
+export async function unpackMain(args: string[]): Promise<number> {
+  try {
+    setPriority(niceness);
+    const request = JSON.parse(args[0] ?? "") as UnpackRequest;
+    send({ kind: "report", report: await unpack(request, createReadStream("", { fd: 0, highWaterMark: pieceBytes })) });
+    return 0;
+  } catch (error) {
+    send(errorMessageOf(error));
+    return 1;
+  }
+}
+
+/**
+ * @throws EngineError corrupt for a damaged archive or another diff id than was asked for; invalid_argument for an
+ * archive that means harm; no_space.
+ */
+export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8Array>): Promise<UnpackReport> {
+  using root = open(request.target, O_RDONLY | O_DIRECTORY);
+  using applier = new LayerApplier(root, request.form, request.limits);
+  const reader = new TarReader(applier);
+  const digester = new Digester(digestAlgorithm(request.diffId));
+  for await (const piece of inflate(input)) {
+    digester.update(piece);
+    if (digester.size > request.limits.bytesMax) {
+      throw new EngineError("invalid_argument", `layer inflates to more than ${request.limits.bytesMax} bytes`);
+    }
+    reader.write(piece);
+  }
+  reader.end();
+  const report = applier.finish();
+  const diffId = digester.digest();
+  if (diffId !== request.diffId) {
+    throw new EngineError("corrupt", `layer has diff id ${diffId}, the configuration says ${request.diffId}`);
+  }
+  // Renaming makes a directory's name durable, not what is in it: everything must be on the disk before the
+  // database says that the snapshot is there.
+  syncfs(root);
+  return { ...report, archiveBytes: digester.size };
+}
+
+async function* inflate(input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const iterator = counted(input)[Symbol.asyncIterator]();
+  let start: Uint8Array = new Uint8Array();
+  while (start.length < magicBytes) {
+    const next = await iterator.next();
+    if (next.done) break;
+    start = start.length === 0 ? next.value : Buffer.concat([start, next.value]);
+  }
+  const stream = decompressor(detectCompression(start));
+  const rest = resumed(start, iterator);
+  if (!stream) {
+    yield* rest;
+    return;
+  }
+  const feeding = feed(stream, rest);
+  try {
+    yield* stream as AsyncIterable<Uint8Array>;
+    await feeding;
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (typeof code !== "string" || !/^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB|ERR__ERROR)/.test(code)) throw error;
+    throw new EngineError("corrupt", `layer cannot be inflated: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function feed(stream: NodeJS.WritableStream, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const piece of pieces) {
+      if (!stream.write(piece)) await new Promise<void>((resolve) => stream.once("drain", resolve));
+    }
+    stream.end();
+  } catch (error) {
+    (stream as NodeJS.WritableStream & { destroy(error: unknown): void }).destroy(error);
+  }
+}
+
+async function* resumed(start: Uint8Array, iterator: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+  if (start.length > 0) yield start;
+  for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
+}
+
+/** Says how much was read, now and then. */
+async function* counted(input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  let bytes = 0;
+  let saidAt = performance.now();
+  for await (const piece of input) {
+    bytes += piece.length;
+    yield piece;
+    if (performance.now() - saidAt < progressIntervalMs) continue;
+    saidAt = performance.now();
+    send({ kind: "progress", bytes });
+  }
+}
+
+function send(message: UnpackMessage): void {
+  // Not process.stdout: this must be out before the process ends, and the pipe may be smaller than the report.
+  for (let rest = Buffer.from(`${JSON.stringify(message)}\n`); rest.length > 0; ) {
+    rest = rest.subarray(writeSync(1, rest));
+  }
+}
+
+const codes = ["invalid_argument", "unsupported", "corrupt", "no_space"];
+
+function errorMessageOf(error: unknown): UnpackMessage {
+  const engineError = isEngineError(error) ? error : wrapError(error, "unpack", { stage: "unpack" });
+  const { stage, syscall, errno, path, hint } = engineError;
+  const details = Object.entries({ stage, syscall, errno, path, hint }).filter(([, value]) => value !== undefined);
+  const code = isErrno(error, "ENOSPC", "EDQUOT") ? "no_space" : engineError.code;
+  return {
+    kind: "error",
+    code: codes.includes(code) ? code : "internal",
+    message: engineError.message,
+    details: Object.fromEntries(details) as Record<string, string>,
+  };
+}
