@@ -1,0 +1,182 @@
+import type { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { Fd } from "../../ffi/fd.ts";
+import { createNetworkNamespace } from "../../ffi/namespace.ts";
+import { openDatabase } from "../core/database.ts";
+import { newId } from "../core/id.ts";
+import { Networks } from "./networks.ts";
+import { networkSchema } from "./records.ts";
+import { ask, hostAddress, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
+
+/** What a running dockerd has in iptables that matters here: its policy, its chains, a network of its own. */
+const dockerd = `
+  iptables -P FORWARD DROP
+  iptables -N DOCKER-USER
+  iptables -N DOCKER
+  iptables -A FORWARD -j DOCKER-USER
+  iptables -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+  iptables -A FORWARD -o docker0 -j DOCKER
+  iptables -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+  iptables -A DOCKER ! -i docker0 -o docker0 -j DROP
+  ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up`;
+
+describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it does not know", () => {
+  let bed: Testbed;
+  let database: Database;
+  let networks: Networks;
+
+  beforeEach(() => {
+    bed = new Testbed();
+    database = openDatabase(":memory:", [networkSchema]);
+    networks = new Networks({ database, bridge: { name: "tsd0" } });
+  });
+  afterEach(async () => {
+    await networks.close();
+    database.close();
+    bed[Symbol.dispose]();
+  });
+
+  const shell = (script: string): string => run("sh", "-ec", script);
+  const attach = async (): Promise<string> => (await networks.attach(newId(), { kind: "bridge" })).namespacePath!;
+  /** A container of another engine on its bridge. */
+  function container(bridge: string, address: string, gateway: string): Disposable & { namespace: Fd } {
+    const namespace = createNetworkNamespace();
+    const path = `/proc/${process.pid}/fd/${namespace.number}`;
+    shell(`ip link add other master ${bridge} up type veth peer name eth0 netns ${path}`);
+    const script = `ip addr add ${address} dev eth0; ip link set eth0 up; ip route add default via ${gateway}`;
+    within(namespace, () => shell(script));
+    shell("ip link show dev other");
+    return { namespace, [Symbol.dispose]: () => namespace.close() };
+  }
+  /** What a container hears from the outside and from another container. */
+  async function reach(a: string, b: { path: string; ipv4: string }): Promise<string[]> {
+    using _outside = serve(bed.outside, 8001);
+    using _inside = serve(b.path, 8002);
+    const timeoutMs = 300;
+    return [await ask(a, outsideAddress, 8001, timeoutMs), await ask(a, b.ipv4, 8002, timeoutMs)];
+  }
+
+  test("an accept in tsd's own table alone does not help: the drop has the last word", async () => {
+    const a = await attach();
+    shell("iptables -P FORWARD DROP");
+    using _outside = serve(bed.outside, 8001);
+    expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
+    shell("iptables -P FORWARD ACCEPT");
+    expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
+  });
+
+  test("dockerd's: traffic works, by rules in DOCKER-USER that iptables can read and remove", async () => {
+    shell(dockerd);
+    const before = run("iptables", "-S");
+    const a = await attach();
+    const b = await networks.attach(newId(), { kind: "bridge" });
+    expect(await reach(a, { path: b.namespacePath!, ipv4: b.ipv4! })).toEqual([hostAddress, "172.28.0.2"]);
+    expect(networks.warnings()).toEqual([]);
+    expect(run("iptables", "-S", "DOCKER-USER").trim().split("\n")).toEqual([
+      "-N DOCKER-USER",
+      '-A DOCKER-USER -i tsd0 -o docker+ -m comment --comment "tsd: bridge tsd0" -j RETURN',
+      '-A DOCKER-USER -i tsd0 -o br-+ -m comment --comment "tsd: bridge tsd0" -j RETURN',
+      '-A DOCKER-USER -i tsd0 -m comment --comment "tsd: bridge tsd0" -j ACCEPT',
+      '-A DOCKER-USER -o tsd0 -m comment --comment "tsd: bridge tsd0" -j ACCEPT',
+    ]);
+    // Docker's containers stay apart from tsd's, as dockerd's own rules have it.
+    using docker = container("docker0", "172.17.0.2/16", "172.17.0.1");
+    using _its = serve(docker.namespace, 8004);
+    using _ours = serve(b.namespacePath!, 8005);
+    expect(await ask(bed.host, "172.17.0.2", 8004)).toBe("172.17.0.1");
+    expect(await ask(a, "172.17.0.2", 8004, 300)).toBe("no answer");
+    expect(await ask(docker.namespace, b.ipv4!, 8005, 300)).toBe("no answer");
+    // Once is enough.
+    await attach();
+    expect(run("iptables", "-S", "DOCKER-USER").trim().split("\n").length).toBe(5);
+
+    for (const { containerId } of networks.list()[0]!.endpoints) await networks.detach(containerId);
+    await networks.close();
+    expect(run("iptables", "-S")).toBe(before);
+  });
+
+  test("dockerd's, with the administrator's own rules: those come first, and the last RETURN stays last", async () => {
+    shell(dockerd);
+    shell(
+      `iptables -A DOCKER-USER -d ${outsideAddress} -p tcp --dport 8003 -j DROP; iptables -A DOCKER-USER -j RETURN`,
+    );
+    const a = await attach();
+    using _allowed = serve(bed.outside, 8001);
+    using _forbidden = serve(bed.outside, 8003);
+    expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
+    expect(await ask(a, outsideAddress, 8003, 300)).toBe("no answer");
+    const rules = run("iptables", "-S", "DOCKER-USER").trim().split("\n");
+    expect(rules[1]).toContain("--dport 8003 -j DROP");
+    expect(rules.at(-1)).toBe("-A DOCKER-USER -j RETURN");
+    expect(rules.length).toBe(7);
+  });
+
+  test("dockerd's, started after tsd or restarted: the next container opens the way again", async () => {
+    const a = await attach();
+    shell(dockerd);
+    using _outside = serve(bed.outside, 8001);
+    expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
+    await attach();
+    expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
+    shell("iptables -F DOCKER-USER");
+    await attach();
+    expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
+  });
+
+  test("an administrator's drop policy is not touched: the warning says what drops and what to do, and that works", async () => {
+    shell("iptables -P FORWARD DROP");
+    const before = run("iptables", "-S");
+    const a = await attach();
+    expect(networks.warnings()).toEqual([
+      "chain FORWARD of table ip filter drops the packets of containers on tsd0: its policy is drop. To let them pass: " +
+        "iptables -I FORWARD -i tsd0 -j ACCEPT; iptables -I FORWARD -o tsd0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    ]);
+    expect(run("iptables", "-S")).toBe(before);
+    shell(networks.warnings()[0]!.split("To let them pass: ")[1]!);
+    using _outside = serve(bed.outside, 8001);
+    expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
+    await attach();
+    expect(networks.warnings()).toEqual([]);
+  });
+
+  test("one of nft's own, by policy or by a last rule that rejects: the warning says so, and its advice works", async () => {
+    const tables = [
+      ["policy drop", "its policy is drop"],
+      [
+        "policy accept; counter reject with icmpx type admin-prohibited",
+        "its last rule refuses what no other rule took",
+      ],
+    ];
+    for (const [rules, why] of tables) {
+      shell(`echo 'table inet mine { chain fw { type filter hook forward priority 10; ${rules}; }; }' | nft -f -`);
+      const a = await attach();
+      const [warning] = networks.warnings();
+      expect(warning).toContain(`chain fw of table inet mine drops the packets of containers on tsd0: ${why}.`);
+      using _outside = serve(bed.outside, 8001);
+      expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
+      shell(warning!.split("To let them pass: ")[1]!);
+      expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
+      shell("nft delete table inet mine");
+    }
+  });
+
+  test("iptables-legacy's, which is not in nf_tables: the warning says what to do, and that works", async () => {
+    shell("iptables-legacy -P FORWARD DROP");
+    const a = await attach();
+    const [warning] = networks.warnings();
+    expect(warning).toContain("chain FORWARD of iptables-legacy's table filter drops the packets");
+    using _outside = serve(bed.outside, 8001);
+    expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
+    shell(warning!.split("To let them pass: ")[1]!);
+    expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
+  });
+
+  test("no warning where nothing drops, and no table of iptables-legacy comes to be by looking", async () => {
+    shell(
+      "echo 'table inet mine { chain fw { type filter hook forward priority 0; ip saddr 10.0.0.1 drop; }; }' | nft -f -",
+    );
+    await attach();
+    expect(networks.warnings()).toEqual([]);
+    expect(run("cat", "/proc/net/ip_tables_names")).toBe("");
+  });
+});

@@ -1,0 +1,441 @@
+import type { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { O_RDONLY } from "../../ffi/constants/open.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { open } from "../../ffi/files.ts";
+import { openDatabase } from "../core/database.ts";
+import { newId } from "../core/id.ts";
+import { Bridge } from "./bridge.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { NetworkNamespace } from "./namespace.ts";
+import { Networks, type NetworksOptions } from "./networks.ts";
+import { NetworkRecords, networkSchema } from "./records.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
+
+const root = process.getuid?.() === 0;
+
+describe.skipIf(!root)("networks", () => {
+  let bed: Testbed;
+  let database: Database;
+  let networks: Networks;
+  let directory: string;
+
+  const make = (bridge: Partial<NetworksOptions["bridge"]> = {}): Networks =>
+    new Networks({ database, bridge: { name: "tsd0", ...bridge } });
+
+  beforeEach(() => {
+    bed = new Testbed();
+    directory = mkdtempSync("/var/tmp/tsd-network-");
+    database = openDatabase(join(directory, "metadata.db"), [networkSchema]);
+    networks = make();
+  });
+  afterEach(async () => {
+    await networks.close();
+    database.close();
+    rmSync(directory, { recursive: true });
+    bed[Symbol.dispose]();
+  });
+
+  /** Names of the host's interfaces beside those of the testbed. */
+  const interfaces = (): string[] =>
+    ip("link")
+      .map((link) => link.ifname as string)
+      .filter((name) => name !== "lo" && name !== "eth0");
+  const heldNamespaces = (): number =>
+    readdirSync("/proc/self/fd").filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith("net:[");
+      } catch {
+        // The descriptor that the directory itself was read with.
+        return false;
+      }
+    }).length;
+  const table = (): string => run("nft", "list", "ruleset").replace(/\s+/g, " ").trim();
+  const bridgeMode = { kind: "bridge" } as const;
+
+  test("touch nothing on the host before a container needs them", async () => {
+    expect(networks.list().map(({ name, driver }) => [name, driver])).toEqual([
+      ["bridge", "bridge"],
+      ["host", "host"],
+      ["none", "null"],
+    ]);
+    await networks.restore(new Set());
+    expect(interfaces()).toEqual([]);
+    expect(table()).toBe("");
+    expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("0");
+  });
+
+  test("attach a container to the bridge: interface, addresses, route, bridge and table are all there", async () => {
+    const id = newId();
+    const endpoint = await networks.attach(id, bridgeMode);
+    expect(endpoint).toMatchObject({
+      kind: "bridge",
+      networkName: "bridge",
+      interface: "eth0",
+      ipv4: "172.28.0.2",
+      prefixLength: 16,
+      gateway: "172.28.0.1",
+      mac: "02:42:ac:1c:00:02",
+      networkId: networks.list()[0]!.id,
+    });
+    expect(networks.endpoint(id)).toEqual(endpoint);
+    expect(networks.list()[0]).toMatchObject({
+      bridge: "tsd0",
+      subnets: [{ subnet: "172.28.0.0/16", gateway: "172.28.0.1" }],
+      endpoints: [{ containerId: id, endpointId: endpoint.endpointId, ipv4: "172.28.0.2", prefixLength: 16 }],
+    });
+
+    within(endpoint.namespacePath!, () => {
+      const [lo, eth0, ...others] = ip("addr");
+      expect(lo).toMatchObject({ ifname: "lo", flags: expect.arrayContaining(["UP"]) });
+      expect(eth0).toMatchObject({ ifname: "eth0", address: "02:42:ac:1c:00:02", mtu: 1500, operstate: "UP" });
+      // No IPv6 on the network: no link-local address either.
+      expect(eth0!.addr_info).toEqual([
+        expect.objectContaining({ local: "172.28.0.2", prefixlen: 16, broadcast: "172.28.255.255" }),
+      ]);
+      expect(others).toEqual([]);
+      expect(ip("route")).toEqual([
+        expect.objectContaining({ dst: "default", gateway: "172.28.0.1", dev: "eth0" }),
+        expect.objectContaining({ dst: "172.28.0.0/16", dev: "eth0" }),
+      ]);
+      expect(readFileSync("/proc/sys/net/ipv6/conf/default/disable_ipv6", "utf8").trim()).toBe("0");
+    });
+
+    const [bridge] = ip("addr", "show", "dev", "tsd0");
+    expect(bridge).toMatchObject({ ifalias: expect.stringMatching(/^tsd [0-9a-f]{12}$/), operstate: "UP" });
+    expect(bridge!.addr_info).toContainEqual(expect.objectContaining({ local: "172.28.0.1", prefixlen: 16 }));
+    const veth = `veth${endpoint.endpointId.slice(0, 11)}`;
+    expect(ip("link", "show", "dev", veth)[0]).toMatchObject({ master: "tsd0", operstate: "UP" });
+    expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("1");
+    expect(database.query("SELECT * FROM network_host_setting").all()).toEqual([
+      { name: "net.ipv4.ip_forward", previous: "0" },
+    ]);
+    expect(table()).toBe(
+      [
+        'table inet tsd0 { comment "made by tsd, which puts it back when it is changed"',
+        "chain forward { type filter hook forward priority filter; policy accept;",
+        'oifname "tsd0" ct state established,related accept oifname "tsd0" iifname "tsd0" accept',
+        'oifname "tsd0" counter packets 0 bytes 0 drop comment "not asked for by a container" }',
+        "chain postrouting { type nat hook postrouting priority srcnat; policy accept;",
+        'ip saddr 172.28.0.0/16 oifname != "tsd0" masquerade } }',
+      ].join(" "),
+    );
+  });
+
+  test("let containers reach each other, the host and the outside; nobody outside reaches them", async () => {
+    const a = await networks.attach(newId(), bridgeMode);
+    const b = await networks.attach(newId(), bridgeMode);
+    using _inside = serve(b.namespacePath!, 8001);
+    using _host = serve(bed.host, 8002);
+    using _outside = serve(bed.outside, 8003);
+    expect(await ask(a.namespacePath!, b.ipv4!, 8001)).toBe(a.ipv4!);
+    expect(await ask(a.namespacePath!, a.gateway!, 8002)).toBe(a.ipv4!);
+    expect(await ask(bed.host, b.ipv4!, 8001)).toBe(a.gateway!);
+    // Masqueraded: the outside has no route to the container and sees the host.
+    expect(await ask(a.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
+    within(bed.outside, () => run("ip", "route", "add", "172.28.0.0/16", "via", hostAddress));
+    expect(await ask(bed.outside, b.ipv4!, 8001, 300)).toBe("no answer");
+  });
+
+  test("give none a loopback alone, host no namespace, and container:ID the other's", async () => {
+    const [none, host, other] = [newId(), newId(), newId()];
+    const lonely = await networks.attach(none, { kind: "none" });
+    expect(lonely).toMatchObject({ kind: "none", networkName: "none" });
+    within(lonely.namespacePath!, () => expect(ip("link").map((link) => link.ifname)).toEqual(["lo"]));
+    using _server = serve(lonely.namespacePath!, 8001);
+    expect(await ask(lonely.namespacePath!, "127.0.0.1", 8001)).toBe("127.0.0.1");
+
+    const hosts = await networks.attach(host, { kind: "host" });
+    expect(hosts.namespacePath).toBeUndefined();
+    expect(hosts).toMatchObject({ kind: "host", networkName: "host", networkId: networks.list()[1]!.id });
+
+    const joined = await networks.attach(other, { kind: "container", namespacePath: "/proc/1/ns/net" });
+    expect(joined).toMatchObject({ kind: "container", namespacePath: "/proc/1/ns/net", networkId: "" });
+    expect(networks.endpoint(other)).toBeUndefined();
+    expect(interfaces()).toEqual([]);
+    for (const id of [none, host, other]) await networks.detach(id);
+    expect(networks.list().flatMap((network) => network.endpoints)).toEqual([]);
+  });
+
+  test("leave nothing behind when containers go and the daemon ends", async () => {
+    const namespaces = heldNamespaces();
+    const ids = Array.from({ length: 10 }, () => newId());
+    for (const id of ids) await networks.attach(id, bridgeMode);
+    await networks.attach(newId(), { kind: "none" });
+    // Long enough for the spares.
+    await Bun.sleep(60);
+    for (const id of ids) await networks.detach(id);
+    await networks.detach("never attached");
+    await networks.settled();
+    for (const { endpoints } of networks.list().slice(0, 1)) expect(endpoints).toEqual([]);
+    await networks.close();
+    expect(interfaces()).toEqual([]);
+    expect(ip("route").map((route) => route.dst)).toEqual(["default", "192.0.2.0/24"]);
+    expect(table()).toBe("");
+    expect(database.query("SELECT count(*) AS n FROM network_address").get()).toEqual({ n: 0 });
+    expect(heldNamespaces()).toBe(namespaces);
+  });
+
+  test("have a spare ready that the next container gets, and do without one that was tampered with", async () => {
+    await networks.attach(newId(), bridgeMode);
+    await Bun.sleep(60);
+    expect(interfaces().filter((name) => name.startsWith("veth")).length).toBe(2);
+    const second = await networks.attach(newId(), bridgeMode);
+    expect(second.ipv4).toBe("172.28.0.3");
+    expect(interfaces().filter((name) => name.startsWith("veth")).length).toBe(2);
+    await Bun.sleep(60);
+    const spare = interfaces().find((name) => name.startsWith("veth") && !vethOf(second).includes(name))!;
+    for (const name of interfaces())
+      if (name.startsWith("veth") && name !== vethOf(second)) run("ip", "link", "del", name);
+    expect(spare).toBeDefined();
+    const third = await networks.attach(newId(), bridgeMode);
+    expect(ip("link", "show", "dev", vethOf(third))[0]).toMatchObject({ master: "tsd0" });
+    within(third.namespacePath!, () => expect(ip("addr", "show", "dev", "eth0").length).toBe(1));
+  });
+
+  const vethOf = (endpoint: Endpoint): string => `veth${endpoint.endpointId.slice(0, 11)}`;
+
+  test("take a container's interface away although another container holds its namespace", async () => {
+    const id = newId();
+    const endpoint = await networks.attach(id, bridgeMode);
+    using held = open(endpoint.namespacePath!, O_RDONLY);
+    await networks.detach(id);
+    await networks.settled();
+    expect(interfaces()).not.toContain(vethOf(endpoint));
+    within(held, () => expect(ip("link").map((link) => link.ifname)).toEqual(["lo"]));
+  });
+
+  /**
+   * Another daemon, in a process of its own, with the same database: it attaches the containers and is killed. The
+   * first container's namespace is held on to, as its processes do.
+   */
+  async function attachAndBeKilled(ids: string[]): Promise<{ endpoints: Endpoint[]; held: Fd }> {
+    const script = `
+      import { openDatabase } from "${import.meta.dir}/../core/database.ts";
+      import { Networks } from "${import.meta.dir}/networks.ts";
+      import { networkSchema } from "${import.meta.dir}/records.ts";
+      const database = openDatabase("${join(directory, "metadata.db")}", [networkSchema]);
+      const networks = new Networks({ database, bridge: { name: "tsd0" } });
+      const endpoints = [];
+      for (const id of ${JSON.stringify(ids)}) endpoints.push(await networks.attach(id, { kind: "bridge" }));
+      await networks.attach("on-host", { kind: "host" });
+      await Bun.sleep(60);
+      console.log(JSON.stringify(endpoints));
+      await Bun.sleep(60_000);`;
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "ignore" });
+    try {
+      const { value } = await child.stdout.getReader().read();
+      const endpoints: Endpoint[] = JSON.parse(new TextDecoder().decode(value));
+      return { endpoints, held: open(endpoints[0]!.namespacePath!, O_RDONLY) };
+    } finally {
+      child.kill("SIGKILL");
+      await child.exited;
+    }
+  }
+
+  test("after the daemon was killed keep what lives, drop what died, and give no address twice", async () => {
+    const [alive, dead] = [newId(), newId()];
+    const { endpoints, held } = await attachAndBeKilled([alive, dead]);
+    using _held = held;
+    const [kept] = endpoints;
+    const generation = table();
+    networks = make();
+    await networks.restore(new Set([alive]));
+
+    // The dead one's namespace and the spare's went with the daemon, their veths with them or with restore.
+    expect(interfaces().sort()).toEqual(["tsd0", vethOf(kept!)].sort());
+    expect(table()).toBe(generation);
+    // The path was the old daemon's own; the container's process has another.
+    const { namespacePath, ...rest } = kept!;
+    expect(namespacePath).toBeDefined();
+    expect(networks.endpoint(alive)).toEqual(rest);
+    expect(networks.endpoint(dead)).toBeUndefined();
+    expect(networks.list().flatMap((network) => network.endpoints.map((each) => each.containerId))).toEqual([alive]);
+
+    const next = await networks.attach(newId(), bridgeMode);
+    expect(next.ipv4).not.toBe(kept!.ipv4);
+    using _server = serve(held, 8001);
+    expect(await ask(next.namespacePath!, kept!.ipv4!, 8001)).toBe(next.ipv4!);
+    await networks.detach(alive);
+    await networks.settled();
+    expect(interfaces()).not.toContain(vethOf(kept!));
+  });
+
+  test("after a restart put back a bridge, an address and a table that somebody removed", async () => {
+    const id = newId();
+    const { endpoints, held } = await attachAndBeKilled([id]);
+    using _held = held;
+    const before = table();
+    run("ip", "link", "del", "tsd0");
+    run("nft", "flush", "ruleset");
+    networks = make();
+    await networks.restore(new Set([id]));
+    expect(table()).toBe(before);
+    expect(ip("link", "show", "dev", vethOf(endpoints[0]!))[0]).toMatchObject({ master: "tsd0", operstate: "UP" });
+    using _outside = serve(bed.outside, 8003);
+    expect(await ask(held, outsideAddress, 8003)).toBe(hostAddress);
+  });
+
+  test("put the bridge and the table back under a running daemon when the next container comes", async () => {
+    const first = await networks.attach(newId(), bridgeMode);
+    const before = table();
+    run("nft", "flush", "ruleset");
+    await networks.attach(newId(), bridgeMode);
+    expect(table()).toBe(before);
+    run("ip", "link", "del", "tsd0");
+    const third = await networks.attach(newId(), bridgeMode);
+    using _outside = serve(bed.outside, 8003);
+    expect(await ask(third.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
+    expect(await ask(first.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
+  });
+
+  test("choose a subnet that no route of the host is in, and move from one that a VPN has taken since", async () => {
+    run("ip", "route", "add", "172.28.0.0/15", "via", outsideAddress);
+    const id = newId();
+    expect((await networks.attach(id, bridgeMode)).ipv4).toBe("172.30.0.2");
+    await networks.detach(id);
+    await networks.settled();
+    // A second daemon, which has never seen the route to come.
+    const second = make();
+    run("ip", "route", "add", "172.30.0.0/16", "via", outsideAddress, "table", "51820");
+    expect((await second.attach(id, bridgeMode)).ipv4).toBe("172.31.0.2");
+    expect(ip("-4", "addr", "show", "dev", "tsd0")[0]!.addr_info).toEqual([
+      expect.objectContaining({ local: "172.31.0.1" }),
+    ]);
+    await second.close();
+  });
+
+  test("refuse a fixed subnet that collides, and name the route in the way", async () => {
+    run("ip", "route", "add", "10.0.0.0/8", "via", outsideAddress);
+    const fixed = make({ address: "10.1.0.1/24" });
+    await expect(fixed.attach("0123456789ab", bridgeMode)).rejects.toThrow(
+      "network of container 0123456789ab: network bridge: subnet 10.1.0.0/24 collides with route 10.0.0.0/8 via 192.0.2.1 dev eth0",
+    );
+    expect(interfaces()).toEqual([]);
+    expect(table()).toBe("");
+    run("ip", "route", "del", "10.0.0.0/8");
+    expect(await fixed.attach(newId(), bridgeMode)).toMatchObject({
+      ipv4: "10.1.0.2",
+      gateway: "10.1.0.1",
+      prefixLength: 24,
+    });
+    await fixed.close();
+  });
+
+  test("refuse an interface of that name that is not tsd's, and leave it alone", async () => {
+    run("ip", "link", "add", "tsd0", "type", "bridge");
+    await expect(networks.attach(newId(), bridgeMode)).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringContaining("interface tsd0 is there already, and is not this daemon's"),
+      hint: expect.stringContaining("--bridge"),
+    });
+    await networks.close();
+    expect(interfaces()).toEqual(["tsd0"]);
+    expect(table()).toBe("");
+    networks = make({ name: "tsd1" });
+    await networks.attach(newId(), bridgeMode);
+    expect(interfaces()).toContain("tsd1");
+  });
+
+  /** Runs with a method that fails, before it does its work or after. */
+  async function failing<T extends object>(
+    prototype: T,
+    method: keyof T & string,
+    when: "before" | "after",
+    use: () => Promise<void>,
+  ): Promise<void> {
+    const original = prototype[method] as (...args: unknown[]) => unknown;
+    Object.assign(prototype, {
+      [method]: function (this: T, ...args: unknown[]): void {
+        if (when === "after") original.apply(this, args);
+        throw new Error(`${method} failed`);
+      },
+    });
+    try {
+      await use();
+    } finally {
+      Object.assign(prototype, { [method]: original });
+    }
+  }
+
+  test("undo an attachment that fails at any stage: interface, namespace, address", async () => {
+    const stages: [() => Promise<void>, string][] = [
+      [() => failing(NetworkRecords.prototype, "addEndpoint", "after", refused), "addEndpoint failed"],
+      [() => failing(Bridge.prototype, "connect", "before", refused), "connect failed"],
+      [() => failing(Bridge.prototype, "connect", "after", refused), "connect failed"],
+      [() => failing(NetworkNamespace.prototype, "configure", "before", refused), "configure failed"],
+      [() => failing(NetworkNamespace.prototype, "configure", "after", refused), "configure failed"],
+    ];
+    let expected = "";
+    const refused = async (): Promise<void> => {
+      await expect(networks.attach(newId(), bridgeMode)).rejects.toThrow(expected);
+    };
+    const namespaces = heldNamespaces();
+    await networks.close();
+    networks = make({ address: "10.1.0.1/29" });
+    for (const [stage, message] of stages) {
+      expected = message;
+      // Before a spare can be there.
+      await stage();
+      await networks.settled();
+      expect(interfaces()).toEqual(["tsd0"]);
+      expect(heldNamespaces()).toBe(namespaces);
+      for (const name of ["sandbox", "endpoint", "address"]) {
+        expect(database.query(`SELECT count(*) AS n FROM network_${name} WHERE 1`).get()).toEqual({ n: 0 });
+      }
+    }
+    // None of the subnet's five addresses was lost on the way.
+    for (let i = 0; i < 5; i++) await networks.attach(newId(), bridgeMode);
+    expect(networks.list()[0]!.endpoints.length).toBe(5);
+  });
+
+  test("make nothing when the host cannot be prepared, and take the MTU of the way out", async () => {
+    run("ip", "link", "set", "eth0", "mtu", "9000");
+    await failing(NetworkRecords.prototype, "rememberHostSetting", "before", async () => {
+      await expect(networks.attach(newId(), bridgeMode)).rejects.toThrow("rememberHostSetting failed");
+    });
+    expect(interfaces()).toEqual([]);
+    expect(table()).toBe("");
+    const { namespacePath } = await networks.attach(newId(), bridgeMode);
+    within(namespacePath!, () => expect(ip("link", "show", "dev", "eth0")[0]).toMatchObject({ mtu: 9000 }));
+  });
+
+  test("refuse a second attachment, a full subnet, and configuration that cannot be", async () => {
+    const id = newId();
+    await networks.close();
+    networks = make({ address: "10.1.0.1/30" });
+    await networks.attach(id, bridgeMode);
+    await expect(networks.attach(id, { kind: "none" })).rejects.toThrow("is attached to its network already");
+    await expect(networks.attach(newId(), bridgeMode)).rejects.toThrow(
+      "all addresses of subnet 10.1.0.0/30 are in use",
+    );
+    expect(networks.list()[0]!.endpoints.length).toBe(1);
+    const wrong: [Partial<NetworksOptions["bridge"]>, string][] = [
+      [{ name: "much-too-long-a-name" }, "is no name for an interface"],
+      [{ name: "a b" }, "is no name for an interface"],
+      [{ address: "10.1.0.1" }, "is not a subnet"],
+      [{ address: "10.1.0.0/24" }, "address 10.1.0.0 is not one that subnet 10.1.0.0/24 has to give"],
+      [{ address: "fd00::1/64" }, "an IPv4 subnet of at least 4 addresses is needed"],
+      [{ pools: ["10.0.0.0/8 size 7"] }, "no subnet of that size fits"],
+    ];
+    for (const [options, message] of wrong) expect(() => make(options)).toThrow(message);
+  });
+
+  test("two daemons side by side have a bridge, a subnet and a table each", async () => {
+    const other = openDatabase(":memory:", [networkSchema]);
+    const second = new Networks({ database: other, bridge: { name: "tsd1" } });
+    const a = await networks.attach(newId(), bridgeMode);
+    const b = await second.attach(newId(), bridgeMode);
+    expect([a.ipv4, b.ipv4]).toEqual(["172.28.0.2", "172.29.0.2"]);
+    // Networks are kept apart.
+    using _server = serve(b.namespacePath!, 8001);
+    expect(await ask(a.namespacePath!, b.ipv4!, 8001, 300)).toBe("no answer");
+    await second.detach(second.list()[0]!.endpoints[0]!.containerId);
+    await second.close();
+    expect(interfaces()).not.toContain("tsd1");
+    expect(interfaces()).toContain("tsd0");
+    expect(table()).not.toContain("tsd1");
+  });
+});
