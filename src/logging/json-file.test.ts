@@ -1,0 +1,265 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { JsonFileLog, type JsonFileOptions } from "./json-file.ts";
+import type { OutputStream } from "./log-writer.ts";
+
+const directory = mkdtempSync("/var/tmp/tsd-json-file-");
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let files = 0;
+function newLog(options: Partial<JsonFileOptions> = {}) {
+  const path = options.path ?? join(directory, `${files++}.log`);
+  const trouble: string[] = [];
+  const log = new JsonFileLog({ onTrouble: (message) => trouble.push(message), ...options, path });
+  const write = (text: string | Uint8Array, stream: OutputStream = "stdout") => log.write(stream, Buffer.from(text));
+  return { log, path, trouble, write };
+}
+
+interface LogRecord {
+  log: string;
+  stream: string;
+  time: string;
+}
+
+function recordsOf(path: string): LogRecord[] {
+  const text = readFileSync(path, "utf8");
+  expect(text === "" || text.endsWith("\n")).toBe(true);
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as LogRecord);
+}
+
+/** The raw record without its time, which ends it. */
+function withoutTime(line: string): string {
+  return line.replace(/"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"\}$/, "");
+}
+
+function rawLines(path: string): string[] {
+  return readFileSync(path, "utf8").split("\n").slice(0, -1).map(withoutTime);
+}
+
+describe("the json-file log", () => {
+  test("has docker's record for each line", () => {
+    const { log, path, write } = newLog();
+    write("one\ntwo\n");
+    write("error\n", "stderr");
+    log.close();
+    expect(rawLines(path)).toEqual([
+      '{"log":"one\\n","stream":"stdout",',
+      '{"log":"two\\n","stream":"stdout",',
+      '{"log":"error\\n","stream":"stderr",',
+    ]);
+  });
+
+  test("escapes what Go's encoder escapes", () => {
+    const { log, path, write } = newLog();
+    write('"\\\t\r\b\f\0\x1b[1m<a>&\x7f\u2028\u2029\u00e9\u20ac\u{1f600}\n');
+    log.close();
+    expect(rawLines(path)).toEqual([
+      '{"log":"\\"\\\\\\u0009\\r\\u0008\\u000c\\u0000\\u001b[1m\\u003ca\\u003e\\u0026\x7f\\u2028\\u2029é€\u{1f600}\\n","stream":"stdout",',
+    ]);
+  });
+
+  test("replaces each byte that is no UTF-8, and only those", () => {
+    const cases: [number[], string][] = [
+      [[0xff, 0x41], "\\ufffdA"],
+      [[0xe2, 0x82], "\\ufffd\\ufffd"], // a truncated sequence
+      [[0xc0, 0x80], "\\ufffd\\ufffd"], // overlong
+      [[0xed, 0xa0, 0x80], "\\ufffd\\ufffd\\ufffd"], // a surrogate
+      [[0xf4, 0x90, 0x80, 0x80], "\\ufffd\\ufffd\\ufffd\\ufffd"], // above U+10FFFF
+      [[0xf0, 0x9f, 0x98, 0x80], "\u{1f600}"],
+      [[0xef, 0xbf, 0xbd], "\ufffd"], // the replacement character itself
+      [[0x80], "\\ufffd"],
+    ];
+    const { log, path, write } = newLog();
+    for (const [bytes] of cases) write(new Uint8Array([...bytes, 10]));
+    log.close();
+    expect(rawLines(path)).toEqual(cases.map(([, text]) => `{"log":"${text}\\n","stream":"stdout",`));
+  });
+
+  test("puts lines together whatever the pieces they come in", () => {
+    const text = `${"x".repeat(20000)}\nshort\n${"é".repeat(9000)}\n\n${"y".repeat(16384)}\n${"z".repeat(16383)}\nend`;
+    const bytes = Buffer.from(text);
+    const whole = newLog();
+    whole.write(bytes);
+    whole.log.close();
+    const expected = recordsOf(whole.path).map((record) => record.log);
+    expect(expected.join("")).toBe(text);
+    expect(expected.map((line) => Buffer.byteLength(line))).toEqual([
+      16384, 3617, 6, 16384, 1617, 1, 16384, 1, 16384, 3,
+    ]);
+    for (const step of [1, 7, 4096, 16383, 16384, 16385, 65536]) {
+      const pieces = newLog();
+      for (let at = 0; at < bytes.length; at += step) pieces.write(bytes.subarray(at, at + step));
+      pieces.log.close();
+      expect(recordsOf(pieces.path).map((record) => record.log)).toEqual(expected);
+    }
+  });
+
+  test("does not cut a character of a long line in two", () => {
+    const { log, path, write } = newLog();
+    const text = `a${"€".repeat(11000)}\n`;
+    write(text);
+    log.close();
+    const records = recordsOf(path).map((record) => record.log);
+    expect(records.join("")).toBe(text);
+    expect(Buffer.byteLength(records[0]!)).toBe(16384);
+    expect(Buffer.byteLength(records[1]!)).toBe(16383);
+  });
+
+  test("gives the pieces of one line the time of the first", async () => {
+    const { log, path, write } = newLog();
+    write("a".repeat(16384));
+    await Bun.sleep(3);
+    write("b\nnext\n");
+    log.close();
+    const [first, second, third] = recordsOf(path);
+    expect(second!.time).toBe(first!.time);
+    expect(third!.time > first!.time).toBe(true);
+  });
+
+  test("keeps lines of both streams apart until they end", () => {
+    const { log, path, write } = newLog();
+    write("out ");
+    write("err ", "stderr");
+    write("put\n");
+    write("or", "stderr");
+    log.close();
+    expect(recordsOf(path).map(({ log: text, stream }) => [text, stream])).toEqual([
+      ["out put\n", "stdout"],
+      ["err or", "stderr"],
+    ]);
+  });
+
+  test("writes random bytes so that they are read back, replaced where they must be", () => {
+    const { log, path, write } = newLog();
+    const bytes = new Uint8Array(400_000);
+    let seed = 1;
+    for (let index = 0; index < bytes.length; index++) {
+      seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+      bytes[index] = index % 3 === 0 ? seed >> 16 : (seed >> 16) & 0x7f;
+    }
+    write(bytes);
+    log.close();
+    const ascii = (text: string) => text.replace(/[^\n -~]/g, "");
+    const back = recordsOf(path)
+      .map((record) => record.log)
+      .join("");
+    expect(ascii(back)).toBe(ascii(Buffer.from(bytes).toString("latin1")));
+  });
+
+  test("goes on after a torn record that a crash left", () => {
+    const { path, log, write } = newLog();
+    write("whole\n");
+    log.close();
+    appendFileSync(path, '{"log":"to');
+    const again = newLog({ path });
+    again.write("next\n");
+    again.log.close();
+    expect(recordsOf(path).map((record) => record.log)).toEqual(["whole\n", "next\n"]);
+  });
+
+  test("is private, and a directory that cannot be is an error that names the path", () => {
+    const { path, log } = newLog();
+    log.close();
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(() => newLog({ path: "/proc/no/log" })).toThrow("open log /proc/no/log");
+  });
+});
+
+describe("rotation", () => {
+  test("keeps each file below its limit and loses no line while there are enough files", () => {
+    const { log, path, write } = newLog({ maxSizeBytes: 2000, maxFiles: 50 });
+    const lines = Array.from({ length: 300 }, (_, index) => `line ${index}\n`);
+    for (let at = 0; at < lines.length; at += 40) write(lines.slice(at, at + 40).join(""));
+    log.close();
+    const back: string[] = [];
+    let count = 0;
+    for (; existsSync(count === 0 ? path : `${path}.${count}`); count++) {
+      const file = count === 0 ? path : `${path}.${count}`;
+      expect(statSync(file).size).toBeLessThanOrEqual(2000);
+      back.unshift(...recordsOf(file).map((record) => record.log));
+    }
+    expect(count).toBeGreaterThan(10);
+    expect(back).toEqual(lines);
+  });
+  test("keeps no more files than it may, and with one file empties it", () => {
+    const several = newLog({ maxSizeBytes: 500, maxFiles: 3 });
+    const one = newLog({ maxSizeBytes: 500 });
+    for (let index = 0; index < 100; index++) {
+      several.write(`line ${index}\n`);
+      one.write(`line ${index}\n`);
+    }
+    several.log.close();
+    one.log.close();
+    expect([0, 1, 2, 3].map((n) => existsSync(n === 0 ? several.path : `${several.path}.${n}`))).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
+    expect(recordsOf(one.path).at(-1)!.log).toBe("line 99\n");
+    expect(statSync(one.path).size).toBeLessThanOrEqual(500);
+    expect(existsSync(`${one.path}.1`)).toBe(false);
+  });
+  test("writes a record that is longer than a file may be", () => {
+    const { log, path, write } = newLog({ maxSizeBytes: 100, maxFiles: 2 });
+    write(`${"x".repeat(500)}\n`);
+    write("after\n");
+    log.close();
+    expect(recordsOf(`${path}.1`)[0]!.log).toHaveLength(501);
+    expect(recordsOf(path)[0]!.log).toBe("after\n");
+  });
+});
+
+describe("a full disk", () => {
+  test("is reported once and counted, line by line", () => {
+    const { log, trouble, write } = newLog({ path: "/dev/full" });
+    write("lost 1\nlost 2\n");
+    write("lost 3\n");
+    log.close();
+    expect(log.lostLines).toBe(3);
+    expect(trouble).toEqual(["write /dev/full: no space left on device; lines are lost until it can be written again"]);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("leaves whole records, and writing goes on when there is room", () => {
+    const disk = join(directory, "disk");
+    mkdirSync(disk);
+    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk]).exitCode).toBe(0);
+    try {
+      const { log, trouble, write, path } = newLog({ path: join(disk, "x.log") });
+      const filler = join(disk, "filler");
+      writeFileSync(filler, new Uint8Array(40_000));
+      let written = 0;
+      while (log.lostLines === 0) write(Array.from({ length: 7 }, () => `line ${written++}\n`).join(""));
+      write(`line ${written++}\n`);
+      const kept = recordsOf(path);
+      expect(kept.map((record) => record.log)).toEqual(kept.map((_, index) => `line ${index}\n`));
+      expect(log.lostLines).toBe(written - kept.length);
+      rmSync(filler);
+      write("after\n");
+      log.close();
+      const lost = written - kept.length;
+      expect(
+        recordsOf(path)
+          .slice(kept.length)
+          .map((record) => record.log),
+      ).toEqual([`tsd: ${lost} lines of this log were lost: write ${path}: no space left on device\n`, "after\n"]);
+      expect(trouble).toHaveLength(2);
+      expect(trouble[1]).toBe(`${path} can be written again; ${lost} lines were lost`);
+    } finally {
+      Bun.spawnSync(["umount", disk]);
+    }
+  });
+});
