@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { getXattr, setXattr } from "../../ffi/stat.ts";
+import { copyUp } from "./copy-up.ts";
+import type { Volume } from "./volumes.ts";
+
+let work: string;
+let volume: Volume;
+beforeEach(() => {
+  // Not under /tmp: overlayfs needs a file system that may be its lower directory.
+  work = mkdtempSync("/var/tmp/tsd-copy-up-");
+  volume = { name: "v", createdAt: "", anonymous: false, labels: {}, path: join(work, "v", "_data") };
+  mkdirSync(volume.path, { recursive: true });
+});
+afterEach(() => rmSync(work, { recursive: true, force: true }));
+
+function layer(name: string): string {
+  mkdirSync(join(work, name, "data"), { recursive: true });
+  return join(work, name);
+}
+
+describe.skipIf(process.getuid?.() !== 0)("copy-up", () => {
+  test("owners, modes, times, attributes and links arrive, from all layers, whiteouts kept out", async () => {
+    const [top, base] = [layer("top"), layer("base")];
+    writeFileSync(join(base, "data/file"), "base");
+    writeFileSync(join(base, "data/gone"), "x");
+    mkdirSync(join(base, "data/sub"));
+    writeFileSync(join(base, "data/sub/a"), "linked");
+    linkSync(join(base, "data/sub/a"), join(base, "data/b"));
+    symlinkSync("/etc/passwd", join(base, "data/link"));
+    writeFileSync(join(top, "data/file"), "top");
+    setXattr({ path: join(top, "data/file") }, "user.tsd", Buffer.from("v"));
+    chownSync(join(top, "data/file"), 300000, 7);
+    chmodSync(join(top, "data/file"), 0o4755);
+    utimesSync(join(top, "data/file"), 1000.5, 2000.25);
+    expect(Bun.spawnSync(["mknod", join(top, "data/gone"), "c", "0", "0"]).success).toBe(true);
+    chownSync(join(top, "data"), 5, 6);
+    chmodSync(join(top, "data"), 0o1770);
+
+    expect(await copyUp(volume, [top, base], "/data")).toBe(true);
+
+    expect(readdirSync(volume.path).sort()).toEqual(["b", "file", "link", "sub"]);
+    expect(readFileSync(join(volume.path, "file"), "utf8")).toBe("top");
+    const file = statSync(join(volume.path, "file"));
+    expect([file.uid, file.gid, file.mode & 0o7777, file.mtimeMs]).toEqual([300000, 7, 0o4755, 2000250]);
+    expect(Buffer.from(getXattr({ path: join(volume.path, "file") }, "user.tsd")!).toString()).toBe("v");
+    expect(statSync(join(volume.path, "b")).ino).toBe(statSync(join(volume.path, "sub/a")).ino);
+    expect(readlinkSync(join(volume.path, "link"))).toBe("/etc/passwd");
+    const root = statSync(volume.path);
+    expect([root.uid, root.gid, root.mode & 0o7777]).toEqual([5, 6, 0o1770]);
+    expect(readdirSync(join(work, "v"))).toEqual(["_data"]);
+  });
+
+  test("a volume with content stays as it is, and a target that the image lacks copies nothing", async () => {
+    const base = layer("base");
+    writeFileSync(join(base, "data/file"), "image");
+    expect(await copyUp(volume, [base], "/elsewhere")).toBe(false);
+    writeFileSync(join(volume.path, "own"), "mine");
+    expect(await copyUp(volume, [base], "/data")).toBe(false);
+    expect(readdirSync(volume.path)).toEqual(["own"]);
+  });
+
+  test("a target that is a symlink out of the image is followed inside the image only", async () => {
+    const base = layer("base");
+    mkdirSync(join(base, "etc"));
+    writeFileSync(join(base, "etc/inside"), "");
+    symlinkSync("/../../../etc", join(base, "way-out"));
+    expect(await copyUp(volume, [base], "/way-out")).toBe(true);
+    expect(readdirSync(volume.path)).toEqual(["inside"]);
+  });
+
+  test("a copy that was cut short is thrown away; a move that was cut short goes on", async () => {
+    const base = layer("base");
+    writeFileSync(join(base, "data/file"), "image");
+    mkdirSync(join(work, "v", ".copying"));
+    writeFileSync(join(work, "v", ".copying", "half"), "");
+    await copyUp(volume, [base], "/data");
+    expect(readdirSync(volume.path)).toEqual(["file"]);
+    mkdirSync(join(work, "v", ".copied"), { mode: 0o750 });
+    writeFileSync(join(work, "v", ".copied", "rest"), "");
+    await copyUp(volume, [base], "/data");
+    expect(readdirSync(volume.path).sort()).toEqual(["file", "rest"]);
+    expect(lstatSync(volume.path).mode & 0o7777).toBe(0o750);
+    expect(existsSync(join(work, "v", ".copied"))).toBe(false);
+  });
+});
