@@ -1,0 +1,81 @@
+/** The built-in runtime, in the shim's own process: no program is started but the container's. */
+import type { Fd } from "../../ffi/fd.ts";
+import { isEngineError } from "../core/errors.ts";
+import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import { type Cgroup, openCgroup } from "../runtime/cgroup/cgroup.ts";
+import {
+  type ContainerStdio,
+  createContainer,
+  deleteContainer,
+  execInContainer,
+  killContainer,
+} from "../runtime/container.ts";
+import type { RuntimeDriver } from "./driver.ts";
+import type { ShimContainer } from "./protocol.ts";
+
+export class BuiltinRuntime implements RuntimeDriver {
+  readonly #container: ShimContainer;
+  readonly #config: RuntimeConfig;
+  readonly sharesPidNamespace: boolean;
+
+  constructor(container: ShimContainer, config: RuntimeConfig) {
+    this.#container = container;
+    this.#config = config;
+    this.sharesPidNamespace = !config.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined);
+  }
+
+  async run(stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
+    const { id, bundle, runtimeRoot, rootfsMount, noPivot, noNewKeyring } = this.#container;
+    const { pid, pidfd } = createContainer({
+      id,
+      bundle,
+      root: runtimeRoot,
+      config: this.#config,
+      stdio,
+      start: "now",
+      ...(rootfsMount !== undefined && { rootfsMount }),
+      ...(noPivot !== undefined && { noPivot }),
+      ...(noNewKeyring !== undefined && { noNewKeyring }),
+    });
+    report(pid, pidfd, onPid);
+  }
+
+  async exec(process: OciProcess, stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
+    const { pid, pidfd } = execInContainer(this.#container.runtimeRoot, this.#container.id, process, { stdio });
+    report(pid, pidfd, onPid);
+  }
+
+  async signal(signal: number, all: boolean): Promise<void> {
+    killContainer(this.#container.runtimeRoot, this.#container.id, signal, all);
+  }
+
+  async pause(): Promise<void> {
+    this.#cgroup().freeze();
+  }
+
+  async resume(): Promise<void> {
+    this.#cgroup().thaw();
+  }
+
+  oomKills(): number {
+    return this.#cgroup().oomKills();
+  }
+
+  async remove(): Promise<void> {
+    try {
+      deleteContainer(this.#container.runtimeRoot, this.#container.id, { force: true });
+    } catch (error) {
+      if (!isEngineError(error, "not_found")) throw error;
+    }
+  }
+
+  #cgroup(): Cgroup {
+    return openCgroup(this.#config.linux?.cgroupsPath || `/${this.#container.id}`);
+  }
+}
+
+/** The shim hears of the end by SIGCHLD; nobody else can reap its children, so their numbers stay theirs. */
+function report(pid: number, pidfd: Fd, onPid: (pid: number) => void): void {
+  pidfd.close();
+  onPid(pid);
+}

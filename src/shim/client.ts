@@ -1,0 +1,276 @@
+/** The engine's side of a shim: starts one, connects to one, asks it things. */
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
+import type { LogLevel } from "../core/log.ts";
+import { scrubbedEnvironment, selfCommand } from "../core/self.ts";
+import { Connection, checkSocketPath } from "./connection.ts";
+import {
+  type AttachOptions,
+  type ExecOptions,
+  type ExitRecord,
+  fromWire,
+  type HelloResult,
+  type RequestName,
+  type Requests,
+  type Response,
+  type ShimContainer,
+  type ShimState,
+  type StartResult,
+} from "./protocol.ts";
+
+interface Pending {
+  resolve: (result: unknown) => void;
+  reject: (error: EngineError) => void;
+}
+
+/**
+ * A control connection to one shim. Any number of requests may be under way; each answers when it is done. When
+ * the shim goes away they all fail with `unavailable`, and so does every later one.
+ */
+export class ShimClient {
+  readonly socketPath: string;
+  readonly #connection: Connection;
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+  /** Resolves when the connection is gone: the shim has ended, or `close` was called. */
+  readonly closed: Promise<void>;
+
+  private constructor(socketPath: string, connection: Connection) {
+    this.socketPath = socketPath;
+    this.#connection = connection;
+    this.closed = connection.closed;
+    void this.#receive();
+  }
+
+  /** @throws EngineError unavailable when no shim listens there. */
+  static async connect(socketPath: string): Promise<ShimClient> {
+    return new ShimClient(socketPath, await Connection.open(socketPath));
+  }
+
+  get isClosed(): boolean {
+    return this.#connection.isClosed;
+  }
+
+  hello(): Promise<HelloResult> {
+    return this.#request("hello", {});
+  }
+
+  /** Creates and starts the container in this (spare) shim. On failure nothing is left and the shim can be released. */
+  run(container: ShimContainer): Promise<StartResult> {
+    return this.#request("run", { container });
+  }
+
+  /** Resolves at the end of the process, when its output is in the log; at once when it has ended before. */
+  async wait(execId?: string): Promise<ExitRecord> {
+    return (await this.#request("wait", execId === undefined ? {} : { execId })).exit;
+  }
+
+  async signal(signal: number, options: { all?: boolean; execId?: string } = {}): Promise<void> {
+    await this.#request("signal", { signal, ...options });
+  }
+
+  async resize(rows: number, columns: number, execId?: string): Promise<void> {
+    await this.#request("resize", { rows, columns, ...(execId !== undefined && { execId }) });
+  }
+
+  /** Prepares a process; `attach` to it, then `execStart` it. */
+  async exec(options: ExecOptions): Promise<void> {
+    await this.#request("exec", options);
+  }
+
+  execStart(execId: string): Promise<StartResult> {
+    return this.#request("execStart", { execId });
+  }
+
+  async closeStdin(execId?: string): Promise<void> {
+    await this.#request("closeStdin", execId === undefined ? {} : { execId });
+  }
+
+  async pause(): Promise<void> {
+    await this.#request("pause", {});
+  }
+
+  async resume(): Promise<void> {
+    await this.#request("resume", {});
+  }
+
+  state(): Promise<ShimState> {
+    return this.#request("state", {});
+  }
+
+  async release(options: { force?: boolean } = {}): Promise<void> {
+    await this.#request("release", options);
+  }
+
+  /**
+   * Opens a stream to the container's or an exec's standard streams, on a connection of its own. Output comes as
+   * docker's multiplexed frames, or raw when the process has a terminal. Works on a spare shim too: attached
+   * before `run`, a client misses nothing.
+   */
+  async attach(options: AttachOptions): Promise<ShimStream> {
+    const connection = await Connection.open(this.socketPath);
+    try {
+      await connection.write(`${JSON.stringify({ id: 0, request: "attach", ...options })}\n`);
+      const line = await readLine(connection);
+      if (line === undefined) throw new EngineError("unavailable", "the shim closed the connection");
+      const response = JSON.parse(line) as Response;
+      if (!response.ok) throw fromWire(response.error);
+      return new ShimStream(connection);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** Leaves the shim alone; one without a container ends when its last connection does. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  async #request<Name extends RequestName>(
+    request: Name,
+    parameters: Requests[Name]["arguments"],
+  ): Promise<Requests[Name]["result"]> {
+    const id = ++this.#lastId;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending.set(id, { resolve, reject });
+    // Lines are written one after another: a write that waits for the kernel holds back the next.
+    this.#sending = this.#sending
+      .then(() => this.#connection.write(`${JSON.stringify({ id, request, ...parameters })}\n`))
+      .catch((error) => this.#settle(id, (pending) => pending.reject(this.#gone(request, error))));
+    return (await promise) as Requests[Name]["result"];
+  }
+
+  #sending: Promise<void> = Promise.resolve();
+
+  #gone(request: string, cause?: unknown): EngineError {
+    const reason = cause === undefined ? "the shim is gone" : errorMessage(cause);
+    return new EngineError("unavailable", `shim ${this.socketPath}: ${request}: ${reason}`, { path: this.socketPath });
+  }
+
+  #settle(id: number, how: (pending: Pending) => void): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#pending.delete(id);
+    how(pending);
+  }
+
+  async #receive(): Promise<void> {
+    for (;;) {
+      const line = await readLine(this.#connection);
+      if (line === undefined) break;
+      const response = JSON.parse(line) as Response;
+      this.#settle(response.id ?? 0, (pending) => {
+        if (response.ok) pending.resolve(response.result);
+        else pending.reject(fromWire(response.error));
+      });
+    }
+    this.#connection.close();
+    for (const id of [...this.#pending.keys()]) {
+      this.#settle(id, (pending) => pending.reject(this.#gone("waiting for its answer")));
+    }
+  }
+}
+
+/** The bytes of an attached process. */
+export class ShimStream {
+  readonly #connection: Connection;
+  /** Resolves when the stream is gone: the process ended and all was read, or either side closed it. */
+  readonly closed: Promise<void>;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.closed = connection.closed;
+  }
+
+  /**
+   * @returns the next bytes of output; undefined at its end. Who does not read makes the container wait, once the
+   * buffers between are full: nothing is dropped.
+   */
+  read(): Promise<Uint8Array | undefined> {
+    return this.#connection.read();
+  }
+
+  /** Sends input; resolves when the kernel has taken it, so that a slow container slows its client. */
+  write(data: Uint8Array | string): Promise<void> {
+    return this.#connection.write(data);
+  }
+
+  /** Half-close: end of standard input. Output goes on. */
+  end(): void {
+    this.#connection.end();
+  }
+
+  /** Detaches. */
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+/** Reads up to a newline; bytes that came after it stay for the next read. */
+async function readLine(connection: Connection): Promise<string | undefined> {
+  const parts: Uint8Array[] = [];
+  for (;;) {
+    const chunk = await connection.read();
+    if (chunk === undefined) return undefined;
+    const newline = chunk.indexOf(10);
+    if (newline < 0) {
+      parts.push(chunk);
+      continue;
+    }
+    parts.push(chunk.subarray(0, newline));
+    connection.unread(chunk.subarray(newline + 1));
+    return Buffer.concat(parts).toString();
+  }
+}
+
+export interface SpawnOptions {
+  socketPath: string;
+  /** The shim's own log, appended to. */
+  logPath: string;
+  logLevel?: LogLevel;
+}
+
+/**
+ * Starts a shim in a session of its own and connects to it. It is spare: without a container it ends when its
+ * last connection does.
+ * @throws EngineError unavailable with the reason when it does not come up.
+ */
+export async function spawnShim(options: SpawnOptions): Promise<ShimClient> {
+  checkSocketPath(options.socketPath);
+  mkdirSync(dirname(options.socketPath), { recursive: true, mode: 0o700 });
+  const logFile = openLog(options.logPath);
+  try {
+    const level = options.logLevel === undefined ? [] : ["--log-level", options.logLevel];
+    const child = Bun.spawn(selfCommand("shim", "--socket", options.socketPath, ...level), {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: logFile,
+      env: scrubbedEnvironment(),
+      cwd: "/",
+      detached: true,
+    });
+    child.unref();
+    // The shim says a word on standard output when it listens, then closes it.
+    const ready = await new Response(child.stdout).text();
+    if (ready !== "ready\n") {
+      const status = await child.exited;
+      throw new EngineError("unavailable", `start shim: it ended with status ${status}`, {
+        path: options.logPath,
+        hint: `its log is ${options.logPath}`,
+      });
+    }
+    return await ShimClient.connect(options.socketPath);
+  } finally {
+    closeSync(logFile);
+  }
+}
+
+function openLog(path: string): number {
+  try {
+    return openSync(path, "a", 0o600);
+  } catch (error) {
+    throw wrapError(error, `open the shims' log ${path}`, { path });
+  }
+}

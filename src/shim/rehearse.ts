@@ -1,0 +1,58 @@
+/**
+ * Makes a spare shim quick at its first and only start. JavaScript that runs for the first time is decoded from
+ * bytecode as it goes, which costs more than the work itself; so a spare loads what a start needs and goes through the
+ * motions while nobody waits: it compiles a plan that it throws away, and starts a process that exits at once.
+ */
+import { PlanBuilder } from "../../ffi/plan/builder.ts";
+import { spawnPlan } from "../../ffi/plan/spawn.ts";
+import { errorMessage } from "../core/errors.ts";
+import { log } from "../core/log.ts";
+import { openCgroup } from "../runtime/cgroup/cgroup.ts";
+import { cgroupHierarchies } from "../runtime/cgroup-hierarchies.ts";
+import { checkConfig } from "../runtime/check-config.ts";
+import { compileInit } from "../runtime/plan/init.ts";
+import { specTemplate } from "../runtime/spec-template.ts";
+
+/** Loads the rest of what a start with the built-in runtime and a log will ask for. */
+async function load(): Promise<void> {
+  await Promise.all([import("./builtin-runtime.ts"), import("../logging/json-file.ts")]);
+}
+
+/** Never fails: a start that was not rehearsed is only slower. */
+export async function rehearse(): Promise<void> {
+  try {
+    await load();
+    compilePlan();
+    startProcess();
+  } catch (error) {
+    log("debug", `rehearsal: ${errorMessage(error)}`);
+  }
+}
+
+function compilePlan(): void {
+  const config = specTemplate({ cgroupNamespace: true });
+  const rootfsMount = { lower: ["/lower"], upper: "/upper", work: "/work" };
+  const { process } = checkConfig(config, "/", rootfsMount);
+  const cgroup = openCgroup("/rehearsal");
+  compileInit(
+    { ...config, process: { ...process, terminal: false } },
+    {
+      id: "rehearsal",
+      bundle: "/",
+      start: "now",
+      cgroupProcs: 1,
+      cgroupHierarchies: cgroupHierarchies(cgroup),
+      rootfsMount,
+      preserveFds: 0,
+      noPivot: false,
+      noNewKeyring: false,
+    },
+  );
+}
+
+function startProcess(): void {
+  const plan = new PlanBuilder();
+  plan.call("exit_group", [0]);
+  using process = spawnPlan(plan.build());
+  process.reap();
+}

@@ -1,0 +1,141 @@
+/** Checks what clients send, field by field: a wrong message is answered with the path of the wrong field. */
+import { EngineError } from "../core/errors.ts";
+import { parseConfig } from "../runtime/record.ts";
+import type { LogTarget, Request, RequestName, ShimContainer } from "./protocol.ts";
+
+type Check = (value: unknown, path: string) => void;
+type Shape = Record<string, Check>;
+
+function wrong(path: string, wanted: string, value: unknown): EngineError {
+  const shown = value === undefined ? "missing" : `is ${JSON.stringify(value)?.slice(0, 60)}`;
+  return new EngineError(
+    "invalid_argument",
+    `shim request: ${path} must be ${wanted}, it is ${shown.replace(/^is /, "")}`,
+  );
+}
+
+const text: Check = (value, path) => {
+  if (typeof value !== "string" || value === "" || value.includes("\0")) throw wrong(path, "a string", value);
+};
+/** A word of a command line may be empty. */
+const word: Check = (value, path) => {
+  if (typeof value !== "string" || value.includes("\0")) throw wrong(path, "a string", value);
+};
+const absolutePath: Check = (value, path) => {
+  if (typeof value !== "string" || !value.startsWith("/") || value.includes("\0")) {
+    throw wrong(path, "an absolute path", value);
+  }
+};
+const flag: Check = (value, path) => {
+  if (typeof value !== "boolean") throw wrong(path, "true or false", value);
+};
+const integer =
+  (min: number, max: number): Check =>
+  (value, path) => {
+    if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
+      throw wrong(path, `a whole number from ${min} to ${max}`, value);
+    }
+  };
+const optional =
+  (check: Check): Check =>
+  (value, path) => {
+    if (value !== undefined) check(value, path);
+  };
+const list =
+  (check: Check): Check =>
+  (value, path) => {
+    if (!Array.isArray(value)) throw wrong(path, "a list", value);
+    for (const [index, entry] of value.entries()) check(entry, `${path}[${index}]`);
+  };
+/** An object: fields that are not in the shape are let pass, a newer client may send them. */
+const object =
+  (shape: Shape): Check =>
+  (value, path) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(path, "an object", value);
+    for (const [name, check] of Object.entries(shape))
+      check((value as Record<string, unknown>)[name], `${path}.${name}`);
+  };
+
+const dimension = integer(0, 65535);
+const consoleSize: Shape = { rows: dimension, columns: dimension };
+
+const log: Check = (value, path) => {
+  object({ driver: text })(value, path);
+  const target = value as LogTarget;
+  if (target.driver === "none") return;
+  if (target.driver !== "json-file") throw wrong(`${path}.driver`, "json-file or none", (target as LogTarget).driver);
+  object({
+    path: absolutePath,
+    maxSizeBytes: optional(integer(1, Number.MAX_SAFE_INTEGER)),
+    maxFiles: optional(integer(1, 10_000)),
+  })(value, path);
+};
+
+const container: Check = object({
+  id: text,
+  bundle: absolutePath,
+  config: optional(object({ process: object({ args: list(word) }) })),
+  stateDir: absolutePath,
+  runtimeRoot: absolutePath,
+  runtime: optional(object({ path: text, args: optional(list(word)) })),
+  rootfsMount: optional(
+    object({ lower: list(absolutePath), upper: optional(absolutePath), work: optional(absolutePath) }),
+  ),
+  terminal: flag,
+  consoleSize: optional(object(consoleSize)),
+  stdin: object({ open: flag, once: flag }),
+  log,
+  noPivot: optional(flag),
+  noNewKeyring: optional(flag),
+} satisfies Record<keyof ShimContainer, Check>);
+
+const execId = optional(text);
+
+const shapes: Record<RequestName, Shape> = {
+  hello: {},
+  run: { container },
+  attach: { execId, stdin: flag, stdout: flag, stderr: flag },
+  wait: { execId },
+  signal: { signal: integer(1, 64), all: optional(flag), execId },
+  resize: { ...consoleSize, execId },
+  exec: {
+    execId: text,
+    process: object({ args: list(word), cwd: absolutePath }),
+    terminal: flag,
+    consoleSize: optional(object(consoleSize)),
+    stdin: flag,
+  },
+  execStart: { execId: text },
+  closeStdin: { execId },
+  pause: {},
+  resume: {},
+  state: {},
+  release: { force: optional(flag) },
+};
+
+/** @throws EngineError invalid_argument when the line is not JSON. */
+export function parseLine(line: string): unknown {
+  try {
+    // Limits in a configuration may need 64 bits.
+    return parseConfig(line);
+  } catch {
+    throw new EngineError("invalid_argument", "shim request: the line is not JSON");
+  }
+}
+
+/** Whom to answer, also when the rest of the message is wrong; null when it does not say. */
+export function requestId(message: unknown): number | null {
+  const id = (message as { id?: unknown } | null)?.id;
+  return typeof id === "number" ? id : null;
+}
+
+/** @throws EngineError invalid_argument that says what is wrong. */
+export function checkRequest(message: unknown): Request {
+  object({ id: integer(0, Number.MAX_SAFE_INTEGER), request: text })(message, "request");
+  const name = (message as { request: string }).request;
+  if (!Object.hasOwn(shapes, name)) {
+    throw new EngineError("invalid_argument", `shim request: there is no request ${JSON.stringify(name)}`);
+  }
+  object(shapes[name as RequestName])(message, name);
+  return message as Request;
+}
