@@ -1,0 +1,33 @@
+/** The Engine API as one Hono application over the engine's backends; src/api/server.ts serves it on a socket. */
+import { Hono } from "hono";
+import { EngineError } from "../core/errors.ts";
+import type { Backends } from "./backend/backends.ts";
+import { failed } from "./errors.ts";
+import { containerStreamRoutes } from "./routes/container-streams.ts";
+import { containerRoutes } from "./routes/containers.ts";
+import { eventRoutes } from "./routes/events.ts";
+import { execRoutes } from "./routes/exec.ts";
+import { imageRoutes } from "./routes/images.ts";
+import { runRoutes } from "./routes/run.ts";
+import { systemRoutes } from "./routes/system.ts";
+import { unbuiltRoutes } from "./routes/unbuilt.ts";
+import type { ApiEnv } from "./transport.ts";
+import { routedPath, versioned } from "./versions/version.ts";
+
+export type ApiApp = Hono<ApiEnv>;
+
+export function createApp(backends: Backends): ApiApp {
+  const app = new Hono<ApiEnv>({ getPath: routedPath });
+  app.use(versioned);
+  systemRoutes(app, backends.system);
+  eventRoutes(app, backends.events);
+  containerRoutes(app, backends.containers);
+  containerStreamRoutes(app, backends.containers);
+  execRoutes(app, backends.exec);
+  imageRoutes(app, backends.images);
+  runRoutes(app, backends);
+  unbuiltRoutes(app);
+  app.notFound((c) => failed(c, new EngineError("not_found", "page not found")));
+  app.onError((error, c) => failed(c, error));
+  return app;
+}

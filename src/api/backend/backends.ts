@@ -1,0 +1,13 @@
+import type { ContainerBackend } from "./containers.ts";
+import type { ExecBackend } from "./exec.ts";
+import type { ImageBackend } from "./images.ts";
+import type { EventBackend, SystemBackend } from "./system.ts";
+
+/** The engine, as the API sees it: structural, so that the engine need not import this. */
+export interface Backends {
+  containers: ContainerBackend;
+  exec: ExecBackend;
+  images: ImageBackend;
+  system: SystemBackend;
+  events: EventBackend;
+}

@@ -1,0 +1,21 @@
+import type { ExecCreateRequest, ExecInspect } from "../schema/exec.ts";
+import type { TerminalSize } from "./containers.ts";
+import type { AttachStream } from "./stream.ts";
+
+export interface ExecStartOptions {
+  /** A terminal's first size. */
+  size?: TerminalSize;
+}
+
+/** Further processes in running containers. All methods throw EngineError: not_found, conflict, invalid_argument. */
+export interface ExecBackend {
+  create(container: string, request: ExecCreateRequest): Promise<{ Id: string }>;
+  /**
+   * Starts it with the streams that its creation named, all of them delivered from the first byte. A command that
+   * is not there or not executable throws command_not_found or command_not_executable, and inspect shows 127 or 126.
+   */
+  start(id: string, options: ExecStartOptions, signal: AbortSignal): Promise<AttachStream>;
+  startDetached(id: string, options: ExecStartOptions): Promise<void>;
+  resize(id: string, size: TerminalSize): Promise<void>;
+  inspect(id: string): Promise<ExecInspect>;
+}

@@ -1,0 +1,44 @@
+import type { Filters } from "../schema/filters.ts";
+import type { AuthConfig, ImageDeleteItem, ImageInspect, ImageSummary } from "../schema/image.ts";
+import type { JsonMessage } from "../schema/progress.ts";
+
+export interface ImagePullOptions {
+  /** `os[/arch[/variant]]`; absent: the host's. */
+  platform?: string;
+  auth?: AuthConfig;
+}
+
+export interface ImageListOptions {
+  all: boolean;
+  sharedSize: boolean;
+  manifests: boolean;
+  filters: Filters;
+}
+
+export interface ImageBundleRequest {
+  image: string;
+  /** Absolute, on the daemon's host; it does not exist yet, or is empty. */
+  directory: string;
+  platform?: string;
+  pull: "missing" | "always" | "never";
+}
+
+/** Images, as the routes need them. All methods throw EngineError: not_found ("No such image: x"), conflict, … */
+export interface ImageBackend {
+  /**
+   * The messages are docker's own (`Pulling from library/busybox`, `Downloading` with progressDetail, …, `Digest:`,
+   * `Status:`). An error before the first message becomes an HTTP status, a later one the stream's last line.
+   * When `signal` aborts, the pull stops and what was downloaded is kept for the next.
+   */
+  pull(reference: string, options: ImagePullOptions, signal: AbortSignal): AsyncIterable<JsonMessage>;
+  /**
+   * Writes an OCI bundle, rootfs and config.json, pulling the image first as `pull` says. Ends when the bundle is
+   * complete; when it fails or `signal` aborts, nothing half made is left in the directory.
+   */
+  bundle(request: ImageBundleRequest, signal: AbortSignal): AsyncIterable<JsonMessage>;
+  /** Whether `create` would find it without a pull. */
+  exists(reference: string, platform?: string): Promise<boolean>;
+  list(options: ImageListOptions): Promise<ImageSummary[]>;
+  inspect(reference: string, options: { manifests: boolean; platform?: string }): Promise<ImageInspect>;
+  remove(reference: string, options: { force: boolean; noprune: boolean }): Promise<ImageDeleteItem[]>;
+}

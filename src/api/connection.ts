@@ -1,0 +1,98 @@
+import type { Duplex } from "node:stream";
+import type { Connection } from "./transport.ts";
+
+/** How long a client may leave its half open after ours has ended. */
+const lingerMs = 5000;
+
+/**
+ * A socket as a Connection. The socket is never iterated itself: that would destroy it at the end of input, and
+ * output after the client's half-close would be lost. It is paused whenever a chunk waits for its reader.
+ */
+export class SocketConnection implements Connection {
+  readonly #socket: Duplex;
+  readonly #gone = new AbortController();
+  readonly #chunks: Uint8Array[] = [];
+  #ended = false;
+  #discard = false;
+  #wake: (() => void) | undefined;
+
+  /** @param head what arrived together with the request's head. */
+  constructor(socket: Duplex, head: Uint8Array) {
+    this.#socket = socket;
+    if (head.byteLength > 0) this.#chunks.push(head);
+    socket.on("data", (chunk: Uint8Array) => {
+      if (this.#discard) return;
+      this.#chunks.push(chunk);
+      socket.pause();
+      this.#wake?.();
+    });
+    socket.on("end", () => this.#endInput());
+    // `close` follows; a reset by the client is no error of ours.
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => {
+      this.#endInput();
+      this.#gone.abort();
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get input(): AsyncIterable<Uint8Array> {
+    return this.#read();
+  }
+
+  write(chunk: Uint8Array | string): Promise<void> | undefined {
+    if (this.signal.aborted || this.#socket.write(chunk)) return undefined;
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#socket.off("drain", done);
+        this.#socket.off("close", done);
+        resolve();
+      };
+      this.#socket.on("drain", done);
+      this.#socket.on("close", done);
+    });
+  }
+
+  end(): void {
+    if (this.signal.aborted) return;
+    // What the client still sends is read and dropped, so that its end is seen. One that never ends is cut off, but
+    // not at once: closing with unread input would make the client's read of the last output fail (unix(7)).
+    this.#socket.once("finish", () => {
+      const timer = setTimeout(() => this.#socket.destroy(), lingerMs);
+      timer.unref();
+      this.#socket.once("close", () => clearTimeout(timer));
+    });
+    this.#socket.end();
+    this.#discard = true;
+    this.#chunks.length = 0;
+    this.#socket.resume();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const chunk = this.#chunks.shift();
+      if (chunk !== undefined) yield chunk;
+      else if (this.#ended) return;
+      else {
+        const more = new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#socket.resume();
+        await more;
+        this.#wake = undefined;
+      }
+    }
+  }
+
+  #endInput(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,84 @@
+/** Connections taken over by a route, with an upgrade as all of today's clients ask for it, or without. */
+import { errorMessage } from "../core/errors.ts";
+import { log } from "../core/log.ts";
+import { type ApiContext, type Connection, requestName } from "./transport.ts";
+
+/**
+ * Answers `101 UPGRADED` and serves raw bytes; without an upgrade, 200 and the same bytes as the body, and what the
+ * request's own body holds as input. Call it last: an error before it is an ordinary HTTP answer, an error of `serve`
+ * can only be logged and cuts the connection.
+ */
+export function hijack(
+  c: ApiContext,
+  head: { contentType: string; protocol?: string },
+  serve: (connection: Connection) => Promise<void>,
+): Response {
+  const guarded = async (connection: Connection) => {
+    try {
+      await serve(connection);
+    } catch (error) {
+      if (connection.signal.aborted) return;
+      log("error", "stream failed", { request: requestName(c), error: errorMessage(error) });
+      c.env.abort();
+      return;
+    }
+    connection.end();
+  };
+  if (c.env.upgrade === undefined) {
+    const { connection, body } = bodyConnection(c.req.raw);
+    void guarded(connection);
+    return c.body(body, 200, { "content-type": head.contentType, "transfer-encoding": "chunked" });
+  }
+  const connection = c.env.upgrade(
+    "HTTP/1.1 101 UPGRADED\r\n" +
+      `Content-Type: ${head.contentType}\r\n` +
+      `Connection: Upgrade\r\nUpgrade: ${head.protocol ?? "tcp"}\r\n\r\n`,
+  );
+  void guarded(connection);
+  // Nobody reads this one: the server knows that the connection was taken over.
+  return c.body(null);
+}
+
+function bodyConnection(request: Request): { connection: Connection; body: ReadableStream<Uint8Array> } {
+  let controller: ReadableStreamDefaultController<Uint8Array>;
+  let drained: (() => void) | undefined;
+  const gone = new AbortController();
+  const finish = () => {
+    gone.abort();
+    drained?.();
+  };
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start(given) {
+        controller = given;
+      },
+      pull: () => drained?.(),
+      cancel: finish,
+    },
+    { highWaterMark: 1 },
+  );
+  request.signal.addEventListener("abort", finish, { once: true });
+  const connection: Connection = {
+    input: (hasBody(request) ? request.body : null) ?? new Blob([]).stream(),
+    signal: gone.signal,
+    write(chunk) {
+      if (gone.signal.aborted) return undefined;
+      controller.enqueue(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
+      if ((controller.desiredSize ?? 0) > 0) return undefined;
+      return new Promise((resolve) => {
+        drained = resolve;
+      });
+    },
+    end() {
+      if (gone.signal.aborted) return;
+      controller.close();
+      gone.abort();
+    },
+  };
+  return { connection, body };
+}
+
+/** RFC 9112 section 6.3: a request without either header has no body. */
+function hasBody(request: Request): boolean {
+  return request.headers.has("transfer-encoding") || Number(request.headers.get("content-length") ?? 0) > 0;
+}

@@ -1,0 +1,69 @@
+import type { Hono } from "hono";
+import { defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
+import { isEngineError } from "../../core/errors.ts";
+import type { ExecBackend, ExecStartOptions } from "../backend/exec.ts";
+import type { AttachStream } from "../backend/stream.ts";
+import { readJson, readJsonBody } from "../body.ts";
+import { invalid } from "../errors.ts";
+import { hijack } from "../hijack.ts";
+import { streamType } from "../media-types.ts";
+import { attachment, pump } from "../pump.ts";
+import { querySize } from "../query.ts";
+import type { ExecStartRequest } from "../schema/exec.ts";
+import { readExecCreateRequest, readExecStartRequest } from "../schema/exec-request.ts";
+import { encodeFrame, frameType } from "../schema/run-protocol.ts";
+import type { ApiContext, ApiEnv } from "../transport.ts";
+
+export function execRoutes(app: Hono<ApiEnv>, exec: ExecBackend): void {
+  app.post("/containers/:id/exec", async (c) => {
+    const request = readExecCreateRequest(await readJsonBody(c));
+    if (!request.Cmd?.length) throw invalid("no exec command specified");
+    if (request.DetachKeys) parseDetachKeys(request.DetachKeys);
+    if (c.get("api") < 42) delete request.ConsoleSize;
+    return c.json(await exec.create(c.req.param("id"), request), 201);
+  });
+  app.post("/exec/:id/start", (c) => start(c, c.req.param("id"), exec));
+  app.post("/exec/:id/resize", async (c) => {
+    await exec.resize(c.req.param("id"), querySize(c));
+    return c.body(null, 200);
+  });
+  app.get("/exec/:id/json", async (c) => c.json(await exec.inspect(c.req.param("id"))));
+}
+
+async function start(c: ApiContext, id: string, exec: ExecBackend): Promise<Response> {
+  const request = readExecStartRequest((await readJson(c)) ?? {});
+  const options = startOptions(request, c.get("api"));
+  if (request.Detach) {
+    await exec.startDetached(id, options);
+    return c.body(null, 200);
+  }
+  const { ProcessConfig, DetachKeys } = await exec.inspect(id);
+  const terminal = ProcessConfig.tty;
+  const detachKeys = parseDetachKeys(DetachKeys || defaultDetachKeys);
+  const controller = attachment(c.req.raw.signal);
+  let stream: AttachStream;
+  try {
+    stream = await exec.start(id, options, controller.signal);
+  } catch (error) {
+    if (!isEngineError(error, "command_not_found") && !isEngineError(error, "command_not_executable")) throw error;
+    // Docker has upgraded by now, and the client takes 127 and 126 from inspect: the words go to the output.
+    const message = `${error.message}\r\n`;
+    return hijack(c, { contentType: streamType(terminal, c.get("api")) }, async (connection) => {
+      await connection.write(terminal ? message : encodeFrame(frameType.stdout, message));
+    });
+  }
+  return hijack(c, { contentType: streamType(stream.terminal, c.get("api")) }, (connection) =>
+    pump(connection, stream, controller, detachKeys),
+  );
+}
+
+function startOptions(request: ExecStartRequest, api: number): ExecStartOptions {
+  if (request.ConsoleSize === undefined || api < 42) return {};
+  if (!request.Tty || request.Detach) {
+    throw invalid(
+      request.Detach ? "Can't specify ConsoleSize when detached" : "ConsoleSize is only supported with Tty",
+    );
+  }
+  const [rows = 0, columns = 0] = request.ConsoleSize;
+  return { size: { rows, columns } };
+}

@@ -1,0 +1,99 @@
+import type { Hono } from "hono";
+import { errorMessage } from "../../core/errors.ts";
+import type { ImageBackend, ImagePullOptions } from "../backend/images.ts";
+import { readJsonBody } from "../body.ts";
+import { invalid, logFailure } from "../errors.ts";
+import { notBuilt } from "../not-built.ts";
+import { parsePlatform, platformOfJson } from "../platform.ts";
+import { filterFlag, queryFilters, queryFlag, queryPlatform } from "../query.ts";
+import { readRegistryAuth } from "../registry-auth.ts";
+import { readBundleRequest } from "../schema/bundle-request.ts";
+import type { JsonMessage } from "../schema/progress.ts";
+import { streamed } from "../streams.ts";
+import { type ApiContext, type ApiEnv, requestName } from "../transport.ts";
+import { imageInspectOf, imageSummaryOf } from "../versions/images.ts";
+
+const imageFilters = ["before", "dangling", "label", "reference", "since", "until"];
+
+export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
+  app.post("/images/create", (c) => create(c, images));
+  app.get("/images/json", async (c) => {
+    const filters = queryFilters(c, imageFilters);
+    const reference = c.get("api") < 41 ? c.req.query("filter") : undefined;
+    if (reference) filters.reference = [reference];
+    // Checked here, so that a wrong value is refused with Docker's words whatever the engine does with it.
+    filterFlag(filters, "dangling");
+    const list = await images.list({
+      all: queryFlag(c, "all"),
+      sharedSize: queryFlag(c, "shared-size"),
+      manifests: queryFlag(c, "manifests"),
+      filters,
+    });
+    return c.json(list.map((image) => imageSummaryOf(image, c.get("api"))));
+  });
+  app.get("/images/:name{.+}/json", async (c) => {
+    const asked = c.get("api") >= 49 ? c.req.query("platform") : undefined;
+    const platform = asked ? platformOfJson(asked) : undefined;
+    const manifests = queryFlag(c, "manifests");
+    if (manifests && platform !== undefined) {
+      throw invalid("conflicting options: manifests and platform options cannot both be set");
+    }
+    const image = await images.inspect(c.req.param("name"), {
+      manifests,
+      ...(platform !== undefined && { platform }),
+    });
+    return c.json(imageInspectOf(image, c.get("api")));
+  });
+  app.post("/tsd/bundle", async (c) => {
+    const { image, directory, platform, pull } = readBundleRequest(await readJsonBody(c));
+    if (platform) parsePlatform(platform);
+    const request = { image, directory, pull, ...(platform && { platform }) };
+    return progressStream(c, images.bundle(request, c.req.raw.signal));
+  });
+  app.delete("/images/:name{.+}", async (c) => {
+    if (c.get("api") >= 50 && c.req.query("platforms")) throw notBuilt("removing single platforms of an image");
+    const options = { force: queryFlag(c, "force"), noprune: queryFlag(c, "noprune") };
+    return c.json(await images.remove(c.req.param("name"), options));
+  });
+}
+
+async function create(c: ApiContext, images: ImageBackend): Promise<Response> {
+  const name = c.req.query("fromImage");
+  if (!name) {
+    if (c.req.query("fromSrc")) throw notBuilt("importing an image from a tar archive");
+    throw invalid("fromImage: no image named");
+  }
+  const platform = queryPlatform(c);
+  const auth = readRegistryAuth(c);
+  const options: ImagePullOptions = { ...(platform !== undefined && { platform }), ...(auth && { auth }) };
+  return progressStream(c, images.pull(withTag(name, c.req.query("tag")), options, c.req.raw.signal));
+}
+
+async function progressStream(c: ApiContext, progress: AsyncIterable<JsonMessage>): Promise<Response> {
+  const iterator = progress[Symbol.asyncIterator]();
+  // The first message decides: an error before it has a status of its own.
+  const first = await iterator.next();
+  return streamed(c, "application/json", messageLines(c, first, iterator));
+}
+
+/** The tag parameter may hold a digest. */
+function withTag(name: string, tag: string | undefined): string {
+  if (!tag) return name;
+  return `${name}${/^[a-z0-9+._-]+:[0-9a-fA-F]{32,}$/.test(tag) ? "@" : ":"}${tag}`;
+}
+
+async function* messageLines(
+  c: ApiContext,
+  first: IteratorResult<JsonMessage>,
+  rest: AsyncIterator<JsonMessage>,
+): AsyncGenerator<string> {
+  try {
+    for (let message = first; !message.done; message = await rest.next()) yield `${JSON.stringify(message.value)}\r\n`;
+  } catch (error) {
+    logFailure(error, requestName(c));
+    const message = errorMessage(error);
+    yield `${JSON.stringify({ errorDetail: { message }, error: message } satisfies JsonMessage)}\r\n`;
+  } finally {
+    await rest.return?.();
+  }
+}

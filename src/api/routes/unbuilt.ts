@@ -1,0 +1,99 @@
+/** Docker's routes that tsd has no part for: answered clearly, as by a Docker that is in no swarm and has no plugins. */
+import type { Hono } from "hono";
+import { EngineError } from "../../core/errors.ts";
+import { notBuilt } from "../not-built.ts";
+import type { ApiEnv } from "../transport.ts";
+
+const notManager =
+  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm ' +
+  "and try again.";
+
+const swarmHint = "tsd has no swarm mode: run containers on each host, or a project with compose";
+
+const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/configs"];
+
+/** By method and path, and what they would do. */
+const unbuilt: [string, string, string][] = [
+  ["POST", "/auth", "checking registry credentials"],
+  ["GET", "/system/df", "disk usage"],
+  ["GET", "/containers/:id/top", "listing a container's processes"],
+  ["GET", "/containers/:id/changes", "listing changes to a container's file system"],
+  ["GET", "/containers/:id/export", "exporting a container"],
+  ["GET", "/containers/:id/stats", "resource statistics"],
+  ["POST", "/containers/:id/restart", "restarting a container"],
+  ["POST", "/containers/:id/update", "updating a container"],
+  ["POST", "/containers/:id/rename", "renaming a container"],
+  ["POST", "/containers/:id/pause", "pausing a container"],
+  ["POST", "/containers/:id/unpause", "unpausing a container"],
+  ["GET", "/containers/:id/attach/ws", "attaching by WebSocket"],
+  ["GET", "/containers/:id/archive", "copying files out of a container"],
+  ["PUT", "/containers/:id/archive", "copying files into a container"],
+  ["POST", "/containers/prune", "pruning containers"],
+  ["GET", "/containers/:id/checkpoints", "checkpoints"],
+  ["POST", "/containers/:id/checkpoints", "checkpoints"],
+  ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],
+  ["POST", "/build", "building images"],
+  ["POST", "/build/prune", "pruning the build cache"],
+  ["POST", "/build/cancel", "building images"],
+  ["POST", "/session", "building images"],
+  ["POST", "/grpc", "building images"],
+  ["GET", "/images/get", "saving images"],
+  ["POST", "/images/load", "loading images"],
+  ["GET", "/images/search", "searching images"],
+  ["POST", "/images/prune", "pruning images"],
+  ["GET", "/images/:name{.+}/attestations", "image attestations"],
+  ["GET", "/images/:name{.+}/history", "image history"],
+  ["GET", "/images/:name{.+}/get", "saving images"],
+  ["POST", "/images/:name{.+}/push", "pushing images"],
+  ["POST", "/images/:name{.+}/tag", "tagging images"],
+  ["POST", "/commit", "committing a container"],
+  ["GET", "/distribution/:name{.+}/json", "asking a registry for an image"],
+  ["GET", "/volumes", "managing volumes"],
+  ["POST", "/volumes/create", "managing volumes"],
+  ["POST", "/volumes/prune", "managing volumes"],
+  ["GET", "/volumes/:name", "managing volumes"],
+  ["PUT", "/volumes/:name", "managing volumes"],
+  ["DELETE", "/volumes/:name", "managing volumes"],
+  ["GET", "/networks", "managing networks"],
+  ["POST", "/networks/create", "managing networks"],
+  ["POST", "/networks/prune", "managing networks"],
+  ["GET", "/networks/:id", "managing networks"],
+  ["DELETE", "/networks/:id", "managing networks"],
+  ["POST", "/networks/:id/connect", "managing networks"],
+  ["POST", "/networks/:id/disconnect", "managing networks"],
+  ["GET", "/plugins/privileges", "installing plugins"],
+  ["POST", "/plugins/pull", "installing plugins"],
+  ["POST", "/plugins/create", "installing plugins"],
+];
+
+export function unbuiltRoutes(app: Hono<ApiEnv>): void {
+  for (const [method, path, what] of unbuilt) {
+    app.on(method, path, () => {
+      throw notBuilt(what);
+    });
+  }
+  swarmRoutes(app);
+  app.get("/plugins", (c) => c.json([]));
+  app.all("/plugins/:name{.+}", (c) => {
+    const name = c.req.param("name").replace(/\/(json|enable|disable|upgrade|push|set)$/, "");
+    throw new EngineError("not_found", `plugin ${JSON.stringify(name)} not found`);
+  });
+}
+
+function swarmRoutes(app: Hono<ApiEnv>): void {
+  for (const verb of ["init", "join"]) {
+    app.post(`/swarm/${verb}`, () => {
+      throw new EngineError("unsupported", swarmHint);
+    });
+  }
+  app.post("/swarm/leave", () => {
+    throw new EngineError("unavailable", "This node is not part of a swarm", { hint: swarmHint });
+  });
+  for (const path of swarmPaths) {
+    for (const pattern of [path, `${path}/*`]) {
+      app.all(pattern, () => {
+        throw new EngineError("unavailable", notManager, { hint: swarmHint });
+      });
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/** What the image routes answer. Types only. */
+import type { HealthConfig } from "./container-config.ts";
+
+/** OCI image specification, descriptor.md, with Docker's lower-case keys. */
+export interface OciDescriptor {
+  mediaType: string;
+  digest: string;
+  size: number;
+  urls?: string[];
+  annotations?: Record<string, string>;
+  platform?: OciPlatform;
+  artifactType?: string;
+}
+
+export interface OciPlatform {
+  architecture: string;
+  os: string;
+  "os.version"?: string;
+  "os.features"?: string[];
+  variant?: string;
+}
+
+export interface ImageManifestSummary {
+  ID: string;
+  Descriptor: OciDescriptor;
+  /** Whether everything below the manifest is here. */
+  Available: boolean;
+  Size: { Content: number; Total: number };
+  Kind: "image" | "attestation" | "unknown";
+  ImageData?: { Platform: OciPlatform; Containers: string[]; Size: { Unpacked: number } };
+  AttestationData?: { For: string };
+}
+
+/** The image's `config` object; Docker leaves out what is empty since API 1.52. */
+export interface InspectedImageConfig {
+  User?: string;
+  ExposedPorts?: Record<string, object>;
+  Env?: string[];
+  Cmd?: string[];
+  Healthcheck?: HealthConfig;
+  ArgsEscaped?: boolean;
+  Volumes?: Record<string, object>;
+  WorkingDir?: string;
+  Entrypoint?: string[];
+  OnBuild?: string[];
+  Labels?: Record<string, string>;
+  StopSignal?: string;
+  Shell?: string[];
+}
+
+export interface ImageInspect {
+  /** The digest of the manifest or index, as in Docker 29. */
+  Id: string;
+  Descriptor?: OciDescriptor;
+  Manifests?: ImageManifestSummary[];
+  RepoTags: string[];
+  RepoDigests: string[];
+  Comment?: string;
+  Created?: string;
+  Author?: string;
+  Config: InspectedImageConfig;
+  Architecture: string;
+  Variant?: string;
+  Os: string;
+  OsVersion?: string;
+  /** Bytes, compressed content and unpacked snapshots together. */
+  Size: number;
+  GraphDriver?: { Name: string; Data: Record<string, string> | null };
+  RootFS: { Type: string; Layers?: string[] };
+  Metadata: { LastTagTime?: string };
+}
+
+/** One row of GET /images/json. */
+export interface ImageSummary {
+  Id: string;
+  ParentId: string;
+  RepoTags: string[];
+  RepoDigests: string[];
+  /** Seconds since the epoch. */
+  Created: number;
+  Size: number;
+  /** -1 when it was not computed. */
+  SharedSize: number;
+  Labels: Record<string, string>;
+  /** How many containers use it; the route answers -1 to clients before API 1.51. */
+  Containers: number;
+  Manifests?: ImageManifestSummary[];
+  Descriptor?: OciDescriptor;
+}
+
+export type ImageDeleteItem = { Untagged: string } | { Deleted: string };
+
+/** X-Registry-Auth: base64url JSON. */
+export interface AuthConfig {
+  username?: string;
+  password?: string;
+  auth?: string;
+  email?: string;
+  serveraddress?: string;
+  identitytoken?: string;
+  registrytoken?: string;
+}
