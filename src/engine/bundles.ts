@@ -1,0 +1,118 @@
+/** The bundle part, with the host that it needs to know read once. */
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { initProgram } from "../../ffi/init/program.ts";
+import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
+import type { ExecCreateRequest } from "../api/schema/exec.ts";
+import { readHost } from "../bundle/host.ts";
+import type { BundleHost, BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import { bundleConfig, imageBundleConfig } from "../bundle/spec.ts";
+import { lookupUser } from "../bundle/users.ts";
+import { isErrno } from "../core/errors.ts";
+import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { ContainerDefinition } from "./container/definition.ts";
+import type { BundlePart } from "./parts.ts";
+
+export class Bundles implements BundlePart {
+  readonly #initPath: string;
+  #host: BundleHost | undefined;
+
+  /** @param root where the program of `--init` is kept: /run, on many hosts, is mounted noexec. */
+  constructor(root: string) {
+    this.#initPath = join(root, "docker-init");
+  }
+
+  get host(): BundleHost {
+    this.#host ??= readHost();
+    return this.#host;
+  }
+
+  config(input: Omit<BundleInput, "host">): RuntimeConfig {
+    const init = input.hostConfig.Init === true ? { initPath: this.#writeInit() } : {};
+    return bundleConfig({ ...input, ...init, host: this.host });
+  }
+
+  check(config: ContainerConfig, hostConfig: HostConfig): void {
+    const namespace = (mode = "") => (mode.startsWith("container:") ? { path: "/proc/self/ns/checked" } : undefined);
+    const ipc = namespace(hostConfig.IpcMode)?.path;
+    const pid = namespace(hostConfig.PidMode)?.path;
+    const network = namespace(hostConfig.NetworkMode)?.path;
+    this.config({
+      id: "",
+      config,
+      // Privileged containers have every device of the host: looking for them all takes longer than the rest.
+      hostConfig: { ...hostConfig, Privileged: false, Devices: [] },
+      rootfs: "/",
+      user: { uid: 0, gid: 0, additionalGids: [], home: "/" },
+      mounts: [],
+      namespacePaths: { ...(ipc && { ipc }), ...(pid && { pid }), ...(network && { network }) },
+      cgroupsPath: "/",
+    });
+  }
+
+  imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig {
+    return imageBundleConfig(image, { host: this.host, user });
+  }
+
+  user(layers: readonly string[], user: string, groupAdd: readonly string[]): BundleUser {
+    return lookupUser(layers, user, groupAdd);
+  }
+
+  /**
+   * A further process has the first one's surroundings: its variables, directory, user and capabilities, where the
+   * request does not say otherwise. What belongs to the container as a whole is left out: it is there already.
+   */
+  process(definition: ContainerDefinition, request: ExecCreateRequest, layers: readonly string[]): OciProcess {
+    const { config, hostConfig } = definition;
+    const user = request.User || config.User || "";
+    const { process } = this.config({
+      id: "",
+      config: {
+        ...config,
+        Entrypoint: [],
+        Cmd: request.Cmd ?? [],
+        Env: [...(config.Env ?? []), ...(request.Env ?? [])],
+        Tty: request.Tty === true,
+        WorkingDir: request.WorkingDir || config.WorkingDir || "",
+      },
+      hostConfig: {
+        CapAdd: hostConfig.CapAdd ?? [],
+        CapDrop: hostConfig.CapDrop ?? [],
+        Privileged: hostConfig.Privileged === true || request.Privileged === true,
+        Ulimits: hostConfig.Ulimits ?? [],
+        OomScoreAdj: hostConfig.OomScoreAdj ?? 0,
+        SecurityOpt: [
+          ...(hostConfig.SecurityOpt ?? []).filter((option) => !option.startsWith("seccomp")),
+          "seccomp=unconfined",
+        ],
+        NetworkMode: "none",
+        ConsoleSize: request.ConsoleSize ?? [],
+      },
+      rootfs: "/",
+      user: this.user(layers, user, hostConfig.GroupAdd ?? []),
+      mounts: [],
+      cgroupsPath: "",
+    });
+    return process!;
+  }
+
+  /** The file is written when it is first needed, and again by a tsd that has another. */
+  #writeInit(): string {
+    const program = initProgram();
+    if (!sameContent(this.#initPath, program)) {
+      const temporary = `${this.#initPath}.${process.pid}.tmp`;
+      writeFileSync(temporary, program, { mode: 0o755 });
+      renameSync(temporary, this.#initPath);
+    }
+    return this.#initPath;
+  }
+}
+
+function sameContent(path: string, content: Uint8Array): boolean {
+  try {
+    return readFileSync(path).equals(content);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}

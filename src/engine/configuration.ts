@@ -1,0 +1,25 @@
+/** What the engine is told by whoever composes it: the daemon, or a test. */
+export interface EngineConfiguration {
+  /** Absolute directory of everything that lasts. */
+  root: string;
+  /** Absolute directory of what ends with the boot: sockets, shim and runtime state. */
+  state: string;
+  registryMirrors: string[];
+  insecureRegistries: string[];
+  /** Further OCI runtimes: name to the path of the executable. */
+  runtimes: Record<string, string>;
+  /** Runtime of containers that name none: `tsd` is the one inside. */
+  defaultRuntime: string;
+  /** Absolute path below the cgroup mount points. */
+  cgroupParent: string;
+  bridge: {
+    /** Absent: made from the root. */
+    name?: string;
+    /** Address with prefix length; absent: the first pool that collides with no route. */
+    address?: string;
+  };
+  debug: boolean;
+}
+
+/** The runtime inside tsd, as `run --runtime` names it. */
+export const builtinRuntime = "tsd";

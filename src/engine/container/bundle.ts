@@ -1,0 +1,189 @@
+/** A stored container as the OCI bundle that its shim is given. */
+import { writeFileSync } from "node:fs";
+import type { BundleMount, BundleTmpfs } from "../../bundle/input.ts";
+import { EngineError } from "../../core/errors.ts";
+import { parseBytes } from "../../core/size.ts";
+import type { Endpoint } from "../../network/endpoint.ts";
+import { hostHostsFile, hostnameFile, hostsFile, readHostResolvConf, resolvConf } from "../../network/etc-files.ts";
+import type { RuntimeConfig } from "../../oci/runtime.ts";
+import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
+import type { EngineContext } from "../context.ts";
+import type { ContainerPaths } from "../layout.ts";
+import type { Container } from "./container.ts";
+import { runtimePath } from "./normalize.ts";
+
+/** Writes what the container needs beside its layers, and puts together what the shim is told. */
+export function prepareBundle(context: EngineContext, container: Container, endpoint: Endpoint): ShimContainer {
+  const { id, definition } = container;
+  const { config, hostConfig } = definition;
+  const { layout, configuration } = context;
+  const paths = layout.container(id);
+  const etcPaths = layout.container(joinedContainer(context, container)?.id ?? id);
+  const overlay = context.snapshots.mounts(id);
+  writeEtcFiles(container, endpoint, paths);
+  const runtime = runtimePath(definition.runtime, configuration);
+  const runtimeConfig: RuntimeConfig = context.bundles.config({
+    id,
+    config,
+    hostConfig,
+    rootfs: paths.rootfs,
+    user: context.bundles.user([overlay.upper, ...overlay.lower], config.User ?? "", hostConfig.GroupAdd ?? []),
+    mounts: [...etcMounts(container, etcPaths), ...bindMounts(container)],
+    tmpfs: tmpfsMounts(container),
+    namespacePaths: namespacePaths(context, container, endpoint),
+    cgroupsPath: cgroupPath(context, container),
+  });
+  // Other runtimes read the bundle as the specification has it.
+  if (runtime !== undefined) writeFileSync(paths.config, JSON.stringify(runtimeConfig), { mode: 0o600 });
+  const [rows, columns] = hostConfig.ConsoleSize ?? [];
+  return {
+    id,
+    bundle: paths.directory,
+    config: runtimeConfig,
+    stateDir: paths.state,
+    runtimeRoot: layout.runtime,
+    ...(runtime !== undefined && { runtime: { path: runtime } }),
+    rootfsMount: overlay,
+    terminal: container.terminal,
+    ...(rows && columns && { consoleSize: { rows, columns } }),
+    stdin: { open: config.OpenStdin === true, once: config.StdinOnce === true },
+    log: logTarget(container, paths),
+  };
+}
+
+/** Below the mount points of the cgroup file systems. */
+export function cgroupPath(context: Pick<EngineContext, "configuration">, container: Container): string {
+  const parent = container.definition.hostConfig.CgroupParent || context.configuration.cgroupParent;
+  return `${parent.startsWith("/") ? "" : "/"}${parent}/${container.id}`;
+}
+
+function logTarget(container: Container, paths: ContainerPaths): LogTarget {
+  const { Type, Config = {} } = container.definition.hostConfig.LogConfig ?? {};
+  if (Type === "none") return { driver: "none" };
+  const maxFiles = Number(Config["max-file"] ?? 1);
+  return {
+    driver: "json-file",
+    path: paths.log,
+    ...(Config["max-size"] !== undefined && { maxSizeBytes: parseBytes(Config["max-size"]) }),
+    ...(maxFiles > 1 && { maxFiles }),
+  };
+}
+
+/** The files of /etc that depend on the network. A container that joins another's network has that one's. */
+function writeEtcFiles(container: Container, endpoint: Endpoint, paths: ContainerPaths): void {
+  if (endpoint.kind === "container") return;
+  const { config, hostConfig } = container.definition;
+  const hostname = config.Hostname ?? "";
+  const extraHosts = (hostConfig.ExtraHosts ?? []).map((entry) => parseExtraHost(entry, endpoint));
+  const hosts =
+    endpoint.kind === "host"
+      ? hostHostsFile(extraHosts)
+      : hostsFile({
+          hostname,
+          ...(config.Domainname && { domainname: config.Domainname }),
+          addresses: endpoint.ipv4 === undefined ? [] : [endpoint.ipv4],
+          extraHosts,
+        });
+  // Three small files: written in less time than a round trip through the thread pool takes.
+  writeFileSync(paths.hostname, hostnameFile(hostname), { mode: 0o644 });
+  writeFileSync(paths.hosts, hosts, { mode: 0o644 });
+  writeFileSync(paths.resolvConf, resolvConfFor(container, endpoint), { mode: 0o644 });
+}
+
+/** The container whose network this one shares, in the end. @throws EngineError not_found when it is gone. */
+export function joinedContainer(context: EngineContext, container: Container): Container | undefined {
+  const mode = container.definition.hostConfig.NetworkMode ?? "";
+  if (!mode.startsWith("container:")) return undefined;
+  const other = context.containers.find(mode.slice("container:".length));
+  return joinedContainer(context, other) ?? other;
+}
+
+function resolvConfFor(container: Container, endpoint: Endpoint): string {
+  const { Dns, DnsSearch, DnsOptions } = container.definition.hostConfig;
+  const given = {
+    ...(Dns?.length && { servers: Dns }),
+    ...(DnsSearch?.length && { search: DnsSearch }),
+    ...(DnsOptions?.length && { options: DnsOptions }),
+  };
+  const host = readHostResolvConf();
+  // The host's own namespace reaches whatever the host reaches, its loopback too.
+  return endpoint.kind === "host" && Object.keys(given).length === 0 ? host : resolvConf(host, given);
+}
+
+/** `name:address` or `name=address`; `host-gateway` stands for the host as the container sees it. */
+function parseExtraHost(entry: string, endpoint: Endpoint): { name: string; address: string } {
+  const [, name, value] = /^([^:=]+)[:=](.+)$/.exec(entry) ?? [];
+  if (name === undefined || value === undefined) {
+    throw new EngineError("invalid_argument", `bad format for add-host: ${JSON.stringify(entry)}`);
+  }
+  if (value !== "host-gateway") return { name, address: value.replace(/^\[(.*)\]$/, "$1") };
+  if (endpoint.gateway === undefined) {
+    throw new EngineError("invalid_argument", `unable to derive the IP value for host-gateway: no bridge network`);
+  }
+  return { name, address: endpoint.gateway };
+}
+
+/** Unless the container mounts something of its own there. */
+function etcMounts(container: Container, paths: ContainerPaths): BundleMount[] {
+  const taken = new Set(container.definition.mounts.map(({ Destination }) => Destination));
+  // As in Docker they belong to the root: who may not write to that may not write to them.
+  const isReadOnly = container.definition.hostConfig.ReadonlyRootfs === true;
+  const own = { "/etc/resolv.conf": paths.resolvConf, "/etc/hostname": paths.hostname, "/etc/hosts": paths.hosts };
+  return Object.entries(own)
+    .filter(([destination]) => !taken.has(destination))
+    .map(([destination, source]) => ({ destination, source, ...(isReadOnly && { readOnly: true }) }));
+}
+
+function bindMounts(container: Container): BundleMount[] {
+  const mounts: BundleMount[] = [];
+  for (const mount of container.definition.mounts) {
+    if (mount.Type === "tmpfs") continue;
+    const { nonRecursive, readOnlyNonRecursive, readOnlyForceRecursive } = mount;
+    mounts.push({
+      destination: mount.Destination,
+      source: mount.Source,
+      readOnly: !mount.RW,
+      ...(mount.Propagation !== "" && { propagation: mount.Propagation }),
+      ...(nonRecursive && { nonRecursive }),
+      ...(readOnlyNonRecursive && { readOnlyNonRecursive }),
+      ...(readOnlyForceRecursive && { readOnlyForceRecursive }),
+    });
+  }
+  return mounts;
+}
+
+function tmpfsMounts(container: Container): BundleTmpfs[] {
+  return container.definition.mounts
+    .filter(({ Type }) => Type === "tmpfs")
+    .map(({ Destination, tmpfsOptions = "" }) => ({ destination: Destination, options: tmpfsOptions }));
+}
+
+/** Namespaces of other containers that this one shares: `container:ID` modes, and the network part's own. */
+function namespacePaths(
+  context: EngineContext,
+  container: Container,
+  endpoint: Endpoint,
+): { network?: string; ipc?: string; pid?: string } {
+  const { IpcMode = "", PidMode = "" } = container.definition.hostConfig;
+  const joined = (mode: string, kind: string) =>
+    mode.startsWith("container:") ? namespaceOf(context, mode.slice("container:".length), kind) : undefined;
+  const ipc = joined(IpcMode, "ipc");
+  const pid = joined(PidMode, "pid");
+  return {
+    ...(endpoint.namespacePath !== undefined && { network: endpoint.namespacePath }),
+    ...(ipc !== undefined && { ipc }),
+    ...(pid !== undefined && { pid }),
+  };
+}
+
+/** @throws EngineError conflict when the other container does not run. */
+export function namespaceOf(context: EngineContext, reference: string, kind: string): string {
+  const other = context.containers.find(reference);
+  if (other.state.status !== "running") {
+    throw new EngineError(
+      "conflict",
+      `cannot join ${kind} namespace of a non running container: container ${other.id}`,
+    );
+  }
+  return `/proc/${other.state.pid}/ns/${kind}`;
+}

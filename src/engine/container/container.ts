@@ -1,0 +1,147 @@
+import { EngineError } from "../../core/errors.ts";
+import type { Endpoint } from "../../network/endpoint.ts";
+import type { ShimPart } from "../parts.ts";
+import type { ContainerDefinition } from "./definition.ts";
+import { assertTransition, type ContainerState, exitCodeOf } from "./state.ts";
+import type { ContainerRecord } from "./table.ts";
+
+/** What a waiter is told. */
+export interface ExitResult {
+  exitCode: number;
+  /** Why the exit code says nothing, where it does. */
+  error?: string;
+}
+
+/**
+ * One container as the running daemon has it: its record, and what does not outlive the daemon: the connection to
+ * its shim, its endpoint, who waits for it.
+ */
+export class Container {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: string;
+  readonly definition: ContainerDefinition;
+  #state: ContainerState;
+  /** From the first attach or the start until the exit has been dealt with. */
+  shim: ShimPart | undefined;
+  /** A shim that is on its way. */
+  shimComing: Promise<ShimPart> | undefined;
+  endpoint: Endpoint | undefined;
+  /** How many streams are attached through this daemon. */
+  attached = 0;
+  removed = false;
+  readonly #exitWaiters: Waiters = new Set();
+  readonly #removalWaiters: Waiters = new Set();
+
+  constructor(record: ContainerRecord) {
+    this.id = record.id;
+    this.name = record.name;
+    this.createdAt = record.createdAt;
+    this.definition = record.definition;
+    this.#state = record.state;
+  }
+
+  get state(): ContainerState {
+    return this.#state;
+  }
+
+  get record(): ContainerRecord {
+    const { id, name, createdAt, definition, state } = this;
+    return { id, name, createdAt, definition, state };
+  }
+
+  get autoRemove(): boolean {
+    return this.definition.hostConfig.AutoRemove === true;
+  }
+
+  get terminal(): boolean {
+    return this.definition.config.Tty === true;
+  }
+
+  /** A process runs, or is about to. */
+  get active(): boolean {
+    return this.#state.status === "running" || this.#state.status === "starting";
+  }
+
+  /** @throws EngineError internal for a transition that the table does not have. */
+  setState(next: ContainerState): void {
+    assertTransition(this.id, this.#state, next);
+    this.#state = next;
+  }
+
+  /** Takes back a transition that could not be stored. */
+  restoreState(previous: ContainerState): void {
+    this.#state = previous;
+  }
+
+  /** The last exit; of a container that never ran its failed start, else 0, as Docker has it. */
+  get lastExit(): ExitResult {
+    const state = settledState(this.#state);
+    if (state.status === "created") {
+      return { exitCode: state.failure?.exitCode ?? 0 };
+    }
+    // Why a start failed is for whoever asked for the start; whoever waits has the status.
+    if (state.failure !== undefined) return { exitCode: state.failure.exitCode };
+    const exitCode = exitCodeOf(state.end);
+    return state.end.kind === "unknown" ? { exitCode, error: state.end.reason } : { exitCode };
+  }
+
+  /** Stays pending when the signal aborts: nobody waits any longer. */
+  nextExit(signal?: AbortSignal): Promise<ExitResult> {
+    return waiting(this.#exitWaiters, signal);
+  }
+
+  removal(signal?: AbortSignal): Promise<ExitResult> {
+    return this.removed ? Promise.resolve(this.lastExit) : waiting(this.#removalWaiters, signal);
+  }
+
+  announceExit(): void {
+    announce(this.#exitWaiters, this.lastExit);
+  }
+
+  /** Nobody waits any longer for what is gone: also those that waited for an exit. */
+  announceRemoval(): void {
+    this.removed = true;
+    announce(this.#exitWaiters, this.lastExit);
+    announce(this.#removalWaiters, this.lastExit);
+  }
+
+  /** @throws EngineError conflict in docker's words when nothing runs. */
+  runningShim(): ShimPart {
+    if (this.#state.status !== "running" || this.shim === undefined) {
+      throw new EngineError("conflict", `container ${this.id} is not running`);
+    }
+    return this.shim;
+  }
+}
+
+type Waiters = Set<(result: ExitResult) => void>;
+
+function waiting(waiters: Waiters, signal: AbortSignal | undefined): Promise<ExitResult> {
+  return new Promise((resolve) => {
+    waiters.add(resolve);
+    signal?.addEventListener("abort", () => waiters.delete(resolve), { once: true });
+  });
+}
+
+function announce(waiters: Waiters, result: ExitResult): void {
+  const told = [...waiters];
+  waiters.clear();
+  for (const resolve of told) resolve(result);
+}
+
+/** The state that tells of the past, below the intents. */
+function settledState(state: ContainerState): Extract<ContainerState, { status: "created" | "exited" }> {
+  switch (state.status) {
+    case "created":
+    case "exited":
+      return state;
+    case "starting":
+      return state.from;
+    case "removing":
+    case "dead":
+      return settledState(state.from);
+    case "running":
+      return { status: "created" };
+  }
+}

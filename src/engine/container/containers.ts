@@ -1,0 +1,163 @@
+/** The service that the API's container routes call. References are looked up here; the work lies in a file a verb. */
+import type {
+  ContainerCreateResponse,
+  ContainerInspect,
+  ContainerSummary,
+  ContainerWaitResponse,
+  WaitCondition,
+} from "../../api/schema/container.ts";
+import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
+import type { RunRequest } from "../../api/schema/run-protocol.ts";
+import { EngineError } from "../../core/errors.ts";
+import type { EngineContext } from "../context.ts";
+import type { ExecService } from "../exec/execs.ts";
+import { attachContainer, type Stream, type StreamSelection } from "./attach.ts";
+import { joinedContainer } from "./bundle.ts";
+import type { Container } from "./container.ts";
+import { type CreateOptions, createContainer } from "./create.ts";
+import { containerEvent } from "./event.ts";
+import { type ListOptions, selectContainers } from "./list.ts";
+import { attachLogs, type LogOptions, type LogStream, readLogs } from "./logs.ts";
+import { type RemoveOptions, removeContainer } from "./remove.ts";
+import { type RunSession, runContainer } from "./run.ts";
+import { startContainer } from "./start.ts";
+import { killContainer, type StopOptions, startSettled, stopContainer } from "./stop.ts";
+import { inspectView, type Sizes, summaryView } from "./view.ts";
+import { waitContainer } from "./wait.ts";
+
+export interface AttachOptions extends StreamSelection {
+  /** Begin with what was logged so far. */
+  logs: boolean;
+  /** Go on with what comes. */
+  stream: boolean;
+}
+
+export class ContainerService {
+  readonly #context: EngineContext;
+  readonly #execs: ExecService;
+
+  constructor(context: EngineContext, execs: ExecService) {
+    this.#context = context;
+    this.#execs = execs;
+  }
+
+  async create(request: ContainerCreateRequest, options: CreateOptions): Promise<ContainerCreateResponse> {
+    return (await createContainer(this.#context, request, options)).response;
+  }
+
+  run(
+    request: RunRequest,
+    onCreated: (created: ContainerCreateResponse) => void,
+    signal: AbortSignal,
+  ): Promise<RunSession> {
+    return runContainer(this.#context, request, onCreated, signal);
+  }
+
+  async list(options: ListOptions & { size: boolean }): Promise<ContainerSummary[]> {
+    const { containers, images } = this.#context;
+    const imageIds = (reference: string) => {
+      const image = images.resolve(reference);
+      return image === undefined ? [] : [image.id];
+    };
+    const nowMs = Date.now();
+    const selected = selectContainers({ containers, imageIds }, options);
+    return Promise.all(
+      selected.map(async (container) => {
+        const size = options.size ? await this.#sizes(container) : undefined;
+        return summaryView(container, this.#imageName(container), nowMs, size);
+      }),
+    );
+  }
+
+  async inspect(reference: string, options: { size: boolean }): Promise<ContainerInspect> {
+    const container = this.#find(reference);
+    return inspectView(container, {
+      layout: this.#context.layout,
+      etcOwner: this.#etcOwner(container),
+      execIds: this.#execs.idsOf(container),
+      ...(options.size && { size: await this.#sizes(container) }),
+    });
+  }
+
+  start(reference: string): Promise<void> {
+    return startContainer(this.#context, this.#find(reference));
+  }
+
+  stop(reference: string, options: StopOptions): Promise<void> {
+    return stopContainer(this.#context, this.#find(reference), options);
+  }
+
+  kill(reference: string, signal: string): Promise<void> {
+    return killContainer(this.#context, this.#find(reference), signal);
+  }
+
+  /** The waiting is registered when this resolves; it is given up when the signal aborts. */
+  async wait(
+    reference: string,
+    condition: WaitCondition,
+    signal: AbortSignal,
+  ): Promise<{ exited: Promise<ContainerWaitResponse> }> {
+    return { exited: waitContainer(this.#find(reference), condition, signal) };
+  }
+
+  async attach(reference: string, options: AttachOptions, signal: AbortSignal): Promise<Stream> {
+    const container = this.#find(reference);
+    await startSettled(this.#context, container);
+    const live = options.stream ? await attachContainer(this.#context, container, options, signal) : undefined;
+    return options.logs
+      ? attachLogs(this.#context, container, options, live, signal)
+      : (live ?? emptyStream(container));
+  }
+
+  async logs(reference: string, options: LogOptions, signal: AbortSignal): Promise<LogStream> {
+    return readLogs(this.#context, this.#find(reference), options, signal);
+  }
+
+  async resize(reference: string, size: { rows: number; columns: number }): Promise<void> {
+    const container = this.#find(reference);
+    await container.runningShim().resize(size.rows, size.columns);
+    containerEvent(this.#context, container, "resize", { height: String(size.rows), width: String(size.columns) });
+  }
+
+  async remove(reference: string, options: RemoveOptions & { link: boolean }): Promise<void> {
+    const container = this.#find(reference);
+    if (options.link)
+      throw new EngineError("unsupported", "links between containers are not built in this version of tsd");
+    await removeContainer(this.#context, container, options);
+  }
+
+  #find(reference: string): Container {
+    return this.#context.containers.find(reference);
+  }
+
+  /** As the user wrote it, unless that name has come to mean another image. */
+  #imageName(container: Container): string {
+    const { imageId, config } = container.definition;
+    const name = config.Image ?? "";
+    return this.#context.images.resolve(name)?.id === imageId ? name : imageId;
+  }
+
+  async #sizes(container: Container): Promise<Sizes> {
+    const { bytes: writable } = await this.#context.snapshots.usage(container.id);
+    const image = this.#context.images.resolve(container.definition.imageId);
+    return { writable, total: writable + (image?.unpackedBytes ?? 0) };
+  }
+
+  #etcOwner(container: Container): string {
+    try {
+      return joinedContainer(this.#context, container)?.id ?? container.id;
+    } catch (error) {
+      // The other container is gone: what remains is this one's own directory.
+      if (error instanceof EngineError && error.code === "not_found") return container.id;
+      throw error;
+    }
+  }
+}
+
+function emptyStream(container: Container): Stream {
+  return { terminal: container.terminal, output: nothing };
+}
+
+const nothing: AsyncIterable<Uint8Array> = {
+  [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }),
+};

@@ -1,0 +1,182 @@
+/** From a request to a stored container that can be started: directories, volumes, the writable layer, the record. */
+import { mkdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { hostname as hostHostname } from "node:os";
+import type { ContainerCreateResponse } from "../../api/schema/container.ts";
+import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
+import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
+import { withoutSync } from "../../core/database.ts";
+import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
+import { newId } from "../../core/id.ts";
+import type { Image } from "../../image/image.ts";
+import { formatPlatform, parsePlatform } from "../../image/platform.ts";
+import type { EngineContext } from "../context.ts";
+import { type PlannedMount, planMounts } from "../mount/plan.ts";
+import { realizeMounts } from "../mount/realize.ts";
+import type { Container } from "./container.ts";
+import type { ContainerDefinition } from "./definition.ts";
+import { containerEvent, volumeEvent } from "./event.ts";
+import { commandOf, mergeImageConfig } from "./image-config.ts";
+import { parseContainerName } from "./names.ts";
+import {
+  checkConfig,
+  checkHostConfig,
+  containerConfigOf,
+  endpointSettings,
+  hostnameFor,
+  normalizeHostConfig,
+  runtimePath,
+} from "./normalize.ts";
+import { refuseUnbuilt } from "./refusal.ts";
+import type { CreatedState, StartingState } from "./state.ts";
+
+export interface CreateOptions {
+  name?: string;
+  /** `os[/arch[/variant]]`. */
+  platform?: string;
+}
+
+export interface CreatedContainer {
+  container: Container;
+  response: ContainerCreateResponse;
+}
+
+/** What can be decided without touching anything. */
+interface Draft extends Omit<ContainerDefinition, "mounts"> {
+  image: Image;
+  planned: PlannedMount[];
+  warnings: string[];
+}
+
+/**
+ * @param state `starting` for a container that is about to be started by the same request: one write fewer.
+ * @throws EngineError not_found for an image that is not here, already_exists for a taken name, invalid_argument,
+ * unsupported. Nothing is left of a container that could not be made.
+ */
+export async function createContainer(
+  context: EngineContext,
+  request: ContainerCreateRequest,
+  options: CreateOptions,
+  state: CreatedState | StartingState = { status: "created" },
+): Promise<CreatedContainer> {
+  const id = newId();
+  const draft = draftContainer(context, id, request, options);
+  const { containers } = context;
+  const name = reserveName(context, id, options.name);
+  try {
+    const container = await withCleanup(`create container ${id}`, (cleanup) => {
+      cleanup.add(`release the name ${name}`, () => containers.names.release(name, id));
+      return buildContainer(context, { id, name, draft, state }, cleanup);
+    });
+    return { container, response: { Id: id, Warnings: draft.warnings } };
+  } catch (error) {
+    // What is wrong with the request is said in docker's own words; the rest is said to have happened here.
+    throw isEngineError(error, "invalid_argument")
+      ? error
+      : wrapError(error, `create container ${name}`, { stage: "create" });
+  }
+}
+
+async function buildContainer(
+  context: EngineContext,
+  parts: { id: string; name: string; draft: Draft; state: CreatedState | StartingState },
+  cleanup: Cleanup,
+): Promise<Container> {
+  const { id, name, draft, state } = parts;
+  const { image, warnings: _warnings, planned, ...rest } = draft;
+  const { layout, snapshots, volumes, volumeUsers, containers } = context;
+  const paths = layout.container(id);
+  cleanup.add(`remove ${paths.directory}`, () => rm(paths.directory, { recursive: true, force: true }));
+  cleanup.add("remove the snapshot", () => snapshots.remove(id));
+  mkdirSync(paths.directory, { mode: 0o710 });
+  mkdirSync(paths.rootfs, { mode: 0o755 });
+  // Its row means nothing without the container's, whose transaction waits for the disk.
+  const root = withoutSync(context.database, () => snapshots.prepare(id, image));
+  const realized = await realizeMounts(planned, {
+    containerId: id,
+    volumes,
+    users: volumeUsers,
+    cleanup,
+    lower: root.lower,
+  });
+  const definition: ContainerDefinition = {
+    ...rest,
+    mounts: realized.mounts,
+  };
+  const record = { id, name, createdAt: new Date().toISOString(), definition, state };
+  const container = containers.insert(record, () => volumes.store(realized.unstored));
+  for (const volume of realized.unstored) volumeUsers.add(volume.name, id);
+  for (const volume of [...realized.created, ...realized.unstored]) volumeEvent(context, "create", volume.name);
+  containerEvent(context, container, "create");
+  return container;
+}
+
+function draftContainer(
+  context: EngineContext,
+  id: string,
+  request: ContainerCreateRequest,
+  options: CreateOptions,
+): Draft {
+  refuseUnbuilt(request);
+  const requested = containerConfigOf(request);
+  checkConfig(requested);
+  const image = resolveImage(context, requested.Image ?? "", options.platform);
+  const config = mergeImageConfig(requested, image.config.config ?? {});
+  const { configuration, cgroupVersion } = context;
+  const hostConfig = normalizeHostConfig(request.HostConfig ?? {}, configuration, cgroupVersion);
+  checkHostConfig(hostConfig);
+  hostConfig.NetworkMode = settleNetworkMode(context, hostConfig.NetworkMode!);
+  const runtime = hostConfig.Runtime!;
+  runtimePath(runtime, configuration);
+  context.bundles.check(config, hostConfig);
+  config.Hostname = hostnameFor(id, config, hostConfig, hostHostname());
+  return {
+    image,
+    planned: planMounts(config, hostConfig),
+    imageId: image.id,
+    platform: formatPlatform(image.platform),
+    config,
+    hostConfig,
+    endpoints: endpointSettings(request, hostConfig.NetworkMode),
+    command: commandOf(config),
+    runtime,
+    warnings: warningsFor(image),
+  };
+}
+
+/** @throws EngineError not_found in docker's words. */
+function resolveImage(context: EngineContext, reference: string, platform: string | undefined): Image {
+  if (reference === "") throw new EngineError("invalid_argument", "no image given: the field Image is empty");
+  const image = context.images.resolve(reference, platform ? parsePlatform(platform) : undefined);
+  if (image !== undefined) return image;
+  const shown = /[:@]/.test(reference.slice(reference.lastIndexOf("/") + 1)) ? reference : `${reference}:latest`;
+  const suffix = platform ? ` for platform ${platform}` : "";
+  throw new EngineError("not_found", `No such image: ${shown}${suffix}`, { hint: `tsd pull ${shown}` });
+}
+
+/**
+ * `bridge`, `host`, `none` and `container:ID` are all there is as yet. Another container is stored by its id: a name may
+ * come to mean another one, this container's own descendant even.
+ */
+function settleNetworkMode(context: EngineContext, mode: string): string {
+  if (mode.startsWith("container:")) {
+    return `container:${context.containers.find(mode.slice("container:".length)).id}`;
+  }
+  if (["bridge", "host", "none"].includes(mode)) return mode;
+  throw new EngineError("not_found", `network ${mode} not found`);
+}
+
+function reserveName(context: EngineContext, id: string, requested: string | undefined): string {
+  const { names } = context.containers;
+  if (requested === undefined || requested === "") return names.reserveGenerated(id);
+  const name = parseContainerName(requested);
+  names.reserve(name, id);
+  return name;
+}
+
+/** What the container will lack although its image asks for it. */
+function warningsFor(image: Image): string[] {
+  const test = image.config.config?.Healthcheck?.Test;
+  if (!test?.length || test[0] === "NONE") return [];
+  return ["The image's health check is not run: health checks are not built in this version of tsd"];
+}

@@ -1,0 +1,38 @@
+import type { MountPoint } from "../../api/schema/container.ts";
+import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/schema/container-config.ts";
+import type { OciDescriptor } from "../../api/schema/image.ts";
+
+/**
+ * What a container is: everything that create decided and that no later event changes. Stored as JSON; fields are
+ * only ever added, and absent ones read as their old meaning.
+ */
+export interface ContainerDefinition {
+  /** Of the image, as Docker 29 has it: the digest of its manifest or index. */
+  imageId: string;
+  imageManifest?: OciDescriptor;
+  /** `os/arch[/variant]` of the manifest that was chosen. */
+  platform: string;
+  /** The request's config with what the image adds. */
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  /** By the network's name as the request has it. */
+  endpoints: Record<string, EndpointSettings>;
+  /** Entry point and command in one: never empty. */
+  command: string[];
+  mounts: ContainerMount[];
+  /** How the process is confined and driven: the name of a runtime, "" for the one inside tsd. */
+  runtime: string;
+}
+
+/** A mount that the container asked for, with its source settled. */
+export interface ContainerMount extends MountPoint {
+  /** A bind's source that is missing is made when the container starts. */
+  createSource?: boolean;
+  nonRecursive?: boolean;
+  readOnlyNonRecursive?: boolean;
+  readOnlyForceRecursive?: boolean;
+  /** The volume was made for this container: removed with it when that is asked for. */
+  anonymous?: boolean;
+  /** Of a tmpfs, as in HostConfig.Tmpfs. */
+  tmpfsOptions?: string;
+}

@@ -1,0 +1,42 @@
+/** The events of containers and of what happens with them, with Docker's attributes. */
+import type { EngineContext } from "../context.ts";
+import type { EngineEvent } from "../event/bus.ts";
+import type { Container } from "./container.ts";
+
+/** The labels, the image, the name, and what the action adds. */
+export function containerEvent(
+  context: Pick<EngineContext, "events">,
+  container: Container,
+  action: string,
+  attributes: Record<string, string> = {},
+): EngineEvent {
+  const { config } = container.definition;
+  return context.events.publish("container", action, container.id, {
+    ...config.Labels,
+    image: config.Image ?? "",
+    name: container.name,
+    ...attributes,
+  });
+}
+
+export function volumeEvent(
+  context: Pick<EngineContext, "events">,
+  action: string,
+  name: string,
+  attributes: Record<string, string> = {},
+): EngineEvent {
+  return context.events.publish("volume", action, name, { driver: "local", ...attributes });
+}
+
+export function networkEvent(
+  context: Pick<EngineContext, "events">,
+  action: "connect" | "disconnect",
+  network: { id: string; name: string; type: string },
+  containerId: string,
+): EngineEvent {
+  return context.events.publish("network", action, network.id, {
+    container: containerId,
+    name: network.name,
+    type: network.type,
+  });
+}

@@ -1,0 +1,140 @@
+/** The end of a container: found out, recorded, told, and cleaned up after. */
+import { readFileSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { withoutSync } from "../../core/database.ts";
+import { errorMessage, isErrno } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
+import { parseSignal } from "../../core/signals.ts";
+import type { ExitRecord } from "../../shim/protocol.ts";
+import type { EngineContext } from "../context.ts";
+import type { ShimPart } from "../parts.ts";
+import { cgroupPath } from "./bundle.ts";
+import type { Container } from "./container.ts";
+import { containerEvent, networkEvent } from "./event.ts";
+import { autoRemove } from "./remove.ts";
+import { type ContainerEnd, type ExitedState, exitCodeOf } from "./state.ts";
+
+/**
+ * Clean-up after an auto-removed container waits until whoever ran it has its answer: nobody waits for the clean-up.
+ */
+const courtesyMs = 5;
+
+/** Follows a running container to its end. Call it once a start; it never rejects. */
+export async function watchExit(context: EngineContext, container: Container, shim: ShimPart): Promise<void> {
+  let exit: ExitRecord | undefined;
+  try {
+    exit = await shim.wait();
+  } catch (error) {
+    if (context.background.closed) return;
+    exit = readExitRecord(context, container.id);
+    log("error", "lost a container's shim", { container: container.id, error: errorMessage(error) });
+    clearRuntime(context, container);
+  }
+  const end: ContainerEnd =
+    exit === undefined
+      ? { kind: "unknown", reason: "exit status unknown: the container's shim was killed" }
+      : endOf(exit);
+  // A daemon that is closing leaves it to the next one, which finds the shim's record.
+  if (context.background.closed) return;
+  const recorded = recordEnd(context, container, end, exit?.finishedAt ?? new Date().toISOString());
+  context.background.run("record a container's end", container.id, recorded);
+}
+
+/** How it ended, as the shim saw it. */
+export function endOf(exit: ExitRecord): ContainerEnd {
+  return exit.signal === null
+    ? { kind: "exited", exitCode: exit.exitCode, oomKilled: exit.oomKilled }
+    : { kind: "signalled", signal: parseSignal(exit.signal), oomKilled: exit.oomKilled };
+}
+
+/** The record that the shim wrote before it told anybody; undefined where there is none. */
+export function readExitRecord(context: Pick<EngineContext, "layout">, id: string): ExitRecord | undefined {
+  const path = context.layout.container(id).exitRecord;
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as ExitRecord;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    log("error", "could not read an exit record", { path, error: errorMessage(error) });
+    return undefined;
+  }
+}
+
+/**
+ * Records the end, tells whoever waits, then cleans up. The record is durable before anybody is told, except for
+ * containers that are removed with their end: of those nothing is to be remembered.
+ */
+export async function recordEnd(
+  context: EngineContext,
+  container: Container,
+  end: ContainerEnd,
+  finishedAt: string,
+): Promise<void> {
+  const startedAt = container.state.status === "running" ? container.state.startedAt : finishedAt;
+  const state: ExitedState = { status: "exited", startedAt, finishedAt, end };
+  if (container.autoRemove) container.setState(state);
+  else context.containers.setState(container, state);
+  containerEvent(context, container, "die", {
+    exitCode: String(exitCodeOf(end)),
+    execDuration: String(Math.max(0, Math.floor((Date.parse(finishedAt) - Date.parse(startedAt)) / 1000))),
+  });
+  const cleaned = context.locks.run(container.id, async () => {
+    if (container.autoRemove) await Bun.sleep(courtesyMs);
+    await cleanUpAfterEnd(context, container);
+  });
+  container.announceExit();
+  if (container.autoRemove) autoRemove(context, container, cleaned);
+  await cleaned;
+}
+
+/** What a container holds only while it runs: its place on the network, its shim, its runtime state. */
+async function cleanUpAfterEnd(context: EngineContext, container: Container): Promise<void> {
+  const steps: [string, () => unknown][] = [
+    ["release the shim", () => releaseShim(container)],
+    ["leave the network", () => detachNetwork(context, container)],
+    [
+      "remove the runtime state",
+      () => rm(context.layout.container(container.id).state, { recursive: true, force: true }),
+    ],
+  ];
+  for (const [name, step] of steps) {
+    try {
+      await step();
+    } catch (error) {
+      log("error", `could not ${name}`, { container: container.id, error: errorMessage(error) });
+    }
+  }
+}
+
+export async function detachNetwork(context: EngineContext, container: Container): Promise<void> {
+  const { endpoint } = container;
+  if (endpoint === undefined) return;
+  container.endpoint = undefined;
+  await withoutSync(context.database, () => context.networks.detach(container.id));
+  if (endpoint.networkId === "") return;
+  const type = endpoint.kind === "none" ? "null" : endpoint.kind;
+  networkEvent(context, "disconnect", { id: endpoint.networkId, name: endpoint.networkName, type }, container.id);
+}
+
+/** The shim goes when its attached clients have read to the end. */
+async function releaseShim(container: Container): Promise<void> {
+  const { shim } = container;
+  container.shim = undefined;
+  if (shim === undefined || shim.isClosed) return;
+  await shim.release();
+  shim.close();
+}
+
+/**
+ * Does what a shim would have done: a container without one has nobody who could tell of its end, so it is ended, and
+ * what the runtime keeps of it is cleared away, or it could not be started again.
+ */
+export function clearRuntime(context: EngineContext, container: Container): void {
+  try {
+    context.kernel.killCgroup(cgroupPath(context, container));
+    context.kernel.removeCgroup(cgroupPath(context, container));
+    rmSync(join(context.layout.runtime, container.id), { recursive: true, force: true });
+  } catch (error) {
+    log("error", "could not end what a lost shim left", { container: container.id, error: errorMessage(error) });
+  }
+}

@@ -1,0 +1,128 @@
+/** Checks a create request's values and fills in what clients leave to the daemon, as Docker does. */
+import type {
+  ContainerConfig,
+  ContainerCreateRequest,
+  EndpointSettings,
+  HostConfig,
+} from "../../api/schema/container-config.ts";
+import { EngineError } from "../../core/errors.ts";
+import { shortId } from "../../core/id.ts";
+import { parseSignal } from "../../core/signals.ts";
+import { builtinRuntime, type EngineConfiguration } from "../configuration.ts";
+
+const shmBytesDefault = 64 * 2 ** 20;
+/** Docker's least memory limit: less cannot start a process. */
+const memoryBytesMin = 6 * 2 ** 20;
+
+/** The request's ContainerConfig alone, without the parts that are stored on their own. */
+export function containerConfigOf(request: ContainerCreateRequest): ContainerConfig {
+  const { HostConfig: _host, NetworkingConfig: _networking, ...config } = request;
+  return config;
+}
+
+/** @throws EngineError invalid_argument in docker's words. */
+export function checkConfig(config: ContainerConfig): void {
+  if (config.WorkingDir && !config.WorkingDir.startsWith("/")) {
+    throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
+  }
+  if (config.StopSignal) parseSignal(config.StopSignal);
+  for (const entry of config.Env ?? []) {
+    if (entry === "" || entry.startsWith("=")) throw invalid(`invalid environment variable: ${entry}`);
+    if (entry.includes("\0")) throw invalid(`invalid environment variable: ${JSON.stringify(entry)} contains a NUL`);
+  }
+  if (config.Hostname && (config.Hostname.length > 64 || /[\s/\0]/.test(config.Hostname))) {
+    throw invalid(`invalid hostname: ${JSON.stringify(config.Hostname)}`);
+  }
+}
+
+/** @throws EngineError invalid_argument, naming the field. */
+export function checkHostConfig(host: HostConfig): void {
+  const { Memory = 0, MemorySwap = 0, MemoryReservation = 0, NanoCpus = 0, CpuQuota = 0, CpuPeriod = 0 } = host;
+  if (Memory !== 0 && Memory < memoryBytesMin) throw invalid("Minimum memory limit allowed is 6MB");
+  if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory) {
+    throw invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
+  }
+  if (Memory === 0 && MemorySwap > 0) {
+    throw invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
+  }
+  if (MemoryReservation > 0 && Memory > 0 && Memory < MemoryReservation) {
+    throw invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
+  }
+  if (NanoCpus < 0) throw invalid(`invalid HostConfig.NanoCpus: ${NanoCpus}`);
+  if (NanoCpus > 0 && (CpuQuota > 0 || CpuPeriod > 0)) {
+    throw invalid("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set");
+  }
+  const score = host.OomScoreAdj ?? 0;
+  if (score < -1000 || score > 1000) {
+    throw invalid(`Invalid value ${score}, range for oom score adj is [-1000, 1000]`);
+  }
+  if ((host.ShmSize ?? 0) < 0) throw invalid("SHM size can not be less than 0");
+  if (host.AutoRemove && !["", "no", undefined].includes(host.RestartPolicy?.Name)) {
+    throw invalid("can't create 'AutoRemove' container with restart policy");
+  }
+}
+
+/** On cgroup v2 Docker's default is a cgroup namespace of the container's own, privileged or not; on v1 the host's. */
+export function normalizeHostConfig(
+  host: HostConfig,
+  configuration: EngineConfiguration,
+  cgroupVersion: 1 | 2,
+): HostConfig {
+  return {
+    ...host,
+    NetworkMode: host.NetworkMode && host.NetworkMode !== "default" ? host.NetworkMode : "bridge",
+    IpcMode: host.IpcMode || "private",
+    CgroupnsMode: host.CgroupnsMode || (cgroupVersion === 2 ? "private" : "host"),
+    ShmSize: host.ShmSize || shmBytesDefault,
+    LogConfig: { Type: host.LogConfig?.Type || "json-file", Config: host.LogConfig?.Config ?? {} },
+    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    Runtime: runtimeName(host.Runtime, configuration),
+  };
+}
+
+/**
+ * The name of a runtime that exists; an absolute path names itself.
+ * @throws EngineError invalid_argument in docker's words.
+ */
+function runtimeName(name: string | undefined, configuration: EngineConfiguration): string {
+  const chosen = name || configuration.defaultRuntime;
+  const known = chosen === builtinRuntime || Object.hasOwn(configuration.runtimes, chosen) || chosen.startsWith("/");
+  if (!known) throw invalid(`unknown or invalid runtime name: ${chosen}`);
+  return chosen;
+}
+
+/** The executable of a container's runtime; undefined for the one inside tsd. @throws EngineError not_found. */
+export function runtimePath(name: string, configuration: EngineConfiguration): string | undefined {
+  if (name === builtinRuntime) return undefined;
+  const path = name.startsWith("/") ? name : configuration.runtimes[name];
+  if (path !== undefined) return path;
+  throw new EngineError(
+    "not_found",
+    `runtime ${name} is not known to this daemon: start it with --add-runtime ${name}=PATH`,
+  );
+}
+
+/** As in Docker the short id names the host, unless the container shares the host's own name. */
+export function hostnameFor(id: string, config: ContainerConfig, host: HostConfig, hostHostname: string): string {
+  if (config.Hostname) return config.Hostname;
+  return host.NetworkMode === "host" || host.UTSMode === "host" ? hostHostname : shortId(id);
+}
+
+/** The one endpoint that the container asks for, under its network's name. */
+export function endpointSettings(
+  request: ContainerCreateRequest,
+  networkMode: string,
+): Record<string, EndpointSettings> {
+  const given = Object.entries(request.NetworkingConfig?.EndpointsConfig ?? {})[0];
+  if (given === undefined || networkMode.startsWith("container:")) return {};
+  const [name, settings] = given;
+  const network = name === "default" ? "bridge" : name;
+  if (network !== networkMode) {
+    throw invalid(`NetworkingConfig.EndpointsConfig names network ${name}, HostConfig.NetworkMode ${networkMode}`);
+  }
+  return { [network]: settings };
+}
+
+function invalid(message: string): EngineError {
+  return new EngineError("invalid_argument", message, { stage: "create" });
+}

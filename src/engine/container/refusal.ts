@@ -1,0 +1,110 @@
+/**
+ * What this version does not build is refused by name when a container is created: a container that silently lacks
+ * its restart policy or its published port is worse than none. Empty values ask for nothing and pass.
+ */
+import type { ContainerConfig, ContainerCreateRequest, HostConfig, Mount } from "../../api/schema/container-config.ts";
+import { EngineError } from "../../core/errors.ts";
+
+/** True when the field asks for something that is not built. */
+type Asks<T> = (value: T) => boolean;
+type Refusals<T> = Partial<{ [Field in keyof T]-?: { asks: Asks<NonNullable<T[Field]>>; what: string } }>;
+
+const filled: Asks<object> = (value) => Object.keys(value).length > 0;
+const some: Asks<readonly unknown[]> = (value) => value.length > 0;
+const positive: Asks<number> = (value) => value > 0;
+const other =
+  (...words: string[]): Asks<string> =>
+  (value) =>
+    !words.includes(value);
+
+const hostRefusals: Refusals<HostConfig> = {
+  RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
+  PortBindings: { asks: (ports) => Object.values(ports).some((list) => list.length > 0), what: "published ports" },
+  PublishAllPorts: { asks: (all) => all, what: "published ports" },
+  Links: { asks: some, what: "links" },
+  VolumesFrom: { asks: some, what: "volumes of another container" },
+  VolumeDriver: { asks: other("", "local"), what: "volume plugins" },
+  UsernsMode: { asks: other("", "host"), what: "user namespaces for containers" },
+  StorageOpt: { asks: filled, what: "storage options" },
+  DeviceRequests: { asks: some, what: "device requests (GPUs, CDI)" },
+  Isolation: { asks: other("", "default"), what: "isolation technologies" },
+  Cgroup: { asks: other(""), what: "joining another container's cgroup" },
+  ContainerIDFile: { asks: other(""), what: "writing the id file in the daemon" },
+  CpuCount: { asks: positive, what: "Windows limits" },
+  CpuPercent: { asks: positive, what: "Windows limits" },
+  IOMaximumIOps: { asks: positive, what: "Windows limits" },
+  IOMaximumBandwidth: { asks: positive, what: "Windows limits" },
+};
+
+const logOptions = new Set(["max-size", "max-file"]);
+
+/** @throws EngineError unsupported, naming the first field. */
+export function refuseUnbuilt(request: ContainerCreateRequest): void {
+  const host = request.HostConfig ?? {};
+  for (const field of Object.keys(hostRefusals) as (keyof HostConfig)[]) {
+    const refusal = hostRefusals[field] as { asks: Asks<unknown>; what: string };
+    const value = host[field];
+    if (value !== undefined && value !== null && refusal.asks(value)) {
+      throw unbuilt(`HostConfig.${field}`, JSON.stringify(value), refusal.what);
+    }
+  }
+  refuseHealthcheck(request);
+  refuseLogConfig(host);
+  refuseNetworks(request);
+  for (const mount of host.Mounts ?? []) refuseMount(mount);
+}
+
+function refuseHealthcheck(config: ContainerConfig): void {
+  const test = config.Healthcheck?.Test;
+  if (test === undefined || test.length === 0 || test[0] === "NONE") return;
+  throw unbuilt("Healthcheck", JSON.stringify(test), "health checks");
+}
+
+function refuseLogConfig(host: HostConfig): void {
+  const { Type = "", Config = {} } = host.LogConfig ?? {};
+  if (!["", "json-file", "none"].includes(Type)) throw unbuilt("HostConfig.LogConfig.Type", Type, "this log driver");
+  for (const option of Object.keys(Config)) {
+    if (Type !== "none" && logOptions.has(option)) continue;
+    throw unbuilt("HostConfig.LogConfig.Config", option, `this option of the log driver ${Type || "json-file"}`);
+  }
+}
+
+function refuseNetworks(request: ContainerCreateRequest): void {
+  const endpoints = Object.entries(request.NetworkingConfig?.EndpointsConfig ?? {});
+  if (endpoints.length > 1) {
+    throw unbuilt("NetworkingConfig.EndpointsConfig", endpoints.map(([name]) => name).join(", "), "several networks");
+  }
+  for (const [name, endpoint] of endpoints) {
+    const field = `NetworkingConfig.EndpointsConfig.${name}`;
+    if (endpoint.IPAMConfig?.IPv6Address) throw unbuilt(`${field}.IPAMConfig`, "IPv6Address", "IPv6");
+    if (endpoint.Links?.length) throw unbuilt(`${field}.Links`, endpoint.Links.join(", "), "links");
+    if (endpoint.DriverOpts && filled(endpoint.DriverOpts)) throw unbuilt(`${field}.DriverOpts`, "", "driver options");
+  }
+}
+
+function refuseMount(mount: Mount): void {
+  const field = `HostConfig.Mounts[${mount.Target ?? ""}]`;
+  if (mount.Type !== "bind" && mount.Type !== "volume" && mount.Type !== "tmpfs") {
+    throw unbuilt(`${field}.Type`, mount.Type ?? "", "mounts of this type");
+  }
+  const { DriverConfig, Subpath } = mount.VolumeOptions ?? {};
+  if (Subpath) throw unbuilt(`${field}.VolumeOptions.Subpath`, Subpath, "sub-paths of volumes");
+  if (DriverConfig && ((DriverConfig.Name ?? "local") !== "local" || filled(DriverConfig.Options ?? {}))) {
+    throw unbuilt(
+      `${field}.VolumeOptions.DriverConfig`,
+      JSON.stringify(DriverConfig),
+      "volume drivers and their options",
+    );
+  }
+  if (mount.TmpfsOptions?.Options?.length) {
+    throw unbuilt(`${field}.TmpfsOptions.Options`, JSON.stringify(mount.TmpfsOptions.Options), "further tmpfs options");
+  }
+}
+
+function unbuilt(field: string, value: string, what: string): EngineError {
+  const shown = value === "" ? "" : ` (${value})`;
+  return new EngineError("unsupported", `${field}${shown}: ${what} are not built in this version of tsd`, {
+    stage: "create",
+    path: field,
+  });
+}

@@ -1,0 +1,107 @@
+/** Removing a container: its shim, its place on the network, its writable layer, its directories, its record. */
+import { rm } from "node:fs/promises";
+import { Cleanup } from "../../core/cleanup.ts";
+import { withoutSync } from "../../core/database.ts";
+import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
+import type { EngineContext } from "../context.ts";
+import type { Container } from "./container.ts";
+import { containerEvent, volumeEvent } from "./event.ts";
+import { forceEnd } from "./stop.ts";
+
+export interface RemoveOptions {
+  /** End it first if it runs. */
+  force: boolean;
+  /** With the anonymous volumes that were made for it. */
+  volumes: boolean;
+}
+
+/** @throws EngineError conflict in docker's words when it runs and is not to be forced. */
+export async function removeContainer(
+  context: EngineContext,
+  container: Container,
+  options: RemoveOptions,
+): Promise<void> {
+  if (container.active && !options.force) {
+    throw new EngineError(
+      "conflict",
+      `cannot remove container "${container.name}": container is running: ` +
+        "stop the container before removing or force remove",
+    );
+  }
+  // An auto-removed container may be gone by its own end; a start may come in between: look again each time.
+  while (container.active) await forceEnd(context, container);
+  await context.locks.run(container.id, async () => {
+    if (container.removed) return;
+    const { state } = container;
+    if (state.status === "running" || state.status === "starting") {
+      throw new EngineError("conflict", `container ${container.name} was started while it was to be removed`);
+    }
+    if (state.status !== "removing") context.containers.setState(container, { status: "removing", from: state });
+    try {
+      // Of a container that was attached to and never started.
+      await container.shim?.release({ force: true });
+      await removeFiles(context, container);
+    } catch (error) {
+      const reason = errorMessage(error);
+      if (state.status === "created" || state.status === "exited") {
+        context.containers.setState(container, { status: "dead", from: state, reason });
+      } else if (state.status === "dead") {
+        context.containers.setState(container, { ...state, reason });
+      }
+      throw wrapError(error, `remove container ${container.name}`, { stage: "remove" });
+    }
+    const volumes = options.volumes ? anonymousVolumes(container) : [];
+    context.containers.delete(container);
+    forget(context, container);
+    containerEvent(context, container, "destroy");
+    await removeVolumes(context, container, volumes);
+  });
+}
+
+/**
+ * The end of a container that is removed with its end (`--rm`). It vanishes at once, so that its name is free when
+ * whoever ran it has its answer; its files follow in the background. That it is to be removed needs no further
+ * record: its definition says so, and the next daemon removes what this one did not get to.
+ */
+export function autoRemove(context: EngineContext, container: Container, cleaned: Promise<void>): void {
+  context.containers.deleteSoon(container);
+  forget(context, container);
+  const volumes = anonymousVolumes(container);
+  const removed = cleaned
+    .then(() => containerEvent(context, container, "destroy"))
+    .then(() => removeFiles(context, container))
+    .then(() => removeVolumes(context, container, volumes));
+  context.background.run("remove everything of a container", container.id, removed);
+}
+
+/** Nobody sees the container from here on. */
+function forget(context: EngineContext, container: Container): void {
+  for (const { Name } of container.definition.mounts) {
+    if (Name !== undefined) context.volumeUsers.delete(Name, container.id);
+  }
+  container.announceRemoval();
+}
+
+/** Everything that lies on a disk under the container's id. All steps run, whichever fails. */
+export async function removeFiles(context: EngineContext, container: Pick<Container, "id">): Promise<void> {
+  const { id } = container;
+  const paths = context.layout.container(id);
+  const steps = new Cleanup(`container ${id}`);
+  steps.add("remove its directory", () => rm(paths.directory, { recursive: true, force: true }));
+  steps.add("remove its runtime state", () => rm(paths.state, { recursive: true, force: true }));
+  steps.add("remove its writable layer", () => withoutSync(context.database, () => context.snapshots.remove(id)));
+  await steps.run();
+}
+
+function anonymousVolumes(container: Container): string[] {
+  return container.definition.mounts.flatMap(({ anonymous, Name }) => (anonymous && Name !== undefined ? [Name] : []));
+}
+
+async function removeVolumes(context: EngineContext, container: Container, names: string[]): Promise<void> {
+  for (const name of names) {
+    if (context.volumes.get(name) === undefined) continue;
+    if (await context.volumes.remove(name, () => context.volumeUsers.others(name, container.id))) {
+      volumeEvent(context, "destroy", name);
+    }
+  }
+}

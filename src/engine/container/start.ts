@@ -1,0 +1,144 @@
+/** From a stored container to a running process. */
+import { readFileSync } from "node:fs";
+import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
+import { withoutSync } from "../../core/database.ts";
+import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
+import type { Endpoint, NetworkMode } from "../../network/endpoint.ts";
+import type { EngineContext } from "../context.ts";
+import { makeBindSources } from "../mount/realize.ts";
+import { ensureShim } from "./attach.ts";
+import { namespaceOf, prepareBundle } from "./bundle.ts";
+import type { Container } from "./container.ts";
+import { containerEvent, networkEvent } from "./event.ts";
+import { detachNetwork, watchExit } from "./exit.ts";
+import { autoRemove } from "./remove.ts";
+import type { RunningState, StartFailure, StartingState } from "./state.ts";
+
+/**
+ * @throws EngineError not_modified when it runs already, conflict when it is being removed, command_not_found and
+ * command_not_executable as the kernel refused the program; whatever it is, the container is then as it was before,
+ * with the failure on record, or gone when it was to be removed with its end.
+ */
+export async function startContainer(context: EngineContext, container: Container): Promise<void> {
+  await context.locks.run(container.id, async () => {
+    const { state } = container;
+    if (state.status === "running" || state.status === "starting") {
+      throw new EngineError("not_modified", `container ${container.name} is already running`);
+    }
+    if (state.status !== "created" && state.status !== "exited") {
+      throw new EngineError("conflict", "container is marked for removal and cannot be started");
+    }
+    const { failure: _past, ...from } = state;
+    const starting: StartingState = { status: "starting", from };
+    context.containers.setState(container, starting);
+    await launch(context, container, starting);
+  });
+}
+
+/** Starts a container whose intent is on record. The caller holds its lock. */
+export async function launch(context: EngineContext, container: Container, starting: StartingState): Promise<void> {
+  try {
+    const running = await withCleanup(`start container ${container.id}`, (cleanup) => run(context, container, cleanup));
+    // The next daemon would see it from the shim's own record: no need to hold up the answer.
+    context.containers.setStateSoon(container, running);
+  } catch (error) {
+    throw failStart(context, container, starting, error);
+  }
+  containerEvent(context, container, "start");
+  void watchExit(context, container, container.shim!);
+}
+
+async function run(context: EngineContext, container: Container, cleanup: Cleanup): Promise<RunningState> {
+  const mode = networkMode(context, container);
+  // Whatever comes first, both are waited for: what was made must be undone when the other fails.
+  const [shimResult, endpointResult] = await Promise.allSettled([
+    ensureShim(context, container),
+    // What it writes it writes at once, and for this boot only: no need to wait for the disk.
+    withoutSync(context.database, () => context.networks.attach(container.id, mode)),
+    makeBindSources(container.definition.mounts),
+  ]).then(([shim, endpoint, sources]) => {
+    if (endpoint.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
+    cleanup.add("release the shim", () => abandonShim(container));
+    if (sources.status === "rejected") throw sources.reason;
+    return [shim, endpoint] as const;
+  });
+  if (shimResult.status === "rejected") throw shimResult.reason;
+  if (endpointResult.status === "rejected") throw endpointResult.reason;
+  const endpoint = endpointResult.value;
+  container.endpoint = endpoint;
+  const shimContainer = prepareBundle(context, container, endpoint);
+  const { pid, startedAt } = await shimResult.value.run(shimContainer);
+  connected(context, container, endpoint);
+  return { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };
+}
+
+function networkMode(context: EngineContext, container: Container): NetworkMode {
+  const mode = container.definition.hostConfig.NetworkMode ?? "bridge";
+  if (container.definition.config.NetworkDisabled) return { kind: "none" };
+  if (mode === "host" || mode === "none") return { kind: mode };
+  if (!mode.startsWith("container:")) return { kind: "bridge" };
+  return { kind: "container", namespacePath: namespaceOf(context, mode.slice("container:".length), "net") };
+}
+
+function connected(context: EngineContext, container: Container, endpoint: Endpoint): void {
+  if (endpoint.networkId === "") return;
+  const type = endpoint.kind === "none" ? "null" : endpoint.kind;
+  networkEvent(context, "connect", { id: endpoint.networkId, name: endpoint.networkName, type }, container.id);
+}
+
+async function abandonNetwork(context: EngineContext, container: Container): Promise<void> {
+  if (container.endpoint !== undefined) await detachNetwork(context, container);
+  else await withoutSync(context.database, () => context.networks.detach(container.id));
+}
+
+/** A shim whose container did not start has nothing left to do; whoever is attached sees the end. */
+async function abandonShim(container: Container): Promise<void> {
+  const { shim } = container;
+  container.shim = undefined;
+  if (shim === undefined || shim.isClosed) return;
+  await shim.release({ force: true });
+  shim.close();
+}
+
+/** Puts the failure on record, tells whoever waits, and returns it with the start named. */
+export function failStart(
+  context: EngineContext,
+  container: Container,
+  starting: StartingState,
+  error: unknown,
+): EngineError {
+  const wrapped = wrapError(error, `start container ${container.name}`, { stage: "start" });
+  const failure: StartFailure = { exitCode: failureStatus(error), message: errorMessage(error) };
+  try {
+    if (container.autoRemove) container.setState({ ...starting.from, failure });
+    else context.containers.setState(container, { ...starting.from, failure });
+  } catch (storing) {
+    log("error", "could not record a failed start", { container: container.id, error: errorMessage(storing) });
+    container.restoreState({ ...starting.from, failure });
+  }
+  container.announceExit();
+  if (container.autoRemove) autoRemove(context, container, Promise.resolve());
+  return wrapped;
+}
+
+/** Docker's exit statuses for what never ran: 127 no such program, 126 not executable, 128 anything else. */
+function failureStatus(error: unknown): number {
+  if (isEngineError(error, "command_not_found")) return 127;
+  if (isEngineError(error, "command_not_executable")) return 126;
+  return 128;
+}
+
+/** proc_pid_stat(5), field 22; 0 for a process that has ended already. */
+export function startTicks(pid: number): number {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH")) return 0;
+    throw error;
+  }
+  // The command's name, in parentheses, may itself contain anything: fields are counted from its end.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return Number(fields[19]);
+}

@@ -1,0 +1,20 @@
+import { humanDuration } from "../../core/human-duration.ts";
+import { type ContainerState, exitCodeOf } from "./state.ts";
+
+/** The column `STATUS` of `ps`, in docker's words: `Up 2 hours`, `Exited (0) 3 minutes ago`. */
+export function statusText(state: ContainerState, nowMs: number): string {
+  switch (state.status) {
+    case "created":
+      return "Created";
+    case "starting":
+      return statusText(state.from, nowMs);
+    case "running":
+      return `Up ${humanDuration(nowMs - Date.parse(state.startedAt))}`;
+    case "exited":
+      return `Exited (${exitCodeOf(state.end)}) ${humanDuration(nowMs - Date.parse(state.finishedAt))} ago`;
+    case "removing":
+      return "Removal In Progress";
+    case "dead":
+      return "Dead";
+  }
+}

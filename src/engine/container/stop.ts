@@ -1,0 +1,98 @@
+/** Signals to containers, and waiting for what they lead to. */
+import { EngineError, isEngineError } from "../../core/errors.ts";
+import { parseSignal, signalNumbers } from "../../core/signals.ts";
+import type { EngineContext } from "../context.ts";
+import type { Container, ExitResult } from "./container.ts";
+import { containerEvent } from "./event.ts";
+
+/** Docker's own. */
+const stopTimeoutSecondsDefault = 10;
+/** A process that SIGKILL does not end within this is stuck in the kernel. */
+const killTimeoutMs = 10_000;
+
+export interface StopOptions {
+  signal?: string;
+  /** Seconds; negative waits for ever. */
+  timeoutSeconds?: number;
+}
+
+/**
+ * Asks the container to end with its stop signal, then makes it.
+ * @throws EngineError not_modified when it does not run.
+ */
+export async function stopContainer(context: EngineContext, container: Container, options: StopOptions): Promise<void> {
+  const { StopSignal, StopTimeout } = container.definition.config;
+  const signal = parseSignal(options.signal || StopSignal || "SIGTERM");
+  const seconds = options.timeoutSeconds ?? StopTimeout ?? stopTimeoutSecondsDefault;
+  await startSettled(context, container);
+  if (container.state.status !== "running") {
+    throw new EngineError("not_modified", `container ${container.name} is already stopped`);
+  }
+  const exited = container.nextExit();
+  await sendSignal(context, container, signal);
+  const ended = await Promise.race([exited, timeout(seconds < 0 ? undefined : seconds * 1000)]);
+  if (ended === undefined) await killAndWait(context, container, exited);
+  containerEvent(context, container, "stop");
+}
+
+/** @throws EngineError conflict when the container does not run; with SIGKILL it waits for the end. */
+export async function killContainer(context: EngineContext, container: Container, signalText: string): Promise<void> {
+  const signal = parseSignal(signalText || "SIGKILL");
+  await startSettled(context, container);
+  if (container.state.status !== "running") {
+    throw new EngineError(
+      "conflict",
+      `cannot kill container: ${container.name}: container ${container.id} is not running`,
+    );
+  }
+  const exited = container.nextExit();
+  if (signal === signalNumbers.KILL) await killAndWait(context, container, exited);
+  else await sendSignal(context, container, signal);
+}
+
+/** Ends a container that is to be removed. */
+export async function forceEnd(context: EngineContext, container: Container): Promise<void> {
+  await startSettled(context, container);
+  if (container.state.status !== "running") return;
+  await killAndWait(context, container, container.nextExit());
+}
+
+async function killAndWait(context: EngineContext, container: Container, exited: Promise<ExitResult>): Promise<void> {
+  await sendSignal(context, container, signalNumbers.KILL!);
+  if ((await Promise.race([exited, timeout(killTimeoutMs)])) !== undefined) return;
+  throw new EngineError(
+    "timeout",
+    `container ${container.id}: did not end within ${killTimeoutMs / 1000} s of SIGKILL`,
+    {
+      hint: "its process hangs in the kernel: look at /proc/PID/stack",
+    },
+  );
+}
+
+async function sendSignal(context: EngineContext, container: Container, signal: number): Promise<void> {
+  try {
+    await container.runningShim().signal(signal);
+  } catch (error) {
+    // It ended by itself in the meantime, or its shim did and the end is about to be recorded.
+    if (
+      !isEngineError(error, "unavailable") &&
+      !isEngineError(error, "conflict") &&
+      !isEngineError(error, "not_found")
+    ) {
+      throw error;
+    }
+  }
+  containerEvent(context, container, "kill", { signal: String(signal) });
+}
+
+/** A start that is under way is let finish: only then is there something to signal. */
+export async function startSettled(context: EngineContext, container: Container): Promise<void> {
+  if (container.state.status === "starting") await context.locks.run(container.id, () => undefined);
+}
+
+/** Resolves with undefined after that time; never without one. */
+function timeout(durationMs: number | undefined): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (durationMs !== undefined) setTimeout(() => resolve(undefined), durationMs).unref();
+  });
+}

@@ -1,0 +1,143 @@
+/**
+ * The containers in memory and in the database, kept alike. Reading never touches the database; writing is either
+ * at once, durable when the call returns, or soon, gathered into one transaction with whatever else is due.
+ *
+ * "Soon" is for what the next daemon would find out by itself from shims, exit records and the container's own
+ * definition: that it runs, that an auto-removed container has ended.
+ */
+import type { Database } from "bun:sqlite";
+import { EngineError, errorMessage } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
+import { Container } from "./container.ts";
+import { NameRegistry } from "./names.ts";
+import type { ContainerState } from "./state.ts";
+import { type ContainerRecord, ContainerTable } from "./table.ts";
+
+/** How long a write that is due soon may wait for company. */
+const gatherMs = 10;
+
+export class ContainerStore {
+  readonly #database: Database;
+  readonly #table: ContainerTable;
+  readonly #containers = new Map<string, Container>();
+  /** The last write that is due for each container. */
+  readonly #due = new Map<string, () => void>();
+  #timer: NodeJS.Timeout | undefined;
+  readonly names = new NameRegistry();
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#table = new ContainerTable(database);
+    for (const record of this.#table.all()) {
+      this.#containers.set(record.id, new Container(record));
+      this.names.reserve(record.name, record.id);
+    }
+  }
+
+  /** In the order of their creation. */
+  all(): Container[] {
+    return [...this.#containers.values()];
+  }
+
+  get(id: string): Container | undefined {
+    return this.#containers.get(id);
+  }
+
+  /**
+   * By full id, name, or a beginning of the id that only one container has.
+   * @throws EngineError not_found, invalid_argument for an ambiguous beginning; in docker's words.
+   */
+  find(reference: string): Container {
+    const name = reference.startsWith("/") ? reference.slice(1) : reference;
+    const exact = this.#containers.get(reference) ?? this.#containers.get(this.names.holder(name) ?? "");
+    if (exact !== undefined) return exact;
+    const matches = /^[0-9a-f]+$/.test(reference) ? this.all().filter(({ id }) => id.startsWith(reference)) : [];
+    if (matches.length > 1) {
+      throw new EngineError("invalid_argument", `Multiple IDs found with provided prefix: ${reference}`);
+    }
+    if (matches[0] === undefined) throw new EngineError("not_found", `No such container: ${reference}`);
+    return matches[0];
+  }
+
+  /** Stores a new container, and in the same transaction what `along` writes. Its name must be reserved. */
+  insert(record: ContainerRecord, along: () => void = () => undefined): Container {
+    this.#write(() => {
+      this.#table.insert(record);
+      along();
+    });
+    const container = new Container(record);
+    this.#containers.set(record.id, container);
+    return container;
+  }
+
+  /** The next state, durable when this returns. */
+  setState(container: Container, state: ContainerState): void {
+    const previous = container.state;
+    container.setState(state);
+    try {
+      this.#write(() => this.#table.setState(container.id, state));
+    } catch (error) {
+      container.restoreState(previous);
+      throw error;
+    }
+  }
+
+  setStateSoon(container: Container, state: ContainerState): void {
+    container.setState(state);
+    this.#soon(container.id, () => this.#table.setState(container.id, state));
+  }
+
+  /** Forgets a container; its name is free at once. */
+  delete(container: Container, along: () => void = () => undefined): void {
+    this.#write(() => {
+      this.#table.delete(container.id);
+      along();
+    });
+    this.#forget(container);
+  }
+
+  deleteSoon(container: Container, along: () => void = () => undefined): void {
+    this.#forget(container);
+    this.#soon(container.id, () => {
+      this.#table.delete(container.id);
+      along();
+    });
+  }
+
+  /** Writes what is due now. @throws what the database says; the writes stay due. */
+  flush(): void {
+    if (this.#due.size > 0) this.#write(() => undefined);
+  }
+
+  #forget(container: Container): void {
+    this.#containers.delete(container.id);
+    this.names.release(container.name, container.id);
+  }
+
+  /** One transaction: first what was due, so that a name that was given up is free, then the new. */
+  #write(work: () => void): void {
+    const due = [...this.#due.values()];
+    this.#database.transaction(() => {
+      for (const write of due) write();
+      work();
+    })();
+    this.#due.clear();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #soon(id: string, write: () => void): void {
+    this.#due.set(id, write);
+    this.#timer ??= setTimeout(() => this.#flushLater(), gatherMs);
+  }
+
+  #flushLater(): void {
+    this.#timer = undefined;
+    try {
+      this.flush();
+    } catch (error) {
+      // A full disk, most likely: the writes stay due and go with the next that succeeds.
+      log("error", "could not store container states", { error: errorMessage(error) });
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/** Containers as the Engine API shows them: `inspect`, and a row of `ps`. */
+import type { ContainerInspect, ContainerSummary, MountPoint } from "../../api/schema/container.ts";
+import type { EndpointSettings } from "../../api/schema/container-config.ts";
+import type { Endpoint } from "../../network/endpoint.ts";
+import type { Layout } from "../layout.ts";
+import type { Container } from "./container.ts";
+import { projectState } from "./state.ts";
+import { statusText } from "./status-text.ts";
+
+export interface Sizes {
+  /** Bytes in the writable layer. */
+  writable: number;
+  /** Together with the image's. */
+  total: number;
+}
+
+interface ViewOptions {
+  layout: Layout;
+  /** Whose hosts and resolv.conf it has: its own id, or that of the container whose network it shares. */
+  etcOwner: string;
+  execIds: string[];
+  size?: Sizes;
+}
+
+export function inspectView(container: Container, options: ViewOptions): ContainerInspect {
+  const { id, name, createdAt, definition, state } = container;
+  const { layout, etcOwner, execIds, size } = options;
+  const etc = layout.container(etcOwner);
+  const [path = "", ...args] = definition.command;
+  return {
+    Id: id,
+    Created: createdAt,
+    Path: path,
+    Args: args,
+    State: projectState(state),
+    Image: definition.imageId,
+    ResolvConfPath: etc.resolvConf,
+    HostnamePath: etc.hostname,
+    HostsPath: etc.hosts,
+    LogPath: definition.hostConfig.LogConfig?.Type === "none" ? "" : layout.container(id).log,
+    Name: `/${name}`,
+    RestartCount: 0,
+    Driver: "overlayfs",
+    Platform: "linux",
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: execIds.length > 0 ? execIds : null,
+    HostConfig: definition.hostConfig,
+    GraphDriver: { Name: "overlayfs", Data: null },
+    Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },
+    ...(size && { SizeRw: size.writable, SizeRootFs: size.total }),
+    Mounts: mountPoints(container),
+    Config: definition.config,
+    NetworkSettings: {
+      SandboxID: container.endpoint?.sandboxId ?? "",
+      SandboxKey: container.endpoint?.namespacePath ?? "",
+      Ports: {},
+      Networks: networks(container),
+    },
+    ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
+  };
+}
+
+export function summaryView(container: Container, imageName: string, nowMs: number, size?: Sizes): ContainerSummary {
+  const { id, name, createdAt, definition, state } = container;
+  const { hostConfig, config, imageId } = definition;
+  return {
+    Id: id,
+    Names: [`/${name}`],
+    Image: imageName,
+    ImageID: imageId,
+    Command: commandLine(definition.command),
+    Created: Math.floor(Date.parse(createdAt) / 1000),
+    Ports: exposedPorts(container),
+    ...(size && { SizeRw: size.writable, SizeRootFs: size.total }),
+    Labels: config.Labels ?? {},
+    State: projectState(state).Status,
+    Status: statusText(state, nowMs),
+    HostConfig: {
+      NetworkMode: hostConfig.NetworkMode ?? "bridge",
+      ...(hostConfig.Annotations && { Annotations: hostConfig.Annotations }),
+    },
+    NetworkSettings: { Networks: networks(container) },
+    Mounts: mountPoints(container),
+    ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
+  };
+}
+
+/** Arguments with a space stand in quotes, and nothing is escaped: it is for people. */
+function commandLine([path = "", ...args]: readonly string[]): string {
+  return [path, ...args.map((arg) => (arg.includes(" ") ? `'${arg}'` : arg))].join(" ");
+}
+
+/** Ports that the image or the request names and nothing publishes: shown while the container has an address. */
+function exposedPorts(container: Container): ContainerSummary["Ports"] {
+  if (container.endpoint?.ipv4 === undefined) return [];
+  return Object.keys(container.definition.config.ExposedPorts ?? {}).map((port) => {
+    const [number = "", type = "tcp"] = port.split("/");
+    return { PrivatePort: Number(number), Type: type };
+  });
+}
+
+/** The mounts without what the engine notes for itself. */
+function mountPoints(container: Container): MountPoint[] {
+  return container.definition.mounts.map(({ Type, Name, Source, Destination, Driver, Mode, RW, Propagation }) => ({
+    Type,
+    ...(Name !== undefined && { Name }),
+    Source,
+    Destination,
+    ...(Driver !== undefined && { Driver }),
+    Mode,
+    RW,
+    Propagation,
+  }));
+}
+
+/** By the network's name: what was asked for, and while it runs what it was given. */
+function networks(container: Container): Record<string, EndpointSettings> {
+  const { NetworkMode = "bridge" } = container.definition.hostConfig;
+  if (NetworkMode.startsWith("container:")) return {};
+  const asked = container.definition.endpoints[NetworkMode] ?? {};
+  return { [NetworkMode]: { ...blankEndpoint, ...asked, ...givenEndpoint(container.endpoint) } };
+}
+
+const blankEndpoint: EndpointSettings = {
+  IPAMConfig: null,
+  Links: null,
+  Aliases: null,
+  MacAddress: "",
+  DriverOpts: null,
+  GwPriority: 0,
+  NetworkID: "",
+  EndpointID: "",
+  Gateway: "",
+  IPAddress: "",
+  IPPrefixLen: 0,
+  IPv6Gateway: "",
+  GlobalIPv6Address: "",
+  GlobalIPv6PrefixLen: 0,
+  DNSNames: null,
+};
+
+function givenEndpoint(endpoint: Endpoint | undefined): EndpointSettings {
+  if (endpoint === undefined) return {};
+  return {
+    NetworkID: endpoint.networkId,
+    EndpointID: endpoint.endpointId,
+    Gateway: endpoint.gateway ?? "",
+    IPAddress: endpoint.ipv4 ?? "",
+    IPPrefixLen: endpoint.prefixLength ?? 0,
+    MacAddress: endpoint.mac ?? "",
+  };
+}

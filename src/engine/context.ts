@@ -1,0 +1,32 @@
+import type { Database } from "bun:sqlite";
+import type { KeyedLock } from "../core/lock.ts";
+import type { VolumeStore } from "../volume/volumes.ts";
+import type { Background } from "./background.ts";
+import type { EngineConfiguration } from "./configuration.ts";
+import type { ContainerStore } from "./container/store.ts";
+import type { EventBus } from "./event/bus.ts";
+import type { Layout } from "./layout.ts";
+import type { VolumeUsers } from "./mount/volume-users.ts";
+import type { BundlePart, ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
+
+/** What the engine's services share: the parts, and the containers as they are now. */
+export interface EngineContext {
+  configuration: EngineConfiguration;
+  layout: Layout;
+  database: Database;
+  containers: ContainerStore;
+  /** One operation at a time on a container, by its id. */
+  locks: KeyedLock;
+  events: EventBus;
+  background: Background;
+  images: ImagePart;
+  snapshots: SnapshotPart;
+  networks: NetworkPart;
+  volumes: VolumeStore;
+  volumeUsers: VolumeUsers;
+  /** Of the host: it decides defaults. */
+  readonly cgroupVersion: 1 | 2;
+  shims: ShimSource;
+  bundles: BundlePart;
+  kernel: KernelPart;
+}

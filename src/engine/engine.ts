@@ -1,0 +1,128 @@
+/** The engine: its services over the parts, and what happens when it opens and closes. */
+import type { Database } from "bun:sqlite";
+import { randomUUID } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import type { Schema } from "../core/database.ts";
+import { KeyedLock } from "../core/lock.ts";
+import { log } from "../core/log.ts";
+import type { VolumeStore } from "../volume/volumes.ts";
+import { Background } from "./background.ts";
+import { Bundles } from "./bundles.ts";
+import type { EngineConfiguration } from "./configuration.ts";
+import { ContainerService } from "./container/containers.ts";
+import type { ContainerStore } from "./container/store.ts";
+import type { EngineContext } from "./context.ts";
+import { EventBus } from "./event/bus.ts";
+import { EventService } from "./event/events.ts";
+import { ExecService } from "./exec/execs.ts";
+import { ImageService } from "./image/images.ts";
+import type { Layout } from "./layout.ts";
+import { VolumeUsers } from "./mount/volume-users.ts";
+import type { ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
+import { reconcile } from "./reconcile.ts";
+import { type HostFacts, SystemService } from "./system/system.ts";
+
+/** Facts about the engine itself. */
+export const engineSchema: Schema = {
+  part: "engine",
+  steps: ["CREATE TABLE engine_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"],
+};
+
+export interface EngineParts {
+  database: Database;
+  containers: ContainerStore;
+  images: ImagePart;
+  snapshots: SnapshotPart;
+  networks: NetworkPart;
+  volumes: VolumeStore;
+  shims: ShimSource;
+  kernel: KernelPart;
+  facts: () => HostFacts;
+}
+
+export class Engine {
+  readonly containers: ContainerService;
+  readonly exec: ExecService;
+  readonly images: ImageService;
+  readonly system: SystemService;
+  readonly events: EventService;
+  readonly #context: EngineContext;
+
+  private constructor(context: EngineContext, engineId: string, facts: () => HostFacts) {
+    this.#context = context;
+    this.exec = new ExecService(context);
+    this.containers = new ContainerService(context, this.exec);
+    this.images = new ImageService(context);
+    this.system = new SystemService(context, engineId, facts);
+    this.events = new EventService(context.events);
+  }
+
+  /** Opens the engine and makes records, shims and kernel agree; containers that run go on running. */
+  static async open(configuration: EngineConfiguration, layout: Layout, parts: EngineParts): Promise<Engine> {
+    const { facts, ...rest } = parts;
+    const bundles = new Bundles(configuration.root);
+    const context: EngineContext = {
+      ...rest,
+      configuration,
+      layout,
+      bundles,
+      locks: new KeyedLock(),
+      events: new EventBus(),
+      background: new Background(),
+      volumeUsers: new VolumeUsers(),
+      get cgroupVersion() {
+        return bundles.host.cgroupVersion;
+      },
+    };
+    const engine = new Engine(context, engineId(parts.database), facts);
+    const found = await reconcile(context, rememberBoot(parts.database));
+    if (found.adopted + found.ended + found.leftovers > 0) log("info", "found from an earlier daemon", { ...found });
+    return engine;
+  }
+
+  /** What a first container would otherwise wait for, done while nobody waits. */
+  warmUp(): void {
+    this.#context.shims.prepare();
+    void this.#context.cgroupVersion;
+  }
+
+  /** The daemon ends; containers do not. Everything that is due is written. */
+  async close(): Promise<void> {
+    await this.#context.background.close();
+    this.#context.containers.flush();
+    await this.#context.shims.close();
+  }
+}
+
+/** Makes the directories that everything lies in. @throws Node's error when the file system refuses. */
+export function makeDirectories(layout: Layout): void {
+  mkdirSync(layout.root, { recursive: true, mode: 0o710 });
+  mkdirSync(layout.containers, { recursive: true, mode: 0o710 });
+  mkdirSync(layout.state, { recursive: true, mode: 0o711 });
+  mkdirSync(layout.containerStates, { recursive: true, mode: 0o700 });
+}
+
+/** A name for this root that stays. */
+function engineId(database: Database): string {
+  return readFact(database, "id") ?? storeFact(database, "id", randomUUID());
+}
+
+/** @returns whether the kernel is still the one that the last daemon ran on: then /run, too, is what it was. */
+function rememberBoot(database: Database): boolean {
+  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  if (readFact(database, "boot") === boot) return true;
+  storeFact(database, "boot", boot);
+  return false;
+}
+
+function readFact(database: Database, name: string): string | undefined {
+  return (
+    database.query<{ value: string }, [string]>("SELECT value FROM engine_facts WHERE name = ?").get(name)?.value ??
+    undefined
+  );
+}
+
+function storeFact(database: Database, name: string, value: string): string {
+  database.run("INSERT OR REPLACE INTO engine_facts (name, value) VALUES (?, ?)", [name, value]);
+  return value;
+}

@@ -1,0 +1,68 @@
+import { describe, expect, test } from "bun:test";
+import { type EngineEvent, EventBus, type Subscription } from "./bus.ts";
+
+async function collect(bus: EventBus, subscription: Subscription, publish: () => void): Promise<string[]> {
+  const controller = new AbortController();
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const event of bus.subscribe({ signal: controller.signal, ...subscription })) seen.push(event.action);
+  })();
+  publish();
+  await Bun.sleep(1);
+  controller.abort();
+  await reading;
+  return seen;
+}
+
+describe("the event bus", () => {
+  test("a subscriber sees what happens from now on, in order", async () => {
+    const bus = new EventBus();
+    bus.publish("container", "before", "c1");
+    const seen = await collect(bus, {}, () => ["create", "start", "die"].map((a) => bus.publish("container", a, "c1")));
+    expect(seen).toEqual(["create", "start", "die"]);
+    expect(bus.listeners).toBe(0);
+  });
+
+  test("since brings back what the ring has, from that event on, and no two events share a time", async () => {
+    const bus = new EventBus();
+    const events = ["one", "two", "three"].map((action) => bus.publish("container", action, "c1"));
+    expect(new Set(events.map((event) => event.timeMicros)).size).toBe(3);
+    const seen = await collect(bus, { sinceMicros: events[1]!.timeMicros }, () =>
+      bus.publish("container", "four", "c1"),
+    );
+    expect(seen).toEqual(["two", "three", "four"]);
+  });
+
+  test("the ring keeps the last 256", async () => {
+    const bus = new EventBus();
+    for (let n = 0; n < 300; n++) bus.publish("container", `a${n}`, "c1");
+    const seen = await collect(bus, { sinceMicros: 0 }, () => undefined);
+    expect(seen).toHaveLength(256);
+    expect(seen[0]).toBe("a44");
+  });
+
+  test("until in the past ends after what the ring has, without an abort", async () => {
+    const bus = new EventBus();
+    const event = bus.publish("container", "start", "c1");
+    const seen: EngineEvent[] = [];
+    for await (const each of bus.subscribe({ untilMicros: event.timeMicros })) seen.push(each);
+    expect(seen).toEqual([event]);
+  });
+
+  test("until in the future ends by itself", async () => {
+    const bus = new EventBus();
+    const started = Date.now();
+    for await (const _ of bus.subscribe({ untilMicros: (started + 40) * 1000 }))
+      throw new Error("nothing was published");
+    expect(Date.now() - started).toBeGreaterThanOrEqual(35);
+  });
+
+  test("a subscriber that does not read is cut off, not queued without end", async () => {
+    const bus = new EventBus();
+    const events = bus.subscribe({});
+    for (let n = 0; n < 40_000; n++) bus.publish("container", "noise", "c1");
+    let count = 0;
+    for await (const _ of events) count++;
+    expect(count).toBeLessThan(20_000);
+  });
+});

@@ -1,0 +1,215 @@
+/** Further processes in running containers. What is known of them lives as long as the daemon and the container do. */
+import type { ExecCreateRequest, ExecInspect } from "../../api/schema/exec.ts";
+import { EngineError, errorMessage, isEngineError, wrapError } from "../../core/errors.ts";
+import { newId } from "../../core/id.ts";
+import { log } from "../../core/log.ts";
+import { openStream, type Stream } from "../container/attach.ts";
+import type { Container } from "../container/container.ts";
+import { containerEvent } from "../container/event.ts";
+import type { EngineContext } from "../context.ts";
+import type { ShimPart } from "../parts.ts";
+
+/** Ended ones are kept this long for whoever asks for their exit status, as in Docker. */
+const keepEndedMs = 5 * 60 * 1000;
+
+type ExecState =
+  | { status: "created" }
+  | { status: "starting" }
+  | { status: "running"; pid: number }
+  | { status: "ended"; exitCode: number; endedAtMs: number };
+
+interface Exec {
+  id: string;
+  container: Container;
+  request: ExecCreateRequest;
+  state: ExecState;
+}
+
+export interface ExecStart {
+  /** A terminal's first size. */
+  size?: { rows: number; columns: number };
+}
+
+export class ExecService {
+  readonly #context: EngineContext;
+  readonly #execs = new Map<string, Exec>();
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+  }
+
+  /** @throws EngineError not_found, conflict when the container does not run, invalid_argument without a command. */
+  async create(reference: string, request: ExecCreateRequest): Promise<{ Id: string }> {
+    const container = this.#context.containers.find(reference);
+    container.runningShim();
+    if (!request.Cmd?.length) throw new EngineError("invalid_argument", "No exec command specified");
+    this.#forgetEnded();
+    const exec: Exec = { id: newId(), container, request, state: { status: "created" } };
+    this.#execs.set(exec.id, exec);
+    this.#event(exec, `exec_create: ${request.Cmd.join(" ")}`);
+    return { Id: exec.id };
+  }
+
+  /**
+   * Starts it with the streams that its creation named, delivered from the first byte.
+   * @throws EngineError command_not_found, command_not_executable: `inspect` then shows 127 or 126.
+   */
+  async start(id: string, options: ExecStart, signal: AbortSignal): Promise<Stream> {
+    const exec = this.#find(id);
+    const { AttachStdin = false, AttachStdout = false, AttachStderr = false, Tty = false } = exec.request;
+    const shim = await this.#prepare(exec, options, AttachStdin);
+    try {
+      const connection = await shim.attach({
+        execId: id,
+        stdin: AttachStdin,
+        stdout: AttachStdout,
+        stderr: AttachStderr,
+      });
+      try {
+        const ended = await this.#launch(exec, shim);
+        return openStream(connection, { terminal: Tty, stdin: AttachStdin, signal, ended: ended.promise });
+      } catch (error) {
+        connection.close();
+        throw error;
+      }
+    } catch (error) {
+      throw this.#failed(exec, error);
+    }
+  }
+
+  async startDetached(id: string, options: ExecStart): Promise<void> {
+    const exec = this.#find(id);
+    const shim = await this.#prepare(exec, options, false);
+    try {
+      await this.#launch(exec, shim);
+    } catch (error) {
+      throw this.#failed(exec, error);
+    }
+  }
+
+  /** @throws EngineError conflict when it does not run. */
+  async resize(id: string, size: { rows: number; columns: number }): Promise<void> {
+    const exec = this.#find(id);
+    if (exec.state.status !== "running") throw new EngineError("conflict", `exec ${id} is not running`);
+    await exec.container.runningShim().resize(size.rows, size.columns, id);
+  }
+
+  async inspect(id: string): Promise<ExecInspect> {
+    const { container, request, state } = this.#find(id);
+    const [entrypoint = "", ...args] = request.Cmd ?? [];
+    return {
+      ID: id,
+      Running: state.status === "running",
+      ExitCode: state.status === "ended" ? state.exitCode : null,
+      ProcessConfig: {
+        tty: request.Tty === true,
+        entrypoint,
+        arguments: args,
+        privileged: request.Privileged === true,
+        ...(request.User && { user: request.User }),
+      },
+      OpenStdin: request.AttachStdin === true,
+      OpenStdout: request.AttachStdout === true,
+      OpenStderr: request.AttachStderr === true,
+      CanRemove: state.status === "ended",
+      ContainerID: container.id,
+      DetachKeys: request.DetachKeys ?? "",
+      Pid: state.status === "running" ? state.pid : 0,
+    };
+  }
+
+  /** Those that `inspect` of the container lists: what has not ended. */
+  idsOf(container: Container): string[] {
+    return [...this.#execs.values()]
+      .filter((exec) => exec.container === container && exec.state.status !== "ended")
+      .map(({ id }) => id);
+  }
+
+  async #prepare(exec: Exec, options: ExecStart, stdin: boolean): Promise<ShimPart> {
+    if (exec.state.status !== "created") {
+      throw new EngineError("conflict", `exec ${exec.id} has already been started`);
+    }
+    const shim = exec.container.runningShim();
+    exec.state = { status: "starting" };
+    try {
+      const size = options.size ?? consoleSize(exec.request);
+      await shim.exec({
+        execId: exec.id,
+        process: this.#context.bundles.process(
+          exec.container.definition,
+          exec.request,
+          rootLayers(this.#context, exec),
+        ),
+        terminal: exec.request.Tty === true,
+        stdin,
+        ...(size && { consoleSize: size }),
+      });
+      return shim;
+    } catch (error) {
+      throw this.#failed(exec, error);
+    }
+  }
+
+  /** @returns a promise of its end, in an object so that it is not waited for along with the start. */
+  async #launch(exec: Exec, shim: ShimPart): Promise<{ promise: Promise<void> }> {
+    const { pid } = await shim.execStart(exec.id);
+    exec.state = { status: "running", pid };
+    this.#event(exec, `exec_start: ${exec.request.Cmd!.join(" ")}`);
+    return { promise: this.#watch(exec, shim) };
+  }
+
+  async #watch(exec: Exec, shim: ShimPart): Promise<void> {
+    let exitCode: number;
+    try {
+      exitCode = (await shim.wait(exec.id)).exitCode;
+    } catch (error) {
+      // Its shim is gone, and what it knew: 255 stands for an unknown end, as with containers.
+      log("warn", "an exec's end was not seen", { exec: exec.id, error: errorMessage(error) });
+      exitCode = 255;
+    }
+    this.#end(exec, exitCode);
+  }
+
+  #failed(exec: Exec, error: unknown): EngineError {
+    const notFound = isEngineError(error, "command_not_found");
+    this.#end(exec, notFound ? 127 : isEngineError(error, "command_not_executable") ? 126 : 128);
+    return isEngineError(error)
+      ? error
+      : wrapError(error, `exec in container ${exec.container.name}`, { stage: "exec" });
+  }
+
+  #end(exec: Exec, exitCode: number): void {
+    if (exec.state.status === "ended") return;
+    exec.state = { status: "ended", exitCode, endedAtMs: Date.now() };
+    this.#event(exec, "exec_die", { exitCode: String(exitCode) });
+  }
+
+  #event(exec: Exec, action: string, attributes: Record<string, string> = {}): void {
+    containerEvent(this.#context, exec.container, action, { execID: exec.id, ...attributes });
+  }
+
+  #find(id: string): Exec {
+    const exec = this.#execs.get(id);
+    if (exec === undefined || exec.container.removed)
+      throw new EngineError("not_found", `No such exec instance: ${id}`);
+    return exec;
+  }
+
+  #forgetEnded(): void {
+    const oldestMs = Date.now() - keepEndedMs;
+    for (const [id, { state, container }] of this.#execs) {
+      if (container.removed || (state.status === "ended" && state.endedAtMs < oldestMs)) this.#execs.delete(id);
+    }
+  }
+}
+
+/** Where the users and groups of the container are read from, topmost first. */
+function rootLayers(context: EngineContext, { container }: Exec): string[] {
+  const { upper, lower } = context.snapshots.mounts(container.id);
+  return [upper, ...lower];
+}
+
+function consoleSize(request: ExecCreateRequest): { rows: number; columns: number } | undefined {
+  const [rows, columns] = request.ConsoleSize ?? [];
+  return rows && columns ? { rows, columns } : undefined;
+}

@@ -1,0 +1,18 @@
+/** The image part as the engine wants it. */
+import type { ImageStore } from "../../image/images.ts";
+import { unpackImage } from "../../image/unpack-image.ts";
+import type { ImagePart } from "../parts.ts";
+
+export class ImageParts implements ImagePart {
+  readonly #store: ImageStore;
+
+  constructor(store: ImageStore) {
+    this.#store = store;
+  }
+
+  resolve: ImagePart["resolve"] = (reference, platform) => this.#store.resolve(reference, platform);
+  list: ImagePart["list"] = () => this.#store.list();
+  pull: ImagePart["pull"] = (reference, options) => this.#store.pull(reference, options);
+  remove: ImagePart["remove"] = (reference, options) => this.#store.remove(reference, options);
+  unpack: ImagePart["unpack"] = (image, directory, signal) => unpackImage(this.#store, image, { directory, signal });
+}

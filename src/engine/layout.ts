@@ -1,0 +1,71 @@
+/** Where everything lies: below the root what lasts, below the state directory what ends with the boot. */
+import { join } from "node:path";
+
+export interface ContainerPaths {
+  /** The container's own directory: bundle, files of /etc, log. */
+  directory: string;
+  config: string;
+  /** Where the root file system is mounted, inside the container's mount namespace only. */
+  rootfs: string;
+  hosts: string;
+  hostname: string;
+  resolvConf: string;
+  log: string;
+  /** `shim.json` and `exit.json`. */
+  state: string;
+  shimRecord: string;
+  exitRecord: string;
+}
+
+export class Layout {
+  readonly root: string;
+  readonly state: string;
+
+  constructor(root: string, state: string) {
+    this.root = root;
+    this.state = state;
+  }
+
+  get database(): string {
+    return join(this.root, "metadata.db");
+  }
+
+  get containers(): string {
+    return join(this.root, "containers");
+  }
+
+  get containerStates(): string {
+    return join(this.state, "containers");
+  }
+
+  /** Sockets of shims have short names: a socket's path has at most 107 bytes (unix(7)). */
+  get shims(): string {
+    return join(this.state, "shims");
+  }
+
+  get shimLog(): string {
+    return join(this.state, "shims.log");
+  }
+
+  /** The built-in runtime's state root. */
+  get runtime(): string {
+    return join(this.state, "runtime");
+  }
+
+  container(id: string): ContainerPaths {
+    const directory = join(this.containers, id);
+    const state = join(this.containerStates, id);
+    return {
+      directory,
+      config: join(directory, "config.json"),
+      rootfs: join(directory, "rootfs"),
+      hosts: join(directory, "hosts"),
+      hostname: join(directory, "hostname"),
+      resolvConf: join(directory, "resolv.conf"),
+      log: join(directory, `${id}-json.log`),
+      state,
+      shimRecord: join(state, "shim.json"),
+      exitRecord: join(state, "exit.json"),
+    };
+  }
+}

@@ -1,0 +1,148 @@
+/** Which mounts a container asks for: HostConfig.Mounts, Binds and Tmpfs, and the volumes of its config, in one list. */
+import type { ContainerConfig, HostConfig, Mount } from "../../api/schema/container-config.ts";
+import { EngineError } from "../../core/errors.ts";
+import { parseBind, parseTarget, parseVolumeName } from "../../volume/bind-spec.ts";
+
+interface Common {
+  target: string;
+  readOnly: boolean;
+  /** As inspect shows it. */
+  mode: string;
+}
+
+export interface PlannedBind extends Common {
+  kind: "bind";
+  source: string;
+  propagation: string;
+  /** A source that is missing is made, a directory: what `-v` does and `--mount` does not. */
+  createSource: boolean;
+  nonRecursive: boolean;
+  readOnlyNonRecursive: boolean;
+  readOnlyForceRecursive: boolean;
+}
+
+export interface PlannedVolume extends Common {
+  kind: "volume";
+  /** Absent: a new anonymous one. */
+  name?: string;
+  labels: Record<string, string>;
+  noCopy: boolean;
+}
+
+export interface PlannedTmpfs extends Common {
+  kind: "tmpfs";
+  /** As in HostConfig.Tmpfs: `size=64m,mode=1777`. */
+  options: string;
+}
+
+export type PlannedMount = PlannedBind | PlannedVolume | PlannedTmpfs;
+
+/**
+ * @param config already merged with the image's: a volume that the image declares gives way to any other mount there.
+ * @throws EngineError invalid_argument in docker's words.
+ */
+export function planMounts(config: ContainerConfig, hostConfig: HostConfig): PlannedMount[] {
+  const planned: PlannedMount[] = [
+    ...(hostConfig.Mounts ?? []).map(planMount),
+    ...(hostConfig.Binds ?? []).map(planBind),
+  ];
+  const taken = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(parseTarget));
+  for (const { target } of planned) {
+    if (taken.has(target)) throw new EngineError("invalid_argument", `Duplicate mount point: ${target}`);
+    taken.add(target);
+  }
+  for (const volume of Object.keys(config.Volumes ?? {})) {
+    const target = parseTarget(volume);
+    if (taken.has(target)) continue;
+    taken.add(target);
+    planned.push({ kind: "volume", target, readOnly: false, mode: "", labels: {}, noCopy: false });
+  }
+  return planned;
+}
+
+function planBind(text: string): PlannedMount {
+  const { source, target, readOnly, noCopy, propagation, mode } = parseBind(text);
+  if (source?.kind !== "path") {
+    const named = source === undefined ? {} : { name: source.name };
+    // Docker's own default for a named volume in the short syntax.
+    return { kind: "volume", target, readOnly, noCopy, mode: mode === "" ? "z" : mode, labels: {}, ...named };
+  }
+  return {
+    kind: "bind",
+    source: source.path,
+    target,
+    readOnly,
+    mode,
+    propagation,
+    createSource: true,
+    nonRecursive: false,
+    readOnlyNonRecursive: false,
+    readOnlyForceRecursive: false,
+  };
+}
+
+function planMount(mount: Mount): PlannedMount {
+  const type = mount.Type ?? "";
+  const invalid = (reason: string) =>
+    new EngineError("invalid_argument", `invalid mount config for type "${type}": ${reason}`);
+  if (!mount.Target) throw invalid("field Target must not be empty");
+  const common = { target: parseTarget(mount.Target), readOnly: mount.ReadOnly ?? false, mode: "" };
+  const foreign = { bind: "BindOptions", volume: "VolumeOptions", tmpfs: "TmpfsOptions" } as const;
+  for (const [kind, field] of Object.entries(foreign)) {
+    if (kind !== type && mount[field] !== undefined && Object.keys(mount[field]).length > 0) {
+      throw invalid(`field ${field} must not be specified`);
+    }
+  }
+  switch (type) {
+    case "bind":
+      return planBindMount(mount, common, invalid);
+    case "volume":
+      return {
+        kind: "volume",
+        ...common,
+        ...(mount.Source && { name: parseVolumeName(mount.Source) }),
+        labels: mount.VolumeOptions?.Labels ?? {},
+        noCopy: mount.VolumeOptions?.NoCopy ?? false,
+      };
+    case "tmpfs":
+      if (mount.Source) throw invalid("field Source must not be specified");
+      return { kind: "tmpfs", ...common, options: tmpfsOptions(mount) };
+    default:
+      throw new EngineError("invalid_argument", `mount type unknown: "${type}"`);
+  }
+}
+
+function planBindMount(mount: Mount, common: Common, invalid: (reason: string) => EngineError): PlannedBind {
+  const source = mount.Source ?? "";
+  if (source === "") throw invalid("field Source must not be empty");
+  if (!source.startsWith("/")) throw invalid(`invalid mount path: '${source}' mount path must be absolute`);
+  const options = mount.BindOptions ?? {};
+  const propagation = options.Propagation || "rprivate";
+  if (!/^r?(private|shared|slave)$/.test(propagation)) throw invalid(`invalid propagation mode: ${propagation}`);
+  const { ReadOnlyNonRecursive = false, ReadOnlyForceRecursive = false } = options;
+  if (ReadOnlyNonRecursive && ReadOnlyForceRecursive) {
+    throw invalid("ReadOnlyNonRecursive and ReadOnlyForceRecursive conflict");
+  }
+  if (!common.readOnly && (ReadOnlyNonRecursive || ReadOnlyForceRecursive)) {
+    throw invalid("mount must be read-only for ReadOnlyNonRecursive and ReadOnlyForceRecursive");
+  }
+  return {
+    kind: "bind",
+    source,
+    ...common,
+    propagation,
+    createSource: options.CreateMountpoint ?? false,
+    nonRecursive: options.NonRecursive ?? false,
+    readOnlyNonRecursive: ReadOnlyNonRecursive,
+    readOnlyForceRecursive: ReadOnlyForceRecursive,
+  };
+}
+
+function tmpfsOptions(mount: Mount): string {
+  const { SizeBytes, Mode } = mount.TmpfsOptions ?? {};
+  return [
+    ...(mount.ReadOnly ? ["ro"] : []),
+    ...(SizeBytes ? [`size=${SizeBytes}`] : []),
+    ...(Mode ? [`mode=${Mode.toString(8)}`] : []),
+  ].join(",");
+}

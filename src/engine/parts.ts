@@ -1,0 +1,115 @@
+/**
+ * What the engine needs of the parts that it composes, declared by what it calls: the daemon puts in the real ones,
+ * tests their own.
+ */
+
+import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
+import type { ExecCreateRequest } from "../api/schema/exec.ts";
+import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
+import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
+import type { Platform } from "../oci/image.ts";
+import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { ShimClient, ShimStream } from "../shim/client.ts";
+import type { ContainerDefinition } from "./container/definition.ts";
+
+export interface ImagePart {
+  /** By name, digest, or a beginning of the id; of the platform, if one is given. */
+  resolve(reference: string, platform?: Platform): Image | undefined;
+  list(): ImageSummary[];
+  pull(
+    reference: string,
+    options: {
+      platform?: Platform;
+      credentials?: RegistryCredentials;
+      onProgress: (progress: PullProgress) => void;
+      signal: AbortSignal;
+    },
+  ): Promise<Image>;
+  remove(reference: string, options: { force: boolean }): Promise<RemoveResult[]>;
+  /** Writes the image's files into a directory that is there and empty. */
+  unpack(image: Image, directory: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface OverlayRoot {
+  /** Topmost first. */
+  lower: string[];
+  upper: string;
+  work: string;
+}
+
+/** The writable layers of containers, by container id. */
+export interface SnapshotPart {
+  /** Synchronous: it may be part of the transaction that stores the container. */
+  prepare(key: string, image: Image): OverlayRoot;
+  mounts(key: string): OverlayRoot;
+  remove(key: string): void;
+  /** Removes those of all other keys. */
+  retain(keys: ReadonlySet<string>): void;
+  /** What is in the writable layer. */
+  usage(key: string): Promise<{ bytes: number }>;
+}
+
+export interface NetworkPart {
+  /** What it writes to the database is written before it first waits. */
+  attach(containerId: string, mode: NetworkMode): Promise<Endpoint>;
+  detach(containerId: string): Promise<void>;
+  endpoint(containerId: string): Endpoint | undefined;
+  /** Takes over the endpoints of containers that live on, and removes everything else that an earlier daemon left. */
+  restore(live: ReadonlySet<string>): Promise<void>;
+  list(): NetworkSummary[];
+  warnings(): string[];
+}
+
+export type ShimStreamPart = Pick<ShimStream, "read" | "write" | "end" | "close" | "closed">;
+
+/** A shim, as its client shows it. */
+export type ShimPart = Pick<
+  ShimClient,
+  | "hello"
+  | "run"
+  | "wait"
+  | "signal"
+  | "resize"
+  | "exec"
+  | "execStart"
+  | "state"
+  | "release"
+  | "close"
+  | "isClosed"
+  | "closed"
+> & { attach(options: Parameters<ShimClient["attach"]>[0]): Promise<ShimStreamPart> };
+
+export interface ShimSource {
+  /** A shim without a container. */
+  take(): Promise<ShimPart>;
+  /** The shim that listens there. @throws EngineError unavailable. */
+  connect(socketPath: string): Promise<ShimPart>;
+  prepare(): void;
+  /**
+   * Clears away what an earlier daemon left: sockets of shims that are gone, and spare shims, which end when somebody
+   * has connected and gone again. Shims with a container are not disturbed.
+   */
+  sweep(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** config.json and what belongs to it. Layers are directories, topmost first. */
+export interface BundlePart {
+  config(input: Omit<BundleInput, "host">): RuntimeConfig;
+  /** @throws EngineError invalid_argument for what no container can have: an unknown capability, limit, option. */
+  check(config: ContainerConfig, hostConfig: HostConfig): void;
+  /** The user as the container's own files have it. @throws EngineError invalid_argument for one that is not there. */
+  user(layers: readonly string[], user: string, groupAdd: readonly string[]): BundleUser;
+  /** For `tsd bundle`: no container, no daemon. */
+  imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig;
+  /** A further process of a container. */
+  process(definition: ContainerDefinition, request: ExecCreateRequest, layers: readonly string[]): OciProcess;
+}
+
+/** What the engine asks of the kernel about containers that have no shim any more. */
+export interface KernelPart {
+  /** Ends whatever runs in the container's cgroup. */
+  killCgroup(cgroupPath: string): void;
+  removeCgroup(cgroupPath: string): void;
+}

@@ -1,0 +1,186 @@
+/**
+ * What a daemon does before it answers: it compares the records with the shims and the kernel and makes them agree.
+ * The one before it may have been killed at any instant, and so may the shims, or the power may have gone.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { errorMessage, isErrno } from "../core/errors.ts";
+import { log } from "../core/log.ts";
+import type { ShimRecord } from "../shim/protocol.ts";
+import type { Container } from "./container/container.ts";
+import { clearRuntime, endOf, readExitRecord, watchExit } from "./container/exit.ts";
+import { removeContainer, removeFiles } from "./container/remove.ts";
+import { startTicks } from "./container/start.ts";
+import type { ContainerEnd } from "./container/state.ts";
+import type { EngineContext } from "./context.ts";
+import type { ShimPart } from "./parts.ts";
+
+export interface Reconciliation {
+  /** Containers that went on running. */
+  adopted: number;
+  /** Containers whose end was found out only now. */
+  ended: number;
+  /** Things without a record: directories, shims, snapshots. */
+  leftovers: number;
+}
+
+/** @param sameBoot whether the kernel is the one that the last daemon ran on. */
+export async function reconcile(context: EngineContext, sameBoot: boolean): Promise<Reconciliation> {
+  const result: Reconciliation = { adopted: 0, ended: 0, leftovers: 0 };
+  for (const container of context.containers.all()) {
+    for (const { Name } of container.definition.mounts) {
+      if (Name !== undefined) context.volumeUsers.add(Name, container.id);
+    }
+  }
+  const adopted = new Set<string>();
+  /** Those whose process, and with it their network, is still there. */
+  const live = new Set<string>();
+  await Promise.all(
+    context.containers.all().map(async (container) => {
+      if (!container.active) return;
+      const found = await findShim(context, container.id);
+      if (found !== undefined) {
+        adopted.add(container.id);
+        if (!found.ended) live.add(container.id);
+        adopt(context, container, found);
+        result.adopted++;
+      } else {
+        settle(context, container, sameBoot);
+        result.ended++;
+      }
+    }),
+  );
+  await context.networks.restore(live);
+  for (const container of context.containers.all()) {
+    if (live.has(container.id)) container.endpoint = context.networks.endpoint(container.id);
+  }
+  await finishRemovals(context);
+  result.leftovers = await removeLeftovers(context, adopted);
+  await context.shims.sweep();
+  return result;
+}
+
+interface FoundShim {
+  shim: ShimPart;
+  pid: number;
+  startedAt: string;
+  /** The process has ended meanwhile, and its namespaces with it. */
+  ended: boolean;
+}
+
+/** The container's shim, if it lives and has started the container. */
+async function findShim(context: EngineContext, id: string): Promise<FoundShim | undefined> {
+  const record = readShimRecord(context, id);
+  if (record === undefined) return undefined;
+  let shim: ShimPart | undefined;
+  try {
+    shim = await context.shims.connect(record.socket);
+    const { containerId, pid, startedAt, exit } = await shim.state();
+    if (containerId === id && pid !== null) {
+      return { shim, pid, startedAt: startedAt ?? new Date().toISOString(), ended: exit !== null };
+    }
+    // The last daemon was killed between giving it the container and the container's start: nothing has run yet.
+    await shim.release({ force: true });
+  } catch (error) {
+    log("debug", "no shim answers", { container: id, error: errorMessage(error) });
+  }
+  shim?.close();
+  return undefined;
+}
+
+function readShimRecord(context: EngineContext, id: string): ShimRecord | undefined {
+  const path = context.layout.container(id).shimRecord;
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as ShimRecord;
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENOTDIR")) {
+      log("warn", "could not read a shim's record", { path, error: errorMessage(error) });
+    }
+    return undefined;
+  }
+}
+
+/** Takes over a container whose shim lives. Its end, which may have been meanwhile, comes like every other. */
+function adopt(context: EngineContext, container: Container, { shim, pid, startedAt }: FoundShim): void {
+  container.shim = shim;
+  if (container.state.status === "starting") {
+    context.containers.setState(container, { status: "running", pid, pidStartTicks: startTicks(pid), startedAt });
+  }
+  void watchExit(context, container, shim);
+}
+
+/** Records the end of a container that has no shim any more, as far as it can be known. */
+function settle(context: EngineContext, container: Container, sameBoot: boolean): void {
+  const { state, id } = container;
+  const exit = readExitRecord(context, id);
+  const started = readShimRecord(context, id);
+  clearRuntime(context, container);
+  if (state.status === "starting" && exit === undefined && sameBoot && (started?.pid ?? null) === null) {
+    const failure = { exitCode: 128, message: "the daemon was killed before the container was started" };
+    context.containers.setState(container, { ...state.from, failure });
+    return;
+  }
+  const finishedAt = exit?.finishedAt ?? new Date().toISOString();
+  const end: ContainerEnd =
+    exit !== undefined
+      ? endOf(exit)
+      : {
+          kind: "unknown",
+          reason: `exit status unknown: ${sameBoot ? "the container's shim was killed" : "the host was restarted"}`,
+        };
+  const startedAt = state.status === "running" ? state.startedAt : (started?.startedAt ?? finishedAt);
+  context.containers.setState(container, { status: "exited", startedAt, finishedAt, end });
+}
+
+/** Removals that were begun, and containers that are removed with their end, which has come. */
+async function finishRemovals(context: EngineContext): Promise<void> {
+  for (const container of context.containers.all()) {
+    const { state } = container;
+    const ended = state.status === "exited" || (state.status === "created" && state.failure !== undefined);
+    if (state.status !== "removing" && !(container.autoRemove && ended)) continue;
+    try {
+      await removeContainer(context, container, { force: false, volumes: container.autoRemove });
+    } catch (error) {
+      log("error", "could not finish a removal", { container: container.id, error: errorMessage(error) });
+    }
+  }
+}
+
+/** What has no record was being made, or was being removed, when the last daemon ended. */
+async function removeLeftovers(context: EngineContext, adopted: ReadonlySet<string>): Promise<number> {
+  const { layout, containers, snapshots, volumes } = context;
+  const known = new Set(containers.all().map(({ id }) => id));
+  const strangers = new Set(
+    // One that was taken over may have ended and been removed by now: that goes on by itself.
+    [...ids(layout.containers), ...ids(layout.containerStates)].filter((id) => !known.has(id) && !adopted.has(id)),
+  );
+  for (const id of strangers) {
+    const found = await findShim(context, id);
+    await found?.shim.release({ force: true }).catch((error: unknown) => {
+      log("warn", "could not end a shim without a record", { container: id, error: errorMessage(error) });
+    });
+    context.kernel.killCgroup(`${context.configuration.cgroupParent}/${id}`);
+    context.kernel.removeCgroup(`${context.configuration.cgroupParent}/${id}`);
+    await removeFiles(context, { id });
+  }
+  for (const id of known) {
+    if (!adopted.has(id)) await rm(layout.container(id).state, { recursive: true, force: true });
+  }
+  for (const id of ids(layout.runtime)) {
+    if (!adopted.has(id)) await rm(join(layout.runtime, id), { recursive: true, force: true });
+  }
+  snapshots.retain(known);
+  const volumeNames = await volumes.removeLeftovers();
+  return strangers.size + volumeNames.length;
+}
+
+/** The containers that have something in the directory. */
+function ids(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => /^[0-9a-f]{64}$/.test(name));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}

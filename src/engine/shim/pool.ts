@@ -1,0 +1,104 @@
+/**
+ * Shims for containers that are about to start. One is kept ready, because starting a process takes longer than
+ * everything else that a container's start consists of.
+ */
+import { randomBytes } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { errorMessage, isErrno } from "../../core/errors.ts";
+import { type LogLevel, log } from "../../core/log.ts";
+import { ShimClient, spawnShim } from "../../shim/client.ts";
+import { moveToCgroup } from "../kernel.ts";
+import type { Layout } from "../layout.ts";
+import type { ShimSource } from "../parts.ts";
+
+/** The next spare is started when the container that took the last has had time to get going. */
+const replenishMs = 30;
+
+export class ShimPool implements ShimSource {
+  readonly #layout: Layout;
+  readonly #logLevel: LogLevel;
+  readonly #cgroup: string | undefined;
+  #spare: Promise<ShimClient | undefined> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  /** @param cgroup where shims are put, when that is not where the daemon is. */
+  constructor(layout: Layout, logLevel: LogLevel, cgroup?: string) {
+    this.#layout = layout;
+    this.#logLevel = logLevel;
+    this.#cgroup = cgroup;
+  }
+
+  /** A shim without a container; the caller's to use up, or to close. @throws EngineError unavailable. */
+  async take(): Promise<ShimClient> {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    this.#replenishLater();
+    const ready = await spare;
+    if (ready !== undefined && !ready.isClosed) return ready;
+    return this.#spawn();
+  }
+
+  connect(socketPath: string): Promise<ShimClient> {
+    return ShimClient.connect(socketPath);
+  }
+
+  async sweep(): Promise<void> {
+    await Promise.all(
+      listSockets(this.#layout.shims).map(async (path) => {
+        try {
+          (await this.connect(path)).close();
+        } catch (error) {
+          log("debug", "removed a socket that no shim listens at", { path, error: errorMessage(error) });
+          await rm(path, { force: true });
+        }
+      }),
+    );
+  }
+
+  /** Starts a spare shim, in the background, if there is none. */
+  prepare(): void {
+    if (this.#closed || this.#spare !== undefined) return;
+    this.#spare = this.#spawn().catch((error) => {
+      log("warn", "could not start a spare shim", { error: errorMessage(error) });
+      return undefined;
+    });
+  }
+
+  /** Lets the spare go: without a connection it ends by itself. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    (await this.#spare)?.close();
+    this.#spare = undefined;
+  }
+
+  #replenishLater(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => this.prepare(), replenishMs);
+    this.#timer.unref();
+  }
+
+  async #spawn(): Promise<ShimClient> {
+    const name = randomBytes(6).toString("hex");
+    const shim = await spawnShim({
+      socketPath: join(this.#layout.shims, `${name}.sock`),
+      logPath: this.#layout.shimLog,
+      logLevel: this.#logLevel,
+    });
+    if (this.#cgroup !== undefined) moveToCgroup((await shim.hello()).pid, this.#cgroup);
+    return shim;
+  }
+}
+
+function listSockets(directory: string): string[] {
+  try {
+    return readdirSync(directory).map((name) => join(directory, name));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}

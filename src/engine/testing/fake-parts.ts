@@ -1,0 +1,280 @@
+/** Parts that are plain objects, so that the engine's own rules are tested without root, kernel or network. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
+import { openDatabase } from "../../core/database.ts";
+import { EngineError } from "../../core/errors.ts";
+import type { Image } from "../../image/image.ts";
+import type { Endpoint } from "../../network/endpoint.ts";
+import type { ImageConfigDefaults } from "../../oci/image.ts";
+import type { ExitRecord, ShimContainer, ShimState } from "../../shim/protocol.ts";
+import { VolumeStore, volumeSchema } from "../../volume/volumes.ts";
+import type { EngineConfiguration } from "../configuration.ts";
+import { ContainerStore } from "../container/store.ts";
+import { containerSchema } from "../container/table.ts";
+import { Engine, engineSchema, makeDirectories } from "../engine.ts";
+import { Layout } from "../layout.ts";
+import type { ImagePart, NetworkPart, ShimPart, ShimSource, ShimStreamPart, SnapshotPart } from "../parts.ts";
+
+/** A shim whose container ends when the test says so. It outlives the engines of a test, as shims do. */
+export class FakeShim implements ShimPart {
+  readonly socket: string;
+  container: ShimContainer | undefined;
+  exit: ExitRecord | undefined;
+  released = false;
+  isClosed = false;
+  readonly signals: number[] = [];
+  readonly closed: Promise<void>;
+  readonly execs: string[] = [];
+  readonly #closing = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<ExitRecord>();
+  readonly #world: FakeWorld;
+
+  constructor(world: FakeWorld) {
+    this.#world = world;
+    this.socket = `shim-${world.shims.length}`;
+    this.closed = this.#closing.promise;
+    this.#ended.promise.catch(() => undefined);
+    world.shims.push(this);
+  }
+
+  async hello() {
+    return { protocol: 1, version: "", pid: 1, status: "spare" as const, containerId: null };
+  }
+
+  async run(container: ShimContainer) {
+    const failure = this.#world.startFailure;
+    if (failure !== undefined) throw failure;
+    this.container = container;
+    const startedAt = new Date().toISOString();
+    mkdirSync(container.stateDir, { recursive: true });
+    const record = { version: 1, id: container.id, socket: this.socket, pid: process.pid, startedAt };
+    writeFileSync(join(container.stateDir, "shim.json"), JSON.stringify(record));
+    return { pid: process.pid, startedAt };
+  }
+
+  wait(execId?: string): Promise<ExitRecord> {
+    if (execId !== undefined) return Promise.resolve(exitRecord({ exitCode: 3 }));
+    return this.#ended.promise;
+  }
+
+  /** The container's process ends; as the real one this one writes its record first. */
+  end(exit: Partial<ExitRecord> = {}): void {
+    this.exit = exitRecord(exit);
+    writeFileSync(join(this.container!.stateDir, "exit.json"), JSON.stringify(this.exit));
+    this.#ended.resolve(this.exit);
+  }
+
+  /** The shim itself is killed: no record, no answer. */
+  die(): void {
+    this.isClosed = true;
+    this.#closing.resolve();
+    this.#ended.reject(new EngineError("unavailable", "the shim is gone"));
+  }
+
+  async signal(signal: number): Promise<void> {
+    this.signals.push(signal);
+    if (signal === 9 || this.#world.obeysTerm)
+      this.end({ exitCode: 128 + signal, signal: signal === 9 ? "SIGKILL" : "SIGTERM" });
+  }
+
+  resize = async () => undefined;
+
+  async exec(options: { execId: string }) {
+    this.execs.push(options.execId);
+  }
+
+  async execStart() {
+    const failure = this.#world.startFailure;
+    if (failure !== undefined) throw failure;
+    return { pid: 99, startedAt: new Date().toISOString() };
+  }
+
+  async state(): Promise<ShimState> {
+    return {
+      status: this.container === undefined ? "spare" : "running",
+      containerId: this.container?.id ?? null,
+      pid: this.container === undefined ? null : process.pid,
+      startedAt: new Date().toISOString(),
+      exit: this.exit ?? null,
+      execs: [],
+      attached: 0,
+      logLostLines: 0,
+    };
+  }
+
+  async release(): Promise<void> {
+    this.released = true;
+    this.close();
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.#closing.resolve();
+  }
+
+  async attach(): Promise<ShimStreamPart> {
+    const closing = Promise.withResolvers<void>();
+    let sent = false;
+    return {
+      closed: closing.promise,
+      read: async () => {
+        if (sent) return undefined;
+        sent = true;
+        return Buffer.from("output");
+      },
+      write: async () => undefined,
+      end: () => undefined,
+      close: () => closing.resolve(),
+    };
+  }
+}
+
+function exitRecord(exit: Partial<ExitRecord>): ExitRecord {
+  return { exitCode: 0, signal: null, oomKilled: false, finishedAt: new Date().toISOString(), pid: 1, ...exit };
+}
+
+/** What lies outside the engine and survives it: a root, shims, and how the next start goes. */
+export class FakeWorld implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), "tsd-engine-"));
+  readonly layout = new Layout(join(this.directory, "root"), join(this.directory, "state"));
+  readonly shims: FakeShim[] = [];
+  readonly attached = new Map<string, Endpoint>();
+  readonly snapshotKeys = new Set<string>();
+  readonly killedCgroups: string[] = [];
+  startFailure: Error | undefined;
+  /** Processes end at SIGTERM; else only at SIGKILL. */
+  obeysTerm = true;
+  readonly image = fakeImage({ Cmd: ["sh"], Env: ["PATH=/bin"] });
+
+  /** A daemon over this world; one that was there before is taken for killed. */
+  async open(): Promise<Engine> {
+    makeDirectories(this.layout);
+    const database = openDatabase(this.layout.database, [engineSchema, containerSchema, volumeSchema]);
+    return Engine.open(this.#configuration(), this.layout, {
+      database,
+      containers: new ContainerStore(database),
+      images: this.#images(),
+      snapshots: this.#snapshots(),
+      networks: this.#networks(),
+      volumes: new VolumeStore(this.layout.root, database),
+      shims: this.#shimSource(),
+      kernel: {
+        killCgroup: (path) => this.killedCgroups.push(path),
+        removeCgroup: () => undefined,
+      },
+      facts: () => ({ controllers: new Set(["memory"]), swapLimit: true, apparmor: false }),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #configuration(): EngineConfiguration {
+    return {
+      root: this.layout.root,
+      state: this.layout.state,
+      registryMirrors: [],
+      insecureRegistries: [],
+      runtimes: { other: "/usr/sbin/other" },
+      defaultRuntime: "tsd",
+      cgroupParent: "/tsd-test",
+      bridge: {},
+      debug: false,
+    };
+  }
+
+  #images(): ImagePart {
+    return {
+      resolve: (reference) =>
+        ["busybox", "busybox:latest", this.image.id].includes(reference) ? this.image : undefined,
+      list: () => [],
+      pull: async () => this.image,
+      remove: async () => [],
+      unpack: async () => undefined,
+    };
+  }
+
+  #snapshots(): SnapshotPart {
+    const root = { lower: [join(this.directory, "lower")], upper: join(this.directory, "upper"), work: "" };
+    for (const path of [root.lower[0]!, root.upper]) mkdirSync(path, { recursive: true });
+    return {
+      prepare: (key) => {
+        this.snapshotKeys.add(key);
+        return root;
+      },
+      mounts: () => root,
+      remove: (key) => this.snapshotKeys.delete(key),
+      retain: (keys) => {
+        for (const key of this.snapshotKeys) if (!keys.has(key)) this.snapshotKeys.delete(key);
+      },
+      usage: async () => ({ bytes: 11 }),
+    };
+  }
+
+  #networks(): NetworkPart {
+    return {
+      attach: async (containerId, mode) => {
+        const endpoint: Endpoint = {
+          kind: mode.kind,
+          sandboxId: "s",
+          networkName: mode.kind,
+          networkId: "n".repeat(64),
+          endpointId: "e",
+          ...(mode.kind === "bridge" && { ipv4: "172.28.0.2", prefixLength: 16, gateway: "172.28.0.1" }),
+        };
+        this.attached.set(containerId, endpoint);
+        return endpoint;
+      },
+      detach: async (containerId) => {
+        this.attached.delete(containerId);
+      },
+      endpoint: (containerId) => this.attached.get(containerId),
+      restore: async (live) => {
+        for (const id of this.attached.keys()) if (!live.has(id)) this.attached.delete(id);
+      },
+      list: () => [],
+      warnings: () => [],
+    };
+  }
+
+  #shimSource(): ShimSource {
+    return {
+      take: async () => new FakeShim(this),
+      connect: async (socket) => {
+        const shim = this.shims.find((candidate) => candidate.socket === socket);
+        if (shim === undefined || shim.isClosed) throw new EngineError("unavailable", "nobody listens there");
+        return shim;
+      },
+      prepare: () => undefined,
+      sweep: async () => undefined,
+      close: async () => undefined,
+    };
+  }
+}
+
+function fakeImage(config: ImageConfigDefaults): Image {
+  const digest = `sha256:${"1".repeat(64)}` as const;
+  return {
+    id: digest,
+    names: ["docker.io/library/busybox:latest"],
+    manifestDigest: digest,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    manifest: { schemaVersion: 2, config: { mediaType: "", digest, size: 0 }, layers: [] },
+    configDigest: digest,
+    config: { os: "linux", architecture: "amd64", config, rootfs: { type: "layers", diff_ids: [] } },
+    platform: { os: "linux", architecture: "amd64" },
+    chainId: undefined,
+    sizeBytes: 0,
+    unpackedBytes: 100,
+    createdAt: undefined,
+    lastTaggedAt: "2026-01-01T00:00:00Z",
+  };
+}
+
+/** A request for a container of the one image there is. */
+export function busybox(request: ContainerCreateRequest = {}): ContainerCreateRequest {
+  return { Image: "busybox", ...request };
+}
