@@ -1,0 +1,80 @@
+/** Puts the engine together: its parts, each with what it needs of the configuration. */
+import { createHash } from "node:crypto";
+import { openDatabase } from "../core/database.ts";
+import type { LogLevel } from "../core/log.ts";
+import type { EngineConfiguration } from "../engine/configuration.ts";
+import { ContainerStore } from "../engine/container/store.ts";
+import { containerSchema } from "../engine/container/table.ts";
+import { Engine, engineSchema } from "../engine/engine.ts";
+import { ImageParts } from "../engine/image/parts.ts";
+import { CgroupKernel, isServiceUnit } from "../engine/kernel.ts";
+import type { Layout } from "../engine/layout.ts";
+import { ShimPool } from "../engine/shim/pool.ts";
+import { readHostFacts } from "../engine/system/facts.ts";
+import { ImageStore } from "../image/images.ts";
+import { imageSchema } from "../image/schema.ts";
+import { Networks } from "../network/networks.ts";
+import { networkSchema } from "../network/records.ts";
+import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
+import { defaultRoot } from "./flags.ts";
+
+export interface ComposedEngine {
+  engine: Engine;
+  close(): Promise<void>;
+}
+
+export async function composeEngine(
+  configuration: EngineConfiguration,
+  layout: Layout,
+  logLevel: LogLevel,
+): Promise<ComposedEngine> {
+  const schemas = [engineSchema, containerSchema, volumeSchema, imageSchema, networkSchema];
+  // What containers are told in their variables is nobody else's business.
+  const mask = process.umask(0o077);
+  const database = openDatabase(layout.database, schemas);
+  process.umask(mask);
+  const containers = new ContainerStore(database);
+  const images = new ImageStore({
+    root: configuration.root,
+    database,
+    registry: { mirrors: configuration.registryMirrors, insecure: configuration.insecureRegistries },
+    usersOf: (imageId) =>
+      containers
+        .all()
+        .filter(({ definition }) => definition.imageId === imageId)
+        .map(({ id, active }) => ({ containerId: id, running: active })),
+  });
+  await images.start();
+  const networks = new Networks({
+    database,
+    bridge: {
+      name: configuration.bridge.name ?? bridgeName(configuration.root),
+      address: configuration.bridge.address,
+    },
+  });
+  const engine = await Engine.open(configuration, layout, {
+    database,
+    containers,
+    images: new ImageParts(images),
+    snapshots: images.snapshots,
+    networks,
+    volumes: new VolumeStore(configuration.root, database),
+    shims: new ShimPool(layout, logLevel, isServiceUnit() ? `${configuration.cgroupParent}/shims` : undefined),
+    kernel: new CgroupKernel(),
+    facts: readHostFacts,
+  });
+  return {
+    engine,
+    async close() {
+      await engine.close();
+      await networks.close();
+      await images.settled();
+      database.close();
+    },
+  };
+}
+
+/** Daemons with roots of their own get bridges of their own; the system's daemon has the plain name. */
+function bridgeName(root: string): string {
+  return root === defaultRoot ? "tsd0" : `tsd-${createHash("sha256").update(root).digest("hex").slice(0, 8)}`;
+}

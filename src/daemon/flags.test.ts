@@ -1,0 +1,67 @@
+import { describe, expect, test } from "bun:test";
+import { daemonHelp, parseDaemonArguments } from "./flags.ts";
+
+function options(...args: string[]) {
+  const command = parseDaemonArguments(args);
+  if (command.kind !== "run") throw new Error(`not run but ${command.kind}`);
+  return command.options;
+}
+
+describe("the daemon's command line", () => {
+  test("without flags it is the system's daemon", () => {
+    expect(options()).toMatchObject({
+      root: "/var/lib/tsd",
+      state: "/run/tsd",
+      hosts: ["unix:///run/tsd/tsd.sock"],
+      logLevel: "info",
+      cgroupParent: "/tsd",
+    });
+  });
+
+  test("values are attached, separate or short; lists grow, single values are replaced", () => {
+    const parsed = options(
+      "--root=/a/",
+      "--root",
+      "/b",
+      "-Hunix:///x.sock",
+      "-H",
+      "/y.sock",
+      "--add-runtime=runc=/usr/sbin/runc",
+      "--registry-mirror",
+      "http://127.0.0.1:5000/",
+      "-D",
+    );
+    expect(parsed.root).toBe("/b");
+    expect(parsed.hosts).toEqual(["unix:///x.sock", "unix:///y.sock"]);
+    expect(parsed.runtimes).toEqual({ runc: "/usr/sbin/runc" });
+    expect(parsed.registryMirrors).toEqual(["http://127.0.0.1:5000"]);
+    expect(parsed.logLevel).toBe("debug");
+  });
+
+  test("a state directory of its own moves the socket along", () => {
+    expect(options("--state", "/s").hosts).toEqual(["unix:///s/tsd.sock"]);
+  });
+
+  test.each([
+    [["--colour"], "unknown flag: --colour"],
+    [["-x"], "unknown shorthand flag: 'x' in -x"],
+    [["--root"], "flag needs an argument: --root"],
+    [["--root", "relative"], "--root relative: must be an absolute path"],
+    [["-H", "tcp://0.0.0.0:2375"], "listening on TCP is not built"],
+    [["-H", "fd://"], "socket activation is not built"],
+    [["-H", "npipe://x"], "invalid bind address (npipe://x)"],
+    [["--log-level", "loud"], "unable to parse logging level: loud"],
+    [["--add-runtime", "runc"], 'invalid runtime "runc"'],
+    [["--add-runtime", "tsd=/x"], "reserved"],
+    [["--registry-mirror", "ftp://x"], 'unsupported scheme "ftp"'],
+    [["start"], "accepts no arguments: start"],
+    [["--debug=maybe"], 'invalid argument "maybe" for "--debug" flag'],
+  ])("%j is refused", (args, message) => {
+    expect(() => parseDaemonArguments(args)).toThrow(message);
+  });
+
+  test("help lists every flag and wins over the rest", () => {
+    expect(parseDaemonArguments(["--root", "/a", "--help"])).toEqual({ kind: "help" });
+    for (const flag of ["--root string", "-H, --host list", "--add-runtime list"]) expect(daemonHelp()).toContain(flag);
+  });
+});

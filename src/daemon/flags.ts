@@ -1,0 +1,186 @@
+/** The daemon's command line, with pflag's syntax: `--name value`, `--name=value`, `-n value`, `-nvalue`, repeatable. */
+import { EngineError } from "../core/errors.ts";
+import { type LogLevel, logLevels } from "../core/log.ts";
+
+export interface DaemonOptions {
+  root: string;
+  state: string;
+  /** `unix:///path`. */
+  hosts: string[];
+  logLevel: LogLevel;
+  pidFile: string | undefined;
+  /** Of the socket; absent: `tsd`, else `docker`, else root's. */
+  group: string | undefined;
+  registryMirrors: string[];
+  insecureRegistries: string[];
+  /** Name to the path of an OCI runtime's executable. */
+  runtimes: Record<string, string>;
+  defaultRuntime: string;
+  cgroupParent: string;
+  /** Name of the bridge; absent: made from the root, so that daemons with roots of their own do not share one. */
+  bridge: string | undefined;
+  /** The bridge's own address with its prefix length: `172.30.0.1/16`. */
+  bridgeAddress: string | undefined;
+}
+
+export type DaemonCommand = { kind: "run"; options: DaemonOptions } | { kind: "help" } | { kind: "version" };
+
+interface Flag {
+  short?: string;
+  /** What stands for its value in the help; a flag without one is a switch. */
+  value?: "string" | "list";
+  help: string;
+}
+
+export const defaultRoot = "/var/lib/tsd";
+export const defaultState = "/run/tsd";
+
+const flags: Record<string, Flag> = {
+  "add-runtime": { value: "list", help: "Register a further OCI runtime: NAME=PATH" },
+  bip: { value: "string", help: "Address of the bridge, with its prefix length" },
+  bridge: { value: "string", help: "Name of the bridge that containers are attached to" },
+  "cgroup-parent": { value: "string", help: 'Parent cgroup of all containers (default "/tsd")' },
+  debug: { short: "D", help: "Same as --log-level debug" },
+  "default-runtime": { value: "string", help: 'OCI runtime of containers that name none (default "tsd")' },
+  group: { short: "G", value: "string", help: 'Group of the socket (default "tsd", else "docker", else root)' },
+  help: { short: "h", help: "Print usage" },
+  host: { short: "H", value: "list", help: 'Socket to listen on (default "unix:///run/tsd/tsd.sock")' },
+  "insecure-registry": { value: "list", help: "Registry that may be spoken to without verified TLS" },
+  "log-level": { short: "l", value: "string", help: `One of ${logLevels.join(", ")} (default "info")` },
+  pidfile: { short: "p", value: "string", help: "File for the daemon's process id" },
+  "registry-mirror": { value: "list", help: "Mirror to try before Docker Hub" },
+  root: { value: "string", help: `Directory of everything that lasts (default "${defaultRoot}")` },
+  state: { value: "string", help: `Directory of what lasts until the next boot (default "${defaultState}")` },
+  version: { short: "v", help: "Print version information and quit" },
+};
+
+export function daemonHelp(): string {
+  const rows = Object.entries(flags).map(([name, { short, value, help }]) => {
+    const type = value === undefined ? "" : ` ${value}`;
+    return [`  ${short === undefined ? "    " : `-${short}, `}--${name}${type}`, help] as const;
+  });
+  const width = Math.max(...rows.map(([left]) => left.length)) + 3;
+  const table = rows.map(([left, help]) => left.padEnd(width) + help).join("\n");
+  return `Usage:  tsd daemon [OPTIONS]\n\nRuns the container engine until it is told to stop; containers outlive it.\n\nOptions:\n${table}\n`;
+}
+
+/** @throws EngineError invalid_argument in the words of docker's own parser. */
+export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
+  const given = readFlags(args);
+  if (given.has("help")) return { kind: "help" };
+  if (given.has("version")) return { kind: "version" };
+  const state = absolute(last(given, "state") ?? defaultState, "state");
+  const hosts = (given.get("host") ?? []).map(parseHost);
+  return {
+    kind: "run",
+    options: {
+      root: absolute(last(given, "root") ?? defaultRoot, "root"),
+      state,
+      hosts: hosts.length > 0 ? hosts : [`unix://${state}/tsd.sock`],
+      logLevel: given.has("debug") ? "debug" : parseLogLevel(last(given, "log-level") ?? "info"),
+      pidFile: last(given, "pidfile"),
+      group: last(given, "group"),
+      registryMirrors: (given.get("registry-mirror") ?? []).map(parseMirror),
+      insecureRegistries: given.get("insecure-registry") ?? [],
+      runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
+      defaultRuntime: last(given, "default-runtime") ?? "tsd",
+      cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
+      bridge: last(given, "bridge"),
+      bridgeAddress: last(given, "bip"),
+    },
+  };
+}
+
+type Given = Map<string, string[]>;
+
+function readFlags(args: readonly string[]): Given {
+  const given: Given = new Map();
+  for (let index = 0; index < args.length; index++) {
+    const { name, attached, shown } = splitArgument(args[index]!);
+    const flag = flags[name]!;
+    const values = given.get(name) ?? [];
+    given.set(name, values);
+    if (flag.value === undefined) {
+      if (attached === "false") given.delete(name);
+      else if (attached !== undefined && attached !== "true")
+        throw usage(`invalid argument "${attached}" for "${shown}" flag`);
+      continue;
+    }
+    const value = attached ?? args[++index];
+    if (value === undefined) throw usage(`flag needs an argument: ${shown}`);
+    if (flag.value === "string") values.length = 0;
+    values.push(value);
+  }
+  return given;
+}
+
+function splitArgument(arg: string): { name: string; attached: string | undefined; shown: string } {
+  if (arg.startsWith("--")) {
+    const separator = arg.indexOf("=");
+    const name = separator < 0 ? arg.slice(2) : arg.slice(2, separator);
+    if (!Object.hasOwn(flags, name)) throw usage(`unknown flag: --${name}`);
+    return { name, attached: separator < 0 ? undefined : arg.slice(separator + 1), shown: `--${name}` };
+  }
+  if (!arg.startsWith("-") || arg === "-") throw usage(`"tsd daemon" accepts no arguments: ${arg}`);
+  const found = Object.entries(flags).find(([, flag]) => flag.short === arg[1]);
+  if (found === undefined) throw usage(`unknown shorthand flag: '${arg[1]}' in ${arg}`);
+  const [name, flag] = found;
+  const rest = arg.slice(2);
+  if (flag.value === undefined && rest !== "") throw usage(`unknown shorthand flag: '${rest[0]}' in ${arg}`);
+  return { name, attached: rest === "" ? undefined : rest.replace(/^=/, ""), shown: `-${arg[1]}` };
+}
+
+function usage(message: string): EngineError {
+  return new EngineError("invalid_argument", message, { hint: "See 'tsd daemon --help'." });
+}
+
+function last(given: Given, name: string): string | undefined {
+  return given.get(name)?.at(-1);
+}
+
+function absolute(path: string, flag: string): string {
+  if (!path.startsWith("/")) throw usage(`--${flag} ${path}: must be an absolute path`);
+  return path.length > 1 ? path.replace(/\/+$/, "") : path;
+}
+
+function parseHost(text: string): string {
+  if (text.startsWith("unix:///")) return text;
+  if (text.startsWith("/")) return `unix://${text}`;
+  if (text.startsWith("tcp://")) {
+    throw usage(`--host ${text}: listening on TCP is not built, because it would give root to whoever can reach it`);
+  }
+  if (text.startsWith("fd://")) throw usage(`--host ${text}: socket activation is not built; tsd opens its own socket`);
+  throw usage(`invalid bind address (${text}): use unix:///path`);
+}
+
+function parseLogLevel(text: string): LogLevel {
+  const level = logLevels.find((known) => known === text);
+  if (level === undefined) throw usage(`unable to parse logging level: ${text}`);
+  return level;
+}
+
+function parseMirror(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (error) {
+    throw new EngineError("invalid_argument", `invalid mirror: ${text} is no URL`, { cause: error });
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw usage(`invalid mirror: unsupported scheme "${url.protocol.slice(0, -1)}" in ${text}`);
+  }
+  if (url.username !== "" || url.search !== "" || url.hash !== "") {
+    throw usage(`invalid mirror: ${text} must have neither user, query nor fragment`);
+  }
+  return text.replace(/\/+$/, "");
+}
+
+function parseRuntime(text: string): [string, string] {
+  const separator = text.indexOf("=");
+  const [name, path] = [text.slice(0, separator), text.slice(separator + 1)];
+  if (separator <= 0 || !path.startsWith("/")) {
+    throw usage(`invalid runtime "${text}": write NAME=PATH with an absolute path`);
+  }
+  if (name === "tsd") throw usage(`runtime name 'tsd' is reserved for the one inside tsd`);
+  return [name, path];
+}
