@@ -1,0 +1,205 @@
+import type {
+  ContainerCreateResponse,
+  ContainerInspect,
+  ContainerSummary,
+  ContainerWaitResponse,
+  WaitCondition,
+} from "../api/schema/container.ts";
+import type { ContainerCreateRequest } from "../api/schema/container-config.ts";
+import type { EventMessage } from "../api/schema/event.ts";
+import type { ExecCreateRequest, ExecInspect, ExecStartRequest } from "../api/schema/exec.ts";
+import type { Filters } from "../api/schema/filters.ts";
+import type { ImageDeleteItem, ImageInspect, ImageSummary } from "../api/schema/image.ts";
+import type { JsonMessage } from "../api/schema/progress.ts";
+import type { RunRequest } from "../api/schema/run-protocol.ts";
+import type { SystemInfo, VersionResponse } from "../api/schema/system.ts";
+import { type HijackedConnection, hijack } from "./hijack.ts";
+import type { DaemonAddress } from "./host.ts";
+import { type Query, request } from "./http.ts";
+import { jsonLines } from "./json-lines.ts";
+
+export interface AttachQuery {
+  stdin: boolean;
+  stdout: boolean;
+  stderr: boolean;
+  logs?: boolean;
+  detachKeys?: string;
+}
+
+export interface LogsQuery {
+  stdout: boolean;
+  stderr: boolean;
+  follow: boolean;
+  timestamps: boolean;
+  details?: boolean;
+  /** Seconds since the epoch, with up to nine decimals. */
+  since?: string;
+  until?: string;
+  /** A number, or `all`. */
+  tail?: string;
+}
+
+/** On the wire timeNano is a number. */
+export type EventLine = Omit<EventMessage, "timeNano"> & { timeNano: number };
+
+/** The daemon, as the command line sees it: one method a route, EngineError for every refusal. */
+export class Client {
+  readonly address: DaemonAddress;
+
+  constructor(address: DaemonAddress) {
+    this.address = address;
+  }
+
+  version(): Promise<VersionResponse> {
+    return this.#json("GET", "/version");
+  }
+
+  info(): Promise<SystemInfo> {
+    return this.#json("GET", "/info");
+  }
+
+  async *events(options: { filters: Filters; since?: string; until?: string }): AsyncGenerator<EventLine> {
+    const query = { ...options, filters: JSON.stringify(options.filters) };
+    const response = await request(this.address, "GET", "/events", { query });
+    yield* jsonLines<EventLine>(response.body);
+  }
+
+  // Containers
+
+  listContainers(options: {
+    all: boolean;
+    limit?: number;
+    size: boolean;
+    filters: Filters;
+  }): Promise<ContainerSummary[]> {
+    return this.#json("GET", "/containers/json", { ...options, filters: JSON.stringify(options.filters) });
+  }
+
+  createContainer(
+    body: ContainerCreateRequest,
+    options: { name?: string; platform?: string },
+  ): Promise<ContainerCreateResponse> {
+    return this.#json("POST", "/containers/create", { ...options }, body);
+  }
+
+  inspectContainer(name: string, options: { size?: boolean } = {}): Promise<ContainerInspect> {
+    return this.#json("GET", container(name, "json"), options);
+  }
+
+  async startContainer(name: string, options: { detachKeys?: string } = {}): Promise<void> {
+    await request(this.address, "POST", container(name, "start"), { query: options });
+  }
+
+  async stopContainer(name: string, options: { signal?: string; timeoutSeconds?: number } = {}): Promise<void> {
+    const query = { signal: options.signal, t: options.timeoutSeconds };
+    await request(this.address, "POST", container(name, "stop"), { query });
+  }
+
+  async killContainer(name: string, signal: string): Promise<void> {
+    await request(this.address, "POST", container(name, "kill"), { query: { signal } });
+  }
+
+  async removeContainer(name: string, options: { force: boolean; volumes: boolean; link?: boolean }): Promise<void> {
+    const query = { force: options.force, v: options.volumes, link: options.link || undefined };
+    await request(this.address, "DELETE", container(name), { query });
+  }
+
+  /** Resolves to the promise of the end when the daemon has begun to wait: a start that follows is not missed. */
+  async beginWait(name: string, condition: WaitCondition): Promise<{ exited: Promise<ContainerWaitResponse> }> {
+    const response = await request(this.address, "POST", container(name, "wait"), { query: { condition } });
+    const exited = response.json() as Promise<ContainerWaitResponse>;
+    // Whoever asked may fail before it gets to wait; that is not another error.
+    exited.catch(() => undefined);
+    return { exited };
+  }
+
+  async waitContainer(name: string, condition: WaitCondition): Promise<ContainerWaitResponse> {
+    return (await this.beginWait(name, condition)).exited;
+  }
+
+  async resizeContainer(name: string, size: { h: number; w: number }): Promise<void> {
+    await request(this.address, "POST", container(name, "resize"), { query: size });
+  }
+
+  attach(name: string, options: AttachQuery): Promise<HijackedConnection> {
+    return hijack(this.address, container(name, "attach"), { query: { stream: true, ...options } });
+  }
+
+  /** docker's 8-byte frames, or raw bytes of a container with a terminal. */
+  async logs(name: string, options: LogsQuery): Promise<ReadableStream<Uint8Array>> {
+    const response = await request(this.address, "GET", container(name, "logs"), { query: { ...options } });
+    return response.body ?? new Blob([]).stream();
+  }
+
+  /** The fast path: create, attach, start, wait and remove in one connection (src/api/schema/run-protocol.ts). */
+  run(body: RunRequest): Promise<HijackedConnection> {
+    return hijack(this.address, "/tsd/run", { body, upgrade: "tsd-run" });
+  }
+
+  // Exec
+
+  createExec(name: string, body: ExecCreateRequest): Promise<{ Id: string }> {
+    return this.#json("POST", container(name, "exec"), {}, body);
+  }
+
+  startExec(id: string, body: ExecStartRequest): Promise<HijackedConnection> {
+    return hijack(this.address, `/exec/${id}/start`, { body });
+  }
+
+  async startExecDetached(id: string, body: ExecStartRequest): Promise<void> {
+    await request(this.address, "POST", `/exec/${id}/start`, { body: { ...body, Detach: true } });
+  }
+
+  inspectExec(id: string): Promise<ExecInspect> {
+    return this.#json("GET", `/exec/${id}/json`);
+  }
+
+  async resizeExec(id: string, size: { h: number; w: number }): Promise<void> {
+    await request(this.address, "POST", `/exec/${id}/resize`, { query: size });
+  }
+
+  // Images
+
+  listImages(options: { all: boolean; filters: Filters }): Promise<ImageSummary[]> {
+    return this.#json("GET", "/images/json", { all: options.all, filters: JSON.stringify(options.filters) });
+  }
+
+  inspectImage(name: string): Promise<ImageInspect> {
+    return this.#json("GET", `/images/${imagePath(name)}/json`);
+  }
+
+  removeImage(name: string, options: { force: boolean; noprune: boolean }): Promise<ImageDeleteItem[]> {
+    return this.#json("DELETE", `/images/${imagePath(name)}`, options);
+  }
+
+  async *pullImage(reference: { image: string; tag?: string; platform?: string }): AsyncGenerator<JsonMessage> {
+    const query = { fromImage: reference.image, tag: reference.tag, platform: reference.platform };
+    const response = await request(this.address, "POST", "/images/create", { query });
+    yield* jsonLines<JsonMessage>(response.body);
+  }
+
+  /** @param body.directory absolute, on the daemon's host. */
+  async *bundleImage(body: {
+    image: string;
+    directory: string;
+    platform?: string;
+    pull?: string;
+  }): AsyncGenerator<JsonMessage> {
+    const response = await request(this.address, "POST", "/tsd/bundle", { body });
+    yield* jsonLines<JsonMessage>(response.body);
+  }
+
+  async #json<T>(method: string, path: string, query: Query = {}, body?: unknown): Promise<T> {
+    const response = await request(this.address, method, path, { query, ...(body !== undefined && { body }) });
+    return (await response.json()) as T;
+  }
+}
+
+function container(name: string, action = ""): string {
+  return `/containers/${encodeURIComponent(name)}${action === "" ? "" : `/${action}`}`;
+}
+
+/** Names of images keep their slashes. */
+function imagePath(name: string): string {
+  return name.split("/").map(encodeURIComponent).join("/");
+}

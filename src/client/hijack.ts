@@ -1,0 +1,187 @@
+import { EngineError } from "../core/errors.ts";
+import { connectionError, type DaemonAddress } from "./host.ts";
+import { connectErrno, daemonError, type Query, requestTarget } from "./http.ts";
+
+/**
+ * A connection that an HTTP request has turned into a stream of bytes in both directions (`Upgrade: tcp`), as
+ * attach, exec and run need it.
+ */
+export interface HijackedConnection {
+  /** The headers of the answer, lower case. */
+  readonly headers: Map<string, string>;
+  /** Resolves when the socket has taken the bytes, so that a slow daemon slows the writer down. */
+  write(data: Uint8Array): Promise<void>;
+  /** Ends our half; what the daemon still sends arrives. */
+  end(): void;
+  close(): void;
+  /** Calls back with every piece until the daemon has ended its half. The buffer is only valid during the call. */
+  read(onData: (chunk: Uint8Array) => void): Promise<void>;
+}
+
+const headEnd = Buffer.from("\r\n\r\n");
+const headBytesMax = 1 << 16;
+
+/** @throws EngineError with the daemon's refusal, or unavailable when it does not answer. */
+export async function hijack(
+  address: DaemonAddress,
+  path: string,
+  options: { query?: Query; body?: unknown; upgrade?: string; accept?: string },
+): Promise<HijackedConnection> {
+  const connection = new Connection();
+  try {
+    await Bun.connect({ unix: address.socket, socket: connection.handlers, allowHalfOpen: true });
+  } catch (error) {
+    throw connectionError(address, connectErrno(error, address), error);
+  }
+  const body = options.body === undefined ? "" : JSON.stringify(options.body);
+  const head = [
+    `POST ${requestTarget(path, options.query)} HTTP/1.1`,
+    "Host: tsd",
+    "Connection: Upgrade",
+    `Upgrade: ${options.upgrade ?? "tcp"}`,
+    ...(options.accept ? [`Accept: ${options.accept}`] : []),
+    "Content-Type: application/json",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  try {
+    await connection.write(Buffer.from(`${head.join("\r\n")}\r\n\r\n${body}`));
+    const { status, headers } = await connection.readHead();
+    if (status !== 101 && status !== 200) throw daemonError(status, await connection.readBody(headers));
+    return Object.assign(connection, { headers });
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+class Connection {
+  #socket: Bun.Socket<undefined> | undefined;
+  /** What arrived before anybody read. */
+  #pending: Buffer[] = [];
+  #onData: ((chunk: Uint8Array) => void) | undefined;
+  #arrived = Promise.withResolvers<void>();
+  #ended = Promise.withResolvers<void>();
+  #isEnded = false;
+  #unwritten: Uint8Array = new Uint8Array(0);
+  #drained: PromiseWithResolvers<void> | undefined;
+
+  readonly handlers: Bun.SocketHandler<undefined> = {
+    open: (socket) => {
+      this.#socket = socket;
+    },
+    data: (_socket, chunk) => {
+      if (this.#onData) {
+        this.#deliver(chunk);
+        return;
+      }
+      this.#pending.push(Buffer.from(chunk));
+      this.#arrived.resolve();
+    },
+    drain: () => this.#flush(),
+    end: () => this.#finish(),
+    close: () => this.#finish(),
+    error: (_socket, error) => this.#finish(error),
+  };
+
+  #deliver(chunk: Uint8Array): void {
+    try {
+      this.#onData!(chunk);
+    } catch (error) {
+      this.#ended.reject(error);
+      this.close();
+    }
+  }
+
+  #finish(error?: Error): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#arrived.resolve();
+    // A reader that has gone is told by its reads ending; a writer must not wait for ever.
+    this.#drained?.resolve();
+    if (error && (error as { code?: string }).code !== "ECONNRESET") this.#ended.reject(error);
+    else this.#ended.resolve();
+  }
+
+  async write(data: Uint8Array): Promise<void> {
+    while (this.#drained && !this.#isEnded) await this.#drained.promise;
+    if (this.#isEnded || data.byteLength === 0) return;
+    const written = this.#socket!.write(data);
+    if (written < 0 || written >= data.byteLength) return;
+    // The caller may reuse its buffer.
+    this.#unwritten = Uint8Array.from(data.subarray(written));
+    this.#drained = Promise.withResolvers();
+    await this.#drained.promise;
+  }
+
+  #flush(): void {
+    if (!this.#drained) return;
+    const written = Math.max(0, this.#socket!.write(this.#unwritten));
+    this.#unwritten = this.#unwritten.subarray(written);
+    if (this.#unwritten.byteLength > 0) return;
+    const drained = this.#drained;
+    this.#drained = undefined;
+    drained.resolve();
+  }
+
+  end(): void {
+    this.#socket?.shutdown();
+  }
+
+  close(): void {
+    this.#socket?.terminate();
+  }
+
+  async read(onData: (chunk: Uint8Array) => void): Promise<void> {
+    this.#onData = onData;
+    for (const chunk of this.#pending.splice(0)) this.#deliver(chunk);
+    await this.#ended.promise;
+  }
+
+  async readHead(): Promise<{ status: number; headers: Map<string, string> }> {
+    for (;;) {
+      const buffer = Buffer.concat(this.#pending);
+      const end = buffer.indexOf(headEnd);
+      if (end !== -1) {
+        this.#pending = end + headEnd.length < buffer.length ? [buffer.subarray(end + headEnd.length)] : [];
+        return parseHead(buffer.subarray(0, end).toString("latin1"));
+      }
+      if (this.#isEnded || buffer.length > headBytesMax) {
+        throw new EngineError("unavailable", "the daemon closed the connection without an answer");
+      }
+      this.#pending = [buffer];
+      this.#arrived = Promise.withResolvers();
+      await this.#arrived.promise;
+    }
+  }
+
+  /** The body of a refusal: as long as Content-Length says, or until the end. */
+  async readBody(headers: Map<string, string>): Promise<string> {
+    const length = Number(headers.get("content-length") ?? Number.POSITIVE_INFINITY);
+    const isComplete = () => this.#isEnded || this.#pending.reduce((sum, chunk) => sum + chunk.length, 0) >= length;
+    while (!isComplete()) {
+      this.#arrived = Promise.withResolvers();
+      await this.#arrived.promise;
+    }
+    this.close();
+    return dechunk(Buffer.concat(this.#pending).toString(), headers);
+  }
+}
+
+/** An error's body may come in chunks (RFC 9112, section 7.1) although it is short. */
+function dechunk(text: string, headers: Map<string, string>): string {
+  if (headers.get("transfer-encoding") !== "chunked") return text;
+  return text.replace(/(^|\r\n)[0-9a-f]+\r\n/gi, "").trimEnd();
+}
+
+function parseHead(head: string): { status: number; headers: Map<string, string> } {
+  const [statusLine = "", ...lines] = head.split("\r\n");
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1];
+  if (status === undefined) {
+    throw new EngineError("unavailable", `the daemon's answer is no HTTP: ${JSON.stringify(statusLine.slice(0, 80))}`);
+  }
+  const headers = lines.map((line): [string, string] => {
+    const colon = line.indexOf(":");
+    return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+  });
+  return { status: Number(status), headers: new Map(headers) };
+}

@@ -1,0 +1,104 @@
+import { accessSync, constants } from "node:fs";
+import { EngineError, type ErrorCode, errorMessage } from "../core/errors.ts";
+import { apiVersion } from "../core/version.ts";
+import { connectionError, type DaemonAddress } from "./host.ts";
+
+export type Query = Record<string, string | number | boolean | undefined>;
+
+export interface RequestOptions {
+  query?: Query;
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** `/v1.55/containers/json?all=true`; what is undefined is left out. */
+export function requestTarget(path: string, query: Query = {}): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
+  const text = parameters.toString();
+  return `/v${apiVersion}${path}${text === "" ? "" : `?${text}`}`;
+}
+
+/**
+ * One request to the daemon. @returns the answer when its status is a success.
+ * @throws EngineError with the daemon's own code and details, or unavailable when it does not answer.
+ */
+export async function request(
+  address: DaemonAddress,
+  method: string,
+  path: string,
+  options: RequestOptions = {},
+): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(`http://tsd${requestTarget(path, options.query)}`, {
+      method,
+      unix: address.socket,
+      ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+      headers: { ...(options.body !== undefined && { "content-type": "application/json" }), ...options.headers },
+      ...(options.signal && { signal: options.signal }),
+      // Streams of logs, events and waits are silent for as long as nothing happens.
+      timeout: false,
+    } as RequestInit);
+  } catch (error) {
+    if (options.signal?.aborted) throw options.signal.reason;
+    throw connectionError(address, connectErrno(error, address), error);
+  }
+  if (response.ok) return response;
+  throw daemonError(response.status, await response.text());
+}
+
+/** Bun says "FailedToOpenSocket" whatever the reason was; the file system knows it. */
+export function connectErrno(error: unknown, address: DaemonAddress): string | undefined {
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === "string" && /^E[A-Z]+$/.test(code)) return code;
+  try {
+    accessSync(address.socket, constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (reason) {
+    return (reason as { code?: string }).code;
+  }
+}
+
+interface ErrorBody {
+  message?: unknown;
+  code?: unknown;
+  stage?: unknown;
+  syscall?: unknown;
+  errno?: unknown;
+  path?: unknown;
+  hint?: unknown;
+}
+
+/** The daemon's error as one of ours, prefixed the way docker's users know it. */
+export function daemonError(status: number, text: string): EngineError {
+  let body: ErrorBody;
+  try {
+    body = JSON.parse(text) as ErrorBody;
+  } catch (error) {
+    body = { message: text.trim() || `HTTP status ${status}: ${errorMessage(error)}` };
+  }
+  const detail = (value: unknown) => (typeof value === "string" ? value : undefined);
+  const details = { stage: body.stage, syscall: body.syscall, errno: body.errno, path: body.path, hint: body.hint };
+  return new EngineError(
+    typeof body.code === "string" ? (body.code as ErrorCode) : codeOfStatus(status),
+    `Error response from daemon: ${detail(body.message) ?? text.trim()}`,
+    Object.fromEntries(Object.entries(details).filter(([, value]) => typeof value === "string")),
+  );
+}
+
+/** For a daemon that is not tsd and sends no code. */
+function codeOfStatus(status: number): ErrorCode {
+  const codes: Record<number, ErrorCode> = {
+    304: "not_modified",
+    400: "invalid_argument",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    409: "conflict",
+    501: "unsupported",
+    503: "unavailable",
+  };
+  return codes[status] ?? "internal";
+}

@@ -1,0 +1,13 @@
+/** The JSON objects of a stream that has one a line, as they arrive. */
+export async function* jsonLines<T>(body: ReadableStream<Uint8Array> | null): AsyncGenerator<T> {
+  if (body === null) return;
+  const decoder = new TextDecoder();
+  let pending = "";
+  for await (const chunk of body) {
+    pending += decoder.decode(chunk, { stream: true });
+    const lines = pending.split("\n");
+    pending = lines.pop()!;
+    for (const line of lines) if (line.trim() !== "") yield JSON.parse(line) as T;
+  }
+  if (pending.trim() !== "") yield JSON.parse(pending) as T;
+}
