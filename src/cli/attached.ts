@@ -1,0 +1,44 @@
+import { FrameReader, frameType } from "../api/schema/run-protocol.ts";
+import type { HijackedConnection } from "../client/hijack.ts";
+import { connectLocalStreams, type LocalStreamOptions } from "./local-streams.ts";
+import { writeAll } from "./output.ts";
+
+export interface AttachedOptions extends Omit<LocalStreamOptions, "detachKeys"> {
+  resize(size: { h: number; w: number }): Promise<void>;
+  signal(name: string): Promise<void>;
+}
+
+/**
+ * Connects this process to a stream of docker's attach or exec until the container's side has ended. With a
+ * terminal the stream is raw bytes, else docker's 8-byte frames (whose headers are those of the fast path).
+ */
+export async function connectAttached(connection: HijackedConnection, options: AttachedOptions): Promise<void> {
+  const local = connectLocalStreams(
+    {
+      input: (chunk) => connection.write(chunk),
+      endInput: () => connection.end(),
+      // The process may have ended between the event and the request: nothing is left to resize or signal.
+      resize: (size) => void options.resize(size).catch(() => undefined),
+      signal: (name) => void options.signal(name).catch(() => undefined),
+      detach: () => connection.close(),
+    },
+    options,
+  );
+  try {
+    if (options.tty) await connection.read((chunk) => writeAll(1, chunk));
+    else await demultiplex(connection);
+  } finally {
+    local[Symbol.dispose]();
+    connection.close();
+  }
+}
+
+async function demultiplex(connection: HijackedConnection): Promise<void> {
+  const reader = outputReader();
+  await connection.read((chunk) => reader.push(chunk));
+}
+
+/** Writes docker's frames to standard output and standard error as they come. */
+export function outputReader(): FrameReader {
+  return new FrameReader((type, payload) => writeAll(type === frameType.stderr ? 2 : 1, payload));
+}

@@ -1,0 +1,54 @@
+import type { ContainerCreateResponse } from "../../api/schema/container.ts";
+import type { Client } from "../../client/client.ts";
+import { isEngineError } from "../../core/errors.ts";
+import { command } from "../command.ts";
+import { containerFlags, refusedContainerFlags } from "../container-flags.ts";
+import { createRequest } from "../create-request.ts";
+import { engineFailed } from "../exit-status.ts";
+import { printError, printLine } from "../output.ts";
+import { pullImage } from "../pull-image.ts";
+import { pullDisplay, pullPolicy, writeContainerIdFile } from "./run.ts";
+
+export const createCommand = command({
+  usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+  summary: "Create a new container",
+  aliases: ["container create", "create"],
+  flags: { ...refusedContainerFlags, ...containerFlags },
+  arity: { min: 1, max: Number.POSITIVE_INFINITY },
+  interspersed: false,
+  errorStatus: engineFailed,
+  run: async ({ session, flags, given, positionals }) => {
+    const client = await session.client();
+    const [image = "", ...args] = positionals;
+    const body = createRequest(flags, given as ReadonlySet<string>, image, args, false);
+    const options = {
+      ...(flags.name !== "" && { name: flags.name }),
+      ...(flags.platform !== "" && { platform: flags.platform }),
+    };
+    const pull = () => pullImage(client, image, flags.platform, pullDisplay(flags.quiet, image));
+    const policy = pullPolicy(flags.pull);
+    if (policy === "always") await pull();
+    const created = await createMissing(client, body, options, policy === "missing" ? pull : undefined);
+    writeContainerIdFile(flags.cidfile, created.Id);
+    for (const warning of created.Warnings ?? []) printError(`WARNING: ${warning}`);
+    printLine(created.Id);
+    return 0;
+  },
+});
+
+/** Creates; when the image is not there, pulls it and tries once more. */
+async function createMissing(
+  client: Client,
+  body: Parameters<Client["createContainer"]>[0],
+  options: Parameters<Client["createContainer"]>[1],
+  pull: (() => Promise<void>) | undefined,
+): Promise<ContainerCreateResponse> {
+  try {
+    return await client.createContainer(body, options);
+  } catch (error) {
+    const isImageMissing = isEngineError(error, "not_found") && /no such image/i.test(error.message);
+    if (!isImageMissing || pull === undefined) throw error;
+    await pull();
+    return client.createContainer(body, options);
+  }
+}

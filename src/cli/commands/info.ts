@@ -1,0 +1,72 @@
+import type { SystemInfo } from "../../api/schema/system.ts";
+import { formatBytesBinary } from "../../core/size.ts";
+import { version } from "../../core/version.ts";
+import { command, noArguments } from "../command.ts";
+import { stringFlag } from "../flags.ts";
+import { printError, printLine } from "../output.ts";
+import { compileTemplate } from "../template/execute.ts";
+
+export const infoCommand = command({
+  usage: "[OPTIONS]",
+  summary: "Display system-wide information",
+  aliases: ["system info", "info"],
+  flags: { format: stringFlag("Format output using a custom template: 'json' or 'TEMPLATE'", { short: "f" }) },
+  arity: noArguments,
+  run: async ({ session, flags }) => {
+    const info = await (await session.client()).info();
+    if (flags.format === "json") printLine(JSON.stringify(info));
+    else if (flags.format !== "") printLine(compileTemplate(flags.format).execute(info));
+    else {
+      printLine(infoText(info));
+      for (const warning of info.Warnings ?? []) printError(warning);
+    }
+    return 0;
+  },
+});
+
+function infoText(info: SystemInfo): string {
+  return [
+    "Client: tsd",
+    ` Version:    ${version}`,
+    " Context:    default",
+    "",
+    "Server:",
+    ` Containers: ${info.Containers}`,
+    `  Running: ${info.ContainersRunning}`,
+    `  Paused: ${info.ContainersPaused}`,
+    `  Stopped: ${info.ContainersStopped}`,
+    ` Images: ${info.Images}`,
+    ` Server Version: ${info.ServerVersion}`,
+    ` Storage Driver: ${info.Driver}`,
+    ...info.DriverStatus.map(([name, value]) => `  ${name}: ${value}`),
+    ` Logging Driver: ${info.LoggingDriver}`,
+    ` Cgroup Driver: ${info.CgroupDriver}`,
+    ` Cgroup Version: ${info.CgroupVersion}`,
+    " Plugins:",
+    `  Volume: ${info.Plugins.Volume.join(" ")}`,
+    `  Network: ${info.Plugins.Network.join(" ")}`,
+    `  Log: ${info.Plugins.Log.join(" ")}`,
+    ` Swarm: ${info.Swarm.LocalNodeState}`,
+    ` Runtimes: ${Object.keys(info.Runtimes).join(" ")}`,
+    ` Default Runtime: ${info.DefaultRuntime}`,
+    " Security Options:",
+    ...info.SecurityOptions.map((option) => `  ${option.replace(/^name=/, "").replace(/,/g, "\n   ")}`),
+    ` Kernel Version: ${info.KernelVersion}`,
+    ` Operating System: ${info.OperatingSystem}`,
+    ` OSType: ${info.OSType}`,
+    ` Architecture: ${info.Architecture}`,
+    ` CPUs: ${info.NCPU}`,
+    ` Total Memory: ${formatBytesBinary(info.MemTotal)}`,
+    ` Name: ${info.Name}`,
+    ` ID: ${info.ID}`,
+    ` Root Dir: ${info.DockerRootDir}`,
+    ` Debug Mode: ${info.Debug}`,
+    ` Experimental: ${info.ExperimentalBuild}`,
+    " Insecure Registries:",
+    ...info.RegistryConfig.InsecureRegistryCIDRs.map((range) => `  ${range}`),
+    ...(info.RegistryConfig.Mirrors.length > 0
+      ? [" Registry Mirrors:", ...info.RegistryConfig.Mirrors.map((url) => `  ${url}`)]
+      : []),
+    ` Live Restore Enabled: ${info.LiveRestoreEnabled}`,
+  ].join("\n");
+}

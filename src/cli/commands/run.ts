@@ -1,0 +1,112 @@
+import { writeFileSync } from "node:fs";
+import { isTerminal } from "../../../ffi/pty.ts";
+import type { RunRequest } from "../../api/schema/run-protocol.ts";
+import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
+import { EngineError } from "../../core/errors.ts";
+import { command } from "../command.ts";
+import { type ContainerFlagValues, containerFlags, refusedContainerFlags } from "../container-flags.ts";
+import { attachedStreams, createRequest } from "../create-request.ts";
+import { engineFailed } from "../exit-status.ts";
+import { boolFlag, stringFlag } from "../flags.ts";
+import { printError, printLine, writeAll } from "../output.ts";
+import { ProgressDisplay } from "../progress.ts";
+
+export const runFlags = {
+  ...refusedContainerFlags,
+  ...containerFlags,
+  detach: boolFlag("Run container in background and print container ID", { short: "d" }),
+  "detach-keys": stringFlag("Override the key sequence for detaching a container"),
+  "sig-proxy": boolFlag("Proxy received signals to the process", { initial: true }),
+};
+
+export const runCommand = command({
+  usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+  summary: "Create and run a new container from an image",
+  aliases: ["container run", "run"],
+  flags: runFlags,
+  arity: { min: 1, max: Number.POSITIVE_INFINITY },
+  interspersed: false,
+  errorStatus: engineFailed,
+  run: async ({ session, flags, given, positionals }) => {
+    const { runContainer } = await import("../run-connection.ts");
+    const [image = "", ...args] = positionals;
+    const names = given as ReadonlySet<string>;
+    const attach = attachedStreams(flags, flags.detach);
+    refuseTerminalWithoutOne(flags, attach.has("stdin"));
+    const request: RunRequest = {
+      create: createRequest(flags, names, image, args, flags.detach),
+      ...(flags.name !== "" && { name: flags.name }),
+      ...(flags.platform !== "" && { platform: flags.platform }),
+      pull: pullPolicy(flags.pull),
+      attach: { stdin: attach.has("stdin"), stdout: attach.has("stdout"), stderr: attach.has("stderr") },
+      detach: flags.detach,
+    };
+    let id = "";
+    const exit = await runContainer(await session.client(), request, {
+      tty: flags.tty,
+      stdin: attach.has("stdin"),
+      proxySignals: flags["sig-proxy"],
+      detachKeys: new DetachScanner(parseDetachKeys(flags["detach-keys"] || defaultDetachKeys)),
+      progress: pullDisplay(flags.quiet, image),
+      onCreated: (created) => {
+        id = created;
+        writeContainerIdFile(flags.cidfile, created);
+      },
+    });
+    if (flags.detach || attach.size === 0) printLine(id);
+    if (exit.Error) throw new EngineError("internal", `Error response from daemon: ${exit.Error.Message}`);
+    return exit.detached ? 0 : exit.StatusCode;
+  },
+});
+
+/** A shell that thinks it is at a terminal, fed by a pipe, helps nobody: docker's own refusal. */
+export function refuseTerminalWithoutOne(flags: Pick<ContainerFlagValues, "tty">, stdin: boolean): void {
+  if (flags.tty && stdin && !isTerminal(0)) {
+    throw new EngineError("invalid_argument", "the input device is not a TTY", {
+      hint: "leave out -t when the input is a pipe or a file",
+    });
+  }
+}
+
+export function pullPolicy(text: string): RunRequest["pull"] {
+  if (text === "always" || text === "missing" || text === "never") return text;
+  throw new EngineError(
+    "invalid_argument",
+    `invalid pull option: '${text}': must be one of "always", "missing" or "never"`,
+  );
+}
+
+/** The progress of the pull that a run needs goes to standard error: standard output is the container's. */
+export function pullDisplay(quiet: boolean, image: string): ProgressDisplay {
+  const display = new ProgressDisplay({
+    isTerminal: isTerminal(2),
+    columns: process.stderr.columns ?? 80,
+    write: (text) => (quiet ? undefined : writeAll(2, text)),
+  });
+  let isFirst = true;
+  const show = display.show.bind(display);
+  display.show = (message) => {
+    if (isFirst && !quiet) printError(`Unable to find image '${withTag(image)}' locally`);
+    isFirst = false;
+    show(message);
+  };
+  return display;
+}
+
+function withTag(image: string): string {
+  return image.includes("@") || image.slice(image.lastIndexOf("/") + 1).includes(":") ? image : `${image}:latest`;
+}
+
+/** `--cidfile`: the file must be new, so that two containers do not share one. */
+export function writeContainerIdFile(path: string, id: string): void {
+  if (path === "") return;
+  try {
+    writeFileSync(path, id, { flag: "wx", mode: 0o644 });
+  } catch (cause) {
+    throw new EngineError(
+      "invalid_argument",
+      `container ID file ${path}: make sure the other container isn't running or delete ${path}`,
+      { path, cause },
+    );
+  }
+}

@@ -1,0 +1,144 @@
+import {
+  boolFlag,
+  bytesFlag,
+  type Flag,
+  type FlagSet,
+  type FlagValues,
+  intFlag,
+  listFlag,
+  nanoCpusFlag,
+  stringFlag,
+  UsageError,
+} from "./flags.ts";
+
+/** The flags that `run` and `create` share. What they mean for the request is in create-request.ts. */
+export const containerFlags = {
+  "add-host": listFlag("Add a custom host-to-IP mapping (host:ip)"),
+  annotation: listFlag("Add an annotation to the container (passed through to the OCI runtime)", { valueName: "map" }),
+  attach: listFlag("Attach to STDIN, STDOUT or STDERR", { short: "a" }),
+  "cap-add": listFlag("Add Linux capabilities"),
+  "cap-drop": listFlag("Drop Linux capabilities"),
+  "cgroup-parent": stringFlag("Optional parent cgroup for the container"),
+  cgroupns: stringFlag("Cgroup namespace to use (host|private)"),
+  cidfile: stringFlag("Write the container ID to the file"),
+  "cpu-period": intFlag("Limit CPU CFS (Completely Fair Scheduler) period"),
+  "cpu-quota": intFlag("Limit CPU CFS (Completely Fair Scheduler) quota"),
+  "cpu-shares": intFlag("CPU shares (relative weight)", { short: "c" }),
+  cpus: nanoCpusFlag("Number of CPUs"),
+  "cpuset-cpus": stringFlag("CPUs in which to allow execution (0-3, 0,1)"),
+  "cpuset-mems": stringFlag("MEMs in which to allow execution (0-3, 0,1)"),
+  device: listFlag("Add a host device to the container"),
+  "device-cgroup-rule": listFlag("Add a rule to the cgroup allowed devices list"),
+  dns: listFlag("Set custom DNS servers"),
+  "dns-option": listFlag("Set DNS options"),
+  "dns-search": listFlag("Set custom DNS search domains"),
+  domainname: stringFlag("Container NIS domain name"),
+  entrypoint: stringFlag("Overwrite the default ENTRYPOINT of the image"),
+  env: listFlag("Set environment variables", { short: "e" }),
+  "env-file": listFlag("Read in a file of environment variables"),
+  "group-add": listFlag("Add additional groups to join"),
+  hostname: stringFlag("Container host name", { short: "h" }),
+  init: boolFlag("Run an init inside the container that forwards signals and reaps processes"),
+  interactive: boolFlag("Keep STDIN open even if not attached", { short: "i" }),
+  ipc: stringFlag("IPC mode to use"),
+  label: listFlag("Set meta data on a container", { short: "l" }),
+  "label-file": listFlag("Read in a line delimited file of labels"),
+  memory: bytesFlag("Memory limit", { short: "m" }),
+  "memory-reservation": bytesFlag("Memory soft limit"),
+  "memory-swap": bytesFlag("Swap limit equal to memory plus swap: '-1' to enable unlimited swap", { unlimited: true }),
+  "memory-swappiness": intFlag("Tune container memory swappiness (0 to 100)", { initial: -1 }),
+  name: stringFlag("Assign a name to the container"),
+  net: stringFlag("Connect a container to a network", { hidden: true }),
+  network: stringFlag("Connect a container to a network (bridge|host|none|container:ID)"),
+  "oom-kill-disable": boolFlag("Disable OOM Killer"),
+  "oom-score-adj": intFlag("Tune host's OOM preferences (-1000 to 1000)"),
+  pid: stringFlag("PID namespace to use"),
+  "pids-limit": intFlag("Tune container pids limit (set -1 for unlimited)"),
+  platform: stringFlag("Set platform if server is multi-platform capable"),
+  privileged: boolFlag("Give extended privileges to this container"),
+  pull: stringFlag('Pull image before running ("always", "missing", "never")', { initial: "missing" }),
+  quiet: boolFlag("Suppress the pull output", { short: "q" }),
+  "read-only": boolFlag("Mount the container's root filesystem as read only"),
+  rm: boolFlag("Automatically remove the container and its associated anonymous volumes when it exits"),
+  runtime: stringFlag("Runtime to use for this container"),
+  "security-opt": listFlag("Security Options"),
+  "shm-size": bytesFlag("Size of /dev/shm"),
+  "stop-signal": stringFlag("Signal to stop the container"),
+  "stop-timeout": intFlag("Timeout (in seconds) to stop a container"),
+  sysctl: listFlag("Sysctl options", { valueName: "map" }),
+  tmpfs: listFlag("Mount a tmpfs directory"),
+  tty: boolFlag("Allocate a pseudo-TTY", { short: "t" }),
+  ulimit: listFlag("Ulimit options", { valueName: "ulimit" }),
+  user: stringFlag("Username or UID (format: <name|uid>[:<group|gid>])", { short: "u" }),
+  userns: stringFlag("User namespace to use"),
+  uts: stringFlag("UTS namespace to use"),
+  volume: listFlag("Bind mount a volume", { short: "v" }),
+  workdir: stringFlag("Working directory inside the container", { short: "w" }),
+} satisfies FlagSet;
+
+export type ContainerFlags = typeof containerFlags;
+export type ContainerFlagValues = FlagValues<ContainerFlags>;
+
+/** docker run's flags that tsd does not have yet: they are known, so that the error can say so. */
+const notBuilt: Record<string, { short?: string; isBoolean?: boolean }> = {
+  "blkio-weight": {},
+  "blkio-weight-device": {},
+  "cpu-rt-period": {},
+  "cpu-rt-runtime": {},
+  "device-read-bps": {},
+  "device-read-iops": {},
+  "device-write-bps": {},
+  "device-write-iops": {},
+  expose: {},
+  gpus: {},
+  "health-cmd": {},
+  "health-interval": {},
+  "health-retries": {},
+  "health-start-interval": {},
+  "health-start-period": {},
+  "health-timeout": {},
+  ip: {},
+  ip6: {},
+  link: {},
+  "link-local-ip": {},
+  "log-driver": {},
+  "log-opt": {},
+  "mac-address": {},
+  mount: {},
+  "network-alias": {},
+  "no-healthcheck": { isBoolean: true },
+  publish: { short: "p" },
+  "publish-all": { short: "P", isBoolean: true },
+  restart: {},
+  "storage-opt": {},
+  "use-api-socket": { isBoolean: true },
+  "volume-driver": {},
+  "volumes-from": {},
+};
+
+/** Flags of Windows containers, which tsd will never have. */
+const windowsOnly = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation"];
+
+function refusedFlag(name: string, why: string, options: { short?: string; isBoolean?: boolean } = {}): Flag<never> {
+  return {
+    ...(options.short !== undefined && { short: options.short }),
+    help: "",
+    valueName: "",
+    hidden: true,
+    isBoolean: options.isBoolean ?? false,
+    initial: undefined as never,
+    read: () => {
+      throw new UsageError(`--${name} ${why}`);
+    },
+  };
+}
+
+/** Known and refused with a reason, which is more use than "unknown flag". */
+export const refusedContainerFlags: FlagSet = {
+  ...Object.fromEntries(
+    Object.entries(notBuilt).map(([name, options]) => [name, refusedFlag(name, "is not built in tsd yet", options)]),
+  ),
+  ...Object.fromEntries(
+    windowsOnly.map((name) => [name, refusedFlag(name, "is for Windows containers, which tsd does not run")]),
+  ),
+};

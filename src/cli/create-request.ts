@@ -1,0 +1,222 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { ContainerCreateRequest, DeviceMapping, HostConfig, Ulimit } from "../api/schema/container-config.ts";
+import { EngineError, errorMessage } from "../core/errors.ts";
+import type { ContainerFlagValues } from "./container-flags.ts";
+import { keyValues } from "./flags.ts";
+
+/**
+ * The Engine API's create request from the flags of `run` and `create`, as docker's command line makes it: what
+ * names a file or a variable on the client's side is resolved here, all else is left to the daemon to judge.
+ */
+export function createRequest(
+  flags: ContainerFlagValues,
+  given: ReadonlySet<string>,
+  image: string,
+  args: string[],
+  detached: boolean,
+): ContainerCreateRequest {
+  const attach = attachedStreams(flags, detached);
+  const network = flags.network || flags.net || "default";
+  return {
+    Hostname: flags.hostname,
+    Domainname: flags.domainname,
+    User: flags.user,
+    AttachStdin: attach.has("stdin"),
+    AttachStdout: attach.has("stdout"),
+    AttachStderr: attach.has("stderr"),
+    Tty: flags.tty,
+    OpenStdin: flags.interactive,
+    StdinOnce: flags.interactive && attach.has("stdin"),
+    Env: environment(flags["env-file"], flags.env),
+    ...(args.length > 0 && { Cmd: args }),
+    Image: image,
+    Volumes: Object.fromEntries(flags.volume.filter((volume) => !volume.includes(":")).map((volume) => [volume, {}])),
+    WorkingDir: flags.workdir,
+    ...(given.has("entrypoint") && { Entrypoint: [flags.entrypoint] }),
+    Labels: { ...labelsFromFiles(flags["label-file"]), ...keyValues(flags.label, "label") },
+    ...(flags["stop-signal"] && { StopSignal: flags["stop-signal"] }),
+    ...(given.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
+    HostConfig: hostConfig(flags, given, network),
+  };
+}
+
+function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>, network: string): HostConfig {
+  return {
+    Annotations: keyValues(flags.annotation, "annotation"),
+    AutoRemove: flags.rm,
+    Binds: flags.volume.filter((volume) => volume.includes(":")).map(absoluteBind),
+    CapAdd: flags["cap-add"],
+    CapDrop: flags["cap-drop"],
+    CgroupParent: flags["cgroup-parent"],
+    CgroupnsMode: cgroupNamespace(flags.cgroupns),
+    CpuPeriod: flags["cpu-period"],
+    CpuQuota: flags["cpu-quota"],
+    CpuShares: flags["cpu-shares"],
+    CpusetCpus: flags["cpuset-cpus"],
+    CpusetMems: flags["cpuset-mems"],
+    Devices: flags.device.map(deviceMapping),
+    DeviceCgroupRules: flags["device-cgroup-rule"],
+    Dns: flags.dns,
+    DnsOptions: flags["dns-option"],
+    DnsSearch: flags["dns-search"],
+    ExtraHosts: flags["add-host"],
+    GroupAdd: flags["group-add"],
+    ...(given.has("init") && { Init: flags.init }),
+    IpcMode: flags.ipc,
+    Memory: flags.memory,
+    MemoryReservation: flags["memory-reservation"],
+    MemorySwap: flags["memory-swap"],
+    ...(given.has("memory-swappiness") && { MemorySwappiness: flags["memory-swappiness"] }),
+    NanoCpus: flags.cpus,
+    NetworkMode: network,
+    ...(given.has("oom-kill-disable") && { OomKillDisable: flags["oom-kill-disable"] }),
+    OomScoreAdj: flags["oom-score-adj"],
+    PidMode: flags.pid,
+    ...(given.has("pids-limit") && { PidsLimit: flags["pids-limit"] }),
+    Privileged: flags.privileged,
+    ReadonlyRootfs: flags["read-only"],
+    Runtime: flags.runtime,
+    SecurityOpt: flags["security-opt"].map(securityOption),
+    ShmSize: flags["shm-size"],
+    Sysctls: keyValues(flags.sysctl, "sysctl"),
+    Tmpfs: Object.fromEntries(flags.tmpfs.map(tmpfsMount)),
+    UTSMode: flags.uts,
+    Ulimits: flags.ulimit.map(ulimit),
+    UsernsMode: flags.userns,
+  };
+}
+
+function cgroupNamespace(mode: string): "" | "private" | "host" {
+  if (mode === "" || mode === "private" || mode === "host") return mode;
+  throw new EngineError("invalid_argument", `--cgroupns: invalid CGROUP mode`);
+}
+
+/** Which streams are attached: those of `-a`, else output unless detached, and input with `-i`. */
+export function attachedStreams(
+  flags: Pick<ContainerFlagValues, "attach" | "interactive">,
+  detached: boolean,
+): Set<"stdin" | "stdout" | "stderr"> {
+  const streams = new Set<"stdin" | "stdout" | "stderr">();
+  for (const name of flags.attach) {
+    const stream = name.toLowerCase();
+    if (stream !== "stdin" && stream !== "stdout" && stream !== "stderr") {
+      throw new EngineError(
+        "invalid_argument",
+        `invalid argument ${JSON.stringify(name)} for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR`,
+      );
+    }
+    streams.add(stream);
+  }
+  if (detached && streams.size > 0) {
+    throw new EngineError("invalid_argument", "conflicting options: cannot specify both --attach and --detach");
+  }
+  if (detached || streams.size > 0) return streams;
+  streams.add("stdout").add("stderr");
+  if (flags.interactive) streams.add("stdin");
+  return streams;
+}
+
+/**
+ * Variables of the files, then those of the flags. A name without `=` takes the value it has here, and is left
+ * out when it has none.
+ */
+export function environment(files: string[], flags: string[]): string[] {
+  const fromFiles = files.flatMap((path) => readLines(path, "env-file"));
+  return [...fromFiles, ...flags].flatMap((variable) => {
+    if (variable.startsWith("=")) {
+      throw new EngineError("invalid_argument", `invalid environment variable: ${variable}`);
+    }
+    if (variable.includes("=")) return [variable];
+    const value = process.env[variable];
+    return value === undefined ? [] : [`${variable}=${value}`];
+  });
+}
+
+function labelsFromFiles(files: string[]): Record<string, string> {
+  return keyValues(
+    files.flatMap((path) => readLines(path, "label-file")),
+    "label-file",
+  );
+}
+
+/** Lines of a file of variables: comments and empty lines dropped, leading blanks too. */
+function readLines(path: string, flag: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new EngineError("invalid_argument", `--${flag}: ${errorMessage(error)}`, { path, cause: error });
+  }
+  const lines = text.split("\n").map((line) => line.replace(/\r$/, "").replace(/^\s+/, ""));
+  return lines.flatMap((line, index) => {
+    if (line === "" || line.startsWith("#")) return [];
+    const name = line.split("=", 1)[0]!;
+    if (name === "" || /\s/.test(name)) {
+      throw new EngineError(
+        "invalid_argument",
+        `--${flag} ${path}, line ${index + 1}: variable '${name}' contains whitespaces or is empty`,
+        { path },
+      );
+    }
+    return [line];
+  });
+}
+
+/** `./here:/there` names a directory of the client's; a bare word is a volume's name. */
+function absoluteBind(bind: string): string {
+  return bind.startsWith(".") ? resolve(bind.slice(0, bind.indexOf(":"))) + bind.slice(bind.indexOf(":")) : bind;
+}
+
+/** `/dev/host[:/dev/container][:rwm]` */
+function deviceMapping(text: string): DeviceMapping {
+  const parts = text.split(":");
+  const isMode = (word: string | undefined) => word !== undefined && /^[rwm]{1,3}$/.test(word);
+  const [host = "", second, third] = parts;
+  const invalid = host === "" || parts.length > 3 || (third !== undefined && !isMode(third));
+  if (invalid) throw new EngineError("invalid_argument", `invalid device specification: ${text}`);
+  const container = second === undefined || second === "" || (isMode(second) && third === undefined) ? host : second;
+  const mode = third ?? (isMode(second) ? second : undefined) ?? "rwm";
+  return { PathOnHost: host, PathInContainer: container, CgroupPermissions: mode };
+}
+
+/** `/path[:options]` */
+function tmpfsMount(text: string): [string, string] {
+  const colon = text.indexOf(":");
+  return colon === -1 ? [text, ""] : [text.slice(0, colon), text.slice(colon + 1)];
+}
+
+/** `nofile=1024[:2048]` */
+function ulimit(text: string): Ulimit {
+  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
+  if (!match) {
+    throw new EngineError(
+      "invalid_argument",
+      `invalid argument ${JSON.stringify(text)} for "--ulimit" flag: invalid ulimit argument: ${text}`,
+    );
+  }
+  const soft = Number(match[2]);
+  const hard = Number(match[3] ?? soft);
+  if (hard !== -1 && soft > hard) {
+    throw new EngineError(
+      "invalid_argument",
+      `invalid argument ${JSON.stringify(text)} for "--ulimit" flag: ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`,
+    );
+  }
+  return { Name: match[1]!, Soft: soft, Hard: hard };
+}
+
+/** A seccomp profile is a file of the client's: its content is what is sent. */
+function securityOption(option: string): string {
+  const separator = option.includes("=") ? "=" : ":";
+  const [name, value] = [option.slice(0, option.indexOf(separator)), option.slice(option.indexOf(separator) + 1)];
+  if (name !== "seccomp" || value === "unconfined" || value === "builtin") return option;
+  try {
+    return `seccomp=${JSON.stringify(JSON.parse(readFileSync(value, "utf8")))}`;
+  } catch (error) {
+    throw new EngineError("invalid_argument", `opening seccomp profile (${value}) failed: ${errorMessage(error)}`, {
+      path: value,
+      cause: error,
+    });
+  }
+}

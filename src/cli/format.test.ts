@@ -1,0 +1,68 @@
+import { describe, expect, test } from "bun:test";
+import { type Column, formatList, formatObjects } from "./format.ts";
+import { goTime, humanDuration, parseGoDuration } from "./time.ts";
+
+const columns: Column<{ id: string; size: number }>[] = [
+  { name: "ID", header: "CONTAINER ID", value: (item) => item.id },
+  { name: "Size", header: "SIZE", value: (item) => item.size },
+];
+const items = [
+  { id: "abc", size: 1 },
+  { id: "defghi", size: 22 },
+];
+
+describe("lists", () => {
+  test("are tables with padded columns", () => {
+    expect(formatList(items, columns, ["ID", "Size"], "")).toBe(
+      "CONTAINER ID   SIZE\nabc            1\ndefghi         22",
+    );
+  });
+  test("are a JSON object a line", () => {
+    expect(formatList(items, columns, ["ID"], "json")).toBe('{"ID":"abc","Size":1}\n{"ID":"defghi","Size":22}');
+  });
+  test("follow a template, as a table with headers too", () => {
+    expect(formatList(items, columns, ["ID"], "{{.ID}}:{{.Size}}")).toBe("abc:1\ndefghi:22");
+    expect(formatList(items, columns, ["ID"], "table {{.Size}}\\t{{.ID | upper}}")).toBe(
+      "SIZE   CONTAINER ID\n1      ABC\n22     DEFGHI",
+    );
+  });
+  test("of nothing are the header alone", () => {
+    expect(formatList([], columns, ["ID", "Size"], "")).toBe("CONTAINER ID   SIZE");
+    expect(formatList([], columns, ["ID"], "{{.ID}}")).toBe("");
+  });
+  test("refuse a field that is not there", () => {
+    expect(() => formatList(items, columns, ["ID"], "{{.Nope}}")).toThrow('no entry for key "Nope"');
+  });
+});
+
+test("objects are printed as JSON with four spaces, or through a template", () => {
+  expect(formatObjects([{ A: 1 }], "")).toBe('[\n    {\n        "A": 1\n    }\n]');
+  expect(formatObjects([{ A: 1 }, { A: 2 }], "{{.A}}")).toBe("1\n2");
+});
+
+test("durations are said as docker says them", () => {
+  const cases: [number, string][] = [
+    [0.2, "Less than a second"],
+    [1, "1 second"],
+    [59, "59 seconds"],
+    [60, "About a minute"],
+    [150, "2 minutes"],
+    [3600, "About an hour"],
+    [3 * 3600, "3 hours"],
+    [49 * 3600, "2 days"],
+    [15 * 86400, "2 weeks"],
+    [70 * 86400, "2 months"],
+    [800 * 86400, "2 years"],
+  ];
+  for (const [seconds, words] of cases) expect(humanDuration(seconds)).toBe(words);
+});
+
+test("Go's durations are read, and what is none is not", () => {
+  expect(parseGoDuration("1h30m")).toBe(5400);
+  expect(parseGoDuration("500ms")).toBe(0.5);
+  for (const bad of ["", "5", "h", "1x", "2026-01-01"]) expect(parseGoDuration(bad)).toBeUndefined();
+});
+
+test("times have date, time, offset and zone", () => {
+  expect(goTime(0)).toMatch(/^19(69|70)-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \S+$/);
+});

@@ -1,0 +1,95 @@
+import { isTerminal, makeRaw, windowSize } from "../../ffi/pty.ts";
+import { catchableSignals } from "../../ffi/signal.ts";
+import type { DetachScanner } from "../core/detach-keys.ts";
+import { signalName } from "../core/signals.ts";
+
+/** What goes from here to the container's process. */
+export interface ProcessChannel {
+  /** Resolves when more may be sent. */
+  input(chunk: Uint8Array): Promise<void>;
+  endInput(): void | Promise<void>;
+  resize(size: { h: number; w: number }): void;
+  signal(name: string): void;
+  detach(): void;
+}
+
+export interface LocalStreamOptions {
+  /** The process has a terminal of its own. */
+  tty: boolean;
+  /** Pass standard input on. */
+  stdin: boolean;
+  /** Pass the signals that this process gets on to the container's (without a terminal). */
+  proxySignals: boolean;
+  /** Looked for in what is typed at a terminal; absent where the daemon does it. */
+  detachKeys?: DetachScanner;
+}
+
+/** SIGCHLD is ours; a terminal's stop signals are for the shell that started us; the rest of Docker's exceptions. */
+const notProxied = new Set(["SIGCHLD", "SIGPIPE", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCONT"]);
+
+/**
+ * Connects this process's terminal, standard input and signals to a container's process until disposed, which
+ * gives the terminal back as it was.
+ */
+export function connectLocalStreams(channel: ProcessChannel, options: LocalStreamOptions): Disposable {
+  const stack = new DisposableStack();
+  if (options.tty) followWindowSize(channel, stack);
+  else if (options.proxySignals) forwardSignals(channel, stack);
+  if (options.stdin) {
+    if (options.tty && isTerminal(0)) stack.use(makeRaw(0));
+    const stop = new AbortController();
+    stack.defer(() => stop.abort());
+    // Keys are typed at a terminal; without one the same bytes are data.
+    void pumpInput(channel, options.tty ? options.detachKeys : undefined, stop.signal);
+  }
+  return stack;
+}
+
+function followWindowSize(channel: ProcessChannel, stack: DisposableStack): void {
+  if (!isTerminal(1)) return;
+  const send = () => {
+    const { rows, columns } = windowSize(1);
+    channel.resize({ h: rows, w: columns });
+  };
+  send();
+  process.on("SIGWINCH", send);
+  stack.defer(() => process.off("SIGWINCH", send));
+}
+
+function forwardSignals(channel: ProcessChannel, stack: DisposableStack): void {
+  for (const number of catchableSignals) {
+    const name = signalName(number) as NodeJS.Signals;
+    if (notProxied.has(name) || name.startsWith("SIGRT")) continue;
+    const forward = () => channel.signal(name);
+    process.on(name, forward);
+    stack.defer(() => process.off(name, forward));
+  }
+}
+
+async function pumpInput(
+  channel: ProcessChannel,
+  detachKeys: DetachScanner | undefined,
+  stop: AbortSignal,
+): Promise<void> {
+  try {
+    for await (const chunk of Bun.stdin.stream()) {
+      if (stop.aborted) return;
+      if (detachKeys === undefined) {
+        await channel.input(chunk);
+        continue;
+      }
+      const { pass, detached } = detachKeys.scan(chunk);
+      if (pass.byteLength > 0) await channel.input(pass);
+      if (detached) {
+        channel.detach();
+        return;
+      }
+    }
+  } catch (error) {
+    // A terminal that was taken away (EIO) ends the input; the process behind is told just that.
+    if (stop.aborted) return;
+    const { log } = await import("../core/log.ts");
+    log("debug", "standard input ended", { reason: String(error) });
+  }
+  if (!stop.aborted) await channel.endInput();
+}

@@ -1,0 +1,137 @@
+import { basename } from "node:path";
+import type { CommandDef } from "citty";
+import { isEngineError } from "../core/errors.ts";
+import { type Command, invoke } from "./command.ts";
+import { engineFailed } from "./exit-status.ts";
+import { boolFlag, listFlag, parseFlags, stringFlag, UsageError } from "./flags.ts";
+import { OutputClosed, printError, printLine } from "./output.ts";
+import { openSession, type Session } from "./session.ts";
+
+/** 128 + SIGPIPE: what a shell shows for a program that wrote to a pipe nobody reads. */
+const endedBySigpipe = 141;
+
+const globalFlags = {
+  config: stringFlag("Location of client config files"),
+  context: stringFlag("Name of the context to use to connect to the daemon", { short: "c", hidden: true }),
+  debug: boolFlag("Enable debug mode", { short: "D" }),
+  help: boolFlag("Print usage", { hidden: true }),
+  host: listFlag("Daemon socket to connect to", { short: "H" }),
+  "log-level": stringFlag('Set the logging level ("debug", "info", "warn", "error", "fatal")', {
+    short: "l",
+    initial: "info",
+  }),
+  version: boolFlag("Print version information and quit", { short: "v" }),
+};
+
+/**
+ * The command line: global flags, then a command of the tree, then that command's own words.
+ * @returns the exit status.
+ */
+export async function cliMain(argv: string[]): Promise<number> {
+  const program = basename(process.argv0) === "docker" ? "docker" : "tsd";
+  try {
+    const { values, positionals } = parseFlags(globalFlags, argv, false);
+    if (values.context !== "" && values.context !== "default") {
+      throw new UsageError("--context is not built in tsd yet: use --host");
+    }
+    if (values.version) return await printVersion(program);
+    const session = openSession(program, values.host);
+    if (positionals.length === 0 || values.help) return await showRootHelp(program, positionals, session);
+    return await dispatch(positionals, session);
+  } catch (error) {
+    return fail(error, program, "");
+  }
+}
+
+async function printVersion(program: string): Promise<number> {
+  const { commit, version } = await import("../core/version.ts");
+  printLine(`${program === "docker" ? "Docker" : "tsd"} version ${version}, build ${commit}`);
+  return 0;
+}
+
+async function showRootHelp(program: string, words: string[], session: Session): Promise<number> {
+  if (words.length > 0) return dispatch([...words, "--help"], session);
+  const { rootHelp } = await import("./usage.ts");
+  printLine(rootHelp(program, globalFlags));
+  return 0;
+}
+
+/** Walks the tree as far as the words name commands, then runs what it found or shows its help. */
+async function dispatch(words: string[], session: Session): Promise<number> {
+  const { leafOf, rootCommand } = await import("./tree.ts");
+  let node: CommandDef = rootCommand;
+  let depth = 0;
+  for (; depth < words.length; depth++) {
+    const children = (node.subCommands ?? {}) as Record<string, CommandDef>;
+    const child = Object.hasOwn(children, words[depth]!) ? children[words[depth]!] : undefined;
+    if (child === undefined) break;
+    node = child;
+  }
+  const path = words.slice(0, depth).join(" ");
+  const rest = words.slice(depth);
+  const leaf = leafOf(node);
+  if (leaf === undefined) return showGroup(node, path, rest, session);
+  const definition = await leaf.load();
+  if (asksForHelp(definition, rest)) {
+    const { commandHelp } = await import("./usage.ts");
+    printLine(commandHelp(session.program, path, definition));
+    return 0;
+  }
+  try {
+    return await invoke(definition, path, session, rest);
+  } catch (error) {
+    return fail(error, session.program, path, definition);
+  }
+}
+
+/** `--help` among the command's own flags; words of another program, behind the first positional, do not count. */
+function asksForHelp(definition: Command, rest: string[]): boolean {
+  if (!rest.includes("--help")) return false;
+  if (definition.interspersed ?? true) return !rest.includes("--") || rest.indexOf("--help") < rest.indexOf("--");
+  try {
+    const flags = { ...definition.flags, help: boolFlag("") };
+    return parseFlags(flags, rest, false).values.help;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
+  }
+}
+
+async function showGroup(node: CommandDef, path: string, rest: string[], session: Session): Promise<number> {
+  const { groupHelp } = await import("./usage.ts");
+  const { whyMissing } = await import("./tree.ts");
+  const [word] = rest;
+  if (path === "help" || word === "help") return dispatch([...rest.slice(1), "--help"], session);
+  if (word === undefined || word === "--help" || word === "-h") {
+    printLine(groupHelp(session.program, path, node));
+    return word === undefined ? 1 : 0;
+  }
+  const name = [session.program, path, word].filter(Boolean).join(" ");
+  if (word.startsWith("-")) throw new UsageError(`unknown flag: ${word}`);
+  const reason = path === "" ? whyMissing(word) : undefined;
+  printError(`${session.program}: ${reason ?? `unknown command: ${name}`}`);
+  printError("");
+  printError(`Run '${[session.program, path].filter(Boolean).join(" ")} --help' for more information`);
+  return 1;
+}
+
+/** Prints what went wrong: the cause in one line and, where there is one, a line of advice. */
+async function fail(error: unknown, program: string, path: string, definition?: Command): Promise<number> {
+  const name = [program, path].filter(Boolean).join(" ");
+  if (error instanceof OutputClosed) return endedBySigpipe;
+  if (error instanceof UsageError) {
+    printError(`${path === "" ? "" : `${program}: `}${error.message}`);
+    printError("");
+    if (definition) printError(`Usage:  ${name} ${definition.usage}\n`);
+    printError(`Run '${name} --help' for more information`);
+    return engineFailed;
+  }
+  if (isEngineError(error)) {
+    printError(definition?.errorStatus === undefined ? error.message : `${program}: ${error.message}`);
+    if (error.hint) printError(`hint: ${error.hint}`);
+    if (definition?.errorStatus === undefined) return 1;
+    const { runExitStatus } = await import("./exit-status.ts");
+    return runExitStatus(error);
+  }
+  throw error;
+}

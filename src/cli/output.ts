@@ -1,0 +1,38 @@
+import { writeSync } from "node:fs";
+import { isErrno } from "../core/errors.ts";
+
+/** Writes to the terminal or pipe at once: process.exit must not cut the last lines off. */
+export function printLine(text: string): void {
+  writeAll(1, `${text}\n`);
+}
+
+export function print(text: string): void {
+  writeAll(1, text);
+}
+
+export function printError(text: string): void {
+  writeAll(2, `${text}\n`);
+}
+
+/** Nobody reads our output any more, as when `head` has seen enough. The command line then ends like any other program. */
+export class OutputClosed extends Error {
+  override readonly name = "OutputClosed";
+}
+
+/**
+ * Writes everything, also to a descriptor that another process made non-blocking. Waiting here is what slows the
+ * daemon, and in the end the container, down to the speed of our reader.
+ * @throws OutputClosed when the reader is gone.
+ */
+export function writeAll(descriptor: number, data: string | Uint8Array): void {
+  let rest = typeof data === "string" ? Buffer.from(data) : data;
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(descriptor, rest));
+    } catch (error) {
+      if (isErrno(error, "EPIPE")) throw new OutputClosed("standard output is closed");
+      if (!isErrno(error, "EAGAIN")) throw error;
+      Bun.sleepSync(1);
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import type { JsonMessage } from "../api/schema/progress.ts";
+import { encodeFrame, FrameReader, frameType, type RunExit, type RunRequest } from "../api/schema/run-protocol.ts";
+import type { Client } from "../client/client.ts";
+import type { HijackedConnection } from "../client/hijack.ts";
+import { daemonError } from "../client/http.ts";
+import type { DetachScanner } from "../core/detach-keys.ts";
+import { EngineError, type ErrorCode } from "../core/errors.ts";
+import { connectLocalStreams, type LocalStreamOptions, type ProcessChannel } from "./local-streams.ts";
+import { printError, writeAll } from "./output.ts";
+import type { ProgressDisplay } from "./progress.ts";
+
+export interface RunOptions extends Omit<LocalStreamOptions, "detachKeys"> {
+  detachKeys: DetachScanner;
+  /** Told once the container exists, before it starts. */
+  onCreated(id: string): void;
+  progress: ProgressDisplay;
+}
+
+/**
+ * Runs a container over the fast path and connects it to this process.
+ * @returns how it ended. @throws EngineError of the daemon; unavailable when the daemon goes away meanwhile.
+ */
+export async function runContainer(client: Client, request: RunRequest, options: RunOptions): Promise<RunExit> {
+  const connection = await client.run(request);
+  let exit: RunExit | undefined;
+  let local: Disposable | undefined;
+  let id = "";
+  const reader = new FrameReader((type, payload) => {
+    switch (type) {
+      case frameType.stdout:
+      case frameType.raw:
+        writeAll(1, payload);
+        break;
+      case frameType.stderr:
+        writeAll(2, payload);
+        break;
+      case frameType.progress:
+        options.progress.show(parse<JsonMessage>(payload));
+        break;
+      case frameType.created: {
+        const created = parse<{ Id: string; Warnings: string[] | null }>(payload);
+        for (const warning of created.Warnings ?? []) printError(`WARNING: ${warning}`);
+        id = created.Id;
+        options.onCreated(id);
+        break;
+      }
+      case frameType.started:
+        if (!request.detach) local = connectLocalStreams(channelOf(client, id, connection), options);
+        break;
+      case frameType.exit:
+        exit = parse<RunExit>(payload);
+        break;
+      case frameType.error:
+        throw daemonError(500, new TextDecoder().decode(payload));
+      default:
+        throw new EngineError("internal", `the daemon sent a frame of unknown type ${type}`);
+    }
+  });
+  try {
+    await connection.read((chunk) => reader.push(chunk));
+  } finally {
+    local?.[Symbol.dispose]();
+    connection.close();
+  }
+  if (exit !== undefined) return exit;
+  throw new EngineError(
+    "unavailable" satisfies ErrorCode,
+    "the connection to the daemon was lost while the container ran",
+    {
+      hint: "the container goes on without it: see `ps` and `logs` when the daemon is back",
+    },
+  );
+}
+
+function parse<T>(payload: Uint8Array): T {
+  return JSON.parse(new TextDecoder().decode(payload)) as T;
+}
+
+/**
+ * Signals and sizes go by requests of their own: on the connection they would wait behind input that the process does
+ * not read, and ctrl-c is most wanted then.
+ */
+function channelOf(client: Client, id: string, connection: HijackedConnection): ProcessChannel {
+  // The process may have ended between the event and the request: nothing is left to resize or signal.
+  const ignored = () => undefined;
+  return {
+    input: (chunk) => connection.write(encodeFrame(frameType.stdin, chunk)),
+    endInput: () => connection.write(encodeFrame(frameType.endOfStdin)),
+    resize: (size) => void client.resizeContainer(id, size).catch(ignored),
+    signal: (name) => void client.killContainer(id, name).catch(ignored),
+    detach: () => void connection.write(encodeFrame(frameType.detach)),
+  };
+}

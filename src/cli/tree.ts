@@ -1,0 +1,192 @@
+import { type CommandDef, defineCommand } from "citty";
+import type { Command } from "./command.ts";
+
+/**
+ * The tree of commands: names and summaries here, so that help needs no other module; each command's own module
+ * is imported when it runs, so that `ps` does not pay for `run`.
+ */
+
+/** How a leaf of the tree brings its command. */
+export type Loader = () => Promise<Command>;
+
+/** A node of the tree beside what citty keeps of it. */
+export interface Leaf {
+  load: Loader;
+}
+
+const leaves = new WeakMap<CommandDef, Leaf>();
+
+export function leafOf(node: CommandDef): Leaf | undefined {
+  return leaves.get(node);
+}
+
+function leaf(name: string, description: string, load: () => Promise<unknown>, hidden = false): CommandDef {
+  const node = defineCommand({ meta: { name, description, hidden } });
+  leaves.set(node, { load: load as Loader });
+  return node;
+}
+
+const run = leaf(
+  "run",
+  "Create and run a new container from an image",
+  async () => (await import("./commands/run.ts")).runCommand,
+);
+const create = leaf(
+  "create",
+  "Create a new container",
+  async () => (await import("./commands/create.ts")).createCommand,
+);
+const start = leaf(
+  "start",
+  "Start one or more stopped containers",
+  async () => (await import("./commands/start.ts")).startCommand,
+);
+const ps = leaf("ps", "List containers", async () => (await import("./commands/ps.ts")).psCommand);
+const logs = leaf(
+  "logs",
+  "Fetch the logs of a container",
+  async () => (await import("./commands/logs.ts")).logsCommand,
+);
+const exec = leaf(
+  "exec",
+  "Execute a command in a running container",
+  async () => (await import("./commands/exec.ts")).execCommand,
+);
+const attach = leaf(
+  "attach",
+  "Attach local standard input, output, and error streams to a running container",
+  async () => (await import("./commands/attach.ts")).attachCommand,
+);
+const stop = leaf(
+  "stop",
+  "Stop one or more running containers",
+  async () => (await import("./commands/stop.ts")).stopCommand,
+);
+const kill = leaf(
+  "kill",
+  "Kill one or more running containers",
+  async () => (await import("./commands/kill.ts")).killCommand,
+);
+const rm = leaf("rm", "Remove one or more containers", async () => (await import("./commands/rm.ts")).rmCommand);
+const wait = leaf(
+  "wait",
+  "Block until one or more containers stop, then print their exit codes",
+  async () => (await import("./commands/wait.ts")).waitCommand,
+);
+const inspect = leaf(
+  "inspect",
+  "Return low-level information on tsd objects",
+  async () => (await import("./commands/inspect.ts")).inspectCommand,
+);
+const inspectContainer = leaf(
+  "inspect",
+  "Display detailed information on one or more containers",
+  async () => (await import("./commands/inspect.ts")).inspectContainerCommand,
+);
+const inspectImage = leaf(
+  "inspect",
+  "Display detailed information on one or more images",
+  async () => (await import("./commands/inspect.ts")).inspectImageCommand,
+);
+const images = leaf("images", "List images", async () => (await import("./commands/images.ts")).imagesCommand);
+const pull = leaf(
+  "pull",
+  "Download an image from a registry",
+  async () => (await import("./commands/pull.ts")).pullCommand,
+);
+const rmi = leaf("rmi", "Remove one or more images", async () => (await import("./commands/rmi.ts")).rmiCommand);
+const bundle = leaf(
+  "bundle",
+  "Write an image as an OCI bundle: rootfs and config.json",
+  async () => (await import("./commands/bundle.ts")).bundleCommand,
+);
+const version = leaf(
+  "version",
+  "Show the tsd version information",
+  async () => (await import("./commands/version.ts")).versionCommand,
+);
+const info = leaf(
+  "info",
+  "Display system-wide information",
+  async () => (await import("./commands/info.ts")).infoCommand,
+);
+const events = leaf(
+  "events",
+  "Get real time events from the server",
+  async () => (await import("./commands/events.ts")).eventsCommand,
+);
+
+function group(name: string, description: string, subCommands: Record<string, CommandDef>): CommandDef {
+  return defineCommand({ meta: { name, description }, subCommands });
+}
+
+export const managementCommands: Record<string, CommandDef> = {
+  container: group("container", "Manage containers", {
+    attach,
+    create,
+    exec,
+    inspect: inspectContainer,
+    kill,
+    logs,
+    ls: ps,
+    list: ps,
+    ps,
+    rm,
+    remove: rm,
+    run,
+    start,
+    stop,
+    wait,
+  }),
+  image: group("image", "Manage images", {
+    bundle,
+    inspect: inspectImage,
+    ls: images,
+    list: images,
+    pull,
+    rm: rmi,
+    remove: rmi,
+  }),
+  system: group("system", "Manage tsd", { events, info }),
+};
+
+export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull, images, version, info };
+
+export const otherCommands: Record<string, CommandDef> = {
+  attach,
+  bundle,
+  create,
+  events,
+  inspect,
+  kill,
+  logs,
+  rm,
+  rmi,
+  start,
+  stop,
+  wait,
+};
+
+/** The other modes of the executable, which src/main.ts dispatches before this tree is looked at. */
+export const modes: Record<string, string> = {
+  daemon: "Run the daemon: the Engine API on a Unix socket",
+  runtime: "Run OCI containers from bundles, with runc's command line",
+};
+
+export const rootCommand: CommandDef = defineCommand({
+  meta: { name: "tsd", description: "A container engine in one file" },
+  subCommands: { ...managementCommands, ...commonCommands, ...otherCommands },
+});
+
+/** docker's commands that tsd does not have yet, and those that it will not have with the reason. */
+const notBuilt =
+  "build builder buildx checkpoint commit compose context cp diff export history import load login logout manifest network pause plugin port push rename restart save search stats tag top unpause update volume";
+const swarm = "config node secret service stack swarm";
+
+/** Why a command that docker has is not here; undefined for words that are no command of docker's either. */
+export function whyMissing(name: string): string | undefined {
+  if (notBuilt.split(" ").includes(name)) return `${name} is not built in tsd yet`;
+  if (swarm.split(" ").includes(name)) return `${name} belongs to swarm, which tsd does not have`;
+  if (name === "trust") return "trust is retired: verify images by their digest";
+  return undefined;
+}

@@ -1,0 +1,65 @@
+import type { CommandDef, CommandMeta } from "citty";
+import type { Command } from "./command.ts";
+import { boolFlag, type FlagSet } from "./flags.ts";
+import { formatCommands, formatFlags } from "./help.ts";
+import { commonCommands, managementCommands, modes, otherCommands } from "./tree.ts";
+
+const columns = () => process.stdout.columns ?? 80;
+
+function rows(commands: Record<string, CommandDef>): { name: string; summary: string }[] {
+  // A command that has several names in its group is listed under the first.
+  const seen = new Set<CommandDef>();
+  return Object.entries(commands).flatMap(([name, node]) => {
+    if (seen.has(node)) return [];
+    seen.add(node);
+    return [{ name, summary: (node.meta as CommandMeta).description ?? "" }];
+  });
+}
+
+/** `tsd --help` */
+export function rootHelp(program: string, flags: FlagSet): string {
+  return `Usage:  ${program} [OPTIONS] COMMAND
+
+A container engine in one file
+
+Common Commands:
+${formatCommands(rows(commonCommands))}
+
+Management Commands:
+${formatCommands(rows(managementCommands))}
+
+Commands:
+${formatCommands(rows(otherCommands))}
+
+Modes:
+${formatCommands(Object.entries(modes).map(([name, summary]) => ({ name, summary })))}
+
+Global Options:
+${formatFlags(flags, columns())}
+
+Run '${program} COMMAND --help' for more information on a command.`;
+}
+
+/** `tsd container --help` */
+export function groupHelp(program: string, path: string, node: CommandDef): string {
+  return `Usage:  ${program} ${path} COMMAND
+
+${(node.meta as CommandMeta).description}
+
+Commands:
+${formatCommands(rows(node.subCommands as Record<string, CommandDef>))}
+
+Run '${program} ${path} COMMAND --help' for more information on a command.`;
+}
+
+/** `tsd run --help` */
+export function commandHelp(program: string, path: string, definition: Command): string {
+  const aliases = definition.aliases?.map((alias) => `${program} ${alias}`).join(", ");
+  const flags = { ...definition.flags, help: boolFlag("Print usage") };
+  return [
+    `Usage:  ${program} ${path} ${definition.usage}`,
+    definition.summary,
+    ...(aliases ? [`Aliases:\n  ${aliases}`] : []),
+    ...(Object.values(definition.flags).length > 0 ? [`Options:\n${formatFlags(flags, columns())}`] : []),
+  ].join("\n\n");
+}
