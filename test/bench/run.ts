@@ -1,0 +1,115 @@
+/**
+ * `bun run bench [--rounds N] [SCENARIO…]`: tsd beside docker, podman, runc and crun where they are installed, and
+ * beside the same kernel calls from a C program, all in one run and interleaved. Prints medians and ratios.
+ *
+ * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, memory.
+ */
+import "../../build/pinned.ts";
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { build } from "../../build/build.ts";
+import { formatBytesBinary } from "../../src/core/size.ts";
+import { command, succeed } from "../harness/command.ts";
+import { installPackages } from "../harness/packages.ts";
+import { Workspace } from "../harness/workspace.ts";
+import { type Engine, startDocker, startPodman, startTsd } from "./engines.ts";
+import { type Contender, interleave, table } from "./measure.ts";
+import { privateBytes, processesMatching, pssBytes } from "./memory.ts";
+import { runtimeContenders, runtimeExecContenders } from "./runtimes.ts";
+
+const { values, positionals } = parseArgs({
+  options: { rounds: { type: "string", default: "30" } },
+  allowPositionals: true,
+});
+const rounds = Number(values.rounds);
+const scenarios = ["run", "bridge", "runtime", "exec", "runtime-exec", "memory"];
+const chosen = positionals.length === 0 ? scenarios : positionals;
+for (const name of chosen) {
+  if (!scenarios.includes(name)) throw new Error(`no scenario ${name}: ${scenarios.join(", ")}`);
+}
+
+await installPackages();
+const executable = await build();
+await using workspace = await Workspace.open();
+console.log(`${executable}, ${new Date().toISOString().slice(0, 10)}, ${await machine()}\n`);
+
+if (chosen.includes("runtime")) {
+  console.log(table("runtime run, busybox true", await interleave(await runtimeContenders(workspace), rounds), "runc"));
+}
+if (chosen.includes("runtime-exec")) {
+  console.log(
+    table("runtime exec, busybox true", await interleave(await runtimeExecContenders(workspace), rounds), "runc"),
+  );
+}
+if (chosen.some((name) => !name.startsWith("runtime"))) await engineScenarios();
+
+async function engineScenarios(): Promise<void> {
+  const started = [await startTsd(workspace), await startDocker(workspace), await startPodman(workspace)];
+  const engines = started.filter((engine) => engine !== undefined);
+  const runWith = (network: string): Contender[] =>
+    engines.map(({ name, prefix, env, image }) => ({
+      name,
+      env,
+      argv: [...prefix, "run", "--rm", "--network", network, image, "true"],
+    }));
+  if (chosen.includes("run")) {
+    const bare = (await runtimeContenders(workspace)).filter(({ name }) => name === "runc");
+    const contenders = [...runWith("none"), ...bare];
+    console.log(table("run --rm --network none, busybox true", await interleave(contenders, rounds), "docker"));
+  }
+  if (chosen.includes("bridge")) {
+    console.log(
+      table("run --rm --network bridge, busybox true", await interleave(runWith("bridge"), rounds), "docker"),
+    );
+  }
+  if (chosen.includes("exec")) {
+    for (const { prefix, env, image } of engines) {
+      await succeed([...prefix, "run", "-d", "--name", "bench", "--network", "none", image, "sleep", "86400"], { env });
+    }
+    const contenders = engines.map(({ name, prefix, env }) => ({
+      name,
+      env,
+      argv: [...prefix, "exec", "bench", "true"],
+    }));
+    console.log(table("exec, busybox true", await interleave(contenders, rounds), "docker"));
+    for (const { prefix, env } of engines) await succeed([...prefix, "rm", "-f", "bench"], { env });
+  }
+  if (chosen.includes("memory")) for (const engine of engines) console.log(await memoryOf(engine));
+}
+
+/** Memory of the engine's own processes, with 20 containers running. */
+async function memoryOf({ name, prefix, env, image, daemonPids, shimPattern }: Engine): Promise<string> {
+  const count = 20;
+  const names = Array.from({ length: count }, (_, index) => `bench-${index}`);
+  for (const container of names) {
+    await succeed([...prefix, "run", "-d", "--name", container, "--network", "none", image, "sleep", "86400"], { env });
+  }
+  const shims = processesMatching(shimPattern);
+  const sum = (pids: number[], of: (pid: number) => number) => pids.reduce((total, pid) => total + of(pid), 0);
+  const daemons = await daemonPids();
+  const text = [
+    `### memory of ${name} with ${count} containers`,
+    "",
+    `- daemon: PSS ${formatBytesBinary(sum(daemons, pssBytes))} in ${daemons.length} processes`,
+    `- shims: ${shims.length} processes, each PSS ${formatBytesBinary(sum(shims, pssBytes) / shims.length)}, private ${formatBytesBinary(sum(shims, privateBytes) / shims.length)}`,
+    "",
+  ].join("\n");
+  await succeed([...prefix, "rm", "-f", ...names], { env, timeoutMs: 120_000 });
+  return text;
+}
+
+async function machine(): Promise<string> {
+  const cores = navigator.hardwareConcurrency;
+  const kernel = (await succeed(["uname", "-r"])).split("-")[0];
+  const versions: string[] = [];
+  for (const argv of [
+    ["dockerd", "--version"],
+    ["podman", "--version"],
+    ["runc", "--version"],
+    ["crun", "--version"],
+  ]) {
+    if (!existsSync(`/usr/bin/${argv[0]}`) && !existsSync(`/usr/sbin/${argv[0]}`)) continue;
+    versions.push((await command(argv)).stdout.split("\n")[0]!.replace(/, build .*/, ""));
+  }
+  return `${cores} cores, Linux ${kernel}; ${versions.join("; ")}`;
+}

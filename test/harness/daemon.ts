@@ -1,0 +1,104 @@
+import { openSync } from "node:fs";
+import { type CommandOptions, type CommandResult, command, succeed, until } from "./command.ts";
+import { tsd, type Workspace } from "./workspace.ts";
+
+/** A tsd daemon of a test's own, in its workspace's network namespace. */
+export class Daemon {
+  readonly #workspace: Workspace;
+  readonly #flags: string[];
+  #child: Bun.Subprocess | undefined;
+  readonly socket: string;
+  readonly root: string;
+  readonly state: string;
+  readonly logFile: string;
+
+  private constructor(workspace: Workspace, flags: string[], name: string) {
+    this.#workspace = workspace;
+    this.#flags = flags;
+    this.socket = workspace.path(`${name}.sock`);
+    this.root = workspace.path(name, "root");
+    this.state = workspace.path(name, "s");
+    this.logFile = workspace.path(`${name}.log`);
+  }
+
+  /** Starts it, and has it stopped with all its containers removed before the workspace is looked over. */
+  static async start(workspace: Workspace, options: { flags?: string[]; name?: string } = {}): Promise<Daemon> {
+    const daemon = new Daemon(workspace, options.flags ?? [], options.name ?? "d");
+    workspace.onClose(`daemon ${daemon.socket}`, () => daemon.#close());
+    await daemon.start();
+    return daemon;
+  }
+
+  get pid(): number {
+    if (this.#child === undefined) throw new Error("the daemon is not running");
+    return this.#child.pid;
+  }
+
+  async start(): Promise<void> {
+    const log = openSync(this.logFile, "a");
+    const places = ["--root", this.root, "--state", this.state, "-H", `unix://${this.socket}`];
+    this.#child = Bun.spawn(
+      this.#workspace.inNetwork([
+        tsd,
+        "daemon",
+        ...places,
+        "--cgroup-parent",
+        this.#workspace.cgroupParent,
+        ...this.#flags,
+      ]),
+      { stdin: "ignore", stdout: log, stderr: log },
+    );
+    const child = this.#child;
+    await until("the daemon answers", async () => {
+      if (child.exitCode !== null) throw new Error(`the daemon ended with ${child.exitCode}\n${await this.log()}`);
+      const ping = await command(["curl", "-sf", "--unix-socket", this.socket, "http://tsd/_ping"]);
+      return ping.status === 0;
+    });
+  }
+
+  /** Ends the daemon as an administrator does (SIGTERM) or as a crash does (SIGKILL); its containers stay. */
+  async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<number> {
+    const child = this.#child;
+    if (child === undefined) return 0;
+    child.kill(signal);
+    const status = await child.exited;
+    this.#child = undefined;
+    return status;
+  }
+
+  log(): Promise<string> {
+    return Bun.file(this.logFile).text();
+  }
+
+  /** The environment that points tsd's and docker's command lines at this daemon, and at nothing of the user's. */
+  get env(): Record<string, string> {
+    return {
+      DOCKER_HOST: `unix://${this.socket}`,
+      TSD_HOST: `unix://${this.socket}`,
+      DOCKER_CONFIG: this.#workspace.path("docker-config"),
+    };
+  }
+
+  /** Runs tsd's command line against this daemon. */
+  tsd(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return command([tsd, ...args], { ...options, env: { ...this.env, ...options.env } });
+  }
+
+  /** Runs the docker client against this daemon. */
+  docker(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return command(["docker", ...args], { ...options, env: { ...this.env, ...options.env } });
+  }
+
+  /** A tsd command that has to succeed. @returns its standard output, without the last newline. */
+  ok(...args: string[]): Promise<string> {
+    return succeed([tsd, ...args], { env: this.env });
+  }
+
+  async #close(): Promise<void> {
+    if (this.#child === undefined) await this.start();
+    const ids = (await this.ok("ps", "-aq", "--no-trunc")).split("\n").filter(Boolean);
+    if (ids.length > 0) await this.ok("rm", "-f", ...ids);
+    const status = await this.stop();
+    if (status !== 0) throw new Error(`exit status ${status}\n${await this.log()}`);
+  }
+}

@@ -1,0 +1,41 @@
+import { existsSync } from "node:fs";
+
+/** The Debian packages that the tests use, each with a file that shows that it is there. */
+const packages: Record<string, string> = {
+  "busybox-static": "/bin/busybox",
+  curl: "/usr/bin/curl",
+  "docker-registry": "/usr/bin/docker-registry",
+  iproute2: "/sbin/ip",
+  mmdebstrap: "/usr/bin/mmdebstrap",
+  nftables: "/usr/sbin/nft",
+  runc: "/usr/sbin/runc",
+  skopeo: "/usr/bin/skopeo",
+  strace: "/usr/bin/strace",
+  "util-linux": "/usr/bin/nsenter",
+  zstd: "/usr/bin/zstd",
+};
+
+/** The docker client of the machine, or else Debian's: docker.io brings the engine too, which is left alone. */
+const dockerClients = ["/usr/local/bin/docker", "/usr/bin/docker"];
+
+/** Installs what is missing with apt-get. @throws when a package cannot be had. */
+export async function installPackages(): Promise<void> {
+  const missing = Object.entries(packages).flatMap(([name, file]) => (existsSync(file) ? [] : [name]));
+  if (!dockerClients.some((client) => existsSync(client))) missing.push("docker.io");
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0) throw new Error(`the tests need root to install ${missing.join(" ")}`);
+  if (!existsSync("/usr/bin/apt-get")) throw new Error(`the tests need these programs: ${missing.join(" ")}`);
+  console.log(`installing ${missing.join(" ")}`);
+  await aptGet(["update", "-q"]);
+  await aptGet(["install", "-qy", "--no-install-recommends", ...missing]);
+}
+
+async function aptGet(args: string[]): Promise<void> {
+  const child = Bun.spawn(["apt-get", ...args], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "inherit",
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
+  });
+  if ((await child.exited) !== 0) throw new Error(`apt-get ${args.join(" ")} failed`);
+}

@@ -1,0 +1,98 @@
+/**
+ * `bun run test [FILTER…]`: installs what the tests need, builds the executable, runs the unit tests and every
+ * test file under test/, and ends with a line `N passed, N failed, N skipped`.
+ *
+ * Each file runs in a process of its own, two at a time, with a limit on its time. A skip that
+ * test/expected-skips.json does not list counts as a failure: a test that silently stopped running is broken.
+ */
+
+import { readdirSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { build } from "../build/build.ts";
+import { pinnedBun, projectRoot } from "../build/pinned.ts";
+import { type FileReport, parseJunit } from "./harness/junit.ts";
+import { installPackages } from "./harness/packages.ts";
+
+const fileTimeoutMs = Number(process.env.TSD_TEST_FILE_TIMEOUT_MS ?? 15 * 60_000);
+const started = performance.now();
+
+const filters = process.argv.slice(2);
+const all = readdirSync(join(projectRoot, "test"), { recursive: true }) as string[];
+const soak = process.env.TSD_SOAK === "1";
+const integration = all
+  .filter((name) => name.endsWith(soak ? ".soak.ts" : ".test.ts"))
+  .map((name) => join("test", name))
+  .sort();
+const chosen =
+  filters.length === 0 ? integration : integration.filter((file) => filters.some((text) => file.includes(text)));
+if (chosen.length === 0 && filters.length > 0) {
+  console.error(`no test file matches ${filters.join(" ")}`);
+  process.exit(1);
+}
+
+await installPackages();
+const executable = await build();
+console.log(`built ${executable}`);
+
+const expectedSkips = (await Bun.file(join(projectRoot, "test", "expected-skips.json")).json()) as Record<
+  string,
+  string
+>;
+const reports: FileReport[] = [];
+if (filters.length === 0 && !soak) reports.push(await runFile(["./src", "./ffi", "./build"], "unit tests"));
+const queue = [...chosen];
+const workers = Array.from({ length: Math.max(1, Math.min(2, cpus().length)) }, async () => {
+  for (let file = queue.shift(); file !== undefined; file = queue.shift())
+    reports.push(await runFile([`./${file}`], file));
+});
+await Promise.all(workers);
+process.exit(summarize(reports));
+
+async function runFile(paths: string[], label: string): Promise<FileReport> {
+  const output = join(projectRoot, "dist", `junit-${label.replaceAll(/\W+/g, "-")}.xml`);
+  const begun = performance.now();
+  const child = Bun.spawn(
+    [pinnedBun, "test", "--timeout", "120000", "--reporter=junit", `--reporter-outfile=${output}`, ...paths],
+    {
+      cwd: projectRoot,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, TSD_EXECUTABLE: executable },
+    },
+  );
+  const timer = setTimeout(() => child.kill("SIGKILL"), fileTimeoutMs);
+  const [stdout, stderr, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  clearTimeout(timer);
+  const xml = Bun.file(output);
+  const report = parseJunit(label, (await xml.exists()) ? await xml.text() : "");
+  if (await xml.exists()) await xml.delete();
+  // A process that died, or an error outside any test, is a failure that no test case shows.
+  if (status !== 0 && report.failed.length === 0) report.failed.push(`${label}: exit status ${status}`);
+  if (status === 0 && report.passed + report.skipped.length === 0) report.failed.push(`${label}: no test ran`);
+  const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+  console.log(`${report.failed.length === 0 ? "ok  " : "FAIL"} ${label}: ${report.passed} passed (${seconds} s)`);
+  for (const note of stdout.split("\n").filter((line) => line.startsWith("note: "))) console.log(`     ${note}`);
+  if (report.failed.length > 0) console.log(`${stdout}${stderr}`);
+  return report;
+}
+
+function summarize(all: FileReport[]): number {
+  const passed = all.reduce((sum, report) => sum + report.passed, 0);
+  const failed = all.flatMap((report) => report.failed);
+  const skipped = all.flatMap((report) => report.skipped);
+  for (const name of skipped) {
+    const reason = expectedSkips[name];
+    if (reason === undefined) failed.push(`${name}: skipped, and not listed in test/expected-skips.json`);
+    else console.log(`skipped: ${name}: ${reason}`);
+  }
+  for (const name of failed) console.log(`failed: ${name}`);
+  console.log(`${Math.round((performance.now() - started) / 1000)} s`);
+  console.log(`${passed} passed, ${failed.length} failed, ${skipped.length} skipped`);
+  return failed.length === 0 ? 0 : 1;
+}
