@@ -42,8 +42,16 @@ if (installedNow) {
   await Bun.write(lockCopy, Bun.file(join(projectRoot, "bun.lock")));
 }
 
-/** The pinned Bun as the package manager installed it: the platform's package has the executable itself. */
-export const pinnedBun: string = join(installed, "@oven", `bun-linux-${process.arch}`, "bin", "bun");
+/**
+ * The pinned Bun: this process's own executable, or what was installed. The platform's package brings it, and the
+ * installation script of the package `bun`, where the package manager runs it, moves it.
+ */
+export const pinnedBun: string =
+  Bun.version === pinnedVersion
+    ? process.execPath
+    : ([`@oven/bun-linux-${process.arch}/bin/bun`, "bun/bin/bun.exe"]
+        .map((name) => join(installed, name))
+        .find((path) => existsSync(path)) ?? join(installed, "bun"));
 
 // After an installation too: Bun's bundler remembers that there was no node_modules when this process started.
 if (installedNow || Bun.version !== pinnedVersion) {
