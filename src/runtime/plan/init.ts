@@ -17,7 +17,7 @@ import { maskPaths, protectPaths } from "./masks.ts";
 import { addMounts, hasForeignDev, openSources } from "./mounts.ts";
 import { joinNamespaces, type Namespaces, raiseLoopback, readNamespaces, unshare, unshareTime } from "./namespaces.ts";
 import { addSysctls, openProc } from "./proc.ts";
-import { attachRoot, enterRoot, finishRoot, isolateMounts, openRoot, prepareRoot } from "./root.ts";
+import { attachRoot, enterRoot, finishRoot, isolateMounts, keepsPeers, openRoot, prepareRoot } from "./root.ts";
 import { joinKeyring, refuseUnbuilt, setMemoryPolicy, setPersonality } from "./scheduling.ts";
 import { openTerminal, startSession, type Terminal } from "./terminal.ts";
 
@@ -104,7 +104,7 @@ class Init {
     const ownMounts = own.has("mount");
     let prepared: { root?: Ref; sources: Map<number, Ref> } = { sources: new Map() };
     if (this.#mapped && ownMounts && !this.#context.unprivileged) {
-      const sources = openSources(plan, this.#config, this.#context.bundle);
+      const sources = openSources(plan, this.#config, { bundle: this.#context.bundle, peers: false });
       prepared = { root: prepareRoot(plan, this.#config, this.#context), sources };
     }
     joinNamespaces(plan, joined, { unprivileged: this.#context.unprivileged ?? false });
@@ -143,13 +143,18 @@ class Init {
     const config = this.#config;
     if (!this.#namespaces.own.has("mount")) return this.#openTerminalAtRoot();
     plan.call("umask", [0]);
+    // In a user namespace the kernel has cut the copies off already.
+    const sharing = keepsPeers(config) && !this.#mapped;
+    const sources = sharing
+      ? openSources(plan, config, { bundle: this.#context.bundle, peers: true })
+      : prepared.sources;
     isolateMounts(plan, config);
     const root = prepared.root ?? openRoot(plan, config, this.#context);
     // In a user namespace the path of the root may be out of reach: the host's root is not, and it is left anyway.
     if (prepared.root !== undefined) attachRoot(plan, prepared.root, "/");
     const finishMounts = addMounts(plan, config, root, {
       bundle: this.#context.bundle,
-      sources: prepared.sources,
+      sources,
       cgroupHierarchies: this.#context.cgroupHierarchies ?? [],
       cgroupNamespace: this.#namespaces.own.has("cgroup"),
       mountLabel: this.#linux.mountLabel,

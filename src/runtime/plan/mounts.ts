@@ -1,6 +1,6 @@
 /** `mounts` of config.json. */
 import { isAbsolute, join } from "node:path";
-import { MOUNT_ATTR_RDONLY, PROC_SUPER_MAGIC } from "../../../ffi/constants/mount.ts";
+import { MOUNT_ATTR_RDONLY, MS_SLAVE, PROC_SUPER_MAGIC } from "../../../ffi/constants/mount.ts";
 import { AT_EMPTY_PATH, atFlags, O_PATH } from "../../../ffi/constants/open.ts";
 import { STATX_MODE } from "../../../ffi/constants/stat.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
@@ -14,7 +14,7 @@ import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 
 export interface MountContext {
   bundle: string;
-  /** Sources that were opened before the process entered its user namespace, by the index of the mount. */
+  /** Sources that were opened before the process entered its namespaces, by the index of the mount. */
   sources: ReadonlyMap<number, Ref>;
   cgroupHierarchies: readonly CgroupHierarchy[];
   /** The container has a cgroup namespace of its own. */
@@ -79,14 +79,25 @@ export function hasForeignDev(config: RuntimeConfig): boolean {
   );
 }
 
-/** Opens the sources of bind mounts as detached copies, for a process that is about to enter a user namespace. */
-export function openSources(plan: PlanBuilder, config: RuntimeConfig, bundle: string): Map<number, Ref> {
+/**
+ * Opens the sources of bind mounts as detached copies: before the process enters a user namespace, or before it cuts
+ * its mount namespace off the host's.
+ * @param peers whether copies of shared mounts stay their peers; else they are slaves, as those in the namespace are.
+ */
+export function openSources(
+  plan: PlanBuilder,
+  config: RuntimeConfig,
+  { bundle, peers }: { bundle: string; peers: boolean },
+): Map<number, Ref> {
   const sources = new Map<number, Ref>();
   (config.mounts ?? []).forEach((entry, index) => {
     const mount = readMount(entry, index);
     if (!mount.options.bind || mount.options.remount) return;
-    const source = plan.because(mount.field, () => openSource(plan, mount, bundle));
-    sources.set(index, source);
+    plan.because(mount.field, () => {
+      const source = openSource(plan, mount, bundle);
+      if (!peers) setAttributes(plan, source, { propagation: MS_SLAVE, recursive: true }, { what: entry.source ?? "" });
+      sources.set(index, source);
+    });
   });
   return sources;
 }

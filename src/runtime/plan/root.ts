@@ -38,6 +38,11 @@ function rootPropagation(config: RuntimeConfig): number | undefined {
   return propagations[recursive === 0 ? name : name.slice(1)]! | recursive;
 }
 
+/** Whether binds of shared mounts stay peers of the host's: what the container mounts there is to show on the host. */
+export function keepsPeers(config: RuntimeConfig): boolean {
+  return ((rootPropagation(config) ?? 0) & MS_SHARED) !== 0;
+}
+
 /** The absolute path of the root file system on the host. */
 export function rootfsPath(config: RuntimeConfig, bundle: string): string {
   const path = config.root?.path;
@@ -128,12 +133,15 @@ function moveRoot(plan: PlanBuilder, root: Ref): void {
   plan.call("chroot", [str(".")]);
 }
 
-/** What can only be said about the root once it is "/": its propagation, and that it is read-only. */
+/**
+ * What can only be said about the root once it is "/": its propagation, and that it is read-only. The propagation is
+ * the root's alone (config-linux.md, "Rootfs Mount Propagation"): each mount below has options that say its own.
+ */
 export function finishRoot(plan: PlanBuilder, config: RuntimeConfig, root: Ref): void {
-  const propagation = rootPropagation(config);
-  if (propagation !== undefined && (propagation & MS_PRIVATE) === 0) {
+  const type = (rootPropagation(config) ?? MS_PRIVATE) & ~MS_REC;
+  if (type !== MS_PRIVATE) {
     plan.because("linux.rootfsPropagation", () => {
-      plan.call("mount", [null, str("/"), null, flags(propagation, mountFlags), null], { what: "propagation of /" });
+      plan.call("mount", [null, str("/"), null, flags(type, mountFlags), null], { what: "propagation of /" });
     });
   }
   if (config.root?.readonly) {
