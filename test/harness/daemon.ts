@@ -1,5 +1,6 @@
 import { openSync } from "node:fs";
 import { type CommandOptions, type CommandResult, command, succeed, until } from "./command.ts";
+import { dockerClient } from "./packages.ts";
 import { tsd, type Workspace } from "./workspace.ts";
 
 /** A tsd daemon of a test's own, in its workspace's network namespace. */
@@ -86,7 +87,7 @@ export class Daemon {
 
   /** Runs the docker client against this daemon. */
   docker(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return command(["docker", ...args], { ...options, env: { ...this.env, ...options.env } });
+    return command([dockerClient(), ...args], { ...options, env: { ...this.env, ...options.env } });
   }
 
   /** A tsd command that has to succeed. @returns its standard output, without the last newline. */

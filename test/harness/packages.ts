@@ -18,6 +18,11 @@ const packages: Record<string, string> = {
 /** The docker client of the machine, or else Debian's: docker.io brings the engine too, which is left alone. */
 const dockerClients = ["/usr/local/bin/docker", "/usr/bin/docker"];
 
+/** The one that the tests use. */
+export function dockerClient(): string {
+  return dockerClients.find((client) => existsSync(client)) ?? "docker";
+}
+
 /** Installs what is missing with apt-get. @throws when a package cannot be had. */
 export async function installPackages(): Promise<void> {
   const missing = Object.entries(packages).flatMap(([name, file]) => (existsSync(file) ? [] : [name]));

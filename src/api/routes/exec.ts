@@ -4,7 +4,7 @@ import { isEngineError } from "../../core/errors.ts";
 import type { ExecBackend, ExecStartOptions } from "../backend/exec.ts";
 import type { AttachStream } from "../backend/stream.ts";
 import { readJson, readJsonBody } from "../body.ts";
-import { invalid } from "../errors.ts";
+import { invalid, logFailure } from "../errors.ts";
 import { hijack } from "../hijack.ts";
 import { streamType } from "../media-types.ts";
 import { attachment, pump } from "../pump.ts";
@@ -12,7 +12,7 @@ import { querySize } from "../query.ts";
 import type { ExecStartRequest } from "../schema/exec.ts";
 import { readExecCreateRequest, readExecStartRequest } from "../schema/exec-request.ts";
 import { encodeFrame, frameType } from "../schema/run-protocol.ts";
-import type { ApiContext, ApiEnv } from "../transport.ts";
+import { type ApiContext, type ApiEnv, requestName } from "../transport.ts";
 
 export function execRoutes(app: Hono<ApiEnv>, exec: ExecBackend): void {
   app.post("/containers/:id/exec", async (c) => {
@@ -45,8 +45,10 @@ async function start(c: ApiContext, id: string, exec: ExecBackend): Promise<Resp
   try {
     stream = await exec.start(id, options, controller.signal);
   } catch (error) {
-    if (!isEngineError(error, "command_not_found") && !isEngineError(error, "command_not_executable")) throw error;
-    // Docker has upgraded by now, and the client takes 127 and 126 from inspect: the words go to the output.
+    // Docker has upgraded by now: the docker client shows no other answer's words. They go to the output, and the
+    // client takes 126 and 127 from inspect.
+    if (!isEngineError(error) || error.code === "not_found" || error.code === "conflict") throw error;
+    logFailure(error, requestName(c));
     const message = `${error.message}\r\n`;
     return hijack(c, { contentType: streamType(terminal, c.get("api")) }, async (connection) => {
       await connection.write(terminal ? message : encodeFrame(frameType.stdout, message));

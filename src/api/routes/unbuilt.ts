@@ -51,13 +51,11 @@ const unbuilt: [string, string, string][] = [
   ["GET", "/volumes", "managing volumes"],
   ["POST", "/volumes/create", "managing volumes"],
   ["POST", "/volumes/prune", "managing volumes"],
-  ["GET", "/volumes/:name", "managing volumes"],
   ["PUT", "/volumes/:name", "managing volumes"],
   ["DELETE", "/volumes/:name", "managing volumes"],
   ["GET", "/networks", "managing networks"],
   ["POST", "/networks/create", "managing networks"],
   ["POST", "/networks/prune", "managing networks"],
-  ["GET", "/networks/:id", "managing networks"],
   ["DELETE", "/networks/:id", "managing networks"],
   ["POST", "/networks/:id/connect", "managing networks"],
   ["POST", "/networks/:id/disconnect", "managing networks"],
@@ -70,6 +68,12 @@ export function unbuiltRoutes(app: Hono<ApiEnv>): void {
   for (const [method, path, what] of unbuilt) {
     app.on(method, path, () => {
       throw notBuilt(what);
+    });
+  }
+  for (const noun of ["networks", "volumes"]) {
+    // With these words `docker inspect NAME` looks on among the other kinds of objects, and does not end here.
+    app.get(`/${noun}/:name`, () => {
+      throw new EngineError("unsupported", `inspecting ${noun} is not supported by this version of tsd`);
     });
   }
   swarmRoutes(app);

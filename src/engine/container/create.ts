@@ -160,10 +160,20 @@ function resolveImage(context: EngineContext, reference: string, platform: strin
  */
 function settleNetworkMode(context: EngineContext, mode: string): string {
   if (mode.startsWith("container:")) {
-    return `container:${context.containers.find(mode.slice("container:".length)).id}`;
+    return `container:${networkOwner(context, mode.slice("container:".length)).id}`;
   }
   if (["bridge", "host", "none"].includes(mode)) return mode;
-  throw new EngineError("not_found", `network ${mode} not found`);
+  // Not as not_found: to that the docker client pulls the image and tries again.
+  throw new EngineError("invalid_argument", `network ${mode} not found`, { stage: "create" });
+}
+
+function networkOwner(context: EngineContext, reference: string): Container {
+  try {
+    return context.containers.find(reference);
+  } catch (error) {
+    if (!isEngineError(error, "not_found")) throw error;
+    throw new EngineError("invalid_argument", `network container:${reference}: ${error.message}`, { cause: error });
+  }
 }
 
 function reserveName(context: EngineContext, id: string, requested: string | undefined): string {

@@ -74,6 +74,8 @@ export function normalizeHostConfig(
     IpcMode: host.IpcMode || "private",
     CgroupnsMode: host.CgroupnsMode || (cgroupVersion === 2 ? "private" : "host"),
     ShmSize: host.ShmSize || shmBytesDefault,
+    // As much swap as memory: what is applied, and what `inspect` shows.
+    ...(host.Memory && !host.MemorySwap && { MemorySwap: host.Memory * 2 }),
     LogConfig: { Type: host.LogConfig?.Type || "json-file", Config: host.LogConfig?.Config ?? {} },
     RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
     Runtime: runtimeName(host.Runtime, configuration),

@@ -28,8 +28,7 @@ const hostRefusals: Refusals<HostConfig> = {
   StorageOpt: { asks: filled, what: "storage options" },
   DeviceRequests: { asks: some, what: "device requests (GPUs, CDI)" },
   Isolation: { asks: other("", "default"), what: "isolation technologies" },
-  Cgroup: { asks: other(""), what: "joining another container's cgroup" },
-  ContainerIDFile: { asks: other(""), what: "writing the id file in the daemon" },
+  Cgroup: { asks: other(""), what: "cgroups of other containers" },
   CpuCount: { asks: positive, what: "Windows limits" },
   CpuPercent: { asks: positive, what: "Windows limits" },
   IOMaximumIOps: { asks: positive, what: "Windows limits" },
@@ -62,10 +61,11 @@ function refuseHealthcheck(config: ContainerConfig): void {
 
 function refuseLogConfig(host: HostConfig): void {
   const { Type = "", Config = {} } = host.LogConfig ?? {};
-  if (!["", "json-file", "none"].includes(Type)) throw unbuilt("HostConfig.LogConfig.Type", Type, "this log driver");
+  if (!["", "json-file", "none"].includes(Type))
+    throw unbuilt("HostConfig.LogConfig.Type", Type, "log drivers other than json-file and none");
   for (const option of Object.keys(Config)) {
     if (Type !== "none" && logOptions.has(option)) continue;
-    throw unbuilt("HostConfig.LogConfig.Config", option, `this option of the log driver ${Type || "json-file"}`);
+    throw unbuilt("HostConfig.LogConfig.Config", option, `such options of the log driver ${Type || "json-file"}`);
   }
 }
 

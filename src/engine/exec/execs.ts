@@ -43,6 +43,10 @@ export class ExecService {
     const container = this.#context.containers.find(reference);
     container.runningShim();
     if (!request.Cmd?.length) throw new EngineError("invalid_argument", "No exec command specified");
+    if (request.WorkingDir && !request.WorkingDir.startsWith("/")) {
+      const message = `the working directory '${request.WorkingDir}' is invalid, it needs to be an absolute path`;
+      throw new EngineError("invalid_argument", message);
+    }
     this.#forgetEnded();
     const exec: Exec = { id: newId(), container, request, state: { status: "created" } };
     this.#execs.set(exec.id, exec);
@@ -171,8 +175,7 @@ export class ExecService {
   }
 
   #failed(exec: Exec, error: unknown): EngineError {
-    const notFound = isEngineError(error, "command_not_found");
-    this.#end(exec, notFound ? 127 : isEngineError(error, "command_not_executable") ? 126 : 128);
+    this.#end(exec, failureStatus(error));
     return isEngineError(error)
       ? error
       : wrapError(error, `exec in container ${exec.container.name}`, { stage: "exec" });
@@ -201,6 +204,12 @@ export class ExecService {
       if (container.removed || (state.status === "ended" && state.endedAtMs < oldestMs)) this.#execs.delete(id);
     }
   }
+}
+
+/** Docker's: 127 no such program, 126 what else is wrong with what was asked for, 128 anything else. */
+function failureStatus(error: unknown): number {
+  if (isEngineError(error, "command_not_found")) return 127;
+  return isEngineError(error, "command_not_executable") || isEngineError(error, "invalid_argument") ? 126 : 128;
 }
 
 /** Where the users and groups of the container are read from, topmost first. */

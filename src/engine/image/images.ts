@@ -56,6 +56,7 @@ export class ImageService {
     return images
       .list()
       .filter(matches)
+      .map((summary) => namedBy(summary, options.filters.reference))
       .map((summary) => summarizeImage(summary, usersOf(summary.id)));
   }
 
@@ -168,6 +169,18 @@ function imagePredicate(
   return (image) => predicates.every((matches) => matches(image));
 }
 
+/** Of an image with several names those that were asked for, as Docker shows it. */
+function namedBy(image: ImageListing, patterns: readonly string[] | undefined): ImageListing {
+  if (patterns === undefined) return image;
+  const repoTags = image.repoTags.filter((tag) => patterns.some((pattern) => matchesReference(pattern, tag)));
+  const names = new Set(repoTags.map(repositoryOf));
+  return { ...image, repoTags, repoDigests: image.repoDigests.filter((digest) => names.has(digest.split("@")[0]!)) };
+}
+
+function repositoryOf(tag: string): string {
+  return tag.slice(0, tag.lastIndexOf(":"));
+}
+
 /** @throws EngineError not_found when no image has that name. */
 function boundOf(reference: string, createdAt: string | undefined): number {
   if (createdAt === undefined) throw new EngineError("not_found", `No such image: ${reference}`);
@@ -176,7 +189,6 @@ function boundOf(reference: string, createdAt: string | undefined): number {
 
 /** A shell pattern over `name:tag`, or over the name alone when it has no tag: path.Match of Go. */
 function matchesReference(pattern: string, tag: string): boolean {
-  const name = tag.slice(0, tag.lastIndexOf(":"));
   const glob = new Bun.Glob(pattern);
-  return glob.match(tag) || glob.match(name);
+  return glob.match(tag) || glob.match(repositoryOf(tag));
 }

@@ -32,6 +32,12 @@ export function planError(running: PlanOutcome, compiled: CompiledPlan, process:
     const error = hookError(running, compiled, failure);
     if (error !== undefined) return error;
   }
+  if (failure.why === "process.cwd" && isErrno(failure.error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) {
+    return new EngineError("invalid_argument", `process.cwd: ${failure.error.message}`, {
+      stage: "init",
+      cause: failure.error,
+    });
+  }
   const field = failure.why === undefined ? "" : `${failure.why}: `;
   const details = { stage: "init", cause: failure.error };
   const message = `${field}${failure.error.message}`;
