@@ -41,6 +41,15 @@ describe("processes", () => {
     expect(pidfd_send_signal(pidfd, 15)).toBe(false);
     expect(() => pidfd_open(child.pid)).toThrow(`pidfd_open process ${child.pid}: ESRCH`);
   });
+  test("are gone when only their group is left, whose number is theirs", async () => {
+    const child = Bun.spawn(["setsid", "-w", "sh", "-c", "sleep 60 >/dev/null & echo $$ $!"]);
+    const [leader = 0, member = 0] = (await new Response(child.stdout).text()).split(" ").map(Number);
+    await child.exited;
+    expect(() => process.kill(-leader, 0)).not.toThrow();
+    expect(() => pidfd_open(leader)).toThrow(`pidfd_open process ${leader}: ESRCH`);
+    expect(openProcess({ pid: leader, startTime: 1 })).toBeUndefined();
+    process.kill(member, 9);
+  });
   test("can be asked for a descriptor", async () => {
     const child = Bun.spawn(["sleep", "60"], { stdin: openSync("/proc/self/comm", "r") });
     using pidfd = pidfd_open(child.pid);

@@ -9,10 +9,20 @@ import { call, check, syscall } from "./syscall.ts";
 const ESRCH = 3;
 const EINTR = 4;
 const ECHILD = 10;
+const EINVAL = 22;
 
 /** pidfd_open(2): a descriptor that means this process for ever, readable (poll) once it has ended. @throws ESRCH. */
 export function pidfd_open(pid: number): Fd {
-  return new Fd(call("pidfd_open", `process ${pid}`, pid, 0));
+  return new Fd(check("pidfd_open", tryOpen(pid), `process ${pid}`));
+}
+
+/**
+ * The number of an ended process that its children have as their group or session still exists: Linux says EINVAL
+ * there, as it does for a thread. Neither is a process.
+ */
+function tryOpen(pid: number): number {
+  const result = syscall(SYS.pidfd_open, pid, 0);
+  return result === -EINVAL && pid > 0 ? -ESRCH : result;
 }
 
 /**
@@ -119,7 +129,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
  * other process can take the number in between.
  */
 export function openProcess(identity: ProcessIdentity): Fd | undefined {
-  const result = syscall(SYS.pidfd_open, identity.pid, 0);
+  const result = tryOpen(identity.pid);
   if (result === -ESRCH) return undefined;
   using pidfd = new Fd(check("pidfd_open", result, `process ${identity.pid}`));
   return isAlive(identity) ? pidfd.move() : undefined;
