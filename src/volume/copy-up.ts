@@ -9,11 +9,12 @@ import { mkdtempSync, rmdirSync } from "node:fs";
 import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MNT_DETACH, MS_RDONLY } from "../../ffi/constants/mount.ts";
+import { MNT_DETACH } from "../../ffi/constants/mount.ts";
 import { O_DIRECTORY, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { fchmod, fchown, open, openat2, syncfs, utimensat } from "../../ffi/files.ts";
-import { fsconfig, fsmount, fsopen, mount, umount2 } from "../../ffi/mount.ts";
+import { umount2 } from "../../ffi/mount.ts";
+import { mountOverlay } from "../../ffi/overlay.ts";
 import { statx } from "../../ffi/stat.ts";
 import { isErrno, wrapError } from "../core/errors.ts";
 import { copyTree } from "./tree-copy.ts";
@@ -91,25 +92,15 @@ function openBelow(root: Fd, path: string): Fd | undefined {
   }
 }
 
-/** The image's files in one tree: an overlay that is mounted nowhere, or the one directory itself. */
+/**
+ * The image's files in one tree: an overlay, or the one directory itself. The overlay is mounted for as long as it
+ * takes to open it: the descriptor keeps it alive.
+ */
 function openImage(lower: readonly string[]): Fd {
   if (lower.length === 1) return open(lower[0]!, O_RDONLY | O_DIRECTORY);
-  using context = fsopen("overlay");
-  try {
-    for (const directory of lower) fsconfig(context, "lowerdir+", directory);
-  } catch (error) {
-    // Before Linux 6.8 there is no lowerdir+, and a text given to fsconfig is too short for a list.
-    if (!isErrno(error, "EINVAL")) throw error;
-    return openImageMounted(lower);
-  }
-  return fsmount(context);
-}
-
-/** The overlay is mounted for as long as it takes to open it: the descriptor keeps it alive. */
-function openImageMounted(lower: readonly string[]): Fd {
   const directory = mkdtempSync(join(tmpdir(), "tsd-copy-up-"));
   try {
-    mount("overlay", directory, "overlay", MS_RDONLY, `lowerdir=${lower.join(":")}`);
+    mountOverlay(directory, { lower });
     try {
       return open(directory, O_RDONLY | O_DIRECTORY);
     } finally {

@@ -1,0 +1,108 @@
+/** Mounting overlays on old and new kernels: overlayfs.rst. */
+import { release } from "node:os";
+import { MOUNT_ATTR_RDONLY, MS_RDONLY } from "./constants/mount.ts";
+import { AT_FDCWD } from "./constants/open.ts";
+import { fsconfig, fsmount, fsopen, mount, move_mount } from "./mount.ts";
+
+export interface OverlayDirectories {
+  /** Topmost first; absolute, as the others. */
+  lower: readonly string[];
+  /** Absent, with `work`: the overlay is read-only. */
+  upper?: string;
+  work?: string;
+}
+
+/** The longest value that fsconfig(2) takes, without its NUL. */
+export const parameterMax = 255;
+/** One page holds all options of mount(2), which cuts off the rest. */
+export const optionsMax = 4095;
+
+export type OverlayParameters = readonly (readonly [key: string, value: string])[];
+
+/**
+ * Since Linux 6.8 fsconfig(2) takes layers one by one. It cannot be tried: before 6.5 overlayfs takes every parameter
+ * and refuses when all are there, without a word. A kernel with the feature and a lower number loses nothing.
+ */
+export function takesLayersOneByOne(): boolean {
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  return major > 6 || (major === 6 && minor >= 8);
+}
+
+/** Whether fsconfig(2) can be told every directory by its whole path. */
+export function fitsOneByOne(overlay: OverlayDirectories): boolean {
+  return layersOneByOne(overlay).every(([, directory]) => Buffer.byteLength(directory) <= parameterMax);
+}
+
+export function layersOneByOne({ lower, upper, work }: OverlayDirectories): OverlayParameters {
+  const layers = lower.map((directory) => ["lowerdir+", directory] as const);
+  return [...layers, ...own("upperdir", upper), ...own("workdir", work)];
+}
+
+function own(key: string, directory: string | undefined): OverlayParameters {
+  return directory === undefined ? [] : [[key, directory]];
+}
+
+/**
+ * All layers in one parameter. It is short when the directories are named relative to one that they share, so that has
+ * to be the working directory then.
+ */
+export function relativeParameters({ lower, upper, work }: OverlayDirectories): {
+  shared: string;
+  parameters: OverlayParameters;
+} {
+  const shared = sharedDirectory([
+    ...lower,
+    ...(upper === undefined ? [] : [upper]),
+    ...(work === undefined ? [] : [work]),
+  ]);
+  const relative = (directory: string | undefined) => directory?.slice(shared.length).replaceAll("\\", "\\\\");
+  const layers = lower.map((directory) => relative(directory)!.replaceAll(":", "\\:")).join(":");
+  return {
+    shared,
+    parameters: [["lowerdir", layers], ...own("upperdir", relative(upper)), ...own("workdir", relative(work))],
+  };
+}
+
+/** The options of mount(2), for a process in the directory `shared`. They may be longer than optionsMax. */
+export function relativeOptions(overlay: OverlayDirectories): { shared: string; options: string } {
+  const { shared, parameters } = relativeParameters(overlay);
+  const options = parameters.map(([key, value]) => `${key}=${value.replaceAll(",", "\\,")}`).join(",");
+  return { shared, options };
+}
+
+/**
+ * Mounts the overlay on a directory.
+ * @param oneByOne whether the kernel takes layers one by one.
+ * @throws SyscallError; RangeError when the layers are more than the kernel can be told of.
+ */
+export function mountOverlay(target: string, overlay: OverlayDirectories, oneByOne = takesLayersOneByOne()): void {
+  const readOnly = overlay.upper === undefined;
+  if (oneByOne && fitsOneByOne(overlay)) {
+    using context = fsopen("overlay");
+    fsconfig(context, "source", "overlay");
+    for (const [key, directory] of layersOneByOne(overlay)) fsconfig(context, key, directory);
+    using mounted = fsmount(context, readOnly ? MOUNT_ATTR_RDONLY : 0);
+    move_mount(mounted, AT_FDCWD, target);
+    return;
+  }
+  const { shared, options } = relativeOptions(overlay);
+  if (Buffer.byteLength(options) > optionsMax) {
+    throw new RangeError(`the overlay's ${overlay.lower.length} layers do not fit into one page of options`);
+  }
+  const before = process.cwd();
+  process.chdir(shared);
+  try {
+    mount("overlay", target, "overlay", readOnly ? MS_RDONLY : 0, options);
+  } finally {
+    process.chdir(before);
+  }
+}
+
+/** The longest directory, with its final slash, that all paths lie in. */
+function sharedDirectory(paths: readonly string[]): string {
+  let shared = paths[0]!.slice(0, paths[0]!.lastIndexOf("/") + 1);
+  while (!paths.every((path) => path.startsWith(shared))) {
+    shared = shared.slice(0, shared.lastIndexOf("/", shared.length - 2) + 1);
+  }
+  return shared;
+}
