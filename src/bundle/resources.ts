@@ -6,6 +6,35 @@ import type { BundleHost, BundleHostConfig } from "./input.ts";
 /** Microseconds: the period in which `--cpus` is counted. */
 const cpuPeriodUs = 100_000;
 
+/**
+ * Takes away the limits that this host's kernel has nothing for, which Docker does too.
+ * @returns a warning for each, in docker's words.
+ */
+export function discardUnsupported<T extends BundleHostConfig>(
+  hostConfig: T,
+  host: Pick<BundleHost, "cgroupVersion" | "swapLimit">,
+): { hostConfig: T; warnings: string[] } {
+  const { MemorySwap = 0, MemorySwappiness, OomKillDisable } = hostConfig;
+  const kept = { ...hostConfig };
+  const warnings: string[] = [];
+  if (MemorySwap > 0 && !host.swapLimit) {
+    kept.MemorySwap = -1;
+    warnings.push(
+      "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+    );
+  }
+  if (host.cgroupVersion === 1) return { hostConfig: kept, warnings };
+  delete kept.MemorySwappiness;
+  delete kept.OomKillDisable;
+  if ((MemorySwappiness ?? -1) >= 0) {
+    warnings.push(
+      "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
+    );
+  }
+  if (OomKillDisable) warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
+  return { hostConfig: kept, warnings };
+}
+
 /** @throws EngineError invalid_argument for a device that the host lacks, or more CPUs than there are. */
 export function containerResources(
   hostConfig: BundleHostConfig,
@@ -33,7 +62,7 @@ function memoryResources(hostConfig: BundleHostConfig, host: BundleHost): LinuxR
     ...(Memory > 0 && { limit: Memory }),
     ...(MemoryReservation > 0 && { reservation: MemoryReservation }),
     ...(swap !== undefined && { swap }),
-    // Neither exists on v2; there Docker discards them with a warning.
+    // Neither exists on v2, where discardUnsupported has said so.
     ...(host.cgroupVersion === 1 && MemorySwappiness !== undefined && MemorySwappiness >= 0
       ? { swappiness: MemorySwappiness }
       : {}),

@@ -6,6 +6,7 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import { readHost } from "../bundle/host.ts";
 import type { BundleHost, BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import { discardUnsupported } from "../bundle/resources.ts";
 import { bundleConfig, imageBundleConfig } from "../bundle/spec.ts";
 import { lookupUser } from "../bundle/users.ts";
 import { isErrno } from "../core/errors.ts";
@@ -30,6 +31,10 @@ export class Bundles implements BundlePart {
   config(input: Omit<BundleInput, "host">): RuntimeConfig {
     const init = input.hostConfig.Init === true ? { initPath: this.#writeInit() } : {};
     return bundleConfig({ ...input, ...init, host: this.host });
+  }
+
+  settleLimits(hostConfig: HostConfig): { hostConfig: HostConfig; warnings: string[] } {
+    return discardUnsupported(hostConfig, this.host);
   }
 
   check(config: ContainerConfig, hostConfig: HostConfig): void {

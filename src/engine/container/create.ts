@@ -123,7 +123,8 @@ function draftContainer(
   const image = resolveImage(context, requested.Image ?? "", options.platform);
   const config = mergeImageConfig(requested, image.config.config ?? {});
   const { configuration, cgroupVersion } = context;
-  const hostConfig = normalizeHostConfig(request.HostConfig ?? {}, configuration, cgroupVersion);
+  const settled = context.bundles.settleLimits(request.HostConfig ?? {});
+  const hostConfig = normalizeHostConfig(settled.hostConfig, configuration, cgroupVersion);
   checkHostConfig(hostConfig);
   hostConfig.NetworkMode = settleNetworkMode(context, hostConfig.NetworkMode!);
   const runtime = hostConfig.Runtime!;
@@ -140,7 +141,7 @@ function draftContainer(
     endpoints: endpointSettings(request, hostConfig.NetworkMode),
     command: commandOf(config),
     runtime,
-    warnings: warningsFor(image),
+    warnings: [...settled.warnings, ...warningsFor(image)],
   };
 }
 
