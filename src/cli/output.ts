@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs";
+import { windowSize } from "../../ffi/pty.ts";
 import { isErrno } from "../core/errors.ts";
 
 /** Writes to the terminal or pipe at once: process.exit must not cut the last lines off. */
@@ -12,6 +13,19 @@ export function print(text: string): void {
 
 export function printError(text: string): void {
   writeAll(2, `${text}\n`);
+}
+
+/**
+ * How wide the terminal at 1 or 2 is; 80 where there is none, or one that does not say. Not process.stdout.columns:
+ * that loads all of node:stream, which takes as long as the request that `run` sends.
+ */
+export function terminalColumns(descriptor: 1 | 2): number {
+  try {
+    return windowSize(descriptor).columns || 80;
+  } catch (error) {
+    if (isErrno(error, "ENOTTY", "EINVAL", "EBADF", "EIO")) return 80;
+    throw error;
+  }
 }
 
 /** Nobody reads our output any more, as when `head` has seen enough. The command line then ends like any other program. */

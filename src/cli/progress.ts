@@ -1,6 +1,8 @@
+import { isTerminal } from "../../ffi/pty.ts";
 import type { JsonMessage, ProgressDetail } from "../api/schema/progress.ts";
 import { EngineError } from "../core/errors.ts";
 import { formatBytesDecimal } from "../core/size.ts";
+import { terminalColumns, writeAll } from "./output.ts";
 
 /** Where a display writes: standard output for `pull`, standard error for the pull that `run` does. */
 export interface ProgressOutput {
@@ -8,6 +10,19 @@ export interface ProgressOutput {
   /** A terminal gets a line a layer, redrawn in place; anything else plain lines, none for mere progress. */
   isTerminal: boolean;
   columns: number;
+}
+
+/** Progress on standard output or standard error, or nowhere. What kind of thing that is, is looked at when it is used. */
+export function progressOn(descriptor: 1 | 2, quiet: boolean): ProgressOutput {
+  return {
+    get isTerminal() {
+      return isTerminal(descriptor);
+    },
+    get columns() {
+      return terminalColumns(descriptor);
+    },
+    write: (text) => (quiet ? undefined : writeAll(descriptor, text)),
+  };
 }
 
 /** Shows docker's progress messages as they come. */

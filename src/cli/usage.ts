@@ -2,9 +2,10 @@ import type { CommandDef, CommandMeta } from "citty";
 import type { Command } from "./command.ts";
 import { boolFlag, type FlagSet } from "./flags.ts";
 import { formatCommands, formatFlags } from "./help.ts";
+import { terminalColumns } from "./output.ts";
 import { commonCommands, managementCommands, modes, otherCommands } from "./tree.ts";
 
-const columns = () => process.stdout.columns ?? 80;
+const columns = () => terminalColumns(1);
 
 function rows(commands: Record<string, CommandDef>): { name: string; summary: string }[] {
   // A command that has several names in its group is listed under the first.

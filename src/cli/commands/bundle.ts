@@ -1,9 +1,7 @@
 import { resolve } from "node:path";
-import { isTerminal } from "../../../ffi/pty.ts";
 import { command } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { writeAll } from "../output.ts";
-import { ProgressDisplay } from "../progress.ts";
+import { ProgressDisplay, progressOn } from "../progress.ts";
 import { pullPolicy } from "./run.ts";
 
 export const bundleCommand = command({
@@ -18,11 +16,7 @@ export const bundleCommand = command({
   arity: { min: 2, max: 2 },
   run: async ({ session, flags, positionals }) => {
     const [image = "", directory = ""] = positionals;
-    const display = new ProgressDisplay({
-      isTerminal: isTerminal(2),
-      columns: process.stderr.columns ?? 80,
-      write: (text) => (flags.quiet ? undefined : writeAll(2, text)),
-    });
+    const display = new ProgressDisplay(progressOn(2, flags.quiet));
     const client = await session.client();
     const messages = client.bundleImage({
       image,

@@ -1,3 +1,4 @@
+import { isTerminal, windowSize } from "../../../ffi/pty.ts";
 import { command } from "../command.ts";
 import { environment } from "../create-request.ts";
 import { engineFailed } from "../exit-status.ts";
@@ -61,6 +62,7 @@ export const execCommand = command({
 
 /** The terminal's size at the start, so that the program's first screen is right. */
 function consoleSize(tty: boolean): { ConsoleSize?: number[] } {
-  const { rows, columns } = process.stdout;
-  return tty && rows && columns ? { ConsoleSize: [rows, columns] } : {};
+  if (!tty || !isTerminal(1)) return {};
+  const { rows, columns } = windowSize(1);
+  return rows > 0 && columns > 0 ? { ConsoleSize: [rows, columns] } : {};
 }

@@ -1,9 +1,8 @@
-import { isTerminal } from "../../../ffi/pty.ts";
 import { EngineError } from "../../core/errors.ts";
 import { command, oneArgument } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { print, printLine } from "../output.ts";
-import { ProgressDisplay } from "../progress.ts";
+import { printLine } from "../output.ts";
+import { ProgressDisplay, progressOn } from "../progress.ts";
 import { pullImage, splitReference } from "../pull-image.ts";
 
 export const pullCommand = command({
@@ -21,11 +20,7 @@ export const pullCommand = command({
     const name = positionals[0]!;
     const { image, tag } = splitReference(name);
     if (tag === "latest" && !name.endsWith(":latest") && !flags.quiet) printLine("Using default tag: latest");
-    const display = new ProgressDisplay({
-      isTerminal: isTerminal(1),
-      columns: process.stdout.columns ?? 80,
-      write: (text) => (flags.quiet ? undefined : print(text)),
-    });
+    const display = new ProgressDisplay(progressOn(1, flags.quiet));
     await pullImage(await session.client(), name, flags.platform, display);
     printLine(canonicalName(image, tag ?? "latest"));
     return 0;

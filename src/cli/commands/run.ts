@@ -8,8 +8,8 @@ import { type ContainerFlagValues, containerFlags, refusedContainerFlags } from 
 import { attachedStreams, createRequest } from "../create-request.ts";
 import { engineFailed } from "../exit-status.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { printError, printLine, writeAll } from "../output.ts";
-import { ProgressDisplay } from "../progress.ts";
+import { printError, printLine } from "../output.ts";
+import { ProgressDisplay, progressOn } from "../progress.ts";
 
 export const runFlags = {
   ...refusedContainerFlags,
@@ -78,11 +78,7 @@ export function pullPolicy(text: string): RunRequest["pull"] {
 
 /** The progress of the pull that a run needs goes to standard error: standard output is the container's. */
 export function pullDisplay(quiet: boolean, image: string): ProgressDisplay {
-  const display = new ProgressDisplay({
-    isTerminal: isTerminal(2),
-    columns: process.stderr.columns ?? 80,
-    write: (text) => (quiet ? undefined : writeAll(2, text)),
-  });
+  const display = new ProgressDisplay(progressOn(2, quiet));
   let isFirst = true;
   const show = display.show.bind(display);
   display.show = (message) => {
