@@ -1,7 +1,10 @@
 import { errnoName, SyscallError } from "../errno.ts";
 import { formatCall } from "./explain.ts";
-import { notRun, operation, type Plan, type PlanRecord } from "./records.ts";
+import { operation, type Plan, type PlanRecord } from "./records.ts";
 import type { Memory } from "./values.ts";
+
+/** The kernel answers errors as -4095 to -1; everything else is a result. */
+const errnoMax = 4095;
 
 /** Why a plan ended before its execve succeeded. */
 export interface PlanFailure {
@@ -20,29 +23,34 @@ export interface PlanFailure {
   error: Error;
 }
 
-/** Finds the record that ended a plan; `result` gives the answer of the record with an index. */
+/**
+ * Finds the record that ended a plan; `result` gives the answer of the record with an index, undefined where it has
+ * not run. Every start asks, in code that runs once in a process: numbers and a plain loop, no bigints.
+ */
 export function describeFailure(
   plan: Plan,
-  result: (index: number) => bigint,
+  result: (index: number) => number | undefined,
   memory: (memory: Memory) => Uint8Array,
 ): PlanFailure | undefined {
   let last = 0;
-  for (const [index, record] of plan.records.entries()) {
+  const { records } = plan;
+  for (let index = 0; index < records.length; index++) {
     const word = result(index);
-    if (word === notRun) continue;
+    if (word === undefined) continue;
     if (index < plan.finish) last = index;
-    const number = Number(-word);
+    if (word >= 0 || word < -errnoMax) continue;
+    const record = records[index]!;
+    const number = -word;
     const ignored: readonly string[] = record.ignore;
-    const isErrno = number > 0 && number <= 4095;
-    if (!isErrno || !record.onError.fatal || ignored.includes(errnoName(number))) continue;
+    if (!record.onError.fatal || ignored.includes(errnoName(number))) continue;
     const log = record.onError.log === undefined ? "" : readLog(memory(record.onError.log));
     const call = record.call in operation ? "verify" : record.call;
     const object = [record.what, log].filter((text) => text !== undefined && text !== "").join(": ");
     const error = new SyscallError(call, number, object === "" ? undefined : object);
     return { ...outline(record, index), call, errno: error.errno, error };
   }
-  if (result(plan.finish - 1) !== notRun) return undefined;
-  const record = plan.records[last]!;
+  if (result(plan.finish - 1) !== undefined) return undefined;
+  const record = records[last]!;
   const text = formatCall(record);
   const error = new Error(`the process was killed while it was set up, after ${text}`);
   return { ...outline(record, last), call: record.call, errno: undefined, error };

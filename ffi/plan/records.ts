@@ -46,6 +46,17 @@ export const operation = {
 /** The result of a record that was not reached: no kernel call answers it. */
 export const notRun = -0x8000_0000_0000_0000n;
 
+/**
+ * What the record with that index has answered; undefined when it was not reached. Results are errnos, descriptors,
+ * counts and addresses of user memory: a number holds them exactly.
+ */
+export function resultAt(plan: Uint8Array, index: number): number | undefined {
+  const offset = plan.byteOffset + index * recordSize + field.result;
+  const [low, high] = new Int32Array(plan.buffer, offset, 2) as unknown as [number, number];
+  if (high === -0x8000_0000 && low === 0) return undefined;
+  return high * 2 ** 32 + (low >>> 0);
+}
+
 /** Where the plan's memory lies in the capsule: a constant, so that plans can be compared. */
 export const planBase = 0x10000000;
 /** The most that the capsule maps. */

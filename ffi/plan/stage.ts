@@ -11,7 +11,7 @@ import { assemble, copyPlan } from "./assemble.ts";
 import { PlanBuilder } from "./builder.ts";
 import { openCapsule } from "./capsule.ts";
 import { cloneCode, interpreterCode } from "./interpreter.ts";
-import { field, notRun, recordSize } from "./records.ts";
+import { resultAt } from "./records.ts";
 import { constant, flags, str, strings } from "./values.ts";
 
 interface Stage {
@@ -62,17 +62,13 @@ export function startCapsule(
   } finally {
     call("rt_sigprocmask", undefined, SIG_SETMASK, former, null, 8);
   }
-  const failed = records.find((_, index) => resultAt(stage.bytes, index) < 0n && resultAt(stage.bytes, index) > notRun);
+  const failed = records.find((_, index) => (resultAt(stage.bytes, index) ?? 0) < 0);
   if (failed === undefined) return child;
-  const errno = -Number(resultAt(stage.bytes, records.indexOf(failed)));
+  const errno = -resultAt(stage.bytes, records.indexOf(failed))!;
   call("wait4", undefined, child.pid, null, 0, null);
   child.pidfd.close();
   check(failed.call, -errno, "of the capsule");
   throw new Error("unreachable");
-}
-
-function resultAt(bytes: Uint8Array, index: number): bigint {
-  return new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(index * recordSize + field.result, true);
 }
 
 function assembleStage(stage: Stage, plan: number, kept: readonly number[]) {

@@ -216,7 +216,11 @@ export class ShimmedContainer {
       (exit) => this.#onExit(exit),
       () => this.#log?.close(),
     );
-    void this.#init.ended.then(() => this.remove()).catch((error) => log("error", errorMessage(error)));
+    void this.#init.ended
+      // Who waits is told first: what is left to do takes as long as telling them.
+      .then(() => new Promise((resolve) => setImmediate(resolve)))
+      .then(() => this.remove())
+      .catch((error) => log("error", errorMessage(error)));
     return started;
   }
 

@@ -13,8 +13,11 @@ import { moveToCgroup } from "../kernel.ts";
 import type { Layout } from "../layout.ts";
 import type { ShimSource } from "../parts.ts";
 
-/** The next spare is started when the container that took the last has had time to get going. */
-const replenishMs = 30;
+/**
+ * The next spare is started when the container that took the last has had time to get going, and one that only runs
+ * `true` to end: a process that starts takes a whole core for as long as a start does.
+ */
+const replenishMs = 45;
 
 export class ShimPool implements ShimSource {
   readonly #layout: Layout;

@@ -1,5 +1,5 @@
 import { describeFailure } from "../../../ffi/plan/failure.ts";
-import { field, notRun, planBase, recordSize } from "../../../ffi/plan/records.ts";
+import { planBase, recordSize, resultAt } from "../../../ffi/plan/records.ts";
 import type { Memory } from "../../../ffi/plan/values.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { OciProcess } from "../../oci/runtime.ts";
@@ -18,11 +18,11 @@ export function startFailure(report: Uint8Array, compiled: CompiledPlan, process
   const [, place, size] = plan.records.find(({ call, why }) => why === reportField && call === "write")?.args ?? [];
   if (typeof place !== "number" || size !== report.length) return unknown;
   const first = (place - planBase) / recordSize;
-  const view = new DataView(report.buffer, report.byteOffset, report.byteLength);
-  const result = (index: number): bigint => {
-    const offset = (index - first) * recordSize;
-    if (offset < 0) return 0n;
-    return offset < report.length ? view.getBigInt64(offset + field.result, true) : notRun;
+  // An array of its own: the report may lie at any address.
+  const records = Uint8Array.from(report);
+  const result = (index: number): number | undefined => {
+    if (index < first) return 0;
+    return (index - first + 1) * recordSize <= records.length ? resultAt(records, index - first) : undefined;
   };
   const memory = (asked: Memory): Uint8Array => new Uint8Array(asked.size);
   const failure = describeFailure(plan, result, memory);
@@ -31,6 +31,6 @@ export function startFailure(report: Uint8Array, compiled: CompiledPlan, process
     // Its status is not in the report.
     return new EngineError("internal", `${failure.why} ${failure.what}: failed`, { stage: "hook" });
   }
-  const outcome = { failure: () => failure, result: (ref: { record: number }) => Number(result(ref.record)), memory };
+  const outcome = { failure: () => failure, result: (ref: { record: number }) => result(ref.record), memory };
   return planError(outcome, compiled, process) ?? unknown;
 }
