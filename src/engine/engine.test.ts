@@ -318,6 +318,7 @@ test("a shim that is killed under a running daemon is an unknown end, at once", 
     Error: { Message: "exit status unknown: the container's shim was killed" },
   });
   expect(world.killedCgroups).toEqual([`/tsd-test/${id}`]);
+  expect(world.unmounted).toEqual([world.layout.container(id).rootfs]);
   expect(existsSync(join(world.layout.runtime, id))).toBe(false);
 });
 

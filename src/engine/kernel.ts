@@ -1,8 +1,9 @@
-/** Cgroups of containers that nobody else looks after. */
+/** Cgroups and mounts of containers that nobody else looks after. */
 
 import { readFileSync } from "node:fs";
 import { write } from "../../ffi/files.ts";
 import { openCgroup } from "../runtime/cgroup/cgroup.ts";
+import { unmountRootfs } from "../shim/rootfs.ts";
 import type { KernelPart } from "./parts.ts";
 
 export class CgroupKernel implements KernelPart {
@@ -14,6 +15,10 @@ export class CgroupKernel implements KernelPart {
   removeCgroup(path: string): void {
     const cgroup = openCgroup(path);
     if (cgroup.exists()) cgroup.remove();
+  }
+
+  unmount(directory: string): void {
+    unmountRootfs(directory);
   }
 }
 

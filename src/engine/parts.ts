@@ -80,17 +80,25 @@ export type ShimPart = Pick<
   | "closed"
 > & { attach(options: Parameters<ShimClient["attach"]>[0]): Promise<ShimStreamPart> };
 
+export interface SurvivingShim {
+  shim: ShimPart;
+  containerId: string;
+  pid: number;
+  /** RFC 3339. */
+  startedAt: string;
+  /** The process has ended meanwhile, and its namespaces with it. */
+  ended: boolean;
+}
+
 export interface ShimSource {
   /** A shim without a container. */
   take(): Promise<ShimPart>;
-  /** The shim that listens there. @throws EngineError unavailable. */
-  connect(socketPath: string): Promise<ShimPart>;
   prepare(): void;
   /**
-   * Clears away what an earlier daemon left: sockets of shims that are gone, and spare shims, which end when somebody
-   * has connected and gone again. Shims with a container are not disturbed.
+   * The shims of an earlier daemon that have a container; a start that was under way has come to its end. Those without
+   * one are ended, and the sockets of those that are gone are removed.
    */
-  sweep(): Promise<void>;
+  survivors(): Promise<SurvivingShim[]>;
   close(): Promise<void>;
 }
 
@@ -114,4 +122,6 @@ export interface KernelPart {
   /** Ends whatever runs in the container's cgroup. */
   killCgroup(cgroupPath: string): void;
   removeCgroup(cgroupPath: string): void;
+  /** Takes away what is mounted on the directory, if anything is. */
+  unmount(directory: string): void;
 }

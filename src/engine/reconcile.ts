@@ -14,7 +14,7 @@ import { removeContainer, removeFiles } from "./container/remove.ts";
 import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
 import type { EngineContext } from "./context.ts";
-import type { ShimPart } from "./parts.ts";
+import type { ShimPart, SurvivingShim } from "./parts.ts";
 
 export interface Reconciliation {
   /** Containers that went on running. */
@@ -33,60 +33,33 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
       if (Name !== undefined) context.volumeUsers.add(Name, container.id);
     }
   }
+  const survivors = new Map((await context.shims.survivors()).map((found) => [found.containerId, found]));
   const adopted = new Set<string>();
   /** Those whose process, and with it their network, is still there. */
   const live = new Set<string>();
-  await Promise.all(
-    context.containers.all().map(async (container) => {
-      if (!container.active) return;
-      const found = await findShim(context, container.id);
-      if (found !== undefined) {
-        adopted.add(container.id);
-        if (!found.ended) live.add(container.id);
-        adopt(context, container, found);
-        result.adopted++;
-      } else {
-        settle(context, container, sameBoot);
-        result.ended++;
-      }
-    }),
-  );
+  for (const container of context.containers.all()) {
+    if (!container.active) continue;
+    const found = survivors.get(container.id);
+    if (found !== undefined) {
+      adopted.add(container.id);
+      if (!found.ended) live.add(container.id);
+      adopt(context, container, found);
+      result.adopted++;
+    } else {
+      settle(context, container, sameBoot);
+      result.ended++;
+    }
+  }
+  for (const { containerId, shim } of survivors.values()) {
+    if (!adopted.has(containerId)) await endShim(containerId, shim);
+  }
   await context.networks.restore(live);
   for (const container of context.containers.all()) {
     if (live.has(container.id)) container.endpoint = context.networks.endpoint(container.id);
   }
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);
-  await context.shims.sweep();
   return result;
-}
-
-interface FoundShim {
-  shim: ShimPart;
-  pid: number;
-  startedAt: string;
-  /** The process has ended meanwhile, and its namespaces with it. */
-  ended: boolean;
-}
-
-/** The container's shim, if it lives and has started the container. */
-async function findShim(context: EngineContext, id: string): Promise<FoundShim | undefined> {
-  const record = readShimRecord(context, id);
-  if (record === undefined) return undefined;
-  let shim: ShimPart | undefined;
-  try {
-    shim = await context.shims.connect(record.socket);
-    const { containerId, pid, startedAt, exit } = await shim.state();
-    if (containerId === id && pid !== null) {
-      return { shim, pid, startedAt: startedAt ?? new Date().toISOString(), ended: exit !== null };
-    }
-    // The last daemon was killed between giving it the container and the container's start: nothing has run yet.
-    await shim.release({ force: true });
-  } catch (error) {
-    log("debug", "no shim answers", { container: id, error: errorMessage(error) });
-  }
-  shim?.close();
-  return undefined;
 }
 
 function readShimRecord(context: EngineContext, id: string): ShimRecord | undefined {
@@ -101,8 +74,18 @@ function readShimRecord(context: EngineContext, id: string): ShimRecord | undefi
   }
 }
 
+/** A shim whose container has no record, or one that says that nothing runs. */
+async function endShim(containerId: string, shim: ShimPart): Promise<void> {
+  try {
+    await shim.release({ force: true });
+  } catch (error) {
+    log("warn", "could not end a shim that nobody needs", { container: containerId, error: errorMessage(error) });
+  }
+  shim.close();
+}
+
 /** Takes over a container whose shim lives. Its end, which may have been meanwhile, comes like every other. */
-function adopt(context: EngineContext, container: Container, { shim, pid, startedAt }: FoundShim): void {
+function adopt(context: EngineContext, container: Container, { shim, pid, startedAt }: SurvivingShim): void {
   container.shim = shim;
   if (container.state.status === "starting") {
     context.containers.setState(container, { status: "running", pid, pidStartTicks: startTicks(pid), startedAt });
@@ -156,12 +139,9 @@ async function removeLeftovers(context: EngineContext, adopted: ReadonlySet<stri
     [...ids(layout.containers), ...ids(layout.containerStates)].filter((id) => !known.has(id) && !adopted.has(id)),
   );
   for (const id of strangers) {
-    const found = await findShim(context, id);
-    await found?.shim.release({ force: true }).catch((error: unknown) => {
-      log("warn", "could not end a shim without a record", { container: id, error: errorMessage(error) });
-    });
     context.kernel.killCgroup(`${context.configuration.cgroupParent}/${id}`);
     context.kernel.removeCgroup(`${context.configuration.cgroupParent}/${id}`);
+    context.kernel.unmount(layout.container(id).rootfs);
     await removeFiles(context, { id });
   }
   for (const id of known) {

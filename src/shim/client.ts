@@ -95,8 +95,8 @@ export class ShimClient {
     await this.#request("resume", {});
   }
 
-  state(): Promise<ShimState> {
-    return this.#request("state", {});
+  state(options: { settled?: boolean } = {}): Promise<ShimState> {
+    return this.#request("state", options);
   }
 
   async release(options: { force?: boolean } = {}): Promise<void> {

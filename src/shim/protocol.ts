@@ -161,8 +161,12 @@ export interface Requests {
   closeStdin: { arguments: { execId?: string }; result: Record<never, never> };
   pause: { arguments: Record<never, never>; result: Record<never, never> };
   resume: { arguments: Record<never, never>; result: Record<never, never> };
-  state: { arguments: Record<never, never>; result: ShimState };
-  /** Removes what the runtime keeps of an ended container and ends the shim; `force` kills a running one first. */
+  /** `settled`: not before a start that is under way has come to its end, one or the other. */
+  state: { arguments: { settled?: boolean }; result: ShimState };
+  /**
+   * Removes what the runtime keeps of an ended container and ends the shim; `force` kills a running one first. Who has
+   * the answer can be sure that the shim runs nothing and never will: a start under way is waited for, a later one refused.
+   */
   release: { arguments: { force?: boolean }; result: Record<never, never> };
 }
 

@@ -109,7 +109,7 @@ const shapes: Record<RequestName, Shape> = {
   closeStdin: { execId },
   pause: {},
   resume: {},
-  state: {},
+  state: { settled: optional(flag) },
   release: { force: optional(flag) },
 };
 

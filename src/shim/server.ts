@@ -25,8 +25,8 @@ export class ShimServer {
   readonly #quit = Promise.withResolvers<void>();
   #listener: Bun.UnixSocketListener<Peer> | undefined;
   #container: ShimmedContainer | undefined;
-  /** A container is being started: there will not be another. */
-  #starting = false;
+  /** A container is being started: there will not be another. Resolves when that has come to its end. */
+  #starting: { id: string; settled: Promise<unknown> } | undefined;
   #released = false;
   #firstClient: Timer | undefined;
 
@@ -111,6 +111,7 @@ export class ShimServer {
       case "hello":
         return this.#hello();
       case "state":
+        if (request.settled) await this.#starting?.settled;
         return this.#state();
       case "run":
         return this.#run(request);
@@ -154,7 +155,7 @@ export class ShimServer {
   }
 
   async #prepare(): Promise<void> {
-    if (this.#starting || this.#container !== undefined) return;
+    if (this.#starting !== undefined || this.#container !== undefined) return;
     const { rehearse } = await import("./rehearse.ts");
     await rehearse();
   }
@@ -169,8 +170,8 @@ export class ShimServer {
       return { ...this.#container.state(), containerId: this.#container.options.id };
     }
     return {
-      status: this.#starting ? "starting" : "spare",
-      containerId: null,
+      status: this.#starting === undefined ? "spare" : "starting",
+      containerId: this.#starting?.id ?? null,
       pid: null,
       startedAt: null,
       exit: null,
@@ -181,10 +182,12 @@ export class ShimServer {
   }
 
   async #run(request: Extract<Request, { request: "run" }>): Promise<object> {
-    if (this.#starting || this.#container !== undefined) {
+    if (this.#starting !== undefined || this.#container !== undefined) {
       throw new EngineError("conflict", "this shim has a container already");
     }
-    this.#starting = true;
+    if (this.#released) throw new EngineError("conflict", "this shim was released");
+    const settled = Promise.withResolvers<void>();
+    this.#starting = { id: request.container.id, settled: settled.promise };
     const early = [...this.#early];
     this.#early.clear();
     try {
@@ -197,7 +200,8 @@ export class ShimServer {
       for (const { peer } of early) peer.finish();
       throw error;
     } finally {
-      this.#starting = false;
+      this.#starting = undefined;
+      settled.resolve();
     }
   }
 
@@ -205,7 +209,7 @@ export class ShimServer {
     const attachment = new Attachment(peer, request);
     if (this.#container === undefined) {
       if (request.execId !== undefined) throw new EngineError("conflict", "this shim has no container yet");
-      if (this.#starting) throw new EngineError("conflict", "the container is being started");
+      if (this.#starting !== undefined) throw new EngineError("conflict", "the container is being started");
       peer.becomeStream();
       peer.pauseInput();
       this.#early.add(attachment);
@@ -218,6 +222,7 @@ export class ShimServer {
   }
 
   async #release(force: boolean): Promise<void> {
+    await this.#starting?.settled;
     const container = this.#container;
     if (container !== undefined) {
       if (!container.ended) {
@@ -242,7 +247,7 @@ export class ShimServer {
    * know is in exit.json and in the log.
    */
   #quitIfUseless(): void {
-    if (this.#starting) return;
+    if (this.#starting !== undefined) return;
     if (this.#released) {
       // The connection that asked for it may stay open; only streams with output are waited for.
       for (const peer of this.#peers) if (peer.queuedBytes > 0) return;

@@ -133,6 +133,8 @@ export function clearRuntime(context: EngineContext, container: Container): void
   try {
     context.kernel.killCgroup(cgroupPath(context, container));
     context.kernel.removeCgroup(cgroupPath(context, container));
+    // Another runtime's root file system is mounted here, and not inside the container alone.
+    context.kernel.unmount(context.layout.container(container.id).rootfs);
     rmSync(join(context.layout.runtime, container.id), { recursive: true, force: true });
   } catch (error) {
     log("error", "could not end what a lost shim left", { container: container.id, error: errorMessage(error) });

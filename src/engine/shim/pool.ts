@@ -6,12 +6,13 @@ import { randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { timeNow } from "../../core/clock.ts";
 import { errorMessage, isErrno } from "../../core/errors.ts";
 import { type LogLevel, log } from "../../core/log.ts";
 import { ShimClient, spawnShim } from "../../shim/client.ts";
 import { moveToCgroup } from "../kernel.ts";
 import type { Layout } from "../layout.ts";
-import type { ShimSource } from "../parts.ts";
+import type { ShimSource, SurvivingShim } from "../parts.ts";
 
 /**
  * The next spare is started when the container that took the last has had time to get going, and one that only runs
@@ -44,21 +45,9 @@ export class ShimPool implements ShimSource {
     return this.#spawn();
   }
 
-  connect(socketPath: string): Promise<ShimClient> {
-    return ShimClient.connect(socketPath);
-  }
-
-  async sweep(): Promise<void> {
-    await Promise.all(
-      listSockets(this.#layout.shims).map(async (path) => {
-        try {
-          (await this.connect(path)).close();
-        } catch (error) {
-          log("debug", "removed a socket that no shim listens at", { path, error: errorMessage(error) });
-          await rm(path, { force: true });
-        }
-      }),
-    );
+  async survivors(): Promise<SurvivingShim[]> {
+    const found = await Promise.all(listSockets(this.#layout.shims).map(askSurvivor));
+    return found.filter((survivor) => survivor !== undefined);
   }
 
   /** Starts a spare shim, in the background, if there is none. */
@@ -95,6 +84,30 @@ export class ShimPool implements ShimSource {
     if (this.#cgroup !== undefined) moveToCgroup((await shim.hello()).pid, this.#cgroup);
     return shim;
   }
+}
+
+async function askSurvivor(path: string): Promise<SurvivingShim | undefined> {
+  let shim: ShimClient;
+  try {
+    shim = await ShimClient.connect(path);
+  } catch (error) {
+    log("debug", "removed a socket that no shim listens at", { path, error: errorMessage(error) });
+    await rm(path, { force: true });
+    return undefined;
+  }
+  try {
+    const { containerId, pid, startedAt, exit } = await shim.state({ settled: true });
+    if (containerId !== null && pid !== null) {
+      return { shim, containerId, pid, startedAt: startedAt ?? timeNow(), ended: exit !== null };
+    }
+    // The last daemon may have been killed when its request to start was on the way: refused from here on.
+    await shim.release({ force: true });
+  } catch (error) {
+    // It ended by itself, as those without a container and without a client do.
+    log("debug", "a shim did not answer", { path, error: errorMessage(error) });
+  }
+  shim.close();
+  return undefined;
 }
 
 function listSockets(directory: string): string[] {

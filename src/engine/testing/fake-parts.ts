@@ -143,6 +143,7 @@ export class FakeWorld implements Disposable {
   readonly attached = new Map<string, Endpoint>();
   readonly snapshotKeys = new Set<string>();
   readonly killedCgroups: string[] = [];
+  readonly unmounted: string[] = [];
   startFailure: Error | undefined;
   /** Processes end at SIGTERM; else only at SIGKILL. */
   obeysTerm = true;
@@ -163,6 +164,7 @@ export class FakeWorld implements Disposable {
       kernel: {
         killCgroup: (path) => this.killedCgroups.push(path),
         removeCgroup: () => undefined,
+        unmount: (directory) => this.unmounted.push(directory),
       },
       facts: () => ({ controllers: new Set(["memory"]), swapLimit: true, apparmor: false }),
     });
@@ -243,13 +245,14 @@ export class FakeWorld implements Disposable {
   #shimSource(): ShimSource {
     return {
       take: async () => new FakeShim(this),
-      connect: async (socket) => {
-        const shim = this.shims.find((candidate) => candidate.socket === socket);
-        if (shim === undefined || shim.isClosed) throw new EngineError("unavailable", "nobody listens there");
-        return shim;
-      },
+      survivors: async () =>
+        this.shims.flatMap((shim) => {
+          const { container, exit } = shim;
+          if (shim.isClosed || container === undefined) return [];
+          const startedAt = new Date().toISOString();
+          return [{ shim, containerId: container.id, pid: process.pid, startedAt, ended: exit !== undefined }];
+        }),
       prepare: () => undefined,
-      sweep: async () => undefined,
       close: async () => undefined,
     };
   }
