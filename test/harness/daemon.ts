@@ -59,10 +59,13 @@ export class Daemon {
 
   /** Ends the daemon as an administrator does (SIGTERM) or as a crash does (SIGKILL); its containers stay. */
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<number> {
-    const child = this.#child;
-    if (child === undefined) return 0;
-    child.kill(signal);
-    const status = await child.exited;
+    this.#child?.kill(signal);
+    return this.ended();
+  }
+
+  /** Waits for its end. @returns its exit status; 0 when it does not run. */
+  async ended(): Promise<number> {
+    const status = (await this.#child?.exited) ?? 0;
     this.#child = undefined;
     return status;
   }

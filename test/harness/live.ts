@@ -5,6 +5,7 @@ export class LiveCommand implements AsyncDisposable {
   readonly #argv: string[];
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
   readonly #read: Promise<unknown>;
+  #hasRead = false;
   stdout = "";
   stderr = "";
 
@@ -18,11 +19,17 @@ export class LiveCommand implements AsyncDisposable {
       collect(this.#child.stderr, (text) => {
         this.stderr += text;
       }),
-    ]);
+    ]).then(() => {
+      this.#hasRead = true;
+    });
   }
 
   get pid(): number {
     return this.#child.pid;
+  }
+
+  get #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
   async write(text: string): Promise<void> {
@@ -42,7 +49,15 @@ export class LiveCommand implements AsyncDisposable {
   /** Waits until its standard output contains the text. */
   async shows(text: string, timeoutMs?: number): Promise<void> {
     try {
-      await until(`output containing ${JSON.stringify(text)}`, () => this.stdout.includes(text), timeoutMs);
+      await until(
+        `output containing ${JSON.stringify(text)}`,
+        () => {
+          if (this.stdout.includes(text)) return true;
+          if (this.#hasEnded && this.#hasRead) throw new Error("it has ended");
+          return false;
+        },
+        timeoutMs,
+      );
     } catch (error) {
       throw new Error(`${this.#argv.join(" ")} wrote ${JSON.stringify([this.stdout, this.stderr])}`, { cause: error });
     }
@@ -50,9 +65,8 @@ export class LiveCommand implements AsyncDisposable {
 
   /** Waits until it has ended and all that it wrote was read. @returns its status, 128+n for a signal. */
   async end(timeoutMs?: number): Promise<number> {
-    const ended = () => this.#child.exitCode !== null || this.#child.signalCode !== null;
     try {
-      await until(`the end of ${this.#argv.join(" ")}`, ended, timeoutMs);
+      await until(`the end of ${this.#argv.join(" ")}`, () => this.#hasEnded, timeoutMs);
     } catch (error) {
       throw new Error(`it wrote ${JSON.stringify([this.stdout, this.stderr])}`, { cause: error });
     }

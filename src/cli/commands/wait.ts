@@ -1,5 +1,6 @@
 import { command, someArguments } from "../command.ts";
 import { forEach } from "../each.ts";
+import { printError } from "../output.ts";
 
 export const waitCommand = command({
   usage: "CONTAINER [CONTAINER...]",
@@ -9,6 +10,11 @@ export const waitCommand = command({
   arity: someArguments,
   run: async ({ session, positionals }) => {
     const client = await session.client();
-    return forEach(positionals, async (name) => String((await client.waitContainer(name, "not-running")).StatusCode));
+    return forEach(positionals, async (name) => {
+      const { StatusCode, Error: unknown } = await client.waitContainer(name, "not-running");
+      // The number then stands for an end that nobody saw.
+      if (unknown) printError(`${name}: ${unknown.Message}`);
+      return String(StatusCode);
+    });
   },
 });

@@ -1,4 +1,5 @@
 /** The words of Go's text/template (https://pkg.go.dev/text/template), as far as `--format` uses them. */
+import { EngineError } from "../../core/errors.ts";
 
 export type Token =
   | { kind: "field"; name: string } // .Name, directly behind an operand or alone
@@ -12,8 +13,10 @@ export type Token =
 
 export type Piece = { kind: "text"; text: string } | { kind: "action"; tokens: Token[]; source: string };
 
-export class TemplateError extends Error {
-  override readonly name = "TemplateError";
+export class TemplateError extends EngineError {
+  constructor(message: string) {
+    super("invalid_argument", message);
+  }
 }
 
 /** Cuts a template into text and actions; `{{-` and `-}}` take the white space beside them away. */

@@ -1,0 +1,118 @@
+import { Database } from "bun:sqlite";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { errorMessage } from "../../src/core/errors.ts";
+import { until } from "./command.ts";
+import type { Daemon } from "./daemon.ts";
+import type { Workspace } from "./workspace.ts";
+
+/**
+ * Compares what a daemon's directories, its database and the kernel hold with the containers that it knows of. What an
+ * earlier daemon left half made shows as a difference. Removals go on in the background: it waits for agreement.
+ * @throws with every difference by name.
+ */
+export async function expectAgreement(workspace: Workspace, daemon: Daemon): Promise<void> {
+  let problems: string[] = [];
+  try {
+    await until("records, files and kernel agree", async () => {
+      problems = await differences(workspace, daemon);
+      return problems.length === 0;
+    });
+  } catch (error) {
+    throw new Error(`${errorMessage(error)}\n${problems.join("\n")}\n${await daemon.log()}`);
+  }
+}
+
+async function differences(workspace: Workspace, daemon: Daemon): Promise<string[]> {
+  const all = ids(await daemon.ok("ps", "-aq", "--no-trunc"));
+  const running = ids(await daemon.ok("ps", "-q", "--no-trunc"));
+  const { root, state } = daemon;
+  using database = new Database(join(root, "metadata.db"), { readonly: true });
+  const column = (sql: string) => (database.query(sql).values() as string[][]).map(([value]) => value!);
+  const links = (await workspace.run(["ip", "-o", "link", "show"])).stdout;
+  const rootfsMount = new RegExp(`^${root}/containers/([0-9a-f]{64})/rootfs$`);
+  const mounts = mountPoints(workspace.directory).map((point) => rootfsMount.exec(point)?.[1] ?? point);
+  return [
+    ...unequal("rows of containers", column("SELECT id FROM containers"), all),
+    ...unequal("directories of containers", entries(join(root, "containers")), all),
+    ...unequal("writable layers", column("SELECT key FROM container_snapshots"), all),
+    ...unequal("directories of shims' records", entries(join(state, "containers")), running),
+    ...unequal("the runtime's states", entries(join(state, "runtime")), running),
+    ...hierarchies().flatMap((hierarchy) =>
+      entries(join(hierarchy, workspace.cgroupParent), true)
+        .filter((id) => !running.includes(id))
+        .map((id) => `cgroup ${hierarchy} ${id}`),
+    ),
+    ...mounts.filter((id) => !running.includes(id)).map((mount) => `mount ${mount}`),
+    ...unequal(
+      "directories of layers",
+      entries(join(root, "snapshots")).filter((name) => name !== "trash"),
+      column("SELECT directory FROM container_snapshots UNION SELECT directory FROM layer_snapshots"),
+    ),
+    ...entries(join(root, "snapshots", "trash")).map((name) => `trash ${name}`),
+    ...unequal("volumes", entries(join(root, "volumes")), column("SELECT name FROM volumes")),
+    ...unequal(
+      "blobs",
+      entries(join(root, "content", "blobs", "sha256")).map((name) => `sha256:${name}`),
+      column("SELECT DISTINCT digest FROM image_content"),
+    ),
+    ...unequal(
+      "network devices",
+      [...links.matchAll(/ (veth[0-9a-z]+)/g)].map((match) => match[1]!),
+      column("SELECT host_interface FROM network_endpoint WHERE host_interface IS NOT NULL"),
+    ),
+    ...column("SELECT container_id FROM network_sandbox WHERE container_id IS NOT NULL")
+      .filter((id) => !running.includes(id))
+      .map((id) => `network sandbox of ${id}`),
+    ...shimDifference(shims(state), running.length),
+  ];
+}
+
+/** One for each container and one spare, which comes a moment after the last was taken. */
+function shimDifference(found: string[], running: number): string[] {
+  const few = found.length < running;
+  return few || found.length > running + 1 ? [`${found.length} shims for ${running} containers: ${found}`] : [];
+}
+
+/** The process ids of the daemon's shims. */
+export function shims(state: string): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      return words.includes("shim") && words.some((word) => word.startsWith(`${state}/`));
+    } catch {
+      return false; // it ended while it was looked at
+    }
+  });
+}
+
+function mountPoints(directory: string): string[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const points = lines.map((line) => line.split(" ")[4] ?? "");
+  return points.filter((point) => point.startsWith(`${directory}/`) && !point.endsWith("/netns"));
+}
+
+function hierarchies(): string[] {
+  return ["", ...entries("/sys/fs/cgroup", true)].map((name) => join("/sys/fs/cgroup", name));
+}
+
+function unequal(what: string, found: string[], expected: string[]): string[] {
+  const extra = found.filter((name) => !expected.includes(name));
+  const missing = expected.filter((name) => !found.includes(name));
+  return [...extra.map((name) => `${what}: left over: ${name}`), ...missing.map((name) => `${what}: missing: ${name}`)];
+}
+
+function ids(text: string): string[] {
+  return text.split("\n").filter(Boolean);
+}
+
+function entries(path: string, directoriesOnly = false): string[] {
+  try {
+    const found = readdirSync(path, { withFileTypes: true });
+    const kept = found.filter((entry) => !directoriesOnly || entry.isDirectory());
+    return kept.map((entry) => entry.name).filter((name) => !name.startsWith("."));
+  } catch {
+    return []; // nothing made it yet
+  }
+}

@@ -1,0 +1,131 @@
+/** The daemon is killed and started again under running containers: nothing of them is lost. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expectAgreement } from "../harness/audit.ts";
+import { until } from "../harness/command.ts";
+import { DockerScene } from "../harness/docker.ts";
+import { LiveCommand } from "../harness/live.ts";
+import { TerminalSession } from "../harness/terminal.ts";
+import { tsd } from "../harness/workspace.ts";
+
+let scene: DockerScene;
+beforeAll(async () => {
+  scene = await DockerScene.open(["--add-runtime", "runc=/usr/sbin/runc"]);
+});
+afterAll(() => scene.close());
+
+const count = "i=0; while :; do i=$((i+1)); echo line $i; echo error $i >&2; usleep 2000; done";
+
+/** Names of containers with what `tsd run` is told. */
+const containers: Record<string, string[]> = {
+  "write-1": ["IMAGE", "sh", "-c", count],
+  "write-2": ["--network", "none", "IMAGE", "sh", "-c", count],
+  "write-runc": ["--runtime", "runc", "IMAGE", "sh", "-c", count],
+  "write-terminal": ["-t", "IMAGE", "sh", "-c", count],
+  "input-1": ["-i", "IMAGE", "cat"],
+  "input-2": ["-i", "--network", "host", "IMAGE", "cat"],
+  "terminal-1": ["-it", "IMAGE", "sh"],
+  "terminal-2": ["-it", "--network", "none", "IMAGE", "sh"],
+  idle: ["--rm", "IMAGE", "sleep", "1000"],
+  heeding: ["IMAGE", "sh", "-c", 'trap "exit 5" TERM; while :; do usleep 10000; done'],
+};
+const names = Object.keys(containers);
+const writers = names.filter((name) => name.startsWith("write"));
+
+function live(...args: string[]): LiveCommand {
+  return new LiveCommand([tsd, ...args], scene.daemon.env);
+}
+
+/** The numbers of a writer's log, by stream, each of which must be 1, 2, 3 and so on. @returns the last. */
+async function wholeLog(name: string): Promise<number> {
+  const { status, stdout, stderr } = await scene.daemon.tsd(["logs", name]);
+  expect(status).toBe(0);
+  const numbers = (text: string, word: string) =>
+    text.split(/\r?\n/).flatMap((line) => (line.startsWith(`${word} `) ? [Number(line.slice(word.length + 1))] : []));
+  const lines = numbers(stdout, "line");
+  expect(lines).toEqual(lines.map((_, index) => index + 1));
+  const errors = numbers(name === "write-terminal" ? stdout : stderr, "error");
+  expect(errors).toEqual(errors.map((_, index) => index + 1));
+  return lines.length;
+}
+
+test("ten containers go on through three crashes, each managed and no line of their logs lost or doubled", async () => {
+  for (const [name, words] of Object.entries(containers)) {
+    await scene.daemon.ok("run", "-d", "--name", name, ...words.map((word) => (word === "IMAGE" ? scene.image : word)));
+  }
+  const pids = async () =>
+    scene.daemon.ok(
+      "inspect",
+      "-f",
+      "{{.State.Pid}} {{.State.StartedAt}} {{json .NetworkSettings.Networks}}",
+      ...names,
+    );
+  const before = await pids();
+  for (let crash = 0; crash < 3; crash++) {
+    await scene.daemon.stop("SIGKILL");
+    await scene.daemon.start();
+    const running = await scene.daemon.ok("ps", "--format", "{{.Names}}");
+    expect(running.split("\n").sort()).toEqual([...names].sort());
+    expect(await pids()).toBe(before);
+    for (const name of writers) {
+      const seen = await wholeLog(name);
+      await until(`${name} writes on`, async () => (await wholeLog(name)) > seen);
+    }
+    await expectAgreement(scene.workspace, scene.daemon);
+  }
+});
+
+test("attach, exec, logs -f, wait and stop work on the containers of an earlier daemon", async () => {
+  await using input = live("attach", "input-1");
+  await input.write("through a crash\n");
+  await input.shows("through a crash\n");
+  await using terminal = new TerminalSession([tsd, "attach", "terminal-2"], { env: scene.daemon.env });
+  terminal.type("echo $((6*7))\n");
+  await terminal.expect("42\r\n");
+  for (const name of names)
+    expect(await scene.daemon.ok("exec", name, "echo", "exec in", name)).toBe(`exec in ${name}`);
+  await using follower = live("logs", "-f", "--tail", "1", "write-1");
+  const last = await wholeLog("write-1");
+  await follower.shows(`line ${last + 5}\n`);
+  const waiting = scene.daemon.ok("wait", "heeding");
+  await scene.daemon.ok("stop", "heeding");
+  expect(await waiting).toBe("5");
+  await scene.daemon.ok("stop", "-t", "0", "write-1", "write-runc");
+  expect(await follower.end()).toBe(0);
+  expect(await scene.daemon.ok("inspect", "-f", "{{.State.ExitCode}}", "write-1", "write-runc")).toBe("137\n137");
+  await wholeLog("write-1");
+  await scene.daemon.ok("start", "heeding");
+  expect(await scene.daemon.ok("exec", "heeding", "echo", "again")).toBe("again");
+  await scene.daemon.ok("stop", "-t", "0", "idle");
+  await until("idle, run with --rm, is gone", async () => !(await scene.daemon.ok("ps", "-a")).includes("idle"));
+  await expectAgreement(scene.workspace, scene.daemon);
+});
+
+test("a client that waits or is attached when the daemon is killed is told so, and the container is not disturbed", async () => {
+  await using waiting = live("wait", "input-2");
+  await using attached = live("attach", "input-2");
+  await attached.write("before\n");
+  await attached.shows("before\n");
+  await scene.daemon.stop("SIGKILL");
+  for (const client of [waiting, attached]) {
+    expect(await client.end()).not.toBe(0);
+    expect(client.stderr).toMatch(/daemon|connection/);
+  }
+  await scene.daemon.start();
+  await using again = live("attach", "input-2");
+  await again.write("after\n");
+  await again.shows("after\n");
+  expect(await scene.daemon.ok("logs", "input-2")).toBe("before\nafter");
+});
+
+test("SIGTERM ends the daemon with status 0, its socket gone and its containers running", async () => {
+  const pid = await scene.daemon.ok("inspect", "-f", "{{.State.Pid}}", "terminal-1");
+  expect(await scene.daemon.stop("SIGTERM")).toBe(0);
+  expect(await Bun.file(scene.daemon.socket).exists()).toBe(false);
+  expect(await Bun.file(`/proc/${pid}/cmdline`).text()).toBe("sh\0");
+  const refused = await scene.daemon.tsd(["ps"]);
+  expect(refused.status).not.toBe(0);
+  expect(refused.stderr).toContain(scene.daemon.socket);
+  await scene.daemon.start();
+  expect(await scene.daemon.ok("inspect", "-f", "{{.State.Pid}}", "terminal-1")).toBe(pid);
+  await wholeLog("write-2");
+});
