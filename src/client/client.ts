@@ -61,7 +61,7 @@ export class Client {
   async *events(options: { filters: Filters; since?: string; until?: string }): AsyncGenerator<EventLine> {
     const query = { ...options, filters: JSON.stringify(options.filters) };
     const response = await request(this.address, "GET", "/events", { query });
-    yield* jsonLines<EventLine>(response.body);
+    yield* jsonLines<EventLine>(response.chunks());
   }
 
   // Containers
@@ -107,7 +107,7 @@ export class Client {
   /** Resolves to the promise of the end when the daemon has begun to wait: a start that follows is not missed. */
   async beginWait(name: string, condition: WaitCondition): Promise<{ exited: Promise<ContainerWaitResponse> }> {
     const response = await request(this.address, "POST", container(name, "wait"), { query: { condition } });
-    const exited = response.json() as Promise<ContainerWaitResponse>;
+    const exited = response.json<ContainerWaitResponse>();
     // Whoever asked may fail before it gets to wait; that is not another error.
     exited.catch(() => undefined);
     return { exited };
@@ -126,9 +126,9 @@ export class Client {
   }
 
   /** docker's 8-byte frames, or raw bytes of a container with a terminal. */
-  async logs(name: string, options: LogsQuery): Promise<ReadableStream<Uint8Array>> {
+  async logs(name: string, options: LogsQuery): Promise<AsyncGenerator<Uint8Array, void, void>> {
     const response = await request(this.address, "GET", container(name, "logs"), { query: { ...options } });
-    return response.body ?? new Blob([]).stream();
+    return response.chunks();
   }
 
   /** The fast path: create, attach, start, wait and remove in one connection (src/api/schema/run-protocol.ts). */
@@ -175,7 +175,7 @@ export class Client {
   async *pullImage(reference: { image: string; tag?: string; platform?: string }): AsyncGenerator<JsonMessage> {
     const query = { fromImage: reference.image, tag: reference.tag, platform: reference.platform };
     const response = await request(this.address, "POST", "/images/create", { query });
-    yield* jsonLines<JsonMessage>(response.body);
+    yield* jsonLines<JsonMessage>(response.chunks());
   }
 
   /** @param body.directory absolute, on the daemon's host. */
@@ -186,12 +186,12 @@ export class Client {
     pull?: string;
   }): AsyncGenerator<JsonMessage> {
     const response = await request(this.address, "POST", "/tsd/bundle", { body });
-    yield* jsonLines<JsonMessage>(response.body);
+    yield* jsonLines<JsonMessage>(response.chunks());
   }
 
   async #json<T>(method: string, path: string, query: Query = {}, body?: unknown): Promise<T> {
     const response = await request(this.address, method, path, { query, ...(body !== undefined && { body }) });
-    return (await response.json()) as T;
+    return response.json<T>();
   }
 }
 

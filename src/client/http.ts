@@ -1,6 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { EngineError, type ErrorCode, errorMessage } from "../core/errors.ts";
 import { apiVersion } from "../core/version.ts";
+import { Answer } from "./answer.ts";
 import { connectionError, type DaemonAddress } from "./host.ts";
 
 export type Query = Record<string, string | number | boolean | undefined>;
@@ -29,7 +30,7 @@ export async function request(
   method: string,
   path: string,
   options: RequestOptions = {},
-): Promise<Response> {
+): Promise<Answer> {
   let response: Response;
   try {
     response = await fetch(`http://tsd${requestTarget(path, options.query)}`, {
@@ -45,7 +46,7 @@ export async function request(
     if (options.signal?.aborted) throw options.signal.reason;
     throw connectionError(address, connectErrno(error, address), error);
   }
-  if (response.ok) return response;
+  if (response.ok) return new Answer(address, response);
   throw daemonError(response.status, await response.text());
 }
 

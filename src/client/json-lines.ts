@@ -1,6 +1,5 @@
 /** The JSON objects of a stream that has one a line, as they arrive. */
-export async function* jsonLines<T>(body: ReadableStream<Uint8Array> | null): AsyncGenerator<T> {
-  if (body === null) return;
+export async function* jsonLines<T>(body: AsyncIterable<Uint8Array>): AsyncGenerator<T> {
   const decoder = new TextDecoder();
   let pending = "";
   for await (const chunk of body) {

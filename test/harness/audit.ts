@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
-import { readdirSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { errorMessage } from "../../src/core/errors.ts";
 import { until } from "./command.ts";
@@ -51,11 +52,10 @@ async function differences(workspace: Workspace, daemon: Daemon): Promise<string
     ),
     ...entries(join(root, "snapshots", "trash")).map((name) => `trash ${name}`),
     ...unequal("volumes", entries(join(root, "volumes")), column("SELECT name FROM volumes")),
-    ...unequal(
-      "blobs",
-      entries(join(root, "content", "blobs", "sha256")).map((name) => `sha256:${name}`),
-      column("SELECT DISTINCT digest FROM image_content"),
-    ),
+    ...damagedBlobs(join(root, "content", "blobs", "sha256")),
+    ...column("SELECT DISTINCT digest FROM image_content")
+      .filter((digest) => !existsSync(join(root, "content", "blobs", digest.replace(":", "/"))))
+      .map((digest) => `blob ${digest}: missing`),
     ...unequal(
       "network devices",
       [...links.matchAll(/ (veth[0-9a-z]+)/g)].map((match) => match[1]!),
@@ -66,6 +66,17 @@ async function differences(workspace: Workspace, daemon: Daemon): Promise<string
       .map((id) => `network sandbox of ${id}`),
     ...shimDifference(shims(state), running.length),
   ];
+}
+
+/** A blob under its name is whole. What no image needs may lie there for a pull that goes on with it. */
+function damagedBlobs(directory: string): string[] {
+  return entries(directory).filter((name) => {
+    return (
+      createHash("sha256")
+        .update(readFileSync(join(directory, name)))
+        .digest("hex") !== name
+    );
+  });
 }
 
 /** One for each container and one spare, which comes a moment after the last was taken. */

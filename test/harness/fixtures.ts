@@ -60,7 +60,7 @@ async function makeDebian(rootfs: string): Promise<string[]> {
 }
 
 /** Writes an OCI layout of one gzipped layer: OCI image specification, image-layout.md. */
-async function writeLayout(layout: string, rootfs: string, cmd: string[]): Promise<void> {
+export async function writeLayout(layout: string, rootfs: string, cmd: string[]): Promise<void> {
   const blobs = join(layout, "blobs", "sha256");
   await mkdir(blobs, { recursive: true });
   const tar = join(layout, "layer.tar");

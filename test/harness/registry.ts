@@ -9,6 +9,8 @@ export interface Registry {
   host: string;
   /** Pushes a fixture image with skopeo. @returns the reference to pull it by. */
   push(fixture: "busybox" | "debian", name?: string): Promise<string>;
+  /** Pushes the image `latest` of an OCI layout. @returns the reference to pull it by. */
+  pushLayout(layout: string, name: string): Promise<string>;
 }
 
 export async function startRegistry(workspace: Workspace, port = 5000): Promise<Registry> {
@@ -38,25 +40,18 @@ http: {addr: "${host}"}
     if (child.exitCode !== null) throw new Error(`docker-registry: ${await Bun.file(`${directory}/log`).text()}`);
     return (await command(workspace.inNetwork(["curl", "-sf", `http://${host}/v2/`]))).status === 0;
   });
+  const pushLayout = async (layout: string, name: string) => {
+    const reference = `${host}/${name}`;
+    const target = `docker://${reference}${name.includes(":") ? "" : ":latest"}`;
+    const flags = ["-q", "--insecure-policy", "--dest-tls-verify=false"];
+    await succeed(workspace.inNetwork(["skopeo", "copy", ...flags, `oci:${layout}:latest`, target]), {
+      timeoutMs: 120_000,
+    });
+    return reference;
+  };
   return {
     host,
-    push: async (fixture, name = fixture) => {
-      const layout = await imageLayout(fixture);
-      const reference = `${host}/${name}`;
-      const target = `docker://${reference}${name.includes(":") ? "" : ":latest"}`;
-      await succeed(
-        workspace.inNetwork([
-          "skopeo",
-          "copy",
-          "-q",
-          "--insecure-policy",
-          "--dest-tls-verify=false",
-          `oci:${layout}:latest`,
-          target,
-        ]),
-        { timeoutMs: 120_000 },
-      );
-      return reference;
-    },
+    pushLayout,
+    push: async (fixture, name = fixture) => pushLayout(await imageLayout(fixture), name),
   };
 }

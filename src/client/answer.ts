@@ -1,0 +1,55 @@
+import { EngineError } from "../core/errors.ts";
+import type { DaemonAddress } from "./host.ts";
+
+/** What the daemon answers, which it may be cut off in: it ends, or is killed, while a stream of logs is read. */
+export class Answer {
+  readonly #address: DaemonAddress;
+  readonly #response: Response;
+
+  constructor(address: DaemonAddress, response: Response) {
+    this.#address = address;
+    this.#response = response;
+  }
+
+  /** @throws EngineError unavailable when it is cut off. */
+  async json<T>(): Promise<T> {
+    try {
+      return (await this.#response.json()) as T;
+    } catch (error) {
+      throw this.#cutOff(error);
+    }
+  }
+
+  /** The body as it arrives. @throws EngineError unavailable when it is cut off. */
+  async *chunks(): AsyncGenerator<Uint8Array, void, void> {
+    const reader = this.#response.body?.getReader();
+    if (reader === undefined) return;
+    try {
+      for (;;) {
+        const { done, value } = await this.#read(reader);
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      // Whoever has seen enough leaves; of a body that has ended or was cut off nothing is left to cancel.
+      await reader.cancel().catch(() => undefined);
+    }
+  }
+
+  async #read(reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read">) {
+    try {
+      return await reader.read();
+    } catch (error) {
+      throw this.#cutOff(error);
+    }
+  }
+
+  #cutOff(error: unknown): EngineError {
+    const { socket } = this.#address;
+    return new EngineError("unavailable", `the tsd daemon at unix://${socket} went away in the middle of its answer`, {
+      path: socket,
+      cause: error,
+      hint: "containers go on without it: ask again when it has been started",
+    });
+  }
+}
