@@ -4,7 +4,7 @@ import { projectRoot } from "./pinned.ts";
 const steps: Record<string, string[]> = {
   types: ["node_modules/.bin/tsc", "-p", "."],
   "lint and format": ["node_modules/.bin/biome", "check", "--error-on-warnings", "."],
-  "unit tests": [process.execPath, "test", "--only-failures", "./src", "./ffi", "./build"],
+  "unit tests": [process.execPath, "test", "--timeout", "60000", "--only-failures", "./src", "./ffi", "./build"],
 };
 
 const started = performance.now();

@@ -5,7 +5,7 @@ import type { DockerScene } from "../harness/docker.ts";
 import type { Random } from "../harness/random.ts";
 
 /** Milliseconds after the first request within which the daemon is killed: past the end of most. */
-const killWithinMs = 120;
+const killWithinMs = 300;
 
 /** What the test knows must be so: it was told that it is done, and nothing was asked of it since. */
 interface Known {

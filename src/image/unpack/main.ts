@@ -1,6 +1,6 @@
 /** `tsd unpack`: the child that inflates, hashes and unpacks one layer. Nobody types it; protocol.ts says how it is called. */
 import { createReadStream, writeSync } from "node:fs";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open, syncfs } from "../../../ffi/files.ts";
 import { Digester, digestAlgorithm } from "../../core/digest.ts";
@@ -16,7 +16,8 @@ const niceness = 5;
 
 export async function unpackMain(args: string[]): Promise<number> {
   try {
-    setPriority(niceness);
+    // Only downwards: a daemon that was itself started with less may not raise it (setpriority(2), EACCES).
+    if (getPriority() < niceness) setPriority(niceness);
     const request = JSON.parse(args[0] ?? "") as UnpackRequest;
     send({ kind: "report", report: await unpack(request, createReadStream("", { fd: 0, highWaterMark: pieceBytes })) });
     return 0;
