@@ -1,5 +1,6 @@
 /** From a stored container to a running process. */
 import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
@@ -59,6 +60,8 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
     makeBindSources(container.definition.mounts),
   ]).then(([shim, endpoint, sources]) => {
     if (endpoint.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
+    const { state } = context.layout.container(container.id);
+    cleanup.add(`remove ${state}`, () => rm(state, { recursive: true, force: true }));
     cleanup.add("release the shim", () => abandonShim(container));
     if (sources.status === "rejected") throw sources.reason;
     return [shim, endpoint] as const;
