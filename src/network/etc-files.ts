@@ -70,7 +70,7 @@ export interface ResolvConfOptions {
  */
 export function resolvConf(host: string, options: ResolvConfOptions = {}): string {
   const parsed = parseResolvConf(host);
-  const given = options.servers?.map((server) => checkServer(server));
+  const given = options.servers?.map((server) => checkNameServer(server));
   const usable = parsed.servers.filter((server) => isReachable(server, options.ipv6 === true));
   const servers = given?.length ? given : usable.length > 0 ? usable : publicNameServers;
   const search = options.search?.length ? options.search.filter((domain) => domain !== ".") : parsed.search;
@@ -124,7 +124,8 @@ function parseScoped(server: string): Address | undefined {
   return tryParseAddress(server.replace(/%.*$/, ""));
 }
 
-function checkServer(server: string): string {
+/** @returns the address as it is written to resolv.conf. @throws EngineError invalid_argument. */
+export function checkNameServer(server: string): string {
   const address = tryParseAddress(server);
   if (address === undefined) throw new EngineError("invalid_argument", `invalid DNS server: ${JSON.stringify(server)}`);
   return formatAddress(address);

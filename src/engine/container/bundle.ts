@@ -1,4 +1,5 @@
 /** A stored container as the OCI bundle that its shim is given. */
+
 import { writeFileSync } from "node:fs";
 import type { BundleMount, BundleTmpfs } from "../../bundle/input.ts";
 import { EngineError } from "../../core/errors.ts";
@@ -10,7 +11,7 @@ import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
 import type { Container } from "./container.ts";
-import { runtimePath } from "./normalize.ts";
+import { runtimePath, splitExtraHost, unbracketed } from "./normalize.ts";
 
 /** Writes what the container needs beside its layers, and puts together what the shim is told. */
 export function prepareBundle(context: EngineContext, container: Container, endpoint: Endpoint): ShimContainer {
@@ -112,11 +113,8 @@ function resolvConfFor(container: Container, endpoint: Endpoint): string {
 
 /** `name:address` or `name=address`; `host-gateway` stands for the host as the container sees it. */
 function parseExtraHost(entry: string, endpoint: Endpoint): { name: string; address: string } {
-  const [, name, value] = /^([^:=]+)[:=](.+)$/.exec(entry) ?? [];
-  if (name === undefined || value === undefined) {
-    throw new EngineError("invalid_argument", `bad format for add-host: ${JSON.stringify(entry)}`);
-  }
-  if (value !== "host-gateway") return { name, address: value.replace(/^\[(.*)\]$/, "$1") };
+  const { name, value } = splitExtraHost(entry);
+  if (value !== "host-gateway") return { name, address: unbracketed(value) };
   if (endpoint.gateway === undefined) {
     throw new EngineError("invalid_argument", `unable to derive the IP value for host-gateway: no bridge network`);
   }

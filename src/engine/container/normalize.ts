@@ -8,6 +8,8 @@ import type {
 import { EngineError } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
 import { parseSignal } from "../../core/signals.ts";
+import { tryParseAddress } from "../../network/address.ts";
+import { checkNameServer } from "../../network/etc-files.ts";
 import { builtinRuntime, type EngineConfiguration } from "../configuration.ts";
 
 const shmBytesDefault = 64 * 2 ** 20;
@@ -57,9 +59,30 @@ export function checkHostConfig(host: HostConfig): void {
     throw invalid(`Invalid value ${score}, range for oom score adj is [-1000, 1000]`);
   }
   if ((host.ShmSize ?? 0) < 0) throw invalid("SHM size can not be less than 0");
+  for (const entry of host.ExtraHosts ?? []) checkExtraHost(entry);
+  for (const server of host.Dns ?? []) checkNameServer(server);
   if (host.AutoRemove && !["", "no", undefined].includes(host.RestartPolicy?.Name)) {
     throw invalid("can't create 'AutoRemove' container with restart policy");
   }
+}
+
+function checkExtraHost(entry: string): void {
+  const { value } = splitExtraHost(entry);
+  if (value !== "host-gateway" && tryParseAddress(unbracketed(value)) === undefined) {
+    throw invalid(`invalid IP address in add-host: ${JSON.stringify(value)}`);
+  }
+}
+
+/** `name:address` or `name=address`. @throws EngineError invalid_argument in docker's words. */
+export function splitExtraHost(entry: string): { name: string; value: string } {
+  const [, name, value] = /^([^:=]+)[:=](.+)$/.exec(entry) ?? [];
+  if (name === undefined || value === undefined) throw invalid(`bad format for add-host: ${JSON.stringify(entry)}`);
+  return { name, value };
+}
+
+/** `[::1]` as `::1`. */
+export function unbracketed(address: string): string {
+  return address.replace(/^\[(.*)\]$/, "$1");
 }
 
 /** On cgroup v2 Docker's default is a cgroup namespace of the container's own, privileged or not; on v1 the host's. */
