@@ -18,7 +18,7 @@ export interface Command<F extends FlagSet = FlagSet> {
   arity: Arity;
   /** False: the first positional ends the flags, because the words behind it belong to another program. */
   interspersed?: boolean;
-  /** The status of errors that the daemon reports; docker's run, create and exec use 125, others 1. */
+  /** The status of errors that the daemon reports, where it is not 1: docker run's 125. */
   errorStatus?: number;
   run(invocation: Invocation<F>): Promise<number>;
 }
@@ -49,9 +49,12 @@ export async function invoke(definition: Command, path: string, session: Session
 
 function checkArity({ min, max }: Arity, name: string, count: number): void {
   if (count >= min && count <= max) return;
-  if (max === 0) throw new UsageError(`'${name}' accepts no arguments`);
+  throw new UsageError(`'${name}' ${arityComplaint({ min, max }, count)}`, 1);
+}
+
+function arityComplaint({ min, max }: Arity, count: number): string {
+  if (max === 0) return "accepts no arguments";
   const plural = (n: number) => (n === 1 ? "argument" : "arguments");
-  if (min === max) throw new UsageError(`'${name}' requires ${min} ${plural(min)}`);
-  if (count < min) throw new UsageError(`'${name}' requires at least ${min} ${plural(min)}`);
-  throw new UsageError(`'${name}' requires at most ${max} ${plural(max)}`);
+  if (min === max) return `requires ${min} ${plural(min)}`;
+  return count < min ? `requires at least ${min} ${plural(min)}` : `requires at most ${max} ${plural(max)}`;
 }

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { ContainerCreateRequest, DeviceMapping, HostConfig, Ulimit } from "../api/schema/container-config.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
-import { keyValues } from "./flags.ts";
+import { keyValues, UsageError } from "./flags.ts";
 
 /**
  * The Engine API's create request from the flags of `run` and `create`, as docker's command line makes it: what
@@ -109,7 +109,7 @@ export function attachedStreams(
     streams.add(stream);
   }
   if (detached && streams.size > 0) {
-    throw new EngineError("invalid_argument", "conflicting options: cannot specify both --attach and --detach");
+    throw new UsageError("conflicting options: cannot specify both --attach and --detach", 1);
   }
   if (detached || streams.size > 0) return streams;
   streams.add("stdout").add("stderr");

@@ -39,9 +39,16 @@ export interface ParsedFlags<F extends FlagSet> {
   positionals: string[];
 }
 
-/** A mistake in the use of the command line: exit status 125, with the command's usage below the message. */
+/** A mistake in the use of the command line: shown with the command's usage below the message. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+  /** As docker has it, 125 for a flag and 1 for the number of arguments. */
+  readonly exitStatus: number;
+
+  constructor(message: string, exitStatus = 125) {
+    super(message);
+    this.exitStatus = exitStatus;
+  }
 }
 
 export function boolFlag(help: string, options: Common & { initial?: boolean } = {}): Flag<boolean> {

@@ -2,7 +2,6 @@ import { basename } from "node:path";
 import type { CommandDef } from "citty";
 import { isEngineError } from "../core/errors.ts";
 import { type Command, invoke } from "./command.ts";
-import { engineFailed } from "./exit-status.ts";
 import { boolFlag, listFlag, parseFlags, stringFlag, UsageError } from "./flags.ts";
 import { OutputClosed, printError, printLine } from "./output.ts";
 import { openSession, type Session } from "./session.ts";
@@ -104,7 +103,7 @@ async function showGroup(node: CommandDef, path: string, rest: string[], session
   if (path === "help" || word === "help") return dispatch([...rest.slice(1), "--help"], session);
   if (word === undefined || word === "--help" || word === "-h") {
     printLine(groupHelp(session.program, path, node));
-    return word === undefined ? 1 : 0;
+    return 0;
   }
   const name = [session.program, path, word].filter(Boolean).join(" ");
   if (word.startsWith("-")) throw new UsageError(`unknown flag: ${word}`);
@@ -124,14 +123,13 @@ async function fail(error: unknown, program: string, path: string, definition?: 
     printError("");
     if (definition) printError(`Usage:  ${name} ${definition.usage}\n`);
     printError(`Run '${name} --help' for more information`);
-    return engineFailed;
+    return error.exitStatus;
   }
   if (isEngineError(error)) {
-    printError(definition?.errorStatus === undefined ? error.message : `${program}: ${error.message}`);
+    const { engineFailed, runExitStatus } = await import("./exit-status.ts");
+    printError(definition?.errorStatus === engineFailed ? `${program}: ${error.message}` : error.message);
     if (error.hint) printError(`hint: ${error.hint}`);
-    if (definition?.errorStatus === undefined) return 1;
-    const { runExitStatus } = await import("./exit-status.ts");
-    return runExitStatus(error);
+    return definition?.errorStatus === undefined ? 1 : runExitStatus(error, definition.errorStatus);
   }
   throw error;
 }

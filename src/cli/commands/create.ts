@@ -4,7 +4,7 @@ import { isEngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
 import { containerFlags, refusedContainerFlags } from "../container-flags.ts";
 import { createRequest } from "../create-request.ts";
-import { engineFailed } from "../exit-status.ts";
+import { UsageError } from "../flags.ts";
 import { printError, printLine } from "../output.ts";
 import { pullImage } from "../pull-image.ts";
 import { pullDisplay, pullPolicy, writeContainerIdFile } from "./run.ts";
@@ -16,11 +16,10 @@ export const createCommand = command({
   flags: { ...refusedContainerFlags, ...containerFlags },
   arity: { min: 1, max: Number.POSITIVE_INFINITY },
   interspersed: false,
-  errorStatus: engineFailed,
   run: async ({ session, flags, given, positionals }) => {
     const client = await session.client();
     const [image = "", ...args] = positionals;
-    const body = createRequest(flags, given as ReadonlySet<string>, image, args, false);
+    const body = readRequest(() => createRequest(flags, given as ReadonlySet<string>, image, args, false));
     const options = {
       ...(flags.name !== "" && { name: flags.name }),
       ...(flags.platform !== "" && { platform: flags.platform }),
@@ -35,6 +34,15 @@ export const createCommand = command({
     return 0;
   },
 });
+
+/** What is wrong with the flags has another exit status than what is wrong with the daemon or the image. */
+function readRequest<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw isEngineError(error) ? new UsageError(error.message) : error;
+  }
+}
 
 /** Creates; when the image is not there, pulls it and tries once more. */
 async function createMissing(

@@ -1,6 +1,8 @@
+import { isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
 import { forEach } from "../each.ts";
 import { boolFlag } from "../flags.ts";
+import { printError } from "../output.ts";
 
 export const rmCommand = command({
   usage: "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -23,8 +25,9 @@ export const rmCommand = command({
         });
       } catch (error) {
         // `rm -f` is how scripts make sure that it is gone, as with rm(1).
-        const { isEngineError } = await import("../../core/errors.ts");
         if (!flags.force || !isEngineError(error, "not_found")) throw error;
+        printError(error.message);
+        return "";
       }
       return undefined;
     });

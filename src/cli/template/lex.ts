@@ -1,5 +1,6 @@
-/** The words of Go's text/template (https://pkg.go.dev/text/template), as far as `--format` uses them. */
 import { EngineError } from "../../core/errors.ts";
+
+/** The words of Go's text/template (https://pkg.go.dev/text/template), as far as `--format` uses them. */
 
 export type Token =
   | { kind: "field"; name: string } // .Name, directly behind an operand or alone
@@ -13,6 +14,7 @@ export type Token =
 
 export type Piece = { kind: "text"; text: string } | { kind: "action"; tokens: Token[]; source: string };
 
+/** A mistake in a template, or a field that it names and the object lacks. */
 export class TemplateError extends EngineError {
   constructor(message: string) {
     super("invalid_argument", message);
