@@ -1,9 +1,13 @@
 import { FrameReader, frameType } from "../api/schema/run-protocol.ts";
 import type { HijackedConnection } from "../client/hijack.ts";
+import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../core/detach-keys.ts";
+import { EngineError } from "../core/errors.ts";
 import { connectLocalStreams, type LocalStreamOptions } from "./local-streams.ts";
 import { writeAll } from "./output.ts";
 
 export interface AttachedOptions extends Omit<LocalStreamOptions, "detachKeys"> {
+  /** As the user gave them: none stands for docker's. The daemon would find them too, but could not tell us. */
+  detachKeys: string;
   resize(size: { h: number; w: number }): Promise<void>;
   signal(name: string): Promise<void>;
 }
@@ -12,7 +16,11 @@ export interface AttachedOptions extends Omit<LocalStreamOptions, "detachKeys"> 
  * Connects this process to a stream of docker's attach or exec until the container's side has ended. With a
  * terminal the stream is raw bytes, else docker's 8-byte frames (whose headers are those of the fast path).
  */
-export async function connectAttached(connection: HijackedConnection, options: AttachedOptions): Promise<void> {
+export async function connectAttached(
+  connection: HijackedConnection,
+  options: AttachedOptions,
+): Promise<{ detached: boolean }> {
+  let detached = false;
   const local = connectLocalStreams(
     {
       input: (chunk) => connection.write(chunk),
@@ -20,17 +28,26 @@ export async function connectAttached(connection: HijackedConnection, options: A
       // The process may have ended between the event and the request: nothing is left to resize or signal.
       resize: (size) => void options.resize(size).catch(() => undefined),
       signal: (name) => void options.signal(name).catch(() => undefined),
-      detach: () => connection.close(),
+      detach: () => {
+        detached = true;
+        connection.close();
+      },
     },
-    options,
+    { ...options, detachKeys: new DetachScanner(parseDetachKeys(options.detachKeys || defaultDetachKeys)) },
   );
   try {
     if (options.tty) await connection.read((chunk) => writeAll(1, chunk));
     else await demultiplex(connection);
+    return { detached };
   } finally {
     local[Symbol.dispose]();
     connection.close();
   }
+}
+
+/** What docker's attach and exec say, with status 1, when their user has left: run and start say nothing. */
+export function detachedByKeys(): EngineError {
+  return new EngineError("cancelled", "read escape sequence");
 }
 
 async function demultiplex(connection: HijackedConnection): Promise<void> {

@@ -20,8 +20,8 @@ export interface LocalStreamOptions {
   stdin: boolean;
   /** Pass the signals that this process gets on to the container's (without a terminal). */
   proxySignals: boolean;
-  /** Looked for in what is typed at a terminal; absent where the daemon does it. */
-  detachKeys?: DetachScanner;
+  /** Looked for in what is typed at a terminal. */
+  detachKeys: DetachScanner;
 }
 
 /** SIGCHLD is ours; a terminal's stop signals are for the shell that started us; the rest of Docker's exceptions. */
@@ -43,6 +43,16 @@ export function connectLocalStreams(channel: ProcessChannel, options: LocalStrea
     void pumpInput(channel, options.tty ? options.detachKeys : undefined, stop.signal);
   }
   return stack;
+}
+
+/**
+ * The terminal's size for a request that starts a process at it, so that its first screen is right.
+ * @returns rows and columns, or nothing where there is no terminal.
+ */
+export function consoleSize(tty: boolean): { ConsoleSize?: [rows: number, columns: number] } {
+  if (!tty || !isTerminal(1)) return {};
+  const { rows, columns } = windowSize(1);
+  return rows > 0 && columns > 0 ? { ConsoleSize: [rows, columns] } : {};
 }
 
 function followWindowSize(channel: ProcessChannel, stack: DisposableStack): void {

@@ -1,8 +1,10 @@
-import { EngineError } from "../../core/errors.ts";
+import { isTerminal, windowSize } from "../../../ffi/pty.ts";
+import type { Client } from "../../client/client.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, oneArgument } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
 import { refuseTerminalWithoutOne } from "./run.ts";
-import { endOf } from "./start.ts";
+import { statusOf } from "./start.ts";
 
 export const attachCommand = command({
   usage: "[OPTIONS] CONTAINER",
@@ -15,7 +17,7 @@ export const attachCommand = command({
   },
   arity: oneArgument,
   run: async ({ session, flags, positionals }) => {
-    const { connectAttached } = await import("../attached.ts");
+    const { connectAttached, detachedByKeys } = await import("../attached.ts");
     const client = await session.client();
     const container = await client.inspectContainer(positionals[0]!);
     if (!container.State.Running) {
@@ -34,13 +36,30 @@ export const attachCommand = command({
       stderr: true,
       ...(flags["detach-keys"] !== "" && { detachKeys: flags["detach-keys"] }),
     });
-    await connectAttached(connection, {
+    if (tty) await redraw(client, container.Id);
+    const { detached } = await connectAttached(connection, {
+      detachKeys: flags["detach-keys"],
       tty,
       stdin,
       proxySignals: flags["sig-proxy"],
       resize: (size) => client.resizeContainer(container.Id, size),
       signal: (signal) => client.killContainer(container.Id, signal),
     });
-    return endOf(client, container.Id, exited);
+    if (detached) throw detachedByKeys();
+    return statusOf(await exited);
   },
 });
+
+/**
+ * Another size than that of our terminal, which follows: the program is told of a change and draws its screen or
+ * prompt anew, as docker has it. Nothing else would show where one has come back to.
+ */
+async function redraw(client: Client, id: string): Promise<void> {
+  if (!isTerminal(1)) return;
+  const { rows, columns } = windowSize(1);
+  try {
+    await client.resizeContainer(id, { h: rows + 1, w: columns + 1 });
+  } catch (error) {
+    if (!isEngineError(error)) throw error; // it has ended meanwhile
+  }
+}

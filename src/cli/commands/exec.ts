@@ -1,9 +1,7 @@
-import { isTerminal, windowSize } from "../../../ffi/pty.ts";
 import { command } from "../command.ts";
 import { environment } from "../create-request.ts";
-import { engineFailed } from "../exit-status.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
-import { printLine } from "../output.ts";
+import { consoleSize } from "../local-streams.ts";
 import { refuseTerminalWithoutOne } from "./run.ts";
 
 export const execCommand = command({
@@ -23,7 +21,7 @@ export const execCommand = command({
   },
   arity: { min: 2, max: Number.POSITIVE_INFINITY },
   interspersed: false,
-  errorStatus: engineFailed,
+  errorStatus: 1,
   run: async ({ session, flags, positionals }) => {
     const [name = "", ...words] = positionals;
     const stdin = flags.interactive && !flags.detach;
@@ -45,24 +43,17 @@ export const execCommand = command({
       await client.startExecDetached(id, { Tty: flags.tty });
       return 0;
     }
-    const { connectAttached } = await import("../attached.ts");
+    const { connectAttached, detachedByKeys } = await import("../attached.ts");
     const connection = await client.startExec(id, { Tty: flags.tty, Detach: false, ...consoleSize(flags.tty) });
-    await connectAttached(connection, {
+    const { detached } = await connectAttached(connection, {
+      detachKeys: flags["detach-keys"],
       tty: flags.tty,
       stdin,
       proxySignals: false,
       resize: (size) => client.resizeExec(id, size),
       signal: async () => undefined,
     });
-    const result = await client.inspectExec(id);
-    if (result.Running && flags.tty) printLine(""); // detached: the prompt that follows gets a line of its own
-    return result.ExitCode ?? 0;
+    if (detached) throw detachedByKeys();
+    return (await client.inspectExec(id)).ExitCode ?? 0;
   },
 });
-
-/** The terminal's size at the start, so that the program's first screen is right. */
-function consoleSize(tty: boolean): { ConsoleSize?: number[] } {
-  if (!tty || !isTerminal(1)) return {};
-  const { rows, columns } = windowSize(1);
-  return rows > 0 && columns > 0 ? { ConsoleSize: [rows, columns] } : {};
-}

@@ -7,7 +7,8 @@ import { command } from "../command.ts";
 import { type ContainerFlagValues, containerFlags, refusedContainerFlags } from "../container-flags.ts";
 import { attachedStreams, createRequest } from "../create-request.ts";
 import { engineFailed } from "../exit-status.ts";
-import { boolFlag, stringFlag } from "../flags.ts";
+import { boolFlag, stringFlag, UsageError } from "../flags.ts";
+import { consoleSize } from "../local-streams.ts";
 import { printError, printLine } from "../output.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
 
@@ -33,8 +34,9 @@ export const runCommand = command({
     const names = given as ReadonlySet<string>;
     const attach = attachedStreams(flags, flags.detach);
     refuseTerminalWithoutOne(flags, attach.has("stdin"));
+    const create = createRequest(flags, names, image, args, flags.detach);
     const request: RunRequest = {
-      create: createRequest(flags, names, image, args, flags.detach),
+      create: { ...create, HostConfig: { ...create.HostConfig, ...consoleSize(flags.tty) } },
       ...(flags.name !== "" && { name: flags.name }),
       ...(flags.platform !== "" && { platform: flags.platform }),
       pull: pullPolicy(flags.pull),
@@ -62,9 +64,7 @@ export const runCommand = command({
 /** A shell that thinks it is at a terminal, fed by a pipe, helps nobody: docker's own refusal. */
 export function refuseTerminalWithoutOne(flags: Pick<ContainerFlagValues, "tty">, stdin: boolean): void {
   if (flags.tty && stdin && !isTerminal(0)) {
-    throw new EngineError("invalid_argument", "the input device is not a TTY", {
-      hint: "leave out -t when the input is a pipe or a file",
-    });
+    throw new UsageError("the input device is not a TTY: leave out -t when the input is a pipe or a file", 1);
   }
 }
 

@@ -1,7 +1,9 @@
-import { EngineError } from "../../core/errors.ts";
+import type { ContainerWaitResponse } from "../../api/schema/container.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
 import { forEach } from "../each.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
+import { printError } from "../output.ts";
 import type { Session } from "../session.ts";
 
 export const startCommand = command({
@@ -23,10 +25,18 @@ export const startCommand = command({
       return startAttached(session, positionals[0]!, flags);
     }
     const client = await session.client();
-    return forEach(positionals, async (name) => {
-      await client.startContainer(name);
+    const failed: string[] = [];
+    const status = await forEach(positionals, async (name) => {
+      try {
+        await client.startContainer(name);
+      } catch (error) {
+        if (!isEngineError(error, "not_modified")) failed.push(name);
+        throw error;
+      }
       return undefined;
     });
+    if (failed.length > 0) printError(`Error: failed to start containers: ${failed.join(", ")}`);
+    return status;
   },
 });
 
@@ -54,40 +64,25 @@ async function startAttached(session: Session, name: string, flags: StartFlags):
   try {
     await client.startContainer(container.Id);
   } catch (error) {
-    connection.close();
-    throw error;
+    // That it runs already is as good: it is attached to.
+    if (!isEngineError(error, "not_modified")) {
+      connection.close();
+      throw error;
+    }
   }
-  await connectAttached(connection, {
+  const { detached } = await connectAttached(connection, {
+    detachKeys: flags["detach-keys"],
     tty,
     stdin,
     proxySignals: flags["sig-proxy"],
     resize: (size) => client.resizeContainer(container.Id, size),
     signal: (signal) => client.killContainer(container.Id, signal),
   });
-  return endOf(client, container.Id, exited);
+  return detached ? 0 : statusOf(await exited);
 }
 
-/**
- * The status when the stream has ended: that of the container, or 0 when it still runs because we were detached.
- */
-export async function endOf(
-  client: Awaited<ReturnType<Session["client"]>>,
-  id: string,
-  exited: Promise<{ StatusCode: number; Error?: { Message: string } }>,
-): Promise<number> {
-  const ended = exited.then((result) => ({ ...result, running: false }));
-  const asked = client.inspectContainer(id).then(
-    ({ State }) =>
-      ({ running: State.Running, StatusCode: 0 }) as {
-        running: boolean;
-        StatusCode: number;
-        Error?: { Message: string };
-      },
-    () => ended, // already removed
-  );
-  const first = await Promise.race([ended, asked]);
-  if (first.running) return 0;
-  const result = await exited;
-  if (result.Error) throw new EngineError("internal", result.Error.Message);
-  return result.StatusCode;
+/** @throws EngineError with what the daemon says of an end that it did not see. */
+export function statusOf(end: ContainerWaitResponse): number {
+  if (end.Error) throw new EngineError("internal", end.Error.Message);
+  return end.StatusCode;
 }
