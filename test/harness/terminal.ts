@@ -1,3 +1,4 @@
+import { errorMessage } from "../../src/core/errors.ts";
 import { until } from "./command.ts";
 
 export interface TerminalOptions {
@@ -80,16 +81,27 @@ export class TerminalSession implements AsyncDisposable {
         timeoutMs,
       );
     } catch (error) {
-      throw new Error(`${this.#argv.join(" ")} showed ${JSON.stringify(this.#output)}`, { cause: error });
+      throw this.#failure(error);
     }
   }
 
   /** Waits until the program has ended and all that it wrote was read. @returns its status, 128+n for a signal. */
-  async end(): Promise<number> {
-    await until(`the end of ${this.#argv.join(" ")}`, () => this.#child.exitCode !== null || this.#child.signalCode);
-    const status = await this.#child.exited;
-    await until("the end of the terminal's output", () => this.#hasClosed);
-    return status;
+  async end(timeoutMs?: number): Promise<number> {
+    try {
+      await until("the program has ended", () => this.#hasEnded, timeoutMs);
+      await until("all its output was read", () => this.#hasClosed, timeoutMs);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+    return this.#child.exited;
+  }
+
+  get #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  #failure(cause: unknown): Error {
+    return new Error(`${this.#argv.join(" ")}: ${errorMessage(cause)}: ${JSON.stringify(this.#output)}`, { cause });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -64,7 +64,7 @@ export class Workspace implements AsyncDisposable {
   async #leaks(): Promise<string[]> {
     // The kernel ends processes and takes mounts down in its own time.
     try {
-      await until("no process and no mount", () => this.#processes().length + this.#mounts().length === 0, 3000);
+      await until("no process and no mount", () => this.#processes().length + this.mounts().length === 0, 3000);
     } catch {
       // Said below, by name.
     }
@@ -72,12 +72,13 @@ export class Workspace implements AsyncDisposable {
     const veths = links.stdout.split("\n").filter((line) => /veth|@if/.test(line));
     const leaks = [
       ...this.#processes().map((process) => `process ${process}`),
-      ...this.#mounts().map((mount) => `mount ${mount}`),
-      ...this.#cgroups().map((cgroup) => `cgroup ${cgroup}`),
+      ...this.mounts().map((mount) => `mount ${mount}`),
+      ...this.cgroups().map((cgroup) => `cgroup ${cgroup}`),
       ...veths.map((line) => `network device ${line}`),
     ];
     for (const pid of this.#processes()) process.kill(Number(pid.split(" ")[0]), "SIGKILL");
-    for (const mount of this.#mounts().reverse()) await command(["umount", "-l", mount]);
+    for (const mount of this.mounts().reverse()) await command(["umount", "-l", mount]);
+    for (const parent of this.#cgroupParents()) removeEmptyDirectory(parent);
     return leaks;
   }
 
@@ -94,18 +95,24 @@ export class Workspace implements AsyncDisposable {
     });
   }
 
-  #mounts(): string[] {
+  /** Mount points below this workspace's directory, but for its network namespace. */
+  mounts(): string[] {
     const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
     const points = mounts.map((line) => line.split(" ")[4] ?? "");
     return points.filter((point) => point.startsWith(`${this.directory}/`) && point !== this.#networkNamespace);
   }
 
-  #cgroups(): string[] {
+  /** The cgroup parent in every hierarchy: all those of v1, or the one of v2. */
+  #cgroupParents(): string[] {
+    const hierarchies = ["", ...safeReaddir("/sys/fs/cgroup")];
+    return hierarchies.map((hierarchy) => join("/sys/fs/cgroup", hierarchy, this.cgroupParent));
+  }
+
+  /** Cgroups below this workspace's parent. */
+  cgroups(): string[] {
     const found: string[] = [];
-    for (const hierarchy of ["", ...safeReaddir("/sys/fs/cgroup")]) {
-      const parent = join("/sys/fs/cgroup", hierarchy, this.cgroupParent);
+    for (const parent of this.#cgroupParents()) {
       for (const child of safeReaddir(parent, true)) found.push(join(parent, child));
-      removeEmptyDirectory(parent);
     }
     return found;
   }
