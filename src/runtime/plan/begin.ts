@@ -1,8 +1,10 @@
 /** How every plan begins, and how it comes into its cgroup. */
+import { F_GETFD, fcntlCommands, O_CLOEXEC, O_PATH, openFlags } from "../../../ffi/constants/open.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
-import { bytes, constant, type Ref } from "../../../ffi/plan/values.ts";
+import { bytes, constant, flags, type Ref, str } from "../../../ffi/plan/values.ts";
 import type { OciProcess } from "../../oci/runtime.ts";
 import { hide } from "./credentials.ts";
+import { here } from "./emit.ts";
 import { writeProc } from "./proc.ts";
 
 /**
@@ -30,11 +32,34 @@ const inheritedSignals = {
 export function begin(plan: PlanBuilder): void {
   hide(plan);
   plan.call("close", [plan.descriptor("plan")]);
+  fillStreams(plan);
   plan.because("signals", () => {
     // struct kernel_sigaction: SIG_DFL, no flags, no restorer, no mask.
     const byDefault = bytes(new Uint8Array(32), "SIG_DFL");
     for (const number of Object.values(inheritedSignals)) {
       plan.call("rt_sigaction", [constant(number, inheritedSignals), byDefault, null, 8]);
+    }
+  });
+}
+
+/**
+ * Where the parent's streams are closed on execve, what the plan opens would get their numbers, and be lost when the
+ * container's streams are put there. So something holds the place until then; descriptors are given out lowest first.
+ */
+function fillStreams(plan: PlanBuilder): void {
+  plan.because("standard streams", () => {
+    for (const number of [0, 1, 2]) {
+      const [isFree, isTaken] = [
+        plan.label(`descriptor ${number} is free`),
+        plan.label(`descriptor ${number} is taken`),
+      ];
+      plan.call("fcntl", [number, constant(F_GETFD, fcntlCommands)], { onError: isFree });
+      plan.place(isTaken);
+      plan.defer(() => {
+        plan.place(isFree);
+        plan.call("openat", [here, str("/"), flags(O_PATH | O_CLOEXEC, openFlags), 0], { what: "/" });
+        plan.jump(isTaken);
+      });
     }
   });
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, readlinkSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MFD_CLOEXEC } from "../../../ffi/constants/memory.ts";
-import { AT_FDCWD, O_RDONLY, O_WRONLY } from "../../../ffi/constants/open.ts";
+import { AT_FDCWD, F_SETFD, FD_CLOEXEC, O_RDONLY, O_WRONLY } from "../../../ffi/constants/open.ts";
 import { PR_GET_DUMPABLE, SECCOMP_FILTER_FLAG_NEW_LISTENER } from "../../../ffi/constants/process.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { openat, write } from "../../../ffi/files.ts";
@@ -11,6 +11,7 @@ import { prctl } from "../../../ffi/namespace.ts";
 import { explainPlan } from "../../../ffi/plan/explain.ts";
 import type { PlanProcess } from "../../../ffi/plan/spawn.ts";
 import { pidfd_getfd } from "../../../ffi/process.ts";
+import { call } from "../../../ffi/syscall.ts";
 import type { LinuxNamespaceType, LinuxSeccomp, RuntimeConfig } from "../../oci/runtime.ts";
 import { compileSeccompProgram } from "../seccomp/compile.ts";
 import type { CompiledPlan } from "./context.ts";
@@ -368,6 +369,29 @@ describe("hooks inside the container", () => {
     expect(runConfig(bundle, config, options).error?.message).toBe(
       "hooks.startContainer[0] /bin/sh: not finished after 1 s",
     );
+  });
+});
+
+describe("a parent whose own streams are closed on execve", () => {
+  asRoot("leaves no room for the plan's descriptors among the container's", () => {
+    using bundle = makeBundle();
+    const config = dockerLikeConfig("cat /log; ls /proc/self/fd");
+    config.linux!.namespaces = config.linux!.namespaces!.filter(({ type }) => type !== "cgroup");
+    // A hook in the container is what the plan needs /proc for until the end.
+    const hook = { path: "/bin/sh", args: ["sh", "-c", "echo hook > /log"], env: ["PATH=/bin"] };
+    config.hooks = { startContainer: [hook] };
+    using state = memfd_create("state", MFD_CLOEXEC);
+    const set = (bits: number) => {
+      for (const number of [0, 1, 2]) call("fcntl", `descriptor ${number}`, number, F_SETFD, bits);
+    };
+    set(FD_CLOEXEC);
+    try {
+      const { output, error } = runConfig(bundle, config, { descriptors: { "state.created": state } });
+      expect(error).toBeUndefined();
+      expect(output).toBe("hook\n0\n1\n2\n3\n");
+    } finally {
+      set(0);
+    }
   });
 });
 
