@@ -1,6 +1,6 @@
 import type { ProcessIdentity } from "../../ffi/process.ts";
 import { EngineError } from "../core/errors.ts";
-import type { OciHooks, RuntimeConfig } from "../oci/runtime.ts";
+import type { OciHooks } from "../oci/runtime.ts";
 
 /** Raised when state.json changes in a way that an older tsd would misread. */
 const recordVersion = 1;
@@ -62,22 +62,4 @@ export function parseRecord(json: string, path: string): ContainerRecord {
 function damaged(path: string, reason: string, cause?: unknown): EngineError {
   const hint = "delete --force removes what is left of the container";
   return new EngineError("corrupt", `${path}: ${reason}`, { path, hint, cause });
-}
-
-/** ECMAScript's proposal-json-parse-with-source, which TypeScript's library does not list yet. */
-const { rawJSON } = JSON as unknown as { rawJSON(text: string): object };
-
-/** Limits may need all 64 bits and are bigints then: written as the numbers they are. */
-export function formatConfig(config: RuntimeConfig): string {
-  return JSON.stringify(config, (_key, value) => (typeof value === "bigint" ? rawJSON(String(value)) : value));
-}
-
-/** Reads what formatConfig wrote. Integers that a double cannot hold become bigints again. */
-export function parseConfig(json: string): RuntimeConfig {
-  if (!/\d{16}/.test(json)) return JSON.parse(json);
-  return JSON.parse(json, (_key, value, context?: { source?: string }) => {
-    const source = context?.source;
-    if (typeof value !== "number" || Number.isSafeInteger(value) || !source || !/^-?\d+$/.test(source)) return value;
-    return BigInt(source);
-  });
 }

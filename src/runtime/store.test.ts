@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { formatExactJson, parseExactJson } from "../core/exact-json.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
-import { type ContainerRecord, formatConfig, formatRecord, parseConfig, parseRecord } from "./record.ts";
+import { type ContainerRecord, formatRecord, parseRecord } from "./record.ts";
 import {
   checkContainerId,
   containerIds,
@@ -85,8 +86,8 @@ describe("container state", () => {
     using _lock = createContainerDirectory(root, "c1");
     writeConfig(root, "c1", config);
     expect(readConfig(root, "c1")).toEqual(config);
-    expect(formatConfig(config)).toContain(`"hard":${unlimited}`);
-    expect(parseConfig('{"a":1e3}')).toMatchObject({ a: 1000 });
+    expect(formatExactJson(config)).toContain(`"hard":${unlimited}`);
+    expect(parseExactJson('{"a":1e3}')).toMatchObject({ a: 1000 });
   });
 });
 

@@ -19,8 +19,9 @@ import type { Fd } from "../../ffi/fd.ts";
 import { flock, open, readDirectory, unlinkat } from "../../ffi/files.ts";
 import { statx } from "../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../core/errors.ts";
+import { formatExactJson, parseExactJson } from "../core/exact-json.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
-import { type ContainerRecord, formatConfig, formatRecord, parseConfig, parseRecord } from "./record.ts";
+import { type ContainerRecord, formatRecord, parseRecord } from "./record.ts";
 
 /** How long a verb waits for another one that works on the same container. */
 const lockTimeoutMs = 10_000;
@@ -108,11 +109,11 @@ function currentInode(path: string): bigint | undefined {
 
 /** Keeps the configuration: later changes of the bundle do not reach the container (runtime.md, "Lifecycle"). */
 export function writeConfig(root: string, id: string, config: RuntimeConfig): void {
-  writeFileSync(join(containerDirectory(root, id), "config.json"), formatConfig(config), { mode: 0o600 });
+  writeFileSync(join(containerDirectory(root, id), "config.json"), formatExactJson(config), { mode: 0o600 });
 }
 
 export function readConfig(root: string, id: string): RuntimeConfig {
-  return parseConfig(readStateFile(root, id, "config.json"));
+  return parseExactJson(readStateFile(root, id, "config.json")) as RuntimeConfig;
 }
 
 export function writeRecord(root: string, record: ContainerRecord): void {

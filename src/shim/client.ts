@@ -2,6 +2,7 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
+import { formatExactJson } from "../core/exact-json.ts";
 import type { LogLevel } from "../core/log.ts";
 import { scrubbedEnvironment, selfCommand } from "../core/self.ts";
 import { Connection, checkSocketPath } from "./connection.ts";
@@ -137,7 +138,7 @@ export class ShimClient {
     this.#pending.set(id, { resolve, reject });
     // Lines are written one after another: a write that waits for the kernel holds back the next.
     this.#sending = this.#sending
-      .then(() => this.#connection.write(`${JSON.stringify({ id, request, ...parameters })}\n`))
+      .then(() => this.#connection.write(`${formatExactJson({ id, request, ...parameters })}\n`))
       .catch((error) => this.#settle(id, (pending) => pending.reject(this.#gone(request, error))));
     return (await promise) as Requests[Name]["result"];
   }

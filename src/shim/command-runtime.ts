@@ -9,6 +9,7 @@ import { POLLIN, waitReady } from "../../ffi/poll.ts";
 import { acceptUnix, listenUnix, receiveDescriptors } from "../../ffi/scm.ts";
 import { withCleanup } from "../core/cleanup.ts";
 import { EngineError, type ErrorCode, errorMessage, isErrno, wrapError } from "../core/errors.ts";
+import { formatExactJson } from "../core/exact-json.ts";
 import { log } from "../core/log.ts";
 import { scrubbedEnvironment } from "../core/self.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
@@ -73,7 +74,7 @@ export class CommandRuntime implements RuntimeDriver {
 
   async exec(process: OciProcess, stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
     const file = this.#file("process.json");
-    await Bun.write(file, JSON.stringify(process), { mode: 0o600 });
+    await Bun.write(file, formatExactJson(process), { mode: 0o600 });
     try {
       await this.#launch("exec", ["--detach", "--process", file], [this.#container.id], stdio, onPid);
     } finally {

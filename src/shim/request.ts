@@ -1,6 +1,6 @@
 /** Checks what clients send, field by field: a wrong message is answered with the path of the wrong field. */
 import { EngineError } from "../core/errors.ts";
-import { parseConfig } from "../runtime/record.ts";
+import { parseExactJson } from "../core/exact-json.ts";
 import type { LogTarget, Request, RequestName, ShimContainer } from "./protocol.ts";
 
 type Check = (value: unknown, path: string) => void;
@@ -117,7 +117,7 @@ const shapes: Record<RequestName, Shape> = {
 export function parseLine(line: string): unknown {
   try {
     // Limits in a configuration may need 64 bits.
-    return parseConfig(line);
+    return parseExactJson(line);
   } catch {
     throw new EngineError("invalid_argument", "shim request: the line is not JSON");
   }

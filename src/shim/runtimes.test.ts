@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive } from "../../ffi/process.ts";
+import type { RuntimeConfig } from "../oci/runtime.ts";
 import { ShimClient } from "./client.ts";
 import type { ShimContainer } from "./protocol.ts";
 import { readExitRecord, readShimRecord } from "./records.ts";
@@ -156,6 +157,18 @@ for (const runtime of runtimes) {
       expect(await shim.client.wait()).toMatchObject({ exitCode: 1 });
       await shim.client.release();
     }, 20_000);
+
+    test("has limits that need all 64 bits", async () => {
+      await using shim = await TestShim.start();
+      const stream = await shim.client.attach(both);
+      const unlimited = 2n ** 64n - 1n;
+      const edit = (config: RuntimeConfig) => {
+        config.process!.rlimits = [{ type: "RLIMIT_FSIZE", soft: unlimited - 2n, hard: unlimited }];
+      };
+      await shim.client.run(make(shim, "grep 'Max file size' /proc/self/limits", { edit }));
+      expect(unframe(await readToEnd(stream)).stdout).toMatch(/18446744073709551613 +unlimited/);
+      await shim.client.release();
+    });
 
     test("without a pid namespace of its own leaves no process behind", async () => {
       await using shim = await TestShim.start();

@@ -2,13 +2,6 @@
 import type { EventMessage } from "../schema/event.ts";
 import type { SystemInfo } from "../schema/system.ts";
 
-declare global {
-  interface JSON {
-    /** ECMAScript's proposal "JSON.parse source text access"; JavaScriptCore has it. */
-    rawJSON(text: string): object;
-  }
-}
-
 export function infoOf(info: SystemInfo, api: number): object {
   const { FirewallBackend, DiscoveredDevices, ...rest } = info;
   return {

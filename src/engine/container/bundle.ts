@@ -3,6 +3,7 @@
 import { writeFileSync } from "node:fs";
 import type { BundleMount, BundleTmpfs } from "../../bundle/input.ts";
 import { EngineError } from "../../core/errors.ts";
+import { formatExactJson } from "../../core/exact-json.ts";
 import { parseBytes } from "../../core/size.ts";
 import type { Endpoint } from "../../network/endpoint.ts";
 import { hostHostsFile, hostnameFile, hostsFile, readHostResolvConf, resolvConf } from "../../network/etc-files.ts";
@@ -35,7 +36,7 @@ export function prepareBundle(context: EngineContext, container: Container, endp
     cgroupsPath: cgroupPath(context, container),
   });
   // Other runtimes read the bundle as the specification has it.
-  if (runtime !== undefined) writeFileSync(paths.config, JSON.stringify(runtimeConfig), { mode: 0o600 });
+  if (runtime !== undefined) writeFileSync(paths.config, formatExactJson(runtimeConfig), { mode: 0o600 });
   const [rows, columns] = hostConfig.ConsoleSize ?? [];
   return {
     id,

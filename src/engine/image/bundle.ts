@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { lookupUser } from "../../bundle/users.ts";
 import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { formatExactJson } from "../../core/exact-json.ts";
 import type { Image } from "../../image/image.ts";
 import { mergeImageConfig } from "../container/image-config.ts";
 import type { EngineContext } from "../context.ts";
@@ -47,7 +48,7 @@ async function fill(
   cleanup.add(`remove ${config}`, () => rm(config, { force: true }));
   const user = lookupUser([rootfs], image.config.config?.User ?? "");
   const runtimeConfig = context.bundles.imageConfig(mergeImageConfig({}, image.config.config ?? {}), user);
-  await writeFile(config, `${JSON.stringify(runtimeConfig, null, 2)}\n`);
+  await writeFile(config, `${formatExactJson(runtimeConfig, 2)}\n`);
 }
 
 /** @returns whether it was made now. */

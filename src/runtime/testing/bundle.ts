@@ -1,8 +1,8 @@
 /** Bundles for tests: a root file system that is busybox and nothing else. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { formatExactJson } from "../../core/exact-json.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
-import { formatConfig } from "../record.ts";
 import { specTemplate } from "../spec-template.ts";
 
 const busybox = "/usr/bin/busybox";
@@ -25,7 +25,7 @@ export class TestBundles implements Disposable {
     config.process = { ...config.process!, args, terminal: false };
     config.linux = { ...config.linux, cgroupsPath: `/${this.cgroupPrefix}${this.#count}` };
     change(config);
-    writeFileSync(join(bundle, "config.json"), formatConfig(config));
+    writeFileSync(join(bundle, "config.json"), formatExactJson(config));
     return bundle;
   }
 

@@ -1,6 +1,7 @@
 /** Containers of a static busybox for tests that need a real runtime, and root. */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { formatExactJson } from "../../core/exact-json.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
 import { specTemplate } from "../../runtime/spec-template.ts";
 import type { ShimContainer } from "../protocol.ts";
@@ -52,7 +53,7 @@ export class BusyboxContainers implements Disposable {
     config.root = { path: "rootfs", readonly: false };
     config.linux!.cgroupsPath = `/${id}`;
     edit?.(config);
-    writeFileSync(join(at("bundle"), "config.json"), JSON.stringify(config));
+    writeFileSync(join(at("bundle"), "config.json"), formatExactJson(config));
     const { runtime: _, ...rest } = shim.container("", more);
     return {
       ...rest,

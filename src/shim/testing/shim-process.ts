@@ -1,6 +1,7 @@
 /** A shim as a process of its own, and containers for it, in a directory that goes with the test. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { formatExactJson } from "../../core/exact-json.ts";
 import { ShimClient, type ShimStream } from "../client.ts";
 import type { ShimContainer } from "../protocol.ts";
 
@@ -66,7 +67,7 @@ export class TestShim implements AsyncDisposable {
       root: { path: "rootfs" },
       linux: { namespaces },
     };
-    writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
+    writeFileSync(join(bundle, "config.json"), formatExactJson(config));
     return {
       id: "test",
       bundle,
