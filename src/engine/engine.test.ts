@@ -175,6 +175,16 @@ describe("create", () => {
     expect(Object.keys(NetworkSettings.Networks)).toEqual(["bridge"]);
   });
 
+  test("that join another container's network have its names, and none of their own", async () => {
+    const owner = await create(busybox({ Hostname: "owner", Domainname: "example" }));
+    const joining = { HostConfig: { NetworkMode: `container:${owner}` } };
+    const { Config } = await engine.containers.inspect(await create(busybox(joining)), { size: false });
+    expect(Config).toMatchObject({ Hostname: "owner", Domainname: "example" });
+    expect(create(busybox({ ...joining, Hostname: "own" }))).rejects.toThrow(
+      "conflicting options: hostname and the network mode",
+    );
+  });
+
   test.each([
     [{ HostConfig: { Runtime: "none-such" } }, "unknown or invalid runtime name: none-such"],
     [{ HostConfig: { Memory: 4096 } }, "Minimum memory limit allowed is 6MB"],

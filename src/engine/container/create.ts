@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { hostname as hostHostname } from "node:os";
 import type { ContainerCreateResponse } from "../../api/schema/container.ts";
-import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
+import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "../../api/schema/container-config.ts";
 import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
@@ -130,7 +130,7 @@ function draftContainer(
   const runtime = hostConfig.Runtime!;
   runtimePath(runtime, configuration);
   context.bundles.check(config, hostConfig);
-  config.Hostname = hostnameFor(id, config, hostConfig, hostHostname());
+  Object.assign(config, namesOf(context, id, config, hostConfig));
   return {
     image,
     planned: planMounts(config, hostConfig),
@@ -175,6 +175,20 @@ function networkOwner(context: EngineContext, reference: string): Container {
     if (!isEngineError(error, "not_found")) throw error;
     throw new EngineError("invalid_argument", `network container:${reference}: ${error.message}`, { cause: error });
   }
+}
+
+/** Whoever joins another container's network has that one's names too, which its /etc/hosts tells of. */
+function namesOf(
+  context: EngineContext,
+  id: string,
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+): Pick<ContainerConfig, "Hostname" | "Domainname"> {
+  const mode = hostConfig.NetworkMode!;
+  if (!mode.startsWith("container:")) return { Hostname: hostnameFor(id, config, hostConfig, hostHostname()) };
+  if (config.Hostname) throw new EngineError("invalid_argument", "conflicting options: hostname and the network mode");
+  const { Hostname = "", Domainname = "" } = context.containers.find(mode.slice("container:".length)).definition.config;
+  return { Hostname, Domainname };
 }
 
 function reserveName(context: EngineContext, id: string, requested: string | undefined): string {
