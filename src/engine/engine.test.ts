@@ -220,9 +220,8 @@ describe("the fast path", () => {
     const again = await engine.containers.run(request, () => undefined, never);
     world.shims[1]!.end();
     await again.exited;
-    await Bun.sleep(40);
-    expect(world.snapshotKeys.size).toBe(0);
-    expect(readdirSync(world.layout.containers)).toEqual([]);
+    // What is left is taken away after the answer.
+    while (world.snapshotKeys.size > 0 || readdirSync(world.layout.containers).length > 0) await Bun.sleep(1);
     expect(existsSync(world.layout.container(session.id).state)).toBe(false);
   });
 
