@@ -93,6 +93,8 @@ export interface SurvivingShim {
 export interface ShimSource {
   /** A shim without a container. */
   take(): Promise<ShimPart>;
+  /** Lets go of a shim whose container has ended; it may serve another. */
+  giveBack(shim: ShimPart): Promise<void>;
   prepare(): void;
   /**
    * The shims of an earlier daemon that have a container; a start that was under way has come to its end. Those without

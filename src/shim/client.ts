@@ -100,8 +100,9 @@ export class ShimClient {
     return this.#request("state", options);
   }
 
-  async release(options: { force?: boolean } = {}): Promise<void> {
-    await this.#request("release", options);
+  /** @returns whether the shim is spare again and takes another container: only ever so when `reuse` asks for it. */
+  async release(options: { force?: boolean; reuse?: boolean } = {}): Promise<boolean> {
+    return (await this.#request("release", options)).spare ?? false;
   }
 
   /**

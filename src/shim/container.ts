@@ -89,6 +89,11 @@ export class ShimmedContainer {
     }
   }
 
+  /** With its pid namespace all its processes are gone: no orphan of it can come to this shim later. */
+  get leavesNothing(): boolean {
+    return this.removed && this.options.runtime === undefined && !this.#driver.sharesPidNamespace;
+  }
+
   get ended(): boolean {
     return this.#init.exit !== undefined;
   }

@@ -18,6 +18,12 @@ export function noteOutput(length: number): void {
   if (bytes > burstBytes) trimWhenQuiet();
 }
 
+/** What is warm may stay so: the shim waits for another container. */
+export function cancelTrim(): void {
+  clearTimeout(timer);
+  timer = undefined;
+}
+
 /** Trims once there has been no burst for a second. */
 export function trimWhenQuiet(): void {
   if (timer !== undefined) return;

@@ -166,8 +166,9 @@ export interface Requests {
   /**
    * Removes what the runtime keeps of an ended container and ends the shim; `force` kills a running one first. Who has
    * the answer can be sure that the shim runs nothing and never will: a start under way is waited for, a later one refused.
+   * With `reuse` the shim may stay instead, spare again, for as long as the connection is open: `spare` tells.
    */
-  release: { arguments: { force?: boolean }; result: Record<never, never> };
+  release: { arguments: { force?: boolean; reuse?: boolean }; result: { spare?: boolean } };
 }
 
 export type RequestName = keyof Requests;

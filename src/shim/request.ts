@@ -110,7 +110,7 @@ const shapes: Record<RequestName, Shape> = {
   pause: {},
   resume: {},
   state: { settled: optional(flag) },
-  release: { force: optional(flag) },
+  release: { force: optional(flag), reuse: optional(flag) },
 };
 
 /** @throws EngineError invalid_argument when the line is not JSON. */

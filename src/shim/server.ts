@@ -6,7 +6,7 @@ import { version } from "../core/version.ts";
 import { Attachment } from "./attachment.ts";
 import { checkSocketPath } from "./connection.ts";
 import { type ContainerContext, ShimmedContainer } from "./container.ts";
-import { trimWhenQuiet } from "./memory.ts";
+import { cancelTrim, trimWhenQuiet } from "./memory.ts";
 import { Peer } from "./peer.ts";
 import { type HelloResult, protocolVersion, type Request, type ShimState, toWire } from "./protocol.ts";
 import { checkRequest, parseLine, requestId } from "./request.ts";
@@ -16,6 +16,9 @@ const firstClientMs = 30_000;
 
 /** When a spare shim makes itself ready for its container: the daemon that started it may be busy with another start. */
 const prepareMs = 15;
+
+/** Whatever a start may leave behind in this process does not add up beyond these. */
+const reusesMax = 50;
 
 export class ShimServer {
   readonly #context: ContainerContext;
@@ -28,6 +31,8 @@ export class ShimServer {
   /** A container is being started: there will not be another. Resolves when that has come to its end. */
   #starting: { id: string; settled: Promise<unknown> } | undefined;
   #released = false;
+  /** How many containers it had before this one. */
+  #reuses = 0;
   #firstClient: Timer | undefined;
 
   constructor(context: ContainerContext) {
@@ -64,7 +69,7 @@ export class ShimServer {
       process.umask(umask);
     }
     this.#firstClient = setTimeout(() => this.#quitIfUseless(), firstClientMs);
-    setTimeout(() => void this.#prepare(), prepareMs).unref();
+    this.#prepareSoon();
   }
 
   /** Asked to end from outside: only without a container, for which it is the parent. @returns whether it ends. */
@@ -123,8 +128,7 @@ export class ShimServer {
       case "execStart":
         return this.#bound().startExec(request.execId);
       case "release":
-        await this.#release(request.force ?? false);
-        return {};
+        return { spare: await this.#release(request.force ?? false, request.reuse ?? false) };
       default:
         await this.#change(request);
         return {};
@@ -221,7 +225,8 @@ export class ShimServer {
     peer.respond({ id: request.id, ok: true, result: {} });
   }
 
-  async #release(force: boolean): Promise<void> {
+  /** @returns whether this shim is spare again. */
+  async #release(force: boolean, reuse: boolean): Promise<boolean> {
     await this.#starting?.settled;
     const container = this.#container;
     if (container !== undefined) {
@@ -231,7 +236,24 @@ export class ShimServer {
       }
       await container.remove();
     }
+    if (reuse && container?.leavesNothing && this.#reuses < reusesMax) {
+      this.#becomeSpare();
+      return true;
+    }
     this.#released = true;
+    return false;
+  }
+
+  /** Everything that was made for a container is made anew for the next; what stays is code that has run before. */
+  #becomeSpare(): void {
+    this.#reuses++;
+    this.#container = undefined;
+    cancelTrim();
+    this.#prepareSoon();
+  }
+
+  #prepareSoon(): void {
+    setTimeout(() => void this.#prepare(), prepareMs).unref();
   }
 
   /** No new clients; those that still have output to take get it. */

@@ -90,7 +90,7 @@ export async function recordEnd(
 /** What a container holds only while it runs: its place on the network, its shim, its runtime state. */
 async function cleanUpAfterEnd(context: EngineContext, container: Container): Promise<void> {
   const steps: [string, () => unknown][] = [
-    ["release the shim", () => releaseShim(container)],
+    ["release the shim", () => releaseShim(context, container)],
     ["leave the network", () => detachNetwork(context, container)],
     [
       "remove the runtime state",
@@ -117,12 +117,10 @@ export async function detachNetwork(context: EngineContext, container: Container
 }
 
 /** The shim goes when its attached clients have read to the end. */
-async function releaseShim(container: Container): Promise<void> {
+async function releaseShim(context: EngineContext, container: Container): Promise<void> {
   const { shim } = container;
   container.shim = undefined;
-  if (shim === undefined || shim.isClosed) return;
-  await shim.release();
-  shim.close();
+  if (shim !== undefined && !shim.isClosed) await context.shims.giveBack(shim);
 }
 
 /**

@@ -12,19 +12,21 @@ import { type LogLevel, log } from "../../core/log.ts";
 import { ShimClient, spawnShim } from "../../shim/client.ts";
 import { moveToCgroup } from "../kernel.ts";
 import type { Layout } from "../layout.ts";
-import type { ShimSource, SurvivingShim } from "../parts.ts";
+import type { ShimPart, ShimSource, SurvivingShim } from "../parts.ts";
 
 /**
- * The next spare is started when the container that took the last has had time to get going, and one that only runs
- * `true` to end: a process that starts takes a whole core for as long as a start does.
+ * When a spare is started after the last was taken. By then a container that only runs `true` has ended, and its shim is
+ * the spare; and one that lives on has got going: a process that starts takes a whole core for as long as a start does.
  */
-const replenishMs = 45;
+const replenishMs = 100;
 
 export class ShimPool implements ShimSource {
   readonly #layout: Layout;
   readonly #logLevel: LogLevel;
   readonly #cgroup: string | undefined;
   #spare: Promise<ShimClient | undefined> | undefined;
+  /** Those of this daemon's own making: an earlier daemon's may be of another version, and go with their container. */
+  readonly #spawned = new WeakSet<ShimPart>();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -43,6 +45,25 @@ export class ShimPool implements ShimSource {
     const ready = await spare;
     if (ready !== undefined && !ready.isClosed) return ready;
     return this.#spawn();
+  }
+
+  /**
+   * The shim of an ended container becomes the spare where there is none: it has all its code loaded and warm, so that
+   * the next start is quicker, and no process has to be started for it.
+   */
+  async giveBack(shim: ShimPart): Promise<void> {
+    if (this.#closed || this.#spare !== undefined || !this.#spawned.has(shim)) {
+      await shim.release();
+      shim.close();
+      return;
+    }
+    clearTimeout(this.#timer);
+    // Whoever asks for a shim meanwhile waits for this one, which comes sooner than a new one.
+    const spare = recycle(shim as ShimClient);
+    this.#spare = spare;
+    if ((await spare) !== undefined || this.#spare !== spare) return;
+    this.#spare = undefined;
+    this.#replenishLater();
   }
 
   async survivors(): Promise<SurvivingShim[]> {
@@ -82,8 +103,20 @@ export class ShimPool implements ShimSource {
       logLevel: this.#logLevel,
     });
     if (this.#cgroup !== undefined) moveToCgroup((await shim.hello()).pid, this.#cgroup);
+    this.#spawned.add(shim);
     return shim;
   }
+}
+
+/** @returns the shim when it is ready for another container. */
+async function recycle(shim: ShimClient): Promise<ShimClient | undefined> {
+  try {
+    if (await shim.release({ reuse: true })) return shim;
+  } catch (error) {
+    log("warn", "could not release a shim", { socket: shim.socketPath, error: errorMessage(error) });
+  }
+  shim.close();
+  return undefined;
 }
 
 async function askSurvivor(path: string): Promise<SurvivingShim | undefined> {

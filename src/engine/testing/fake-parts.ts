@@ -104,9 +104,10 @@ export class FakeShim implements ShimPart {
     };
   }
 
-  async release(): Promise<void> {
+  async release(): Promise<boolean> {
     this.released = true;
     this.close();
+    return false;
   }
 
   close(): void {
@@ -245,6 +246,9 @@ export class FakeWorld implements Disposable {
   #shimSource(): ShimSource {
     return {
       take: async () => new FakeShim(this),
+      giveBack: async (shim) => {
+        await shim.release();
+      },
       survivors: async () =>
         this.shims.flatMap((shim) => {
           const { container, exit } = shim;
