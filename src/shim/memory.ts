@@ -11,6 +11,7 @@ const burstBytes = 4 * 2 ** 20;
 
 let bytes = 0;
 let timer: Timer | undefined;
+let trimmed = false;
 
 /** Tells of output that passed through. Costs a timer only in and after a burst. */
 export function noteOutput(length: number): void {
@@ -18,10 +19,16 @@ export function noteOutput(length: number): void {
   if (bytes > burstBytes) trimWhenQuiet();
 }
 
-/** What is warm may stay so: the shim waits for another container. */
-export function cancelTrim(): void {
+/**
+ * What is warm may stay so: the shim waits for another container.
+ * @returns whether that comes too late.
+ */
+export function cancelTrim(): boolean {
   clearTimeout(timer);
   timer = undefined;
+  const late = trimmed;
+  trimmed = false;
+  return late;
 }
 
 /** Trims once there has been no burst for a second. */
@@ -31,7 +38,10 @@ export function trimWhenQuiet(): void {
   timer = setTimeout(() => {
     timer = undefined;
     if (bytes > burstBytes) trimWhenQuiet();
-    else Bun.shrink();
+    else {
+      Bun.shrink();
+      trimmed = true;
+    }
     bytes = 0;
   }, quietMs);
   timer.unref();

@@ -248,8 +248,7 @@ export class ShimServer {
   #becomeSpare(): void {
     this.#reuses++;
     this.#container = undefined;
-    cancelTrim();
-    this.#prepareSoon();
+    if (cancelTrim()) this.#prepareSoon();
   }
 
   #prepareSoon(): void {
