@@ -253,3 +253,35 @@ test.skipIf(!canRunContainers)("a runtime that is not there is named", async () 
   });
   expect(traces(options)).toEqual([]);
 });
+
+describe.skipIf(!canRunContainers)("a shim that is released for reuse", () => {
+  test("is spare again, and the next container has nothing of the last", async () => {
+    await using shim = await TestShim.start();
+    for (const [count, word] of ["one", "two", "three"].entries()) {
+      const options = containers.make(shim, `sleep 100 & echo ${word}; ls /proc/self/fd | wc -l; exit ${count}`);
+      const stream = await shim.client.attach(both);
+      await shim.client.run(options);
+      expect(unframe(await readToEnd(stream))).toEqual({ stdout: `${word}\n4\n`, stderr: "" });
+      expect(await shim.client.wait()).toMatchObject({ exitCode: count });
+      expect(await shim.client.release({ reuse: true })).toBe(true);
+      expect(await shim.client.state()).toMatchObject({ status: "spare", containerId: null, exit: null, attached: 0 });
+      await expect(shim.client.wait()).rejects.toMatchObject({ message: "this shim has no container yet" });
+      expect(traces(options)).toEqual([]);
+    }
+    expect(await shim.client.release()).toBe(false);
+    expect(await shim.exited).toBe(0);
+  }, 20_000);
+
+  test("ends after a container that could leave processes to it", async () => {
+    await using shim = await TestShim.start();
+    const options = containers.make(shim, "exit 0", {
+      edit: ({ linux }) => {
+        linux!.namespaces = linux!.namespaces!.filter(({ type }) => type !== "pid");
+      },
+    });
+    await shim.client.run(options);
+    await shim.client.wait();
+    expect(await shim.client.release({ reuse: true })).toBe(false);
+    expect(await shim.exited).toBe(0);
+  }, 20_000);
+});

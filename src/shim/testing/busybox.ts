@@ -25,6 +25,7 @@ const commands = [
   "env",
   "readlink",
   "true",
+  "wc",
 ];
 
 export interface BusyboxOptions extends Partial<ShimContainer> {
