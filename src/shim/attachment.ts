@@ -20,10 +20,11 @@ export interface StreamPeer {
 
 export interface StreamListener {
   input(bytes: Uint8Array): void;
-  /** The client sends no more: it half-closed the connection, or is gone. */
+  /** The client sends no more: it half-closed the connection. */
   inputEnd(): void;
   /** Queued bytes were sent. */
   drained(): void;
+  /** The connection is closed, with or without an end of input before. */
   gone(): void;
 }
 

@@ -25,6 +25,8 @@ import { SupervisedProcess } from "./supervised.ts";
 const endedExecsMax = 64;
 
 export interface ContainerContext {
+  /** Whether the daemon is connected; it may be that only its clients are gone. */
+  hasDaemon: () => boolean;
   socketPath: string;
   reaper: Reaper;
   /** Chooses the runtime. */
@@ -61,6 +63,7 @@ export class ShimmedContainer {
       terminal: options.terminal,
       stdin: options.stdin.open,
       stdinOnce: options.stdin.once,
+      hasDaemon: context.hasDaemon,
       ...(options.consoleSize !== undefined && { consoleSize: options.consoleSize }),
       ...(output !== undefined && { log: output }),
     });
@@ -135,6 +138,8 @@ export class ShimmedContainer {
       terminal: options.terminal,
       stdin: options.stdin,
       stdinOnce: true,
+      // No later daemon knows of it, and none of its clients could go on.
+      hasDaemon: () => true,
       ...(options.consoleSize !== undefined && { consoleSize: options.consoleSize }),
     });
     this.#execs.set(options.execId, { options, process });

@@ -3,7 +3,6 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { setChildSubreaper } from "../../ffi/process.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { type LogLevel, log, logLevels, setLogLevel } from "../core/log.ts";
-import type { ContainerContext } from "./container.ts";
 import { openDriver } from "./open-driver.ts";
 import { openLog } from "./open-log.ts";
 import { Reaper } from "./reaper.ts";
@@ -17,7 +16,7 @@ export async function shimMain(args: string[]): Promise<number> {
     setChildSubreaper(true);
     // Containers inherit it where their configuration says nothing, and docker's is this.
     process.umask(0o022);
-    const context: ContainerContext = { socketPath, reaper: new Reaper(), openDriver, openLog };
+    const context = { socketPath, reaper: new Reaper(), openDriver, openLog };
     const server = new ShimServer(context);
     server.listen();
     heedSignals(server);

@@ -113,7 +113,8 @@ export class Peer implements StreamPeer {
 
   onEnd(): void {
     this.#inputEnded = true;
-    if (this.streaming) this.#deliverHeld();
+    // Of a client that is gone altogether the close comes in the same turn: that is no end that it told.
+    if (this.streaming) setImmediate(() => this.#deliverHeld());
     // A control connection has nothing more to ask; answers that are due are sent.
   }
 

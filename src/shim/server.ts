@@ -35,8 +35,8 @@ export class ShimServer {
   #reuses = 0;
   #firstClient: Timer | undefined;
 
-  constructor(context: ContainerContext) {
-    this.#context = context;
+  constructor(context: Omit<ContainerContext, "hasDaemon">) {
+    this.#context = { ...context, hasDaemon: () => [...this.#peers].some((peer) => !peer.streaming) };
   }
 
   /** Resolves when the shim has nothing more to do. */

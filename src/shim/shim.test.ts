@@ -202,6 +202,22 @@ describe("attached clients", () => {
     expect(shim.logged.map(({ log }) => log)).toEqual(["input\n"]);
   });
 
+  test("gone together with the daemon end no input: a client of the next daemon goes on", async () => {
+    await using shim = await TestShim.start();
+    await shim.client.run(shim.container("cat; exit 5", { stdin: { open: true, once: true } }));
+    const first = await shim.client.attach({ stdin: true, stdout: false, stderr: false });
+    await first.write("one\n");
+    first.close();
+    shim.client.close();
+    await Bun.sleep(200);
+    shim.client = await ShimClient.connect(shim.socketPath);
+    const second = await shim.client.attach({ stdin: true, stdout: false, stderr: false });
+    await second.write("two\n");
+    second.end();
+    expect(await shim.client.wait()).toMatchObject({ exitCode: 5 });
+    expect(shim.logged.map(({ log }) => log)).toEqual(["one\n", "two\n"]);
+  });
+
   test("gone before the start end the input that was to be theirs", async () => {
     await using shim = await TestShim.start();
     const stream = await shim.client.attach({ stdin: true, stdout: true, stderr: true });

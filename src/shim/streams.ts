@@ -21,6 +21,9 @@ const inputBytesMax = 128 * 1024;
 /** How often a terminal that nobody has open is looked at again, while its process lives. */
 const hungUpPollMs = 200;
 
+/** The connections of a daemon that was killed are closed one after another: this much later all of them are. */
+const daemonGoneMs = 100;
+
 export interface StreamOptions {
   terminal: boolean;
   consoleSize?: ConsoleSize;
@@ -28,6 +31,8 @@ export interface StreamOptions {
   stdin: boolean;
   /** Closed when the first client that gives input ends its own. A terminal's is never. */
   stdinOnce: boolean;
+  /** Whether there is a daemon that could have told the end of a client's input. */
+  hasDaemon: () => boolean;
   log?: LogWriter;
 }
 
@@ -276,8 +281,18 @@ export class ProcessStreams {
   #detach(attachment: Attachment): void {
     if (!this.#attachments.delete(attachment)) return;
     attachment.peer.listener = undefined;
-    this.#onInputEnd(attachment);
+    if (attachment.takesInput && this.#options.stdinOnce) void this.#inputLost();
     this.#wake();
+  }
+
+  /**
+   * A client that vanished is taken for one that has ended its input, as with Docker, when the daemon says no more than
+   * that. When the daemon is gone too, it has crashed: a program that reads what is piped to it must not take the first
+   * half for the whole, and the next daemon's clients can go on.
+   */
+  async #inputLost(): Promise<void> {
+    await Bun.sleep(daemonGoneMs);
+    if (this.#options.hasDaemon()) await this.closeInput();
   }
 }
 

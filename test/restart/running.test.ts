@@ -118,6 +118,39 @@ test("a client that waits or is attached when the daemon is killed is told so, a
   expect(await scene.daemon.ok("logs", "input-2")).toBe("before\nafter");
 });
 
+test("a program that reads what is piped to tsd or docker run does not take a crash for the end of it", async () => {
+  for (const client of [[tsd], scene.argv()]) {
+    const script = "cat; echo ended";
+    const args = ["run", "-i", "--name", "piped", scene.image, "sh", "-c", script];
+    await using piping = new LiveCommand([...client, ...args], scene.daemon.env);
+    await piping.write("first half\n");
+    await piping.shows("first half\n");
+    await scene.daemon.stop("SIGKILL");
+    expect(await piping.end()).toBe(125);
+    await scene.daemon.start();
+    await using next = live("attach", "piped");
+    await next.write("second half\n");
+    await next.shows("second half\n");
+    expect(await scene.daemon.ok("logs", "piped")).toBe("first half\nsecond half");
+    await next.endInput();
+    expect(await next.end()).toBe(0);
+    expect(await scene.daemon.ok("logs", "piped")).toBe("first half\nsecond half\nended");
+    await scene.daemon.ok("rm", "piped");
+  }
+});
+
+test("a client that is killed ends the input of what it ran, as with docker", async () => {
+  for (const client of [[tsd], scene.argv()]) {
+    const args = ["run", "-i", "--name", "left", scene.image, "sh", "-c", "cat; exit 6"];
+    await using piping = new LiveCommand([...client, ...args], scene.daemon.env);
+    await piping.write("some\n");
+    await piping.shows("some\n");
+    piping.kill("SIGKILL");
+    expect(await scene.daemon.ok("wait", "left")).toBe("6");
+    await scene.daemon.ok("rm", "left");
+  }
+});
+
 test("SIGTERM ends the daemon with status 0, its socket gone and its containers running", async () => {
   const pid = await scene.daemon.ok("inspect", "-f", "{{.State.Pid}}", "terminal-1");
   expect(await scene.daemon.stop("SIGTERM")).toBe(0);
