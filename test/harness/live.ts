@@ -32,6 +32,10 @@ export class LiveCommand implements AsyncDisposable {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
+  get #written(): string {
+    return `wrote at last ${JSON.stringify([this.stdout.slice(-1000), this.stderr.slice(-1000)])}`;
+  }
+
   async write(text: string): Promise<void> {
     this.#child.stdin.write(text);
     await this.#child.stdin.flush();
@@ -59,7 +63,7 @@ export class LiveCommand implements AsyncDisposable {
         timeoutMs,
       );
     } catch (error) {
-      throw new Error(`${this.#argv.join(" ")} wrote ${JSON.stringify([this.stdout, this.stderr])}`, { cause: error });
+      throw new Error(`${this.#argv.join(" ")} ${this.#written}`, { cause: error });
     }
   }
 
@@ -68,7 +72,7 @@ export class LiveCommand implements AsyncDisposable {
     try {
       await until(`the end of ${this.#argv.join(" ")}`, () => this.#hasEnded, timeoutMs);
     } catch (error) {
-      throw new Error(`it wrote ${JSON.stringify([this.stdout, this.stderr])}`, { cause: error });
+      throw new Error(`it ${this.#written}`, { cause: error });
     }
     await this.#read;
     return this.#child.exited;

@@ -84,15 +84,16 @@ test("attach, exec, logs -f, wait and stop work on the containers of an earlier 
   for (const name of names)
     expect(await scene.daemon.ok("exec", name, "echo", "exec in", name)).toBe(`exec in ${name}`);
   await using follower = live("logs", "-f", "--tail", "1", "write-1");
-  const last = await wholeLog("write-1");
-  await follower.shows(`line ${last + 5}\n`);
+  await until("new lines are followed", () => follower.stdout.split("\n").length > 10);
   const waiting = scene.daemon.ok("wait", "heeding");
   await scene.daemon.ok("stop", "heeding");
   expect(await waiting).toBe("5");
   await scene.daemon.ok("stop", "-t", "0", "write-1", "write-runc");
   expect(await follower.end()).toBe(0);
+  const followed = [...follower.stdout.matchAll(/^line (\d+)$/gm)].map((match) => Number(match[1]));
+  expect(followed).toEqual(followed.map((_, index) => followed[0]! + index));
+  expect(followed.at(-1)).toBe(await wholeLog("write-1"));
   expect(await scene.daemon.ok("inspect", "-f", "{{.State.ExitCode}}", "write-1", "write-runc")).toBe("137\n137");
-  await wholeLog("write-1");
   await scene.daemon.ok("start", "heeding");
   expect(await scene.daemon.ok("exec", "heeding", "echo", "again")).toBe("again");
   await scene.daemon.ok("stop", "-t", "0", "idle");
