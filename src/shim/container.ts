@@ -25,8 +25,8 @@ import { SupervisedProcess } from "./supervised.ts";
 const endedExecsMax = 64;
 
 export interface ContainerContext {
-  /** Whether the daemon is connected; it may be that only its clients are gone. */
-  hasDaemon: () => boolean;
+  /** Whether the daemon that is connected now still is after that time: it may be that only its clients are gone. */
+  daemonStays: (durationMs: number) => Promise<boolean>;
   socketPath: string;
   reaper: Reaper;
   /** Chooses the runtime. */
@@ -63,7 +63,7 @@ export class ShimmedContainer {
       terminal: options.terminal,
       stdin: options.stdin.open,
       stdinOnce: options.stdin.once,
-      hasDaemon: context.hasDaemon,
+      daemonStays: context.daemonStays,
       ...(options.consoleSize !== undefined && { consoleSize: options.consoleSize }),
       ...(output !== undefined && { log: output }),
     });
@@ -139,7 +139,7 @@ export class ShimmedContainer {
       stdin: options.stdin,
       stdinOnce: true,
       // No later daemon knows of it, and none of its clients could go on.
-      hasDaemon: () => true,
+      daemonStays: async () => true,
       ...(options.consoleSize !== undefined && { consoleSize: options.consoleSize }),
     });
     this.#execs.set(options.execId, { options, process });

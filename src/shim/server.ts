@@ -35,8 +35,8 @@ export class ShimServer {
   #reuses = 0;
   #firstClient: Timer | undefined;
 
-  constructor(context: Omit<ContainerContext, "hasDaemon">) {
-    this.#context = { ...context, hasDaemon: () => [...this.#peers].some((peer) => !peer.streaming) };
+  constructor(context: Omit<ContainerContext, "daemonStays">) {
+    this.#context = { ...context, daemonStays: (durationMs) => this.#daemonStays(durationMs) };
   }
 
   /** Resolves when the shim has nothing more to do. */
@@ -78,6 +78,12 @@ export class ShimServer {
     this.#stop();
     this.#quit.resolve();
     return true;
+  }
+
+  async #daemonStays(durationMs: number): Promise<boolean> {
+    const daemons = [...this.#peers].filter((peer) => !peer.streaming);
+    await Bun.sleep(durationMs);
+    return daemons.some((peer) => !peer.closed);
   }
 
   #accept(socket: Bun.Socket<Peer>): void {

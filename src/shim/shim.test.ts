@@ -209,10 +209,10 @@ describe("attached clients", () => {
     await first.write("one\n");
     first.close();
     shim.client.close();
-    await Bun.sleep(200);
     shim.client = await ShimClient.connect(shim.socketPath);
     const second = await shim.client.attach({ stdin: true, stdout: false, stderr: false });
     await second.write("two\n");
+    await Bun.sleep(1200);
     second.end();
     expect(await shim.client.wait()).toMatchObject({ exitCode: 5 });
     expect(shim.logged.map(({ log }) => log)).toEqual(["one\n", "two\n"]);

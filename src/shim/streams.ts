@@ -21,8 +21,8 @@ const inputBytesMax = 128 * 1024;
 /** How often a terminal that nobody has open is looked at again, while its process lives. */
 const hungUpPollMs = 200;
 
-/** The connections of a daemon that was killed are closed one after another: this much later all of them are. */
-const daemonGoneMs = 100;
+/** A daemon that ends closes its connections one after another: this much later all of them are closed. */
+const daemonGoneMs = 1000;
 
 export interface StreamOptions {
   terminal: boolean;
@@ -31,8 +31,8 @@ export interface StreamOptions {
   stdin: boolean;
   /** Closed when the first client that gives input ends its own. A terminal's is never. */
   stdinOnce: boolean;
-  /** Whether there is a daemon that could have told the end of a client's input. */
-  hasDaemon: () => boolean;
+  /** Whether the daemon that is connected now still is after that time. */
+  daemonStays: (durationMs: number) => Promise<boolean>;
   log?: LogWriter;
 }
 
@@ -287,12 +287,11 @@ export class ProcessStreams {
 
   /**
    * A client that vanished is taken for one that has ended its input, as with Docker, when the daemon says no more than
-   * that. When the daemon is gone too, it has crashed: a program that reads what is piped to it must not take the first
+   * that. When the daemon goes too, it has crashed or is restarted: a program that reads what is piped to it must not take the first
    * half for the whole, and the next daemon's clients can go on.
    */
   async #inputLost(): Promise<void> {
-    await Bun.sleep(daemonGoneMs);
-    if (this.#options.hasDaemon()) await this.closeInput();
+    if (await this.#options.daemonStays(daemonGoneMs)) await this.closeInput();
   }
 }
 

@@ -45,7 +45,9 @@ export class CrashTest {
     for (const action of actions) action.begin(this.#known);
     const answers = Promise.all(actions.map((action) => daemon.tsd(action.args)));
     await Bun.sleep(this.#random.below(killWithinMs));
-    await daemon.stop("SIGKILL");
+    const signal = this.#random.pick(["SIGKILL", "SIGKILL", "SIGTERM"] as const);
+    const status = await daemon.stop(signal);
+    if (signal === "SIGTERM" && status !== 0) throw new Error(`exit status ${status}\n${await daemon.log()}`);
     const results = await answers;
     const story = actions.map(({ args }, index) => `${args.join(" ")}: ${ending(results[index]!)}`).join("\n");
     for (const [index, action] of actions.entries()) if (results[index]!.status === 0) action.done(this.#known);
@@ -54,7 +56,7 @@ export class CrashTest {
       await this.#check();
       await expectAgreement(workspace, daemon);
     } catch (error) {
-      throw new Error(`after a crash under\n${story}`, { cause: error });
+      throw new Error(`after ${signal} under\n${story}`, { cause: error });
     }
     await this.#tidy();
   }
