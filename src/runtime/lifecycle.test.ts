@@ -248,7 +248,10 @@ describe.skipIf(!isRoot)("kill", () => {
     for await (const chunk of child.stdout) {
       text += Buffer.from(chunk).toString();
       const signal = next[text.trim()];
-      if (signal !== undefined) await succeed(root, "kill", "c1", ...signal);
+      if (signal === undefined) continue;
+      // The program may say its first word before `run` has written down that it runs.
+      await scene.waitForStatus("c1", "running");
+      await succeed(root, "kill", "c1", ...signal);
     }
     expect(text).toBe("ready\nterm\nhup\n");
     expect(await child.exited).toBe(9);
