@@ -123,6 +123,23 @@ describe("tidy", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("every source file is used by something that runs", () => {
+    const seen = new Set<string>();
+    const visit = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      for (const target of importsOf(file)) if (source.has(target)) visit(target);
+      // Scripts that are started by their path.
+      for (const [, name] of source.get(file)!.matchAll(/"([\w.-]+\.ts)"/g)) {
+        for (const other of files)
+          if (other.startsWith(`${dirname(file)}/`) && other.endsWith(`/${name}`)) visit(other);
+      }
+    };
+    const scripts = /^build\/|\.(test|soak)\.ts$|^test\/(run|bench\/run)\.ts$/;
+    for (const file of files) if (file === "src/main.ts" || scripts.test(file)) visit(file);
+    expect(files.filter((file) => !seen.has(file))).toEqual([]);
+  });
+
   test(`files have at most ${fileLinesMax} lines, or say at their top why not`, () => {
     const wrong: string[] = [];
     for (const [file, text] of source) {
