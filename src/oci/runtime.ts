@@ -7,9 +7,6 @@
 import * as v from "valibot";
 import { EngineError } from "../core/errors.ts";
 
-/** The specification that this module follows; the state JSON carries it. */
-export const ociVersion = "1.3.0";
-
 /** Keeps unknown properties, as the specification's "Extensibility" asks, but does not let typed code see them. */
 function open<const Entries extends v.ObjectEntries>(entries: Entries): v.ObjectSchema<Entries, undefined> {
   return v.looseObject(entries) as unknown as v.ObjectSchema<Entries, undefined>;

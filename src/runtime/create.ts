@@ -6,7 +6,9 @@ import type { PlanProcess } from "../../ffi/plan/spawn.ts";
 import { type ProcessIdentity, pidfd_send_signal, processStat } from "../../ffi/process.ts";
 import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../core/errors.ts";
 import type { OciHooks, OciState, RuntimeConfig } from "../oci/runtime.ts";
+import { ociVersion } from "../oci/version.ts";
 import { accompany } from "./accompany.ts";
+import { warnOfUnknownCapabilities } from "./capabilities.ts";
 import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
 import { cgroupHierarchies, ownHierarchies } from "./cgroup-hierarchies.ts";
 import { type CheckedConfig, checkConfig } from "./check-config.ts";
@@ -26,9 +28,9 @@ import { sendSeccompListener } from "./seccomp-listener.ts";
 import { spawnInCgroup } from "./spawn-in-cgroup.ts";
 import { ociState } from "./status.ts";
 import {
-  checkContainerId,
   createContainerDirectory,
   execFifoPath,
+  refuseTakenId,
   removeContainerDirectory,
   writeConfig,
   writeRecord,
@@ -54,8 +56,9 @@ interface Creation {
  */
 export function createContainer(options: CreateOptions): RunningContainer {
   const { root, id } = options;
-  checkContainerId(id);
+  refuseTakenId(root, id);
   const checked = checkConfig(options.config, options.bundle, options.rootfsMount);
+  warnOfUnknownCapabilities(checked.process.capabilities, options.warn);
   using console = openConsole(checked.process.terminal ?? false, options.stdio);
   const cgroup = openEmptyCgroup(options);
   using _lock = createContainerDirectory(root, id);
@@ -96,7 +99,7 @@ function newRecord(options: CreateOptions, { rootfs }: CheckedConfig, cgroup: Cg
     id,
     bundle,
     rootfs,
-    ociVersion: config.ociVersion,
+    ociVersion,
     createdAt: new Date().toISOString(),
     ownerUid: process.geteuid?.() ?? 0,
     ...(config.annotations && { annotations: config.annotations }),

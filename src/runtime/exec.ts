@@ -7,6 +7,7 @@ import { openProcess, pidfd_send_signal } from "../../ffi/process.ts";
 import { EngineError } from "../core/errors.ts";
 import type { LinuxNamespaceType, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import { accompany } from "./accompany.ts";
+import { warnOfUnknownCapabilities } from "./capabilities.ts";
 import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
 import { checkArguments } from "./check-config.ts";
 import { openConsole } from "./console.ts";
@@ -31,6 +32,7 @@ const SIGKILL = 9;
  */
 export function execInContainer(root: string, id: string, process: OciProcess, options: ExecOptions): StartedProcess {
   checkArguments(process);
+  warnOfUnknownCapabilities(process.capabilities, options.warn);
   using console = openConsole(process.terminal ?? false, options.stdio);
   using _lock = lockContainer(root, id, "shared");
   const record = readRecord(root, id);

@@ -56,6 +56,8 @@ export interface ExecOptions {
   cgroup?: { controllers?: string[]; path: string }[];
   /** A paused container is not refused: the process starts when it is resumed. */
   ignorePaused?: boolean;
+  /** Hears of what is wrong but does not stop the work. */
+  warn?: (message: string) => void;
 }
 
 /** The first process of a container, or one that `exec` added. A child of this process, which has to reap it. */

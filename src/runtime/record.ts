@@ -21,7 +21,7 @@ export interface ContainerRecord {
   bundle: string;
   /** Absolute: the root file system in the bundle. */
   rootfs: string;
-  /** The version of the specification that the bundle asked for. */
+  /** The version of the specification that the state JSON follows. */
   ociVersion: string;
   /** RFC 3339. */
   createdAt: string;

@@ -1,7 +1,5 @@
 import type { LinuxNamespaceType, OciMount, RuntimeConfig } from "../oci/runtime.ts";
-
-/** Newest version of the specification that the template's fields need. */
-const specification = "1.3.0";
+import { ociVersion } from "../oci/version.ts";
 
 const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
@@ -34,7 +32,7 @@ export function specTemplate(options: TemplateOptions): RuntimeConfig {
   const namespaces: LinuxNamespaceType[] = ["pid", "network", "ipc", "uts", "mount"];
   if (options.cgroupNamespace) namespaces.push("cgroup");
   return {
-    ociVersion: specification,
+    ociVersion,
     process: {
       terminal: true,
       user: { uid: 0, gid: 0 },

@@ -3,7 +3,7 @@
  * with and, while it waits for `start`, exec.fifo. Kept on a tmpfs: nothing here is meant to survive a reboot, so
  * nothing is fsynced; renames alone make it whole after a SIGKILL.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   AT_FDCWD,
@@ -52,6 +52,23 @@ export function noSuchContainer(root: string, id: string): EngineError {
 }
 
 /**
+ * Says early, before anything else is found wrong with the container, that its name is taken. What two at a time are
+ * told is up to createContainerDirectory.
+ * @throws EngineError invalid_argument, already_exists.
+ */
+export function refuseTakenId(root: string, id: string): void {
+  const directory = containerDirectory(root, id);
+  if (existsSync(directory)) throw takenId(directory, id);
+}
+
+function takenId(directory: string, id: string): EngineError {
+  return new EngineError("already_exists", `container with id ${id} already exists`, {
+    path: directory,
+    hint: "choose another id, or delete that container first",
+  });
+}
+
+/**
  * Makes and locks the directory of a new container.
  * @throws EngineError already_exists.
  */
@@ -62,10 +79,7 @@ export function createContainerDirectory(root: string, id: string): Fd {
     mkdirSync(directory, { mode: 0o700 });
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw wrapError(error, `container ${id}: make its state directory`);
-    throw new EngineError("already_exists", `container with id ${id} already exists`, {
-      path: directory,
-      hint: "choose another id, or delete that container first",
-    });
+    throw takenId(directory, id);
   }
   return lockContainer(root, id);
 }

@@ -47,6 +47,7 @@ async function exec(context: CommandContext, id: string, args: string[], flags: 
     preserveFds: flags["preserve-fds"],
     cgroup: flags.cgroup.map(parseCgroup),
     ignorePaused: flags["ignore-paused"],
+    warn: (message) => context.log.warn(message),
   };
   if (flags.detach) {
     const stdio = detachedStdio(context.program, terminal, socket);
