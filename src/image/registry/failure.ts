@@ -13,7 +13,7 @@ export async function registryFailure(
   response: RegistryResponse,
 ): Promise<EngineError> {
   const [error] = parseRegistryErrors(await readBody(response));
-  const meaning = meaningOf(response.status, error);
+  const meaning = meaningOf(response.status, error, request.url);
   const cause = error ? `${error.code.toLowerCase().replaceAll("_", " ")}: ${error.message}` : defaultCauses[meaning];
   switch (meaning) {
     case "manifest unknown":
@@ -62,7 +62,7 @@ const defaultCauses: Record<Meaning, string> = {
 };
 
 /** By the code where there is one, else by the status: HEAD has no body, and proxies answer in HTML. */
-function meaningOf(status: number, error: RegistryError | undefined): Meaning {
+function meaningOf(status: number, error: RegistryError | undefined, url: string): Meaning {
   switch (error?.code) {
     case "MANIFEST_UNKNOWN":
       return "manifest unknown";
@@ -80,7 +80,8 @@ function meaningOf(status: number, error: RegistryError | undefined): Meaning {
   if (status === 401) return "unauthorized";
   if (status === 403) return "denied";
   if (status === 429) return "too many requests";
-  return status === 404 ? "manifest unknown" : "other";
+  if (status !== 404) return "other";
+  return /\/blobs\/[^/]+$/.test(new URL(url).pathname) ? "blob unknown" : "manifest unknown";
 }
 
 function retryHint(response: RegistryResponse): { hint?: string } {

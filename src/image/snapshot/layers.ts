@@ -271,8 +271,8 @@ export class Layers {
         { signal },
       );
       await below;
-      await settleLayer(target, parent === undefined ? [] : this.paths(parent), report);
-      return { name, bytes: report.bytes };
+      const copied = await settleLayer(target, parent === undefined ? [] : this.paths(parent), report);
+      return { name, bytes: report.bytes + copied };
     } catch (error) {
       directories.discard(name);
       throw error;

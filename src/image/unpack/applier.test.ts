@@ -185,14 +185,10 @@ describe.skipIf(!isRoot)("a hostile layer", () => {
       [{ name: "l", type: "1", link: "../outside/secret" }],
       "hard link target leaves",
     ],
-    ["a hard link to nothing", [{ name: "l", type: "1", link: "/etc/passwd" }], "is not in the layer"],
     [
-      "a hard link through a symlink",
-      [
-        { name: "s", type: "2", link: "/" },
-        { name: "l", type: "1", link: "s/etc/passwd" },
-      ],
-      "is not in the layer",
+      "a hard link to what it deletes",
+      [{ name: ".wh.gone" }, { name: "l", type: "1", link: "gone" }],
+      "hard link target gone is deleted by the layer",
     ],
     ["a whiteout of the parent", [{ name: "d/.wh..." }], "invalid whiteout"],
     ["a whiteout of itself", [{ name: "d/.wh.." }], "invalid whiteout"],
@@ -209,6 +205,24 @@ describe.skipIf(!isRoot)("a hostile layer", () => {
     expect(() => apply(entries)).toThrow(message);
     expect(readdirSync(outside)).toEqual(["secret"]);
     expect(existsSync(join(base, "escaped"))).toBe(false);
+  });
+
+  test("links to nothing but its own files: what it lacks is looked for in the layers below", () => {
+    const entries = [
+      { name: "s", type: "2", link: "/" },
+      { name: "l", type: "1", link: "s/etc/passwd" },
+      { name: "again", type: "1", link: "l" },
+      { name: "replaced", type: "1", link: "elsewhere" },
+      { name: "replaced/", type: "5" },
+      { name: "replaced", data: "mine" },
+    ];
+    const { root, report } = apply(entries);
+    expect(report.lowerLinks).toEqual([
+      { path: "l", target: "s/etc/passwd" },
+      { path: "again", target: "s/etc/passwd" },
+    ]);
+    expect(existsSync(join(root, "l"))).toBe(false);
+    expect(() => apply(entries, { form: "remove" })).toThrow("hard link target s/etc/passwd is not there");
   });
 
   test.each(["overlay", "remove"] as WhiteoutForm[])("cannot leave through its own symlinks (%s)", (form) => {

@@ -50,6 +50,12 @@ export interface ApplyLimits {
   entriesMax: number;
 }
 
+/** A hard link whose target the layer does not have itself. Byte strings. */
+export interface LowerLink {
+  path: string;
+  target: string;
+}
+
 /** What the layer holds, and what is left to do for whoever may set trusted attributes and sees the lower layers. */
 export interface ApplyReport {
   entries: number;
@@ -59,6 +65,8 @@ export interface ApplyReport {
   implicit: string[];
   /** Directories that hide what the layers below have there: trusted.overlay.opaque. */
   opaque: string[];
+  /** Hard links to files of the layers below, in their order. Of form "remove" there is none: those files are there. */
+  lowerLinks: LowerLink[];
   /** Names of extended attributes that this file system or kernel does not take. */
   skippedXattrs: string[];
 }
@@ -81,6 +89,8 @@ export class LayerApplier implements TarSink, Disposable {
   readonly #opaque = new Set<string>();
   /** Opaque because what is below was deleted first: such a directory is a new one. */
   readonly #deleted = new Set<string>();
+  /** Path → target of hard links that wait for the layers below. */
+  readonly #lowerLinks = new Map<string, string>();
   /** Set last of all: making a file changes its directory's time. */
   readonly #times = new Map<string, FileTime>();
   /** Of form "remove": what this layer made itself, which its own whiteouts leave alone. */
@@ -158,6 +168,7 @@ export class LayerApplier implements TarSink, Disposable {
       bytes: this.#bytes,
       implicit: [...this.#implicit].filter((path) => !this.#deleted.has(path)),
       opaque: [...this.#opaque],
+      lowerLinks: [...this.#lowerLinks].map(([path, target]) => ({ path, target })),
       skippedXattrs: this.#xattrs.skipped,
     };
   }
@@ -190,6 +201,7 @@ export class LayerApplier implements TarSink, Disposable {
       return;
     }
     const parent = this.#directories.get(parentOf(path));
+    this.#lowerLinks.delete(path);
     this.#create(parent, path, entry);
     this.#noteMade(path);
   }
@@ -256,14 +268,31 @@ export class LayerApplier implements TarSink, Disposable {
   #link(parent: Fd, path: string, entry: TarEntry): void {
     const target = cleanEntryPath(entry.linkPath, "hard link target");
     if (target === path) return;
+    const waiting = this.#lowerLinks.get(target);
+    if (waiting !== undefined) {
+      this.#linkLater(parent, path, waiting);
+      return;
+    }
     const targetDirectory = this.#directories.get(parentOf(target));
+    const targetName = bytes(nameOf(target));
     try {
-      const link = () => linkat(targetDirectory, bytes(nameOf(target)), parent, bytes(nameOf(path)));
-      this.#replacing(parent, path, link);
+      if (this.#form === "overlay" && isWhiteout(statx(targetDirectory, targetName))) throw deletedTarget(target);
+      this.#replacing(parent, path, () => linkat(targetDirectory, targetName, parent, bytes(nameOf(path))));
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
-      throw new EngineError("invalid_argument", `hard link target ${printable(target)} is not in the layer`);
+      if (this.#form === "overlay") this.#linkLater(parent, path, target);
+      else throw new EngineError("invalid_argument", `hard link target ${printable(target)} is not there`);
     }
+  }
+
+  /** Whether a layer below has the target, this process cannot see. Nothing of this layer is to stand in the way. */
+  #linkLater(parent: Fd, path: string, target: string): void {
+    try {
+      this.#remove(parent, path);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+    this.#lowerLinks.set(path, target);
   }
 
   /** Does it, and once more after removing what was in the way: a later entry of the same name replaces an earlier one. */
@@ -280,7 +309,7 @@ export class LayerApplier implements TarSink, Disposable {
   #remove(parent: Fd, path: string): void {
     removeTree(parent, bytes(nameOf(path)));
     this.#directories.forget();
-    for (const paths of [this.#implicit, this.#opaque, this.#deleted, this.#made, this.#times]) {
+    for (const paths of [this.#implicit, this.#opaque, this.#deleted, this.#made, this.#times, this.#lowerLinks]) {
       for (const known of paths.keys()) if (isWithin(known, path)) paths.delete(known);
     }
   }
@@ -377,6 +406,10 @@ export class LayerApplier implements TarSink, Disposable {
 
 const limitHint =
   "the limit is there against archives made to fill the disk; it can be raised in the daemon's configuration";
+
+function deletedTarget(target: string): EngineError {
+  return new EngineError("invalid_argument", `hard link target ${printable(target)} is deleted by the layer`);
+}
 
 function bytes(path: string): Uint8Array {
   return Buffer.from(path, "latin1");

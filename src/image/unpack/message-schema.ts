@@ -14,6 +14,7 @@ const messageSchema = v.variant("kind", [
       archiveBytes: count,
       implicit: paths,
       opaque: paths,
+      lowerLinks: v.array(v.strictObject({ path: v.string(), target: v.string() })),
       skippedXattrs: paths,
     }),
   }),
