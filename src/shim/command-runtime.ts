@@ -3,8 +3,10 @@
  * delete. The runtime leaves the container's first process behind as an orphan, and this process is its subreaper.
  */
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { O_DIRECTORY, O_PATH } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { open } from "../../ffi/files.ts";
 import { POLLIN, waitReady } from "../../ffi/poll.ts";
 import { acceptUnix, listenUnix, receiveDescriptors } from "../../ffi/scm.ts";
 import { withCleanup } from "../core/cleanup.ts";
@@ -130,8 +132,9 @@ export class CommandRuntime implements RuntimeDriver {
     const socketPath = this.#file("console.sock");
     const terminal = "onConsole" in stdio;
     using listener = terminal ? listenUnix(socketPath, 1) : undefined;
+    using directory = open(this.#directory, O_PATH | O_DIRECTORY);
     try {
-      const console = terminal ? ["--console-socket", socketPath] : [];
+      const console = terminal ? ["--console-socket", reachableSocket(socketPath, directory)] : [];
       const options: CommandOptions = "stdin" in stdio ? { stdio: [stdio.stdin, stdio.stdout, stdio.stderr] } : {};
       await this.#command(verb, [...flags, "--pid-file", pidFile, ...console], args, options);
       onPid(readPid(pidFile));
@@ -179,6 +182,15 @@ export class CommandRuntime implements RuntimeDriver {
   #file(name: string): string {
     return join(this.#directory, `${this.#execs++}.${name}`);
   }
+}
+
+/** sizeof(sun_path), with its NUL: unix(7). */
+const socketPathBytesMax = 108;
+
+/** A path that the runtime can connect to: a long one, below a state directory far down, leads through this process. */
+function reachableSocket(path: string, directory: Fd): string {
+  if (Buffer.byteLength(path) < socketPathBytesMax) return path;
+  return `/proc/${process.pid}/fd/${directory.number}/${basename(path)}`;
 }
 
 function textOf(stream: unknown): Promise<string> {
