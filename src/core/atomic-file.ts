@@ -1,10 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { wrapError } from "./errors.ts";
 
 /**
  * Writes a file so that SIGKILL or power loss leaves either the old content or the new, whole: a temporary
  * name in the same directory, fsync, rename, fsync of the directory.
+ * @throws EngineError that names the file; no_space when the disk is full.
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
@@ -17,7 +19,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw wrapError(error, `write ${path}`);
   }
   await syncDirectory(dirname(path));
 }

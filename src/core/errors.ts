@@ -81,14 +81,19 @@ export function isErrno(error: unknown, ...names: string[]): boolean {
  */
 export function wrapError(error: unknown, doing: string, details: ErrorDetails = {}): EngineError {
   const { errno } = kernelDetails(error);
-  const isFull = errno === "ENOSPC" || errno === "EDQUOT" || isDatabaseFull(error);
+  const inDatabase = databaseCode(error);
+  // SQLite's own word for ENOSPC: https://www.sqlite.org/rescode.html#full
+  const isFull = errno === "ENOSPC" || errno === "EDQUOT" || inDatabase === "SQLITE_FULL";
   const code = isEngineError(error) ? error.code : isFull ? "no_space" : "internal";
-  return new EngineError(code, `${doing}: ${errorMessage(error)}`, { ...details, cause: error });
+  // Its messages do not say whose database it is.
+  const reason = inDatabase === undefined ? errorMessage(error) : `metadata database: ${errorMessage(error)}`;
+  return new EngineError(code, `${doing}: ${reason}`, { ...details, cause: error });
 }
 
-/** SQLite's own word for ENOSPC: https://www.sqlite.org/rescode.html#full. */
-function isDatabaseFull(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "SQLITE_FULL";
+/** SQLite's name for what went wrong, when it was SQLite: `SQLITE_FULL`. */
+function databaseCode(error: unknown): string | undefined {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" && code.startsWith("SQLITE_") ? code : undefined;
 }
 
 function inherited(cause: unknown, field: "stage" | "hint"): string | undefined {

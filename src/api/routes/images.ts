@@ -1,8 +1,7 @@
 import type { Hono } from "hono";
-import { errorMessage } from "../../core/errors.ts";
 import type { ImageBackend, ImagePullOptions } from "../backend/images.ts";
 import { readJsonBody } from "../body.ts";
-import { invalid, logFailure } from "../errors.ts";
+import { errorBody, invalid, logFailure } from "../errors.ts";
 import { notBuilt } from "../not-built.ts";
 import { parsePlatform, platformOfJson } from "../platform.ts";
 import { filterFlag, queryFilters, queryFlag, queryPlatform } from "../query.ts";
@@ -91,7 +90,7 @@ async function* messageLines(
     for (let message = first; !message.done; message = await rest.next()) yield `${JSON.stringify(message.value)}\r\n`;
   } catch (error) {
     logFailure(error, requestName(c));
-    const message = errorMessage(error);
+    const { message } = errorBody(error);
     yield `${JSON.stringify({ errorDetail: { message }, error: message } satisfies JsonMessage)}\r\n`;
   } finally {
     await rest.return?.();

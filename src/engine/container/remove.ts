@@ -36,13 +36,15 @@ export async function removeContainer(
     if (state.status === "running" || state.status === "starting") {
       throw new EngineError("conflict", `container ${container.name} was started while it was to be removed`);
     }
-    if (state.status !== "removing") context.containers.setState(container, { status: "removing", from: state });
     try {
+      if (state.status !== "removing") context.containers.setState(container, { status: "removing", from: state });
       // Of a container that was attached to and never started.
       await container.shim?.release({ force: true });
       await removeFiles(context, container);
     } catch (error) {
       const reason = errorMessage(error);
+      // What could not even be recorded has not begun.
+      if (container.state === state) throw wrapError(error, `remove container ${container.name}`, { stage: "remove" });
       if (state.status === "created" || state.status === "exited") {
         context.containers.setState(container, { status: "dead", from: state, reason });
       } else if (state.status === "dead") {
