@@ -266,10 +266,11 @@ function domainName({ Domainname }: BundleInput["config"], ownsHostname: boolean
   return ownsHostname && Domainname ? { "kernel.domainname": Domainname } : {};
 }
 
-function hiddenPaths(
+/** The paths of /proc and /sys that a container cannot read or write: Docker's, the request's, or none. */
+export function hiddenPaths(
   hostConfig: BundleHostConfig,
   host: BundleHost,
-  security: SecurityOptions,
+  security: SecurityOptions = parseSecurityOptions(hostConfig.SecurityOpt ?? []),
 ): { maskedPaths?: string[]; readonlyPaths?: string[] } {
   if (hostConfig.Privileged || security.systemPathsUnconfined) return {};
   const thermal = host.thermalThrottleCpus.map((cpu) => `/sys/devices/system/cpu/cpu${cpu}/thermal_throttle`);

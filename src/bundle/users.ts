@@ -79,7 +79,7 @@ function parseId(text: string): number | undefined {
   if (!/^[+-]?\d+$/.test(text)) return undefined;
   const id = Number(text);
   if (id >= 0 && id <= idMax) return id;
-  throw new EngineError("invalid_argument", `uids and gids must be in range 0-${idMax}`);
+  throw new EngineError("invalid_argument", `uids and gids must be in range 0-${idMax}: ${text}`);
 }
 
 function notFound(kind: "user" | "group", name: string): EngineError {

@@ -37,6 +37,7 @@ describe("lists", () => {
 
 test("objects are printed as JSON with four spaces, or through a template", () => {
   expect(formatObjects([{ A: 1 }], "")).toBe('[\n    {\n        "A": 1\n    }\n]');
+  expect(formatObjects([{ A: 1 }, { A: 2 }], "json")).toBe('[{"A":1},{"A":2}]');
   expect(formatObjects([{ A: 1 }, { A: 2 }], "{{.A}}")).toBe("1\n2");
 });
 

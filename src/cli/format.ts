@@ -54,10 +54,10 @@ function templateHeader(source: string, headers: Record<string, string>): string
     .join("");
 }
 
-/** Prints objects the way `inspect --format` asks: indented JSON of the list, "json", or a template each. */
+/** Prints objects the way `inspect --format` asks: indented JSON of the list, the same in one line, or a template each. */
 export function formatObjects(objects: unknown[], format: string): string {
   if (format === "") return JSON.stringify(objects, null, 4);
-  if (format === "json") return objects.map((object) => JSON.stringify(object)).join("\n");
+  if (format === "json") return JSON.stringify(objects);
   const template = compileTemplate(format);
   return objects.map((object) => template.execute(object)).join("\n");
 }

@@ -7,7 +7,7 @@ import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import { readHost } from "../bundle/host.ts";
 import type { BundleHost, BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
 import { discardUnsupported } from "../bundle/resources.ts";
-import { bundleConfig, imageBundleConfig } from "../bundle/spec.ts";
+import { bundleConfig, hiddenPaths, imageBundleConfig } from "../bundle/spec.ts";
 import { lookupUser } from "../bundle/users.ts";
 import { isErrno } from "../core/errors.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
@@ -35,6 +35,14 @@ export class Bundles implements BundlePart {
 
   settleLimits(hostConfig: HostConfig): { hostConfig: HostConfig; warnings: string[] } {
     return discardUnsupported(hostConfig, this.host);
+  }
+
+  hiddenPaths(hostConfig: HostConfig): Pick<HostConfig, "MaskedPaths" | "ReadonlyPaths"> {
+    const { maskedPaths, readonlyPaths } = hiddenPaths(hostConfig, this.host);
+    return {
+      ...(maskedPaths && { MaskedPaths: maskedPaths }),
+      ...(readonlyPaths && { ReadonlyPaths: readonlyPaths }),
+    };
   }
 
   check(config: ContainerConfig, hostConfig: HostConfig): void {

@@ -109,6 +109,8 @@ export interface BundlePart {
   config(input: Omit<BundleInput, "host">): RuntimeConfig;
   /** Takes away the limits that the host's kernel has nothing for. @returns what is left, and a warning for each. */
   settleLimits(hostConfig: HostConfig): { hostConfig: HostConfig; warnings: string[] };
+  /** HostConfig's MaskedPaths and ReadonlyPaths as they will be; none for a container that may see all. */
+  hiddenPaths(hostConfig: HostConfig): Pick<HostConfig, "MaskedPaths" | "ReadonlyPaths">;
   /** @throws EngineError invalid_argument for what no container can have: an unknown capability, limit, option. */
   check(config: ContainerConfig, hostConfig: HostConfig): void;
   /** The user as the container's own files have it. @throws EngineError invalid_argument for one that is not there. */

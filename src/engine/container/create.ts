@@ -21,6 +21,7 @@ import { parseContainerName } from "./names.ts";
 import {
   checkConfig,
   checkHostConfig,
+  checkSharedNetwork,
   containerConfigOf,
   endpointSettings,
   hostnameFor,
@@ -130,6 +131,7 @@ function draftContainer(
   const runtime = hostConfig.Runtime!;
   runtimePath(runtime, configuration);
   context.bundles.check(config, hostConfig);
+  Object.assign(hostConfig, context.bundles.hiddenPaths(hostConfig));
   Object.assign(config, namesOf(context, id, config, hostConfig));
   return {
     image,
@@ -186,7 +188,7 @@ function namesOf(
 ): Pick<ContainerConfig, "Hostname" | "Domainname"> {
   const mode = hostConfig.NetworkMode!;
   if (!mode.startsWith("container:")) return { Hostname: hostnameFor(id, config, hostConfig, hostHostname()) };
-  if (config.Hostname) throw new EngineError("invalid_argument", "conflicting options: hostname and the network mode");
+  checkSharedNetwork(config, hostConfig);
   const { Hostname = "", Domainname = "" } = context.containers.find(mode.slice("container:".length)).definition.config;
   return { Hostname, Domainname };
 }

@@ -66,6 +66,14 @@ export function checkHostConfig(host: HostConfig): void {
   }
 }
 
+/** What belongs to the network is the other container's. @throws EngineError invalid_argument in docker's words. */
+export function checkSharedNetwork(config: ContainerConfig, host: HostConfig): void {
+  const refuse = (what: string) => invalid(`conflicting options: ${what} and the network mode`);
+  if (config.Hostname) throw refuse("hostname");
+  if (host.Dns?.length) throw refuse("dns");
+  if (host.ExtraHosts?.length) throw refuse("custom host-to-IP mapping");
+}
+
 function checkExtraHost(entry: string): void {
   const { value } = splitExtraHost(entry);
   if (value !== "host-gateway" && tryParseAddress(unbracketed(value)) === undefined) {
