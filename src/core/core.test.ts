@@ -4,6 +4,7 @@ import { digestOf, parseDigest } from "./digest.ts";
 import { EngineError, isErrno, wrapError } from "./errors.ts";
 import { newId } from "./id.ts";
 import { KeyedLock } from "./lock.ts";
+import { scrubbedEnvironment } from "./self.ts";
 import { parseSignal, signalName } from "./signals.ts";
 import { formatBytesBinary, formatBytesDecimal, parseBytes } from "./size.ts";
 
@@ -131,5 +132,18 @@ describe("withCleanup", () => {
       throw new EngineError("no_space", "disk full");
     });
     expect(failed).rejects.toThrow("disk full");
+  });
+});
+
+describe("the environment of a tsd that tsd starts", () => {
+  test("has nothing that turns the executable into another program or injects flags", () => {
+    const given = {
+      BUN_BE_BUN: "1",
+      BUN_OPTIONS: "--preload x",
+      NODE_OPTIONS: "--require x",
+      PATH: "/bin",
+      BUNDLE: "b",
+    };
+    expect(scrubbedEnvironment(given)).toEqual({ PATH: "/bin", BUNDLE: "b" });
   });
 });
