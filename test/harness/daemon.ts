@@ -3,19 +3,29 @@ import { type CommandOptions, type CommandResult, command, succeed, until } from
 import { dockerClient } from "./packages.ts";
 import { tsd, type Workspace } from "./workspace.ts";
 
+export interface DaemonOptions {
+  flags?: string[];
+  /** Tells two daemons of one workspace apart: they have directories and sockets of their own. */
+  name?: string;
+  /** Beside the tests' own environment. */
+  env?: Record<string, string>;
+  cwd?: string;
+}
+
 /** A tsd daemon of a test's own, in its workspace's network namespace. */
 export class Daemon {
   readonly #workspace: Workspace;
-  readonly #flags: string[];
+  readonly #options: DaemonOptions;
   #child: Bun.Subprocess | undefined;
   readonly socket: string;
   readonly root: string;
   readonly state: string;
   readonly logFile: string;
 
-  private constructor(workspace: Workspace, flags: string[], name: string) {
+  private constructor(workspace: Workspace, options: DaemonOptions) {
+    const { name = "d" } = options;
     this.#workspace = workspace;
-    this.#flags = flags;
+    this.#options = options;
     this.socket = workspace.path(`${name}.sock`);
     this.root = workspace.path(name, "root");
     this.state = workspace.path(name, "s");
@@ -23,8 +33,8 @@ export class Daemon {
   }
 
   /** Starts it, and has it stopped with all its containers removed before the workspace is looked over. */
-  static async start(workspace: Workspace, options: { flags?: string[]; name?: string } = {}): Promise<Daemon> {
-    const daemon = new Daemon(workspace, options.flags ?? [], options.name ?? "d");
+  static async start(workspace: Workspace, options: DaemonOptions = {}): Promise<Daemon> {
+    const daemon = new Daemon(workspace, options);
     workspace.onClose(`daemon ${daemon.socket}`, () => daemon.#close());
     await daemon.start();
     return daemon;
@@ -45,9 +55,15 @@ export class Daemon {
         ...places,
         "--cgroup-parent",
         this.#workspace.cgroupParent,
-        ...this.#flags,
+        ...(this.#options.flags ?? []),
       ]),
-      { stdin: "ignore", stdout: log, stderr: log },
+      {
+        stdin: "ignore",
+        stdout: log,
+        stderr: log,
+        env: { ...process.env, ...this.#options.env },
+        ...(this.#options.cwd !== undefined && { cwd: this.#options.cwd }),
+      },
     );
     const child = this.#child;
     await until("the daemon answers", async () => {

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { type CommandOptions, type CommandResult, until } from "./command.ts";
 import { Daemon } from "./daemon.ts";
 import { type Registry, startRegistry } from "./registry.ts";
@@ -68,6 +68,14 @@ export class Engine implements AsyncDisposable {
     await until(`${template} of ${container} is ${value}`, look);
   }
 
+  /** Waits until a container has printed a line. */
+  async untilLogs(container: string, line: string): Promise<void> {
+    await until(`${container} has printed ${line}`, async () => {
+      const { stdout } = await this.tsd(["logs", container]);
+      return stdout.split(/\r?\n/).includes(line);
+    });
+  }
+
   /** All that a container leaves on the host: its record, its files, its runtime state, its processes, its cgroup. */
   async traces(): Promise<string[]> {
     const { root, state } = this.daemon;
@@ -99,6 +107,7 @@ export class Engine implements AsyncDisposable {
 
 /** But for hidden ones: what is kept for all containers. */
 function entries(directory: string): string[] {
+  if (!existsSync(directory)) return []; // nothing has needed it yet
   const names = readdirSync(directory).filter((name) => !name.startsWith("."));
   return names.map((name) => `${directory}/${name}`);
 }
