@@ -11,6 +11,8 @@ export interface Engine {
   /** The command line up to the subcommand. */
   prefix: string[];
   env: Record<string, string>;
+  /** What `run` needs beside the subcommand. */
+  runFlags: string[];
   image: string;
   /** The processes whose memory is the engine's own, without shims. */
   daemonPids(): Promise<number[]>;
@@ -27,6 +29,7 @@ export async function startTsd(workspace: Workspace): Promise<Engine> {
     name: "tsd",
     prefix: [tsd],
     env: daemon.env,
+    runFlags: [],
     image,
     daemonPids: async () => [daemon.pid],
     shimPattern: new RegExp(`\\bshim\\b.*${workspace.name}`),
@@ -68,25 +71,41 @@ export async function startDocker(workspace: Workspace): Promise<Engine | undefi
     name: "docker",
     prefix: ["docker"],
     env,
+    runFlags: [],
     image: "bench/busybox:latest",
     daemonPids: async () => [child.pid, ...(await childrenNamed(child.pid, /^containerd\b/))],
     shimPattern: /containerd-shim/,
   };
 }
 
-/** podman has no daemon: its storage alone is its own. */
+/** podman has no daemon: its storage alone is its own. With runc, for crun refuses machines with both cgroup versions. */
 export async function startPodman(workspace: Workspace): Promise<Engine | undefined> {
   if (!existsSync("/usr/bin/podman")) return undefined;
   mkdirSync(workspace.path("podman"));
   const places = ["--root", workspace.path("podman", "root"), "--runroot", workspace.path("podman", "run")];
-  const prefix = workspace.inNetwork(["podman", ...places, "--cgroup-manager=cgroupfs", "--events-backend=none"]);
+  const prefix = workspace.inNetwork([
+    "podman",
+    ...places,
+    "--runtime=runc",
+    "--cgroup-manager=cgroupfs",
+    "--events-backend=none",
+  ]);
   await succeed([...prefix, "pull", "-q", `oci:${await imageLayout("busybox")}:latest`], { timeoutMs: 120_000 });
   const image = (await succeed([...prefix, "images", "-q", "--no-trunc"])).split("\n")[0]!;
   workspace.onClose("podman", async () => {
     await command([...prefix, "rm", "-af", "-t", "0"]);
     await command([...prefix, "rmi", "-af"]);
   });
-  return { name: "podman", prefix, env: {}, image, daemonPids: async () => [], shimPattern: /\bconmon\b/ };
+  return {
+    name: "podman",
+    prefix,
+    env: {},
+    // By default it raises limits, which root may not do on every machine.
+    runFlags: ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"],
+    image,
+    daemonPids: async () => [],
+    shimPattern: /\bconmon\b/,
+  };
 }
 
 async function childrenNamed(parent: number, pattern: RegExp): Promise<number[]> {

@@ -47,10 +47,10 @@ async function engineScenarios(): Promise<void> {
   const started = [await startTsd(workspace), await startDocker(workspace), await startPodman(workspace)];
   const engines = started.filter((engine) => engine !== undefined);
   const runWith = (network: string): Contender[] =>
-    engines.map(({ name, prefix, env, image }) => ({
+    engines.map(({ name, prefix, env, runFlags, image }) => ({
       name,
       env,
-      argv: [...prefix, "run", "--rm", "--network", network, image, "true"],
+      argv: [...prefix, "run", "--rm", ...runFlags, "--network", network, image, "true"],
     }));
   if (chosen.includes("run")) {
     const bare = (await runtimeContenders(workspace)).filter(({ name }) => name === "runc");
@@ -63,8 +63,8 @@ async function engineScenarios(): Promise<void> {
     );
   }
   if (chosen.includes("exec")) {
-    for (const { prefix, env, image } of engines) {
-      await succeed([...prefix, "run", "-d", "--name", "bench", "--network", "none", image, "sleep", "86400"], { env });
+    for (const engine of engines) {
+      await startSleeping(engine, "bench");
     }
     const contenders = engines.map(({ name, prefix, env }) => ({
       name,
@@ -77,13 +77,17 @@ async function engineScenarios(): Promise<void> {
   if (chosen.includes("memory")) for (const engine of engines) console.log(await memoryOf(engine));
 }
 
+function startSleeping({ prefix, env, runFlags, image }: Engine, name: string): Promise<string> {
+  const flags = ["-d", ...runFlags, "--name", name, "--network", "none"];
+  return succeed([...prefix, "run", ...flags, image, "sleep", "86400"], { env });
+}
+
 /** Memory of the engine's own processes, with 20 containers running. */
-async function memoryOf({ name, prefix, env, image, daemonPids, shimPattern }: Engine): Promise<string> {
+async function memoryOf(engine: Engine): Promise<string> {
+  const { name, prefix, env, daemonPids, shimPattern } = engine;
   const count = 20;
   const names = Array.from({ length: count }, (_, index) => `bench-${index}`);
-  for (const container of names) {
-    await succeed([...prefix, "run", "-d", "--name", container, "--network", "none", image, "sleep", "86400"], { env });
-  }
+  for (const container of names) await startSleeping(engine, container);
   const shims = processesMatching(shimPattern);
   const sum = (pids: number[], of: (pid: number) => number) => pids.reduce((total, pid) => total + of(pid), 0);
   const daemons = await daemonPids();

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { command, succeed } from "../harness/command.ts";
 import { imageLayout } from "../harness/fixtures.ts";
@@ -34,10 +35,13 @@ interface Runtime {
  * done once, by a shell that then runs crun many times, only for the figure of a single run.
  */
 function runtimes(workspace: Workspace): Runtime[] {
-  const found: Runtime[] = [{ name: "tsd runtime", prefix: [tsd, "runtime", "--root", workspace.path("rt-tsd")] }];
-  if (existsSync("/usr/sbin/runc")) found.push({ name: "runc", prefix: ["runc", "--root", workspace.path("rt-runc")] });
+  // On a tmpfs, where every caller has it.
+  const state = `/run/${workspace.name}`;
+  workspace.onClose("the runtimes' state", () => rm(state, { recursive: true, force: true }));
+  const found: Runtime[] = [{ name: "tsd runtime", prefix: [tsd, "runtime", "--root", join(state, "tsd")] }];
+  if (existsSync("/usr/sbin/runc")) found.push({ name: "runc", prefix: ["runc", "--root", join(state, "runc")] });
   if (existsSync("/usr/bin/crun"))
-    found.push({ name: "crun", prefix: [...crunNamespace(workspace), "crun", "--root", workspace.path("rt-crun")] });
+    found.push({ name: "crun", prefix: [...crunNamespace(workspace), "crun", "--root", join(state, "crun")] });
   return found;
 }
 
@@ -63,7 +67,7 @@ export async function runtimeContenders(workspace: Workspace): Promise<Contender
   const contenders: Contender[] = [];
   for (const { name, prefix } of runtimes(workspace)) {
     const bundle = await makeBundle(workspace, name.replace(" ", "-"), ["/bin/true"]);
-    contenders.push({ name, argv: [...prefix, "run", "-b", bundle, `bench-${name.replace(" ", "-")}`] });
+    contenders.push({ name, argv: [...prefix, "run", "-b", bundle, `${workspace.name}-${name.replace(" ", "-")}`] });
   }
   await waitForNamespace();
   if (existsSync("/usr/bin/gcc")) {
@@ -78,10 +82,12 @@ export async function runtimeContenders(workspace: Workspace): Promise<Contender
 export async function runtimeExecContenders(workspace: Workspace): Promise<Contender[]> {
   const contenders: Contender[] = [];
   for (const { name, prefix } of runtimes(workspace)) {
-    const id = `bench-exec-${name.replace(" ", "-")}`;
+    const id = `${workspace.name}-${name.replace(" ", "-")}`;
     const bundle = await makeBundle(workspace, id, ["/bin/sleep", "86400"]);
     await waitForNamespace();
-    await succeed([...prefix, "run", "-d", "-b", bundle, id]);
+    // The container has the starter's standard streams: with pipes their end would never come.
+    const starter = Bun.spawn([...prefix, "run", "-d", "-b", bundle, id], { stdio: ["ignore", "ignore", "ignore"] });
+    if ((await starter.exited) !== 0) throw new Error(`${name}: run -d: status ${starter.exitCode}`);
     workspace.onClose(id, () => succeed([...prefix, "delete", "-f", id]));
     contenders.push({ name, argv: [...prefix, "exec", id, "/bin/true"] });
   }
