@@ -6,7 +6,7 @@ import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.t
 import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Workspace } from "../harness/workspace.ts";
-import { HostileRegistry } from "./hostile-registry.ts";
+import { HostileRegistry, noise } from "./hostile-registry.ts";
 
 let workspace: Workspace;
 let daemon: Daemon;
@@ -14,9 +14,7 @@ let registry: HostileRegistry;
 /** The daemon's root, a file system of 16 MB. */
 let disk: string;
 
-const noise = new Uint8Array(
-  Buffer.from(Array.from({ length: 1 << 20 }, (_, index) => (index * 2_654_435_761) >>> 13)),
-);
+const random = noise(1 << 20);
 const base: FixtureEntry[] = [
   { name: "bin/" },
   { name: "bin/busybox", mode: 0o755, data: new Uint8Array(readFileSync("/bin/busybox")) },
@@ -52,7 +50,7 @@ async function refusal(...args: string[]): Promise<string> {
 const noSpace = /no space left on device|database or disk is full/i;
 
 test("a layer that the disk cannot take is named, and what came of it is given back", async () => {
-  const entries = Array.from({ length: 20 }, (_, index) => ({ name: `f${index}`, data: noise }));
+  const entries = Array.from({ length: 20 }, (_, index) => ({ name: `f${index}`, data: random }));
   const { layers, reference } = registry.addImage("big", [archive(entries)], { compression: "none" });
   const message = await refusal("pull", reference);
   expect(message).toMatch(noSpace);

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -64,7 +64,7 @@ export class HostileRegistry {
     writeFileSync(join(this.#directory, "rules.json"), JSON.stringify(rules));
   }
 
-  /** The requests that came, each as `METHOD PATH RANGE`. */
+  /** The requests that came, each as `METHOD PATH RANGE`, and as `LEFT PATH` when the client went before the end. */
   requests(): string[] {
     return readFileSync(join(this.#directory, "requests"), "utf8").trimEnd().split("\n");
   }
@@ -142,6 +142,12 @@ export class HostileRegistry {
     } as { mediaType: string });
     return `${this.host}/${name}`;
   }
+}
+
+/** Bytes that do not compress, the same each time. */
+export function noise(bytes: number): Uint8Array {
+  const zero = new Uint8Array(16);
+  return new Uint8Array(createCipheriv("aes-128-ctr", zero, zero).update(new Uint8Array(bytes)));
 }
 
 function compress(tar: Uint8Array, compression: Compression): Uint8Array {

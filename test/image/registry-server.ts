@@ -28,10 +28,7 @@ function serve(port: number, directory: string): void {
     idleTimeout: 0,
     fetch(request) {
       const url = new URL(request.url);
-      appendFileSync(
-        join(directory, "requests"),
-        `${request.method} ${url.pathname} ${request.headers.get("range") ?? ""}\n`,
-      );
+      note(directory, `${request.method} ${url.pathname} ${request.headers.get("range") ?? ""}`);
       const rules = JSON.parse(readFileSync(join(directory, "rules.json"), "utf8")) as Rule[];
       const rule = rules.find(({ path }) => new RegExp(path).test(url.pathname));
       if (rule && (rule.status !== undefined || rule.body !== undefined)) {
@@ -66,11 +63,23 @@ function answer(directory: string, request: Request, url: URL, rule: Rule): Resp
   const rest = bytes.subarray(from);
   if (request.method === "HEAD")
     return new Response(null, { headers: { ...headers, "content-length": String(rest.length) } });
-  const body = rule.pieceBytes === undefined ? Buffer.from(rest) : pieces(rest, rule.pieceBytes, rule.pauseMs ?? 0);
+  const body =
+    rule.pieceBytes === undefined
+      ? Buffer.from(rest)
+      : pieces(rest, rule.pieceBytes, rule.pauseMs ?? 0, () => note(directory, `LEFT ${url.pathname}`));
   return new Response(body, { status, headers });
 }
 
-function pieces(bytes: Uint8Array, pieceBytes: number, pauseMs: number): ReadableStream<Uint8Array> {
+function note(directory: string, line: string): void {
+  appendFileSync(join(directory, "requests"), `${line}\n`);
+}
+
+function pieces(
+  bytes: Uint8Array,
+  pieceBytes: number,
+  pauseMs: number,
+  onLeft: () => void,
+): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream({
     async pull(controller) {
@@ -82,6 +91,7 @@ function pieces(bytes: Uint8Array, pieceBytes: number, pauseMs: number): Readabl
       controller.enqueue(new Uint8Array(bytes.subarray(at, at + pieceBytes)));
       at += pieceBytes;
     },
+    cancel: onLeft,
   });
 }
 
