@@ -7,6 +7,7 @@ import type { ImageConfigDefaults } from "../../oci/image.ts";
 export function mergeImageConfig(request: ContainerConfig, image: ImageConfigDefaults): ContainerConfig {
   const ports = { ...image.ExposedPorts, ...request.ExposedPorts };
   const volumes = { ...image.Volumes, ...request.Volumes };
+  const { Entrypoint: _, ...others } = request;
   return {
     ...withoutEmpty({
       User: image.User ?? "",
@@ -15,7 +16,7 @@ export function mergeImageConfig(request: ContainerConfig, image: ImageConfigDef
       ...(image.Shell && { Shell: image.Shell }),
       ...(typeof image.StopTimeout === "number" && { StopTimeout: image.StopTimeout }),
     }),
-    ...withoutEmpty(request),
+    ...withoutEmpty(others),
     Env: mergeEnv(request.Env ?? [], image.Env ?? []),
     Labels: { ...image.Labels, ...request.Labels },
     ...mergeCommand(request, image),
@@ -56,7 +57,8 @@ function mergeCommand(
   const entrypoint = own ? given : request.Entrypoint === undefined ? (image.Entrypoint ?? []) : [];
   const command = request.Cmd?.length || own ? (request.Cmd ?? []) : (image.Cmd ?? []);
   const cleared = entrypoint.length === 1 && entrypoint[0] === "";
-  return { Entrypoint: cleared ? [] : entrypoint, Cmd: command };
+  // Absent, which clients read as null, where there is none: as docker shows it.
+  return { ...(entrypoint.length > 0 && !cleared && { Entrypoint: entrypoint }), Cmd: command };
 }
 
 /** @throws EngineError invalid_argument in docker's words when there is nothing to run. */
