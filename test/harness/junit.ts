@@ -1,4 +1,14 @@
-/** Reads the part of a JUnit report (as Bun writes it) that the summary needs. */
+/** Reads JUnit reports as Bun writes them. */
+
+export interface TestCase {
+  file: string | undefined;
+  /** The names of the `describe` blocks around it. */
+  group: string;
+  name: string;
+  outcome: "passed" | "failed" | "skipped";
+  /** What was thrown; empty unless it failed. */
+  failure: string;
+}
 
 export interface FileReport {
   label: string;
@@ -8,17 +18,27 @@ export interface FileReport {
   skipped: string[];
 }
 
+export function parseCases(xml: string): TestCase[] {
+  return [...xml.matchAll(/<testcase ([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)].map(([, head = "", body = ""]) => {
+    const attributes = Object.fromEntries(
+      [...head.matchAll(/(\w+)="([^"]*)"/g)].map((it) => [it[1]!, unescapeXml(it[2]!)]),
+    );
+    const failed = body.includes("<failure") || body.includes("<error");
+    return {
+      file: attributes.file,
+      group: attributes.classname ?? "",
+      name: attributes.name ?? "",
+      outcome: body.includes("<skipped") ? "skipped" : failed ? "failed" : "passed",
+      failure: failed ? unescapeXml(body.replaceAll(/<[^>]*>/g, "")).trim() : "",
+    };
+  });
+}
+
 export function parseJunit(label: string, xml: string): FileReport {
   const report: FileReport = { label, passed: 0, failed: [], skipped: [] };
-  for (const match of xml.matchAll(/<testcase ([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)) {
-    const attributes = Object.fromEntries(
-      [...match[1]!.matchAll(/(\w+)="([^"]*)"/g)].map((it) => [it[1]!, unescapeXml(it[2]!)]),
-    );
-    const name = `${attributes.file ?? label} > ${attributes.name}`;
-    const body = match[2] ?? "";
-    if (body.includes("<skipped")) report.skipped.push(name);
-    else if (body.includes("<failure") || body.includes("<error")) report.failed.push(name);
-    else report.passed++;
+  for (const { file, name, outcome } of parseCases(xml)) {
+    if (outcome === "passed") report.passed++;
+    else report[outcome].push(`${file ?? label} > ${name}`);
   }
   return report;
 }

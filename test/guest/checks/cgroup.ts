@@ -1,0 +1,158 @@
+import { beforeAll, describe, expect, test } from "bun:test";
+import { until } from "../../harness/command.ts";
+import {
+  busybox,
+  cgroupExists,
+  cgroupFile,
+  cgroupOfProcess,
+  inContainer,
+  inspect,
+  ok,
+  outputOf,
+  remove,
+  serve,
+  start,
+  tsd,
+} from "./guest.ts";
+
+const mebibyte = 2 ** 20;
+
+/** Says on standard output whether a device can be opened, with the shell's word for the error. */
+const tryOpen = (path: string) => `( : <${path} ) 2>&1 && echo opened`;
+
+beforeAll(serve);
+
+describe("cgroup v2", () => {
+  test("has every limit of the command line in the kernel's files", async () => {
+    const id = await start(
+      "sleep 1000",
+      ...["--memory", "64m", "--memory-swap", "96m", "--memory-reservation", "32m", "--cpus", "0.5"],
+      ...["--cpuset-cpus", "1", "--cpu-shares", "512", "--pids-limit", "20"],
+    );
+    const names = "memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max".split(" ");
+    const files = Object.fromEntries(names.map((name) => [name, cgroupFile(id, name)]));
+    const inside = await ok("exec", id, "cat", ...names.map((name) => `/sys/fs/cgroup/${name}`));
+    const cpus = await ok("exec", id, "grep", "Cpus_allowed_list", "/proc/self/status");
+    await remove(id);
+    expect(files).toEqual({
+      "memory.max": String(64 * mebibyte),
+      "memory.swap.max": String(32 * mebibyte),
+      "memory.low": String(32 * mebibyte),
+      "cpu.max": "50000 100000",
+      "cpu.weight": "59",
+      "cpuset.cpus": "1",
+      "pids.max": "20",
+    });
+    expect(inside.split("\n")).toEqual(Object.values(files));
+    expect(cpus).toEndWith("\t1");
+    expect(cgroupExists(id)).toBe(false);
+  });
+
+  test("has as much swap as memory unless told otherwise, and none for --memory-swap of the same", async () => {
+    const swap = (...flags: string[]) => inContainer("cat /sys/fs/cgroup/memory.swap.max", "--memory", "32m", ...flags);
+    expect(await swap()).toBe(String(32 * mebibyte));
+    expect(await swap("--memory-swap", "32m")).toBe("0");
+  });
+
+  test("knows neither swappiness nor a disabled OOM killer: both are discarded with a warning", async () => {
+    const flags = ["--memory", "32m", "--memory-swappiness", "10", "--oom-kill-disable"];
+    const { status, stdout, stderr } = await tsd(["create", ...flags, busybox, "true"]);
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/swappiness.*[Dd]iscarded/);
+    expect(stderr).toMatch(/OomKillDisable.*[Dd]iscarded/);
+    const { State } = await inspect(stdout.trim());
+    expect(State.Status).toBe("created");
+    expect(await ok("start", "-a", stdout.trim())).toBe("");
+    await remove(stdout.trim());
+  });
+
+  test("shows a container its own cgroup as the root, read-only, and another with --cgroupns host", async () => {
+    const look = "cat /proc/self/cgroup; grep ' /sys/fs/cgroup ' /proc/self/mountinfo; mkdir /sys/fs/cgroup/x 2>&1";
+    const [own, mount, refusal] = (await inContainer(`${look}; true`)).split("\n");
+    expect(own).toBe("0::/");
+    expect(mount).toMatch(/ \/ \/sys\/fs\/cgroup ro,nosuid,nodev,noexec,relatime(?: \S+)* - cgroup2 cgroup rw/);
+    expect(refusal).toContain("Read-only file system");
+    expect(await inContainer("cat /proc/self/cgroup", "--cgroupns", "host")).toMatch(/^0::\/tsd\/[0-9a-f]{64}$/);
+  });
+
+  test("ends a process that takes too much memory, and the container says so", async () => {
+    const flags = ["--network", "none", "--memory", "16m", "--memory-swap", "16m"];
+    const id = await ok(
+      "create",
+      ...flags,
+      busybox,
+      "sh",
+      "-c",
+      "x=$(tr '\\0' x </dev/zero | head -c 50000000); echo $x",
+    );
+    const result = await tsd(["start", "-a", id]);
+    const { State } = await inspect(id);
+    await remove(id);
+    expect(result).toMatchObject({ status: 137, stdout: "" });
+    expect(State).toMatchObject({ Status: "exited", ExitCode: 137, OOMKilled: true });
+  });
+
+  test("does not call a container that was killed by hand out of memory", async () => {
+    const id = await start("sleep 1000", "--memory", "16m");
+    await ok("kill", id);
+    expect(await ok("wait", id)).toBe("137");
+    expect((await inspect(id)).State).toMatchObject({ ExitCode: 137, OOMKilled: false });
+    await remove(id);
+  });
+
+  test("stops a container from forking at its limit of processes", async () => {
+    const script = "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; echo started them all";
+    const { status, stderr } = await tsd(["run", "--rm", "--pids-limit", "5", busybox, "sh", "-c", script]);
+    expect(stderr).toContain("can't fork: Resource temporarily unavailable");
+    expect(status).not.toBe(0);
+  });
+
+  test("takes a process into a container that has made cgroups below its own", async () => {
+    const cgroups = "/sys/fs/cgroup";
+    const arrange = `mkdir ${cgroups}/inner && echo 1 >${cgroups}/inner/cgroup.procs && echo +pids >${cgroups}/cgroup.subtree_control && echo arranged; sleep 1000`;
+    const id = await start(arrange, "--security-opt", "writable-cgroups=true");
+    await until("it is arranged", async () => (await outputOf(id)) === "arranged\n");
+    expect(cgroupFile(id, "cgroup.procs")).toBe("");
+    expect(cgroupOfProcess((await inspect(id)).State.Pid)).toBe(`/tsd/${id}/inner`);
+    expect(await ok("exec", id, "cat", "/proc/self/cgroup")).toBe("0::/inner");
+    await remove(id);
+    expect(cgroupExists(id)).toBe(false);
+  });
+
+  test("ends with the container whatever it has left in it", async () => {
+    const id = await start("(sleep 1000 &) ; (setsid sleep 1000 &) ; exec sleep 1000");
+    const pids = await until("they run", () => {
+      const list = cgroupFile(id, "cgroup.procs").split("\n");
+      return list.length === 3 && list;
+    });
+    await ok("kill", id);
+    await ok("wait", id);
+    await until("the cgroup is removed", () => !cgroupExists(id));
+    for (const pid of pids) expect(() => process.kill(Number(pid), 0)).toThrow("ESRCH");
+    await remove(id);
+  });
+});
+
+describe("devices on cgroup v2", () => {
+  test("can be made, and opened only where a rule allows it", async () => {
+    const script = `mknod /tmp/disk b 259 0 && ${tryOpen("/tmp/disk")}; mknod /tmp/null c 1 3 && ${tryOpen("/tmp/null")}`;
+    const [disk, nothing] = (await inContainer(script)).split("\n");
+    expect(disk).toContain("Operation not permitted");
+    expect(nothing).toBe("opened");
+    expect(await inContainer(script, "--device-cgroup-rule", "b 259:* r")).toBe("opened\nopened");
+  });
+
+  test("that are given can be used as far as they are given", async () => {
+    const script = `${tryOpen("/dev/given")}; ( : >>/dev/given ) 2>&1; ${tryOpen("/dev/fuse")}`;
+    const flags = ["--device", "/dev/nvme0n1:/dev/given:r", "--device", "/dev/fuse"];
+    const [read, written, whole] = (await inContainer(script, ...flags)).split("\n");
+    expect([read, whole]).toEqual(["opened", "opened"]);
+    expect(written).toContain("Operation not permitted");
+  });
+
+  test("that the host lacks are refused by name", async () => {
+    const { status, stderr } = await tsd(["run", "--rm", "--device", "/dev/no-such", busybox, "true"]);
+    expect(stderr).toContain("/dev/no-such");
+    expect(status).toBe(125);
+  });
+});

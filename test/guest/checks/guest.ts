@@ -1,0 +1,101 @@
+/** What the checks in the guest share. The daemon is the system's, started by systemd; root is a root without restrictions. */
+import { existsSync, readFileSync } from "node:fs";
+import { type CommandOptions, type CommandResult, command, succeed, until } from "../../harness/command.ts";
+
+export const executable = "/usr/local/bin/tsd";
+export const socket = "/run/tsd/tsd.sock";
+/** From the registry that the guest itself runs. */
+export const busybox = "127.0.0.1:5001/busybox";
+
+export function tsd(args: string[], options?: CommandOptions): Promise<CommandResult> {
+  return command([executable, ...args], options);
+}
+
+/** A tsd command that has to succeed. @returns its standard output, without the last newline. */
+export function ok(...args: string[]): Promise<string> {
+  return succeed([executable, ...args]);
+}
+
+/** Runs a shell script in a new container that is removed with its end. @returns what it printed. */
+export function inContainer(script: string, ...flags: string[]): Promise<string> {
+  return ok("run", "--rm", "--network", "none", ...flags, busybox, "sh", "-c", script);
+}
+
+/** Starts a container in the background. @returns its id. */
+export function start(script: string, ...flags: string[]): Promise<string> {
+  return ok("run", "-d", ...flags, busybox, "sh", "-c", script);
+}
+
+/**
+ * Asks the daemon without a command line in between, which takes a second to start where the processor is emulated.
+ * What is checked goes through the command line, what the checks only need to know or to clean up through this.
+ */
+async function request(path: string, method = "GET"): Promise<Response> {
+  const response = await fetch(`http://tsd${path}`, { unix: socket, method });
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return response;
+}
+
+export async function remove(...ids: string[]): Promise<void> {
+  for (const id of ids) await request(`/containers/${id}?force=1`, "DELETE");
+}
+
+/** What the container has written to its standard output. */
+export async function outputOf(id: string): Promise<string> {
+  const frames = Buffer.from(await (await request(`/containers/${id}/logs?stdout=1`)).arrayBuffer());
+  const texts: string[] = [];
+  for (let at = 0; at < frames.length; at += 8 + frames.readUInt32BE(at + 4)) {
+    texts.push(frames.toString("utf8", at + 8, at + 8 + frames.readUInt32BE(at + 4)));
+  }
+  return texts.join("");
+}
+
+export function systemctl(...args: string[]): Promise<string> {
+  return succeed(["systemctl", ...args]);
+}
+
+/** Properties of the unit, by name. */
+export async function unitProperties(...names: string[]): Promise<Record<string, string>> {
+  const text = await systemctl("show", "tsd", ...names.flatMap((name) => ["-p", name]));
+  return Object.fromEntries(
+    text.split("\n").map((line) => [line.split("=", 1)[0]!, line.slice(line.indexOf("=") + 1)]),
+  );
+}
+
+/** Starts the daemon if no check has done so, and has the image pulled. */
+export async function serve(): Promise<void> {
+  await systemctl("start", "tsd");
+  await until("the registry answers", async () => {
+    return (await command(["curl", "-sf", "http://127.0.0.1:5001/v2/"])).status === 0;
+  });
+  if ((await tsd(["inspect", "--type", "image", busybox])).status !== 0) await ok("pull", "-q", busybox);
+}
+
+export interface Inspected {
+  Id: string;
+  State: { Status: string; Pid: number; ExitCode: number; OOMKilled: boolean; Error: string };
+  NetworkSettings: { Networks: Record<string, { IPAddress: string; Gateway: string }> };
+}
+
+export async function inspect(id: string): Promise<Inspected> {
+  return (await request(`/containers/${id}/json`)).json() as Promise<Inspected>;
+}
+
+/** The container's directory in the one hierarchy of cgroup v2. */
+export function cgroupOf(id: string): string {
+  return `/sys/fs/cgroup/tsd/${id}`;
+}
+
+/** A file of the container's cgroup, without its last newline. */
+export function cgroupFile(id: string, name: string): string {
+  return readFileSync(`${cgroupOf(id)}/${name}`, "utf8").trimEnd();
+}
+
+export function cgroupExists(id: string): boolean {
+  return existsSync(cgroupOf(id));
+}
+
+/** A process's cgroup, as the host sees it. */
+export function cgroupOfProcess(pid: number | string): string {
+  return readFileSync(`/proc/${pid}/cgroup`, "utf8").trimEnd().slice("0::".length);
+}

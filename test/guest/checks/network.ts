@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { command, succeed, until } from "../../harness/command.ts";
+import { busybox, inContainer, inspect, ok, remove, serve, start, systemctl, tsd } from "./guest.ts";
+
+const links = async () =>
+  (await succeed(["ip", "-o", "link"])).split("\n").map((line) => line.split(": ")[1]!.replace(/@.*/, ""));
+
+describe("the bridge", () => {
+  let first: string;
+  let second: string;
+  const address = async (id: string) => (await inspect(id)).NetworkSettings.Networks.bridge!.IPAddress;
+
+  beforeAll(async () => {
+    await serve();
+    first = await start("sleep 1000", "--hostname", "first");
+    second = await start("echo hello >/tmp/index.html; exec httpd -f -p 80 -h /tmp");
+  });
+  afterAll(() => remove(first, second));
+
+  test("is the host's only network beside its loopback, and masquerades what leaves it", async () => {
+    expect((await links()).filter((name) => !/^(lo|veth|tsd)/.test(name))).toEqual([]);
+    const rules = await succeed(["nft", "list", "table", "inet", "tsd0"]);
+    expect(rules).toMatch(/ip saddr 172\.\d+\.0\.0\/16 oifname != "tsd0" masquerade/);
+    expect(rules).toContain('oifname "tsd0" ct state established,related accept');
+    const tables = await succeed(["nft", "list", "tables"]);
+    expect(tables).toBe("table inet tsd0");
+    expect(await Bun.file("/proc/sys/net/ipv4/ip_forward").text()).toBe("1\n");
+  });
+
+  test("lets containers reach each other by address, and the host reach them", async () => {
+    const target = await address(second);
+    expect(await address(first)).not.toBe(target);
+    expect(await ok("exec", first, "wget", "-qO-", `http://${target}/`)).toBe("hello");
+    expect(await ok("exec", first, "ping", "-c", "1", "-W", "5", target)).toContain("1 packets received");
+    expect(await succeed(["curl", "-s", "--max-time", "10", `http://${target}/`])).toBe("hello");
+  });
+
+  test("gives a container an address, a gateway, a name and the files that tell of them", async () => {
+    const own = await address(first);
+    expect(await ok("exec", first, "ip", "-4", "-o", "addr", "show", "eth0")).toContain(`inet ${own}/16`);
+    const { Gateway } = (await inspect(first)).NetworkSettings.Networks.bridge!;
+    expect(await ok("exec", first, "ip", "route")).toContain(`default via ${Gateway} dev eth0`);
+    expect(await ok("exec", first, "cat", "/etc/hosts")).toMatch(new RegExp(`^${own}\\s+first$`, "m"));
+    expect(await ok("exec", first, "hostname")).toBe("first");
+  });
+
+  test("keeps containers apart from what is not on it", async () => {
+    expect(await inContainer("ip -o link | wc -l")).toBe("1");
+    const shared = await ok("run", "--rm", "--network", `container:${second}`, busybox, "hostname", "-i");
+    expect(shared).toBe(await address(second));
+    const names = (await ok("run", "--rm", "--network", "host", busybox, "ls", "/sys/class/net")).split("\n");
+    expect(names).toContain("tsd0");
+  });
+
+  test("is put back by the next daemon when somebody has flushed the firewall", async () => {
+    await succeed(["nft", "flush", "ruleset"]);
+    await systemctl("restart", "tsd");
+    expect(await succeed(["nft", "list", "table", "inet", "tsd0"])).toContain("masquerade");
+    expect(await ok("exec", first, "ping", "-c", "1", "-W", "5", await address(second))).toContain(
+      "1 packets received",
+    );
+  });
+});
+
+describe("at the end", () => {
+  test("nothing is left of containers, and of the network nothing when the daemon is stopped", async () => {
+    await serve();
+    const ids = (await ok("ps", "-aq")).split("\n").filter(Boolean);
+    expect(ids).toEqual([]);
+    await systemctl("stop", "tsd");
+    expect(await links()).toEqual(["lo"]);
+    expect(await succeed(["nft", "list", "ruleset"])).toBe("");
+    const mounts = await Bun.file("/proc/self/mountinfo").text();
+    expect(mounts.split("\n").filter((line) => / \/(var\/lib|run)\/tsd/.test(line))).toEqual([]);
+    await until("the spare shim ends", async () => (await command(["pgrep", "-f", "tsd shim"])).status === 1);
+    const cgroups = await succeed(["find", "/sys/fs/cgroup/tsd", "-mindepth", "1", "-type", "d"]);
+    expect(cgroups.split("\n").filter((path) => path !== "/sys/fs/cgroup/tsd/shims" && path !== "")).toEqual([]);
+    expect(existsSync("/run/tsd/tsd.sock")).toBe(false);
+    expect((await tsd(["version"])).status).toBe(1);
+  });
+});

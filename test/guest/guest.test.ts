@@ -1,0 +1,56 @@
+/**
+ * tsd on a real distribution: systemd, nothing but cgroup v2, AppArmor, a kernel and a root without restrictions. The
+ * guest is booted once; each check in it is a test here.
+ */
+import { afterAll, describe, expect, test } from "bun:test";
+import { type GuestReport, runInGuest, whyNoGuest } from "../harness/guest.ts";
+import { Workspace } from "../harness/workspace.ts";
+
+/** In this order: the first starts the daemon, the last stops it. */
+const checks = ["service.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "network.ts"].map(
+  (name) => `test/guest/checks/${name}`,
+);
+/** Tests of the source that need what only the guest has. */
+const sources = [
+  "src/runtime/cgroup/cgroup.test.ts",
+  "src/volume/copy-up.test.ts",
+  "ffi/overlay.test.ts",
+  "ffi/process.test.ts",
+];
+/** Tests of those files that are about another kind of machine. */
+const elsewhere = [
+  "of v1 has a directory for each controller, and newborns only in a v2 one beside them",
+  // Linux 6.8 and later.
+  "has the files of all layers, topmost first",
+  "is read-only without an upper directory",
+];
+
+const reason = whyNoGuest();
+let workspace: Workspace | undefined;
+let report: GuestReport = { status: -1, output: "", cases: [] };
+if (reason === undefined) {
+  workspace = await Workspace.open();
+  report = await runInGuest(workspace, [...checks, ...sources]);
+} else {
+  console.log(`note: no guest: ${reason}`);
+}
+afterAll(() => workspace?.[Symbol.asyncDispose]());
+
+test.skipIf(reason !== undefined)("a Debian guest boots, runs every file of checks, and ends", () => {
+  const files = new Set(report.cases.map(({ file }) => file));
+  const missing = [...checks, ...sources].filter((file) => !files.has(file));
+  if (report.cases.some(({ outcome }) => outcome === "failed")) console.log(report.output);
+  // The checks themselves are told of one by one.
+  const broken = missing.length > 0 || ![0, 1].includes(report.status);
+  if (broken) throw new Error(`status ${report.status}; no check of ${missing.join(" ")}\n${report.output}`);
+});
+
+for (const { group, name, outcome, failure } of report.cases) {
+  if (outcome === "skipped" && elsewhere.includes(name)) continue;
+  describe(`in the guest, ${group}`, () => {
+    test(name, () => {
+      if (outcome === "skipped") throw new Error("it was skipped in the guest");
+      expect(failure).toBe("");
+    });
+  });
+}

@@ -1,0 +1,94 @@
+/** A Debian guest with systemd and cgroup v2, in which check files run as `bun test` runs them. */
+import { cpSync, existsSync, mkdirSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { pinnedBun, projectRoot } from "../../build/pinned.ts";
+import { command } from "./command.ts";
+import { parseCases, type TestCase } from "./junit.ts";
+import { startRegistry } from "./registry.ts";
+import { tsd, type Workspace } from "./workspace.ts";
+
+const rig = join(projectRoot, "..", "shared", "vm", "run.sh");
+/** Debian packages that the guest has beside its own. */
+const guestPackages = "docker-registry,runc";
+/** Where the guest has the project, as far as its checks need it. */
+const guestRoot = "/opt/tsd";
+const modules = join(projectRoot, "node_modules");
+
+export interface GuestReport {
+  /** Of the script in the guest; 124 for a guest that came to no end, 125 for one that did not start. */
+  status: number;
+  /** Everything that was printed. */
+  output: string;
+  cases: TestCase[];
+}
+
+/** Why there can be no guest on this machine; undefined where there can be one. */
+export function whyNoGuest(): string | undefined {
+  if (!existsSync(rig)) return `there is no ${rig}`;
+  for (const program of ["qemu-system-x86_64", "mmdebstrap", "mkfs.ext4"]) {
+    if (Bun.which(program) === null) return `${program} is not installed`;
+  }
+  const places = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"];
+  if (Bun.which("virtiofsd") === null && !places.some((path) => existsSync(path))) {
+    return "virtiofsd is not installed";
+  }
+  return undefined;
+}
+
+/**
+ * Boots a guest, installs tsd in it as an administrator does, serves the busybox image from a registry there, and
+ * runs check files one after another.
+ * @param files relative to the project.
+ */
+export async function runInGuest(workspace: Workspace, files: readonly string[]): Promise<GuestReport> {
+  const stage = workspace.path("stage");
+  mkdirSync(stage);
+  for (const name of ["src", "ffi", "build", "test", "package.json", "tsconfig.json", "bunfig.toml"]) {
+    cpSync(join(projectRoot, name), join(stage, name), { recursive: true });
+  }
+  await (await startRegistry(workspace)).push("busybox");
+  const shares = [
+    [stage, ""],
+    [dirname(tsd), "/dist"],
+    [modules, "/node_modules"],
+    [workspace.path("registry-5000"), "/registry"],
+  ];
+  const { status, stdout, stderr } = await command(
+    [
+      rig,
+      ...["--with", guestPackages, "--timeout", "780"],
+      ...shares.flatMap(([from, to]) => ["--share", `${from}:${guestRoot}${to}`]),
+      "--",
+      guestScript(files),
+    ],
+    // Building the guest's image, where it is not there yet, is included.
+    { timeoutMs: 880_000 },
+  );
+  const report = Bun.file(join(stage, "report.xml"));
+  return {
+    status,
+    output: `${stdout}${stderr}`,
+    cases: (await report.exists()) ? parseCases(await report.text()) : [],
+  };
+}
+
+function guestScript(files: readonly string[]): string {
+  const bun = join(guestRoot, "node_modules", relative(modules, pinnedBun));
+  return `set -eu
+cd ${guestRoot}
+install -m 755 dist/tsd /usr/local/bin/tsd
+ln -s tsd /usr/local/bin/tsd-runc
+install -m 644 build/tsd.service /etc/systemd/system/tsd.service
+groupadd tsd
+systemctl daemon-reload
+cat >/root/registry.yml <<END
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: ${guestRoot}/registry/data}}
+http: {addr: "127.0.0.1:5001"}
+END
+docker-registry serve /root/registry.yml &
+export TSD_EXECUTABLE=/usr/local/bin/tsd
+exec ${bun} test --timeout 120000 --reporter=junit --reporter-outfile=report.xml ${files.map((file) => `./${file}`).join(" ")}
+`;
+}
