@@ -1,6 +1,7 @@
 /** `bun run check`: types, lint and format, layering and bans, unit tests. Passes at every commit, in under a minute. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { installPackages } from "../test/harness/packages.ts";
 import { projectRoot } from "./pinned.ts";
 
 const others = readdirSync(join(projectRoot, "src"), { withFileTypes: true })
@@ -19,6 +20,7 @@ const steps: Record<string, string[]> = {
   "unit tests of the rest": unitTests(...others),
 };
 
+await installPackages();
 const started = performance.now();
 const results = await Promise.all(
   Object.entries(steps).map(async ([name, command]) => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { formatExactJson, parseExactJson } from "../core/exact-json.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
@@ -112,7 +112,7 @@ describe("container directories", () => {
     const script = `import { lockContainer } from ${JSON.stringify(join(import.meta.dir, "store.ts"))};
       try { lockContainer(${JSON.stringify(root)}, "c1"); } catch (error) { console.log(error.message); }`;
     const other = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
-    await Bun.sleep(150);
+    await waitsAt(other.pid, join(root, "c1"));
     removeContainerDirectory(root, "c1");
     using _next = createContainerDirectory(root, "c1");
     lock.close();
@@ -124,3 +124,21 @@ describe("container directories", () => {
     using _two = lockContainer(root, "c1", "shared");
   });
 });
+
+/** Resolves once the process has the directory open, which it then waits to lock. */
+async function waitsAt(pid: number, directory: string): Promise<void> {
+  for (;;) {
+    const open = readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === directory);
+    if (open) return;
+    await Bun.sleep(2);
+  }
+}
+
+/** Descriptors come and go while they are looked at. */
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}

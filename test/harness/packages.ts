@@ -2,10 +2,12 @@ import { existsSync } from "node:fs";
 
 /** The Debian packages that the tests use, each with a file that shows that it is there. */
 const packages: Record<string, string> = {
+  binutils: "/usr/bin/as",
   "busybox-static": "/bin/busybox",
   curl: "/usr/bin/curl",
   "docker-registry": "/usr/bin/docker-registry",
   iproute2: "/sbin/ip",
+  iptables: "/usr/sbin/iptables",
   mmdebstrap: "/usr/bin/mmdebstrap",
   nftables: "/usr/sbin/nft",
   runc: "/usr/sbin/runc",
