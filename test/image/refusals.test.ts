@@ -190,14 +190,13 @@ describe("a registry", () => {
       stdout: "pipe",
       stderr: "pipe",
     });
-    const ingests = () => readdirSync(join(daemon.root, "content/ingest"));
-    await until("bytes come", () => ingests().length > 0);
+    const lines = (start: string) =>
+      registry.requests().filter((line) => line.startsWith(start) && line.includes(layers[0]!.digest));
+    await until("the layer is asked for", () => lines("GET").length > 0);
     client.kill("SIGINT");
     const status = await client.exited;
     expect([130, 1]).toContain(status);
-    await until("the daemon has let go of the registry", () =>
-      registry.requests().some((line) => line.startsWith("LEFT") && line.includes(layers[0]!.digest)),
-    );
+    await until("the daemon has let go of the registry", () => lines("LEFT").length > 0);
   });
 });
 

@@ -29,6 +29,7 @@ function serve(port: number, directory: string): void {
     fetch(request) {
       const url = new URL(request.url);
       note(directory, `${request.method} ${url.pathname} ${request.headers.get("range") ?? ""}`);
+      request.signal.addEventListener("abort", () => note(directory, `LEFT ${url.pathname}`));
       const rules = JSON.parse(readFileSync(join(directory, "rules.json"), "utf8")) as Rule[];
       const rule = rules.find(({ path }) => new RegExp(path).test(url.pathname));
       if (rule && (rule.status !== undefined || rule.body !== undefined)) {
@@ -63,10 +64,7 @@ function answer(directory: string, request: Request, url: URL, rule: Rule): Resp
   const rest = bytes.subarray(from);
   if (request.method === "HEAD")
     return new Response(null, { headers: { ...headers, "content-length": String(rest.length) } });
-  const body =
-    rule.pieceBytes === undefined
-      ? Buffer.from(rest)
-      : pieces(rest, rule.pieceBytes, rule.pauseMs ?? 0, () => note(directory, `LEFT ${url.pathname}`));
+  const body = rule.pieceBytes === undefined ? Buffer.from(rest) : pieces(rest, rule.pieceBytes, rule.pauseMs ?? 0);
   return new Response(body, { status, headers });
 }
 
@@ -74,12 +72,7 @@ function note(directory: string, line: string): void {
   appendFileSync(join(directory, "requests"), `${line}\n`);
 }
 
-function pieces(
-  bytes: Uint8Array,
-  pieceBytes: number,
-  pauseMs: number,
-  onLeft: () => void,
-): ReadableStream<Uint8Array> {
+function pieces(bytes: Uint8Array, pieceBytes: number, pauseMs: number): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream({
     async pull(controller) {
@@ -91,7 +84,6 @@ function pieces(
       controller.enqueue(new Uint8Array(bytes.subarray(at, at + pieceBytes)));
       at += pieceBytes;
     },
-    cancel: onLeft,
   });
 }
 
