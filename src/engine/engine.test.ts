@@ -225,6 +225,16 @@ describe("the fast path", () => {
     expect(existsSync(world.layout.container(session.id).state)).toBe(false);
   });
 
+  test("a client that leaves between the end and the clean-up does not take the shim along, which is waited for", async () => {
+    const client = new AbortController();
+    const session = await engine.containers.run(request, () => undefined, client.signal);
+    world.shims[0]!.end();
+    await session.exited;
+    client.abort();
+    while (world.snapshotKeys.size > 0) await Bun.sleep(1);
+    expect(world.shims[0]!.released).toBe(true);
+  });
+
   test("a command that is not there is the start's error, and the container is gone", async () => {
     world.startFailure = new EngineError("command_not_found", "nope");
     expect(await codeOf(engine.containers.run(request, () => undefined, never))).toBe("command_not_found");

@@ -131,10 +131,14 @@ export async function ensureShim(context: EngineContext, container: Container): 
   }
 }
 
-/** A client is gone. Of a container that was not started, the last one takes the shim along. */
+/**
+ * A client is gone. Of a container that was not started, the last one takes the shim along; of one that has ended the
+ * shim may still be at its clean-up, which is waited for.
+ */
 function leave(container: Container, shim: ShimPart | undefined): void {
   container.attached--;
-  if (container.attached > 0 || container.active || container.shim !== shim) return;
+  const isNeeded = container.active || container.engagedShim === shim;
+  if (container.attached > 0 || isNeeded || container.shim !== shim) return;
   container.shim = undefined;
   shim?.close();
 }

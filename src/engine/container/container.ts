@@ -24,6 +24,8 @@ export class Container {
   #state: ContainerState;
   /** From the first attach or the start until the exit has been dealt with. */
   shim: ShimPart | undefined;
+  /** The shim once it runs the container, until it is released after the end: nobody who leaves may take it along. */
+  engagedShim: ShimPart | undefined;
   /** A shim that is on its way. */
   shimComing: Promise<ShimPart> | undefined;
   endpoint: Endpoint | undefined;

@@ -22,6 +22,7 @@ const courtesyMs = 5;
 
 /** Follows a running container to its end. Call it once a start; it never rejects. */
 export async function watchExit(context: EngineContext, container: Container, shim: ShimPart): Promise<void> {
+  container.engagedShim = shim;
   let exit: ExitRecord | undefined;
   try {
     exit = await shim.wait();
@@ -120,6 +121,7 @@ export async function detachNetwork(context: EngineContext, container: Container
 async function releaseShim(context: EngineContext, container: Container): Promise<void> {
   const { shim } = container;
   container.shim = undefined;
+  container.engagedShim = undefined;
   if (shim !== undefined && !shim.isClosed) await context.shims.giveBack(shim);
 }
 
