@@ -1,6 +1,7 @@
 /** Variables and files that make other programs of the executable, or make it run another's code, do nothing. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { isErrno } from "../../src/core/errors.ts";
 import { until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Engine } from "../harness/engine.ts";
@@ -67,7 +68,7 @@ test("a daemon, its shims and what they start are free of all that was in the da
   const shims = readdirSync("/proc").filter((pid) => commandLine(pid).includes(`shim\0--socket\0${daemon.state}`));
   expect(shims.length).toBeGreaterThan(0);
   for (const pid of shims) {
-    const names = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").filter(Boolean);
+    const names = readOrNone(`/proc/${pid}/environ`).split("\0");
     expect(names.filter((line) => /^(BUN|NODE)_/.test(line))).toEqual([]);
   }
   expect(existsSync(marker())).toBe(false);
@@ -75,10 +76,16 @@ test("a daemon, its shims and what they start are free of all that was in the da
 
 function commandLine(pid: string): string {
   if (!/^\d+$/.test(pid)) return "";
+  return readOrNone(`/proc/${pid}/cmdline`);
+}
+
+/** Nothing when the process has ended while it was looked at. */
+function readOrNone(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  } catch {
-    return ""; // it ended while it was looked at
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH")) return "";
+    throw error;
   }
 }
 
