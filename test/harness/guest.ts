@@ -4,10 +4,10 @@ import { dirname, join, relative } from "node:path";
 import { pinnedBun, projectRoot } from "../../build/pinned.ts";
 import { command } from "./command.ts";
 import { parseCases, type TestCase } from "./junit.ts";
+import { guestRig } from "./packages.ts";
 import { startRegistry } from "./registry.ts";
 import { tsd, type Workspace } from "./workspace.ts";
 
-const rig = join(projectRoot, "..", "shared", "vm", "run.sh");
 /** Debian packages that the guest has beside its own. */
 const guestPackages = "docker-registry,runc";
 /** Where the guest has the project, as far as its checks need it. */
@@ -24,7 +24,7 @@ export interface GuestReport {
 
 /** Why there can be no guest on this machine; undefined where there can be one. */
 export function whyNoGuest(): string | undefined {
-  if (!existsSync(rig)) return `there is no ${rig}`;
+  if (!existsSync(guestRig)) return `there is no ${guestRig}`;
   for (const program of ["qemu-system-x86_64", "mmdebstrap", "mkfs.ext4"]) {
     if (Bun.which(program) === null) return `${program} is not installed`;
   }
@@ -55,7 +55,7 @@ export async function runInGuest(workspace: Workspace, files: readonly string[])
   ];
   const { status, stdout, stderr } = await command(
     [
-      rig,
+      guestRig,
       ...["--with", guestPackages, "--timeout", "780"],
       ...shares.flatMap(([from, to]) => ["--share", `${from}:${guestRoot}${to}`]),
       "--",

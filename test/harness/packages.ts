@@ -1,4 +1,9 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../build/pinned.ts";
+
+/** Boots a guest and runs a command in it; beside the project where it is there at all. */
+export const guestRig: string = join(projectRoot, "..", "shared", "vm", "run.sh");
 
 /** The Debian packages that the tests use, each with a file that shows that it is there. */
 const packages: Record<string, string> = {
@@ -17,6 +22,12 @@ const packages: Record<string, string> = {
   zstd: "/usr/bin/zstd",
 };
 
+/** What booting a guest needs, where there is a rig for one. */
+const guestPackages: Record<string, string> = {
+  e2fsprogs: "/sbin/mkfs.ext4",
+  "qemu-system-x86": "/usr/bin/qemu-system-x86_64",
+};
+
 /** The docker client of the machine, or else Debian's: docker.io brings the engine too, which is left alone. */
 const dockerClients = ["/usr/local/bin/docker", "/usr/bin/docker"];
 
@@ -27,7 +38,8 @@ export function dockerClient(): string {
 
 /** Installs what is missing with apt-get. @throws when a package cannot be had. */
 export async function installPackages(): Promise<void> {
-  const missing = Object.entries(packages).flatMap(([name, file]) => (existsSync(file) ? [] : [name]));
+  const wanted = { ...packages, ...(existsSync(guestRig) && guestPackages) };
+  const missing = Object.entries(wanted).flatMap(([name, file]) => (existsSync(file) ? [] : [name]));
   if (!dockerClients.some((client) => existsSync(client))) missing.push("docker.io");
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0) throw new Error(`the tests need root to install ${missing.join(" ")}`);
