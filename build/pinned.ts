@@ -43,19 +43,17 @@ if (installedNow) {
 }
 
 /**
- * The pinned Bun: this process's own executable, or what was installed. The platform's package brings it, and the
- * installation script of the package `bun`, where the package manager runs it, moves it.
+ * The pinned Bun as it was installed: the platform's package brings it, and the installation script of the package
+ * `bun`, where the package manager runs it, moves it. Where neither is so, this process's own if it is that version.
  */
 export const pinnedBun: string =
-  Bun.version === pinnedVersion
-    ? process.execPath
-    : ([`@oven/bun-linux-${process.arch}/bin/bun`, "bun/bin/bun.exe"]
-        .map((name) => join(installed, name))
-        .find((path) => existsSync(path)) ?? join(installed, "bun"));
+  [`@oven/bun-linux-${process.arch}/bin/bun`, "bun/bin/bun.exe"]
+    .map((name) => join(installed, name))
+    .find((path) => existsSync(path)) ?? process.execPath;
 
 // After an installation too: Bun's bundler remembers that there was no node_modules when this process started.
 if (installedNow || Bun.version !== pinnedVersion) {
-  if (process.env.TSD_PINNED === "1" || !existsSync(pinnedBun)) {
+  if (process.env.TSD_PINNED === "1") {
     console.error(`tsd needs Bun ${pinnedVersion}, this is ${Bun.version}, and ${pinnedBun} is not it`);
     process.exit(1);
   }
