@@ -19,10 +19,10 @@ afterAll(() => bundles?.[Symbol.asyncDispose]());
 const look =
   "stty -a | head -n 1 | cut -d';' -f2,3; stty -g | cut -d: -f1-4; tty; ls -l /dev/console | cut -c1-10; stat -c '%t:%T %a %u' /dev/pts/0; ps -o pid,tty | tail -n +2 | head -n 1; readlink /proc/$$/fd/0; readlink /proc/$$/fd/2";
 
-function terminalBundle(args: string[]) {
+function terminalBundle(args: string[], consoleSize: { height: number; width: number } = { height: 11, width: 22 }) {
   return bundles.bundleOf(args, (config) => {
     config.process!.terminal = true;
-    config.process!.consoleSize = { height: 11, width: 22 };
+    config.process!.consoleSize = consoleSize;
   });
 }
 
@@ -52,8 +52,9 @@ function readAll(master: Fd): string {
   }
 }
 
+/** The size is the window's in the configuration too: runc 1.1.5 sets it when the program runs already. */
 async function atTerminal(runtime: RuntimeName): Promise<string> {
-  const { id, bundle } = await terminalBundle(["sh", "-c", `${look}; exit 4`]);
+  const { id, bundle } = await terminalBundle(["sh", "-c", `${look}; exit 4`], { height: 30, width: 90 });
   await using session = new TerminalSession(bundles.argv(runtime, ["run", "--bundle", bundle, id]), {
     rows: 30,
     columns: 90,
@@ -111,7 +112,14 @@ describe.each(["runc", "tsd"] as const)("under %s", (runtime) => {
 
   test("exec -t has a terminal of its own", async () => {
     await using container = await bundles.running(runtime);
-    const argv = bundles.argv(runtime, ["exec", "-t", container.id, "sh", "-c", "tty; stty size; exit 6"]);
+    const argv = bundles.argv(runtime, [
+      "exec",
+      "-t",
+      container.id,
+      "sh",
+      "-c",
+      "tty; while [ \"$(stty size)\" = '0 0' ]; do :; done; stty size; exit 6",
+    ]);
     await using session = new TerminalSession(argv, { rows: 30, columns: 90 });
     await session.expect(/\/dev\/pts\/\d+\r\n30 90\r\n/);
     expect(await session.end()).toBe(6);
