@@ -5,6 +5,7 @@ export const TCGETS = 0x5401;
 export const TCSETS = 0x5402;
 export const TCSETSW = 0x5403;
 export const TIOCSCTTY = 0x540e;
+export const TIOCSPGRP = 0x5410;
 export const TIOCGWINSZ = 0x5413;
 export const TIOCSWINSZ = 0x5414;
 export const TIOCNOTTY = 0x5422;
@@ -16,6 +17,7 @@ export const ttyRequests: ConstantNames = {
   TCSETS,
   TCSETSW,
   TIOCSCTTY,
+  TIOCSPGRP,
   TIOCGWINSZ,
   TIOCSWINSZ,
   TIOCNOTTY,

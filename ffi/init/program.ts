@@ -1,30 +1,20 @@
-/**
- * The init of `--init` as an executable file: what a compiler makes of init.c (gcc 12.2), 64-bit x86.
- */
-const program =
-  "f0VMRgIBAQAAAAAAAAAAAAIAPgABAAAAsABAAAAAAABAAAAAAAAAAAAFAAAAAAAAAAAAAEAAOAACAEAABQAEAAEAAAAFAAAAAAAAAAAAAAAAAE" +
-  "AAAAAAAAAAQAAAAAAAsAQAAAAAAACwBAAAAAAAAAAQAAAAAAAAUeV0ZAYAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" +
-  "AAAAEAAAAAAAAAAx7UiJ50iD5PDoTAEAAEFUSYn5SInyVVNIgeyIDwAASIsfSInYigiEyXQfgPkvdRVFMdK4OwAAAEiJ30yJzg8F6ekAAABI/8" +
-  "Dr20iJ0UG4GARAAEiLAUiFwHQngDhQdRyAeAFBdRaAeAJUdRCAeANIdQqAeAQ9dQRMjUAFSIPBCOvRSMfF/v///0iNfCSIQbw7AAAAMcBBigiE" +
-  "yXQZgPk6dBRIPf4PAAB/B4hMBIhI/8BJ/8Dr4EiFwHUKxkQkiC64AQAAAEiNSAEx9oA8MwB0BUj/xuv1SAHOSIH+/w8AAH84xkQEiC9Iid5IKc" +
-  "aKRA7/hMB0CUj/wYhEDIfr78ZEDIgARTHSTIngTInODwVIg/j+dAZIg/jsdQNIiehBgDgAdAtJ/8BIicXpZv///0iBxIgPAABbXUFcw0iJ/jHS" +
-  "gDwWAHQFSP/C6/VFMdK4AQAAAL8CAAAADwXDQVdJifhBVkFVQVRVU0iNXxBIg+wQSItHEEyLL0iFwHQVgDgtdRCAeAEtdQqAeAIAdQRIjV8YSI" +
-  "M7AHUev1UEQADomv///zHSRTHSuOcAAAC/fQAAAEiJ1g8FTI1kJAi9AgAAAL6oBEAAQbkOAAAAQboIAAAATInISInvTIniDwUx0kUx0rg5AAAA" +
-  "SInXSInWDwVJicZIhcAPhbkAAAC4bQAAAEyJ90yJ9kyJ8g8FuCcAAAAPBb4QVAAAiUQkBEiNVCQEuBAAAAAPBUG6CAAAAEyJyEiJ70yJ5kyJ8g" +
-  "8FS4106BBIid/oyf3//79rBEAASYnA6Oj+//9Iizvo4P7//0mD+P50IkmD+Ox0HL+YBEAASYP483UFv4UEQADov/7//79+AAAA6yO/mgRAAOiu" +
-  "/v//SYP4/kAPlMdJg/jsD5TACcdAD7b/SIPHfkUx0jHSuOcAAADrD3kSRTHSuOcAAAC/fQAAAEiJ1g8FvYAAAABFMclBvz4AAABBvD0AAABJg8" +
-  "3/u+cAAABBuggAAABIiehMic5Micq/qARAAA8FSInGSIXAfhFIg/gRdAtFMdJMifhMifcPBUGDyP9FMdJMieBMie+6AQAAAEiNdCQEDwVIhcB+" +
-  "H0k5xnXhi0QkBInCg+J/RI2CgAAAAHXPD7bEQYnA68dBg/j/dI5JY/hIidhMic5MicoPBel7////AC91c3IvbG9jYWwvc2JpbjovdXNyL2xvY2" +
-  "FsL2JpbjovdXNyL3NiaW46L3Vzci9iaW46L3NiaW46L2JpbgB0c2QtaW5pdDogbm8gY29tbWFuZAoAdHNkLWluaXQ6IGNhbm5vdCBleGVjdXRl" +
-  "IAA6IHBlcm1pc3Npb24gZGVuaWVkCgA6IG5vdCBmb3VuZAoAAAf7/7//////R0NDOiAoRGViaWFuIDEyLjIuMC0xNCtkZWIxMnUxKSAxMi4yLj" +
-  "AAAC5zaHN0cnRhYgAudGV4dAAucm9kYXRhAC5jb21tZW50AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" +
-  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACwAAAAEAAAAGAAAAAAAAALAAQAAAAAAAsAAAAAAAAABnAwAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAA" +
-  "AAAAAAABEAAAABAAAAAgAAAAAAAAAYBEAAAAAAABgEAAAAAAAAmAAAAAAAAAAAAAAAAAAAAAgAAAAAAAAAAAAAAAAAAAAZAAAAAQAAADAAAAAA" +
-  "AAAAAAAAAAAAAACwBAAAAAAAACcAAAAAAAAAAAAAAAAAAAABAAAAAAAAAAEAAAAAAAAAAQAAAAMAAAAAAAAAAAAAAAAAAAAAAAAA1wQAAAAAAA" +
-  "AiAAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAAAAAA==";
+/** The init of `--init` as an executable file: the interpreter of plans, with the one plan that it runs. */
+import { assemble } from "../plan/assemble.ts";
+import { executableImage } from "../plan/elf.ts";
+import { interpreterCode } from "../plan/interpreter.ts";
+import { planBase } from "../plan/records.ts";
+import { initEntryCode } from "./entry.ts";
+import { type InitProgram, initPlan } from "./plan.ts";
 
-/** @throws Error on another architecture. */
-export function initProgram(): Uint8Array {
+/**
+ * A static executable for one program: called with `-- PROGRAM ARGUMENT…`, it is the parent of that.
+ * @throws Error on another architecture; TypeError for a name or a path with a NUL.
+ */
+export function initExecutable(program: InitProgram): Uint8Array {
   if (process.arch !== "x64") throw new Error(`an init for ${process.arch} is not built: tsd runs on x86-64`);
-  return Uint8Array.fromBase64(program);
+  const { words, texts, textOffset } = assemble(initPlan(program), {});
+  return executableImage(Uint8Array.fromHex(initEntryCode + interpreterCode), [
+    { address: planBase, bytes: words, writable: true },
+    { address: planBase + textOffset, bytes: texts, writable: false },
+  ]);
 }

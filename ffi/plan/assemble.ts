@@ -157,6 +157,9 @@ class Assembler {
         this.words[place + 1] = -1;
         this.copy(value.record, this.base + place * 4 + 1);
         return;
+      case "answer":
+        this.putNumber(place, this.base + value.of.record * recordSize + resultWord * 4);
+        return;
       case "half":
         this.words[place] = -1;
         this.words[place + 1] = value.high;

@@ -3,6 +3,7 @@ import type { SyscallName } from "../constants/syscalls.ts";
 import type { ErrnoName } from "../errno.ts";
 import { handOverCheckpoint, type Label, type operation, type Plan, type PlanRecord, planBase } from "./records.ts";
 import {
+  type Answer,
   type Argument,
   bytes,
   type Constant,
@@ -13,6 +14,7 @@ import {
   type MemoryAt,
   memory,
   type Ref,
+  type Words,
 } from "./values.ts";
 
 export interface CallOptions {
@@ -36,6 +38,11 @@ export interface CallOptions {
   /** An earlier record, which was skipped or has failed: this one's result goes where that one's would have gone. */
   into?: Ref;
 }
+
+/** 64 bits in memory; a result is the address that they are at. */
+export type Word = Memory | MemoryAt | Words | Answer | Ref;
+
+const allBits = 0xffff_ffff_ffff_ffffn;
 
 /**
  * Writes a plan record by record.
@@ -68,17 +75,18 @@ export class PlanBuilder {
 
   /** Adds `(word & mask) === expected ? equal : different`, where `word` is the 64 bits at a place in memory. */
   select(
-    word: Memory | MemoryAt,
-    choice: { mask?: bigint; expected: bigint | Constant; equal: number; different: number },
+    word: Word,
+    choice: { mask?: bigint; expected: bigint | Constant | Ref; equal: number; different: number },
     options: CallOptions = {},
   ): Ref {
-    const mask = choice.mask ?? 0xffff_ffff_ffff_ffffn;
+    const mask = choice.mask ?? allBits;
     return this.#add("select", [word, mask, choice.expected, choice.equal, choice.different], options);
   }
 
-  /** Adds the reading of a word of memory, so that its masked value can be an argument. */
-  load(word: Memory | MemoryAt, mask: number, options: CallOptions = {}): Ref {
-    return this.#add("load", [word, mask], options);
+  /** Adds the reading of a word of memory, so that `(word & mask) + plus` can be an argument. */
+  load(word: Word, masked: { mask?: bigint; plus?: number } = {}, options: CallOptions = {}): Ref {
+    const { mask = allBits, plus } = masked;
+    return this.#add("load", [word, mask, ...(plus === undefined ? [] : [plus])], options);
   }
 
   /** A descriptor of the parent, which it gives by this name when it spawns the plan. */

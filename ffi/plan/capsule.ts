@@ -20,45 +20,12 @@ import type { Fd } from "../fd.ts";
 import { openat, write } from "../files.ts";
 import { addSeals, memfd_create } from "../memory.ts";
 import { fsmount, fsopen, mount_setattr } from "../mount.ts";
+import { executableImage } from "./elf.ts";
 import { entryCode, interpreterCode } from "./interpreter.ts";
 
-const loadAddress = 0x400000;
-const headerSize = 64;
-const programHeaderSize = 56;
-
-/** The executable file, elf(5). */
+/** The executable file. */
 export function capsuleImage(): Uint8Array {
-  const code = Uint8Array.fromHex(entryCode + interpreterCode);
-  const codeOffset = headerSize + 2 * programHeaderSize;
-  const size = codeOffset + code.length;
-  const image = new Uint8Array(size);
-  const view = new DataView(image.buffer);
-  const u16 = (at: number, value: number) => view.setUint16(at, value, true);
-  const u32 = (at: number, value: number) => view.setUint32(at, value, true);
-  const u64 = (at: number, value: number) => view.setBigUint64(at, BigInt(value), true);
-  // Elf64_Ehdr: 64-bit, little-endian, ET_EXEC, EM_X86_64.
-  image.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
-  u16(16, 2);
-  u16(18, 62);
-  u32(20, 1);
-  u64(24, loadAddress + codeOffset);
-  u64(32, headerSize);
-  u16(52, headerSize);
-  u16(54, programHeaderSize);
-  u16(56, 2);
-  // PT_LOAD of the whole file, readable and executable.
-  u32(64, 1);
-  u32(68, 5);
-  u64(80, loadAddress);
-  u64(88, loadAddress);
-  u64(96, size);
-  u64(104, size);
-  u64(112, 4096);
-  // PT_GNU_STACK, readable and writable: without it the stack would be executable.
-  u32(120, 0x6474e551);
-  u32(124, 6);
-  image.set(code, codeOffset);
-  return image;
+  return executableImage(Uint8Array.fromHex(entryCode + interpreterCode));
 }
 
 let shared: Fd | undefined;

@@ -39,6 +39,8 @@ export function formatArgument(argument: Argument): string {
       return `"${argument.prefix}@${argument.name}"`;
     case "half":
       return argument.high === 0 ? formatArgument(argument.low) : `${formatArgument(argument.low)}:${argument.high}`;
+    case "answer":
+      return `&${formatArgument(argument.of)}`;
     case "result":
       return `$${argument.name ?? argument.record}`;
   }
@@ -60,15 +62,22 @@ export function formatCall(record: PlanRecord): string {
     case "select":
       return formatSelect(record, args);
     case "load":
-      return `load ${args[0]} & ${args[1]}`;
+      return formatLoad(args);
     default:
       return `${record.call}(${args.join(", ")})`;
   }
 }
 
+const allBits = "0xffffffffffffffff";
+
+function formatLoad([word, mask, plus]: string[]): string {
+  if (mask === allBits) return plus === undefined ? `load ${word}` : `load ${word} + ${plus}`;
+  return plus === undefined ? `load ${word} & ${mask}` : `load (${word} & ${mask}) + ${plus}`;
+}
+
 function formatSelect(record: PlanRecord, [word, mask, expected, equal, different]: string[]): string {
   if (record.args[0] === planBase) return record.onZero === undefined ? `fail ${formatAnswer(different)}` : "jump";
-  const masked = mask === "0xffffffffffffffff" ? word : `${word} & ${mask}`;
+  const masked = mask === allBits ? word : `${word} & ${mask}`;
   return `verify ${masked} == ${expected} ? ${formatAnswer(equal)} : ${formatAnswer(different)}`;
 }
 
@@ -168,6 +177,7 @@ function usedResults(plan: Plan): Set<number> {
   const visit = (argument: Argument) => {
     if (typeof argument !== "object" || argument === null) return;
     if (argument.kind === "result") used.add(argument.record);
+    else if (argument.kind === "answer") used.add(argument.of.record);
     else if (argument.kind === "half") used.add(argument.low.record);
     else if (argument.kind === "words") argument.items.forEach(visit);
   };

@@ -3,7 +3,7 @@
  *
  * It is a leaf without a stack: all it knows is in registers, and rbx points to the record at hand. So a child that
  * shares its parent's memory disturbs nothing, and the capsule needs no set-up. The listings are what an assembler is
- * given (interpreter.test.ts compares its output with the bytes); the offsets are those of records.ts.
+ * given (plan.test.ts compares its output with the bytes); the offsets are those of records.ts.
  */
 
 export const interpreterListing = `
@@ -63,7 +63,7 @@ ignore: cmp   %cx,%ax
 operate: mov  (%rdi),%rdi
         and   %rsi,%rdi
         test  $1,%al
-        mov   %rdi,%rax
+        lea   (%rdi,%rdx),%rax
         jnz   answer                # load
         cmp   %rdx,%rdi
         mov   %r10,%rax             # select
@@ -75,7 +75,7 @@ export const interpreterCode =
   "8b03488b7b08488b7310488b53184c8b53204c8b43284c8b4b3085c0787e0f054885c07844751248634b54e30cf64304" +
   "01753148894338eb2b488943384889c2488b73404885f6741748ad480fbaf00072094885c074098910ebee488910ebe9" +
   "48634b504801cbeb9748894338f7d88b4b606639c87407c1e91075f6eb09ff4b5c0f8979ffffff488b4b486639c874d0" +
-  "48c1e91075f548634b58ebc8488b3f4821f7a8014889f80f8573ffffff4839d74c89d0490f45c0e964ffffff";
+  "48c1e91075f548634b58ebc8488b3f4821f7a801488d04170f8572ffffff4839d74c89d0490f45c0e963ffffff";
 
 /**
  * `long clone_into(nr, a0 … a4, stage)`, in memory of the parent: makes the call (clone3 or clone, with CLONE_VM and

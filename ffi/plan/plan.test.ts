@@ -23,7 +23,7 @@ import {
 } from "./interpreter.ts";
 import { field, notRun, planBase, recordSize } from "./records.ts";
 import { spawnPlan } from "./spawn.ts";
-import { at, bytes, constant, flags, memory, octal, str, strings, struct } from "./values.ts";
+import { answer, at, bytes, constant, flags, memory, octal, str, strings, struct } from "./values.ts";
 
 const asRoot = test.skipIf(process.getuid?.() !== 0);
 const haveAssembler = Bun.which("as") !== null && Bun.which("objcopy") !== null;
@@ -246,7 +246,7 @@ describe("a running plan", () => {
     plan.call("statx", [AT_FDCWD, str("/dev/null"), 0, 0x7ff, status]);
     // stx_rdev_major and stx_rdev_minor are one word: 1 and 3.
     plan.select(at(status, 128), { expected: (3n << 32n) | 1n, equal: 0, different: -1 }, { onError: wrong });
-    const mode = plan.load(at(status, 28), 0o7777, { name: "mode" });
+    const mode = plan.load(at(status, 28), { mask: 0o7777n }, { name: "mode" });
     const compared = plan.select(at(status, 128), { mask: 0xffffffffn, expected: 1n, equal: 5, different: 6 });
     const other = plan.select(at(status, 128), { expected: 0n, equal: 5, different: 6 });
     plan.call("exit_group", [mode]);
@@ -258,6 +258,35 @@ describe("a running plan", () => {
     expect(process.result(mode)).toBe(0o666);
     expect([process.result(compared), process.result(other)]).toEqual([5, 6]);
     expect(new DataView(process.memory(status).buffer).getUint32(128, true)).toBe(1);
+  });
+
+  test("adds to what it loads, follows addresses, and looks at its own answers, those below zero too", () => {
+    const plan = new PlanBuilder();
+    const words = struct({ value: 0x1_2345_6789n, address: bytes(Uint8Array.of(40, 0, 0, 0, 0, 0, 0, 0), "40") });
+    const start = plan.load(struct({ start: words }));
+    const sums = [
+      plan.load(start, { plus: 1 }),
+      plan.load(start, { mask: 0xffn, plus: 0x80 }),
+      plan.load(start, { mask: 0xffn, plus: -0x80 }),
+    ];
+    const address = plan.load(plan.load(struct({ start: words }), { plus: 8 }));
+    const followed = plan.load(address, { plus: 2 });
+    const missing = plan.call("chdir", [str("/nonexistent")], { ignore: ["ENOENT"] });
+    const answers = [
+      plan.select(answer(missing), { expected: -2n, equal: 7, different: 8 }),
+      plan.select(answer(followed), { expected: followed, equal: 7, different: 8 }),
+      plan.select(answer(followed), { expected: start, equal: 7, different: 8 }),
+    ];
+    plan.call("exit_group", [followed]);
+    const built = plan.build();
+    expect(explainAsText(built)).toContain("load ($0 & 255) + 128\n");
+    expect(explainAsText(built)).toContain("load $0 + 1\n");
+    expect(explainAsText(built)).toContain("verify &$7 == -2 ? 7 : 8\n");
+    using process = spawnPlan(built);
+    process.next();
+    expect(process.reap()).toEqual({ status: 42 });
+    expect(sums.map((ref) => process.result(ref))).toEqual([0x1_2345_678a, 0x109, 9]);
+    expect(answers.map((ref) => process.result(ref))).toEqual([7, 7, 8]);
   });
 
   test("waits at a checkpoint until it is answered, and ends when the parent goes away", () => {

@@ -39,7 +39,7 @@ export const recordFlags = { fork: 1 } as const;
 export const operation = {
   /** (*(u64 *)a0 & a1) == a2 ? a3 : a4 */
   select: 0x80000000,
-  /** *(u64 *)a0 & a1 */
+  /** (*(u64 *)a0 & a1) + a2 */
   load: 0x80000001,
 } as const;
 

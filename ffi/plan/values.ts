@@ -79,6 +79,15 @@ export interface Ref {
   readonly name: string | undefined;
 }
 
+/**
+ * Where the answer of an earlier record lies, for records that compare or load it: a negative one too, as `result`
+ * never has it.
+ */
+export interface Answer {
+  readonly kind: "answer";
+  readonly of: Ref;
+}
+
 /** A word whose lower half is a result of 32 bits, such as a descriptor in a structure, and whose upper half is given. */
 export interface HalfRef {
   readonly kind: "half";
@@ -98,6 +107,7 @@ export type Value =
   | Memory
   | MemoryAt
   | Ref
+  | Answer
   | HalfRef
   /** A null pointer. */
   | null;
@@ -133,6 +143,10 @@ export function struct(fields: Readonly<Record<string, Argument>>): Words {
 /** An array of pointers to strings that ends with a null pointer, as execve(2) takes it. */
 export function strings(texts: readonly string[]): Words {
   return { kind: "words", items: [...texts.map(str), null], fields: undefined };
+}
+
+export function answer(of: Ref): Answer {
+  return { kind: "answer", of };
 }
 
 export function half(low: Ref, high: number): HalfRef {

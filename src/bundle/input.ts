@@ -166,7 +166,7 @@ export interface BundleInput {
   /** linux.cgroupsPath, usually `/tsd/<id>`. */
   cgroupsPath: string;
   host: BundleHost;
-  /** A static init of the host for `--init`; it is mounted on /sbin/docker-init. */
+  /** The init of this container, a static executable on the host, for `--init`; it is mounted on /sbin/docker-init. */
   initPath?: string;
   /** The AppArmor profile of containers that ask for none; the caller has loaded it into the kernel. */
   defaultApparmorProfile?: string;

@@ -105,6 +105,8 @@ describe("config.json of a container", () => {
     const args = (config: BundleInput["config"]) => build({}, { config }).process!.args;
     expect(args({ Entrypoint: ["/entry"], Cmd: ["a", "b"] })).toEqual(["/entry", "a", "b"]);
     expect(() => args({ Entrypoint: [], Cmd: [] })).toThrow("no command specified");
+    expect(() => args({ Cmd: ["sh", "a\0b"] })).toThrow('"a\\u0000b" contains a NUL');
+    expect(() => args({ Cmd: ["sh"], Env: ["A=\0"] })).toThrow('"A=\\u0000" contains a NUL');
   });
 
   test("a user other than root starts with a bounding set alone", () => {

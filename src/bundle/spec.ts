@@ -64,7 +64,7 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
   const seccomp = seccompOf(input, security, capabilities);
   const propagation = rootPropagation(input);
   const ownsHostname = namespaces.some((namespace) => namespace.type === "uts" && !namespace.path);
-  const runsInit = wantsInit(hostConfig);
+  const withInit = runsInit(hostConfig);
   const mounts = containerMounts({
     hostConfig,
     mounts: input.mounts,
@@ -72,13 +72,13 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
     host,
     writableCgroups: security.writableCgroups,
   });
-  if (runsInit) {
+  if (withInit) {
     if (input.initPath === undefined) throw new EngineError("unsupported", "no init program is there for --init");
     mounts.push({ destination: initPathInContainer, type: "bind", source: input.initPath, options: ["bind", "ro"] });
   }
   return {
     ociVersion: bundleVersion,
-    process: containerProcess(input, security, capabilities, runsInit),
+    process: containerProcess(input, security, capabilities, withInit),
     root: { path: input.rootfs, ...(hostConfig.ReadonlyRootfs && { readonly: true }) },
     ...(ownsHostname && { hostname: hostnameOf(input) }),
     mounts,
@@ -132,11 +132,13 @@ function containerProcess(
   input: BundleInput,
   security: SecurityOptions,
   capabilities: string[],
-  runsInit: boolean,
+  withInit: boolean,
 ): OciProcess {
   const { config, hostConfig, user } = input;
   const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   if (command.length === 0) throw new EngineError("invalid_argument", "no command specified");
+  const cut = [...command, ...(config.Env ?? [])].find((text) => text.includes("\0"));
+  if (cut !== undefined) throw new EngineError("invalid_argument", `${JSON.stringify(cut)} contains a NUL`);
   const terminal = config.Tty ?? false;
   const [height = 0, width = 0] = hostConfig.ConsoleSize ?? [];
   const apparmor = apparmorProfile(input, security);
@@ -145,7 +147,7 @@ function containerProcess(
     terminal,
     ...(terminal && height > 0 && width > 0 && { consoleSize: { height, width } }),
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-    args: runsInit ? [initPathInContainer, "--", ...command] : command,
+    args: withInit ? [initPathInContainer, "--", ...command] : command,
     env: containerEnvironment({
       hostname: hostnameOf(input),
       terminal,
@@ -176,7 +178,7 @@ function hostnameOf({ id, config }: BundleInput): string {
 }
 
 /** An init makes sense as process 1 of a pid namespace, and nowhere else. */
-function wantsInit({ Init, PidMode }: BundleHostConfig): boolean {
+export function runsInit({ Init, PidMode }: BundleHostConfig): boolean {
   return (Init ?? false) && !PidMode;
 }
 

@@ -1,26 +1,25 @@
 /** The bundle part, with the host that it needs to know read once. */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { initProgram } from "../../ffi/init/program.ts";
+import { renameSync, writeFileSync } from "node:fs";
+import { initExecutable } from "../../ffi/init/program.ts";
 import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
+import { defaultPath } from "../bundle/environment.ts";
 import { readHost } from "../bundle/host.ts";
 import type { BundleHost, BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
 import { discardUnsupported } from "../bundle/resources.ts";
-import { bundleConfig, hiddenPaths, imageBundleConfig } from "../bundle/spec.ts";
+import { bundleConfig, hiddenPaths, imageBundleConfig, runsInit } from "../bundle/spec.ts";
 import { lookupUser } from "../bundle/users.ts";
-import { isErrno } from "../core/errors.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
+import type { Layout } from "./layout.ts";
 import type { BundlePart } from "./parts.ts";
 
 export class Bundles implements BundlePart {
-  readonly #initPath: string;
+  readonly #layout: Layout;
   #host: BundleHost | undefined;
 
-  /** @param root where the program of `--init` is kept: /run, on many hosts, is mounted noexec. */
-  constructor(root: string) {
-    this.#initPath = join(root, "docker-init");
+  constructor(layout: Layout) {
+    this.#layout = layout;
   }
 
   get host(): BundleHost {
@@ -29,8 +28,9 @@ export class Bundles implements BundlePart {
   }
 
   config(input: Omit<BundleInput, "host">): RuntimeConfig {
-    const init = input.hostConfig.Init === true ? { initPath: this.#writeInit() } : {};
-    return bundleConfig({ ...input, ...init, host: this.host });
+    const config = this.#bundleConfig(input);
+    if (runsInit(input.hostConfig)) writeInit(this.#layout.container(input.id).init, config.process!);
+    return config;
   }
 
   settleLimits(hostConfig: HostConfig): { hostConfig: HostConfig; warnings: string[] } {
@@ -50,7 +50,7 @@ export class Bundles implements BundlePart {
     const ipc = namespace(hostConfig.IpcMode)?.path;
     const pid = namespace(hostConfig.PidMode)?.path;
     const network = namespace(hostConfig.NetworkMode)?.path;
-    this.config({
+    this.#bundleConfig({
       id: "",
       config,
       // Privileged containers have every device of the host: looking for them all takes longer than the rest.
@@ -78,7 +78,7 @@ export class Bundles implements BundlePart {
   process(definition: ContainerDefinition, request: ExecCreateRequest, layers: readonly string[]): OciProcess {
     const { config, hostConfig } = definition;
     const user = request.User || config.User || "";
-    const { process } = this.config({
+    const { process } = this.#bundleConfig({
       id: "",
       config: {
         ...config,
@@ -109,23 +109,18 @@ export class Bundles implements BundlePart {
     return process!;
   }
 
-  /** The file is written when it is first needed, and again by a tsd that has another. */
-  #writeInit(): string {
-    const program = initProgram();
-    if (!sameContent(this.#initPath, program)) {
-      const temporary = `${this.#initPath}.${process.pid}.tmp`;
-      writeFileSync(temporary, program, { mode: 0o755 });
-      renameSync(temporary, this.#initPath);
-    }
-    return this.#initPath;
+  #bundleConfig(input: Omit<BundleInput, "host">): RuntimeConfig {
+    const { init } = this.#layout.container(input.id);
+    return bundleConfig({ ...input, initPath: init, host: this.host });
   }
 }
 
-function sameContent(path: string, content: Uint8Array): boolean {
-  try {
-    return readFileSync(path).equals(content);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return false;
-    throw error;
-  }
+/** The file is replaced: what still runs of the last start could not be written to (ETXTBSY). */
+function writeInit(path: string, { args, env = [] }: OciProcess): void {
+  const [, _separator, name] = args!;
+  const variable = env.findLast((entry) => entry.startsWith("PATH="));
+  const program = initExecutable({ name: name!, path: variable?.slice("PATH=".length) ?? defaultPath });
+  const temporary = `${path}.tmp`;
+  writeFileSync(temporary, program, { mode: 0o755 });
+  renameSync(temporary, path);
 }

@@ -60,7 +60,7 @@ export class Engine {
   /** Opens the engine and makes records, shims and kernel agree; containers that run go on running. */
   static async open(configuration: EngineConfiguration, layout: Layout, parts: EngineParts): Promise<Engine> {
     const { facts, ...rest } = parts;
-    const bundles = new Bundles(configuration.root);
+    const bundles = new Bundles(layout);
     const context: EngineContext = {
       ...rest,
       configuration,

@@ -11,6 +11,8 @@ export interface ContainerPaths {
   hostname: string;
   resolvConf: string;
   log: string;
+  /** The program of `--init`. Not below the state directory: /run, on many hosts, is mounted noexec. */
+  init: string;
   /** `shim.json` and `exit.json`. */
   state: string;
   shimRecord: string;
@@ -63,6 +65,7 @@ export class Layout {
       hostname: join(directory, "hostname"),
       resolvConf: join(directory, "resolv.conf"),
       log: join(directory, `${id}-json.log`),
+      init: join(directory, "init"),
       state,
       shimRecord: join(state, "shim.json"),
       exitRecord: join(state, "exit.json"),

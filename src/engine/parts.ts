@@ -106,6 +106,7 @@ export interface ShimSource {
 
 /** config.json and what belongs to it. Layers are directories, topmost first. */
 export interface BundlePart {
+  /** Writes the program of `--init`, too, if the container has one: its directory is there. */
   config(input: Omit<BundleInput, "host">): RuntimeConfig;
   /** Takes away the limits that the host's kernel has nothing for. @returns what is left, and a warning for each. */
   settleLimits(hostConfig: HostConfig): { hostConfig: HostConfig; warnings: string[] };

@@ -38,7 +38,7 @@ function addHook(plan: PlanBuilder, hook: OciHook, state: string, proc: Ref): vo
     what: hook.path,
     name: "hook",
   });
-  const pidfd = plan.load(pidfdPlace, 0x7fffffff, { name: "pidfd" });
+  const pidfd = plan.load(pidfdPlace, { mask: 0x7fffffffn }, { name: "pidfd" });
   if (hook.timeout !== undefined) waitBounded(plan, hook, pidfd, hook.timeout);
   const status = memory(8, "status");
   plan.call("wait4", [child, status, 0, null], { what: hook.path });

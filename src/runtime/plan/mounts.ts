@@ -249,7 +249,7 @@ function keepMode(plan: PlanBuilder, target: Ref, tree: Ref, path: string): void
   plan.call("statx", [target, str(""), flags(AT_EMPTY_PATH, atFlags), constant(STATX_MODE, { STATX_MODE }), status], {
     what: path,
   });
-  const mode = plan.load(at(status, modeOffset), 0o7777, { name: `mode of ${path}` });
+  const mode = plan.load(at(status, modeOffset), { mask: 0o7777n }, { name: `mode of ${path}` });
   plan.call("fchmodat", [tree, str("."), mode], { what: path });
 }
 
