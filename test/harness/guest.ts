@@ -89,6 +89,6 @@ http: {addr: "127.0.0.1:5001"}
 END
 docker-registry serve /root/registry.yml &
 export TSD_EXECUTABLE=/usr/local/bin/tsd
-exec ${bun} test --timeout 120000 --reporter=junit --reporter-outfile=report.xml ${files.map((file) => `./${file}`).join(" ")}
+exec ${bun} test --timeout 200000 --reporter=junit --reporter-outfile=report.xml ${files.map((file) => `./${file}`).join(" ")}
 `;
 }

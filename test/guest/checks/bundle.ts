@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { command, succeed, until } from "../../harness/command.ts";
-import { busybox, executable, ok, serve, tsd } from "./guest.ts";
+import { command, succeed } from "../../harness/command.ts";
+import { busybox, executable, ok, serve, tsd, until } from "./guest.ts";
 
 const bundle = "/root/bundle";
 

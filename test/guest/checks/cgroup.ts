@@ -1,5 +1,4 @@
 import { beforeAll, describe, expect, test } from "bun:test";
-import { until } from "../../harness/command.ts";
 import {
   busybox,
   cgroupExists,
@@ -13,6 +12,7 @@ import {
   serve,
   start,
   tsd,
+  until,
 } from "./guest.ts";
 
 const mebibyte = 2 ** 20;

@@ -1,11 +1,22 @@
 /** What the checks in the guest share. The daemon is the system's, started by systemd; root is a root without restrictions. */
 import { existsSync, readFileSync } from "node:fs";
-import { type CommandOptions, type CommandResult, command, succeed, until } from "../../harness/command.ts";
+import {
+  type CommandOptions,
+  type CommandResult,
+  command,
+  succeed,
+  until as untilWithin,
+} from "../../harness/command.ts";
 
 export const executable = "/usr/local/bin/tsd";
 export const socket = "/run/tsd/tsd.sock";
 /** From the registry that the guest itself runs. */
 export const busybox = "127.0.0.1:5001/busybox";
+
+/** As in other tests, with the patience that an emulated processor on a busy machine asks for. */
+export function until<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
+  return untilWithin(what, look, 100_000);
+}
 
 export function tsd(args: string[], options?: CommandOptions): Promise<CommandResult> {
   return command([executable, ...args], options);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { command, succeed, until } from "../../harness/command.ts";
-import { busybox, inContainer, inspect, ok, remove, serve, start, systemctl, tsd } from "./guest.ts";
+import { command, succeed } from "../../harness/command.ts";
+import { busybox, inContainer, inspect, ok, remove, serve, start, systemctl, tsd, until } from "./guest.ts";
 
 const links = async () =>
   (await succeed(["ip", "-o", "link"])).split("\n").map((line) => line.split(": ")[1]!.replace(/@.*/, ""));
@@ -33,7 +33,7 @@ describe("the bridge", () => {
     expect(await address(first)).not.toBe(target);
     expect(await ok("exec", first, "wget", "-qO-", `http://${target}/`)).toBe("hello");
     expect(await ok("exec", first, "ping", "-c", "1", "-W", "5", target)).toContain("1 packets received");
-    expect(await succeed(["curl", "-s", "--max-time", "10", `http://${target}/`])).toBe("hello");
+    expect(await succeed(["curl", "-s", "--max-time", "60", `http://${target}/`])).toBe("hello");
   });
 
   test("gives a container an address, a gateway, a name and the files that tell of them", async () => {

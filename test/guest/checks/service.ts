@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { command, succeed, until } from "../../harness/command.ts";
+import { command, succeed } from "../../harness/command.ts";
 import {
   cgroupFile,
   cgroupOfProcess,
@@ -14,6 +14,7 @@ import {
   systemctl,
   tsd,
   unitProperties,
+  until,
 } from "./guest.ts";
 
 /** Writes a number a line, as fast as the clock of busybox goes, and ends with status 3 when the file is there. */
@@ -38,7 +39,7 @@ describe("the systemd unit", () => {
   test("becomes active when the daemon answers, and not before", async () => {
     expect(existsSync(socket)).toBe(false);
     await systemctl("start", "tsd");
-    expect(await succeed(["curl", "-s", "--max-time", "5", "--unix-socket", socket, "http://tsd/_ping"])).toBe("OK");
+    expect(await succeed(["curl", "-s", "--max-time", "60", "--unix-socket", socket, "http://tsd/_ping"])).toBe("OK");
     expect(await systemctl("is-active", "tsd")).toBe("active");
   });
 
