@@ -1,23 +1,17 @@
 /** `bun run check`: types, lint and format, layering and bans, unit tests. Passes at every commit, in under a minute. */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { installPackages } from "../test/harness/packages.ts";
 import { projectRoot } from "./pinned.ts";
-
-const others = readdirSync(join(projectRoot, "src"), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && !["runtime", "shim"].includes(entry.name))
-  .map(({ name }) => `./src/${name}`);
-
-function unitTests(...paths: string[]): string[] {
-  return [process.execPath, "test", "--timeout", "60000", "--only-failures", ...paths];
-}
+import { unitTestShards } from "./unit-tests.ts";
 
 const steps: Record<string, string[]> = {
   types: ["node_modules/.bin/tsc", "-p", "."],
   "lint and format": ["node_modules/.bin/biome", "check", "--error-on-warnings", "."],
-  // In two processes: many of the tests wait for the kernel more than they compute.
-  "unit tests of the runtime and the shim": unitTests("./src/runtime", "./src/shim", "./ffi", "./build"),
-  "unit tests of the rest": unitTests(...others),
+  ...Object.fromEntries(
+    Object.entries(unitTestShards).map(([name, paths]) => [
+      name,
+      [process.execPath, "test", "--timeout", "60000", "--only-failures", ...paths],
+    ]),
+  ),
 };
 
 await installPackages();

@@ -11,6 +11,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { build } from "../build/build.ts";
 import { pinnedBun, projectRoot } from "../build/pinned.ts";
+import { unitTestShards } from "../build/unit-tests.ts";
 import { type FileReport, parseJunit } from "./harness/junit.ts";
 import { installPackages } from "./harness/packages.ts";
 
@@ -40,14 +41,21 @@ const expectedSkips = (await Bun.file(join(projectRoot, "test", "expected-skips.
   string
 >;
 const reports: FileReport[] = [];
-if (filters.length === 0 && !soak) reports.push(await runFile(["./src", "./ffi", "./build"], "unit tests"));
-const queue = [...chosen];
+const units = filters.length === 0 && !soak ? unitTestShards : {};
+const queue: [label: string, paths: string[]][] = [
+  ...Object.entries(units),
+  // The guest's file takes longest: begun first, it does not run on alone at the end.
+  ...chosen.sort((a, b) => Number(b.includes("guest")) - Number(a.includes("guest"))).map(asJob),
+];
 const workers = Array.from({ length: Math.max(1, Math.min(2, cpus().length)) }, async () => {
-  for (let file = queue.shift(); file !== undefined; file = queue.shift())
-    reports.push(await runFile([`./${file}`], file));
+  for (let job = queue.shift(); job !== undefined; job = queue.shift()) reports.push(await runFile(job[1], job[0]));
 });
 await Promise.all(workers);
 process.exit(summarize(reports));
+
+function asJob(file: string): [label: string, paths: string[]] {
+  return [file, [`./${file}`]];
+}
 
 async function runFile(paths: string[], label: string): Promise<FileReport> {
   const output = join(projectRoot, "dist", `junit-${label.replaceAll(/\W+/g, "-")}.xml`);

@@ -33,8 +33,9 @@ const executable = await build();
 await using workspace = await Workspace.open();
 console.log(`${executable}, ${new Date().toISOString().slice(0, 10)}, ${await machine()}\n`);
 
+const runtimes = await runtimeContenders(workspace);
 if (chosen.includes("runtime")) {
-  console.log(table("runtime run, busybox true", await interleave(await runtimeContenders(workspace), rounds), "runc"));
+  console.log(table("runtime run, busybox true", await interleave(runtimes, rounds), "runc"));
 }
 if (chosen.includes("runtime-exec")) {
   console.log(
@@ -53,7 +54,7 @@ async function engineScenarios(): Promise<void> {
       argv: [...prefix, "run", "--rm", ...runFlags, "--network", network, image, "true"],
     }));
   if (chosen.includes("run")) {
-    const bare = (await runtimeContenders(workspace)).filter(({ name }) => name === "runc");
+    const bare = runtimes.filter(({ name }) => name === "runc");
     const contenders = [...runWith("none"), ...bare];
     console.log(table("run --rm --network none, busybox true", await interleave(contenders, rounds), "docker"));
   }
