@@ -176,10 +176,11 @@ describe.skipIf(!isRoot)("an interrupted pull", () => {
     const bytes = fixture.registry.blobs.get(layer.digest)!;
     const half = bytes.subarray(0, 2_000_000);
     fixture.registry.misbehave = (_request, url) =>
-      url.pathname.endsWith(layer.digest) ? new Response(slowBody([half, ...Array(50).fill("")], 20)) : undefined;
+      url.pathname.endsWith(layer.digest) ? new Response(slowBody([half, ...Array(1000).fill("")], 20)) : undefined;
     const controller = new AbortController();
     const cancelled = failure(fixture.store.pull(fixture.name(), { signal: controller.signal }));
-    await Bun.sleep(300);
+    const partial = fixture.store.content.ingestPath(layer.digest);
+    while ((statSync(partial, { throwIfNoEntry: false })?.size ?? 0) < half.length) await Bun.sleep(2);
     controller.abort();
     expect((await cancelled).code).toBe("cancelled");
     expect(fixture.store.list()).toEqual([]);
@@ -187,7 +188,7 @@ describe.skipIf(!isRoot)("an interrupted pull", () => {
     await fixture.store.settled();
     expect(fixture.snapshotNames()).toEqual([]);
     await fixture.reopen().start();
-    expect(statSync(fixture.store.content.ingestPath(layer.digest)).size).toBe(2_000_000);
+    expect(statSync(partial).size).toBe(2_000_000);
     fixture.registry.misbehave = () => undefined;
     fixture.registry.seen.length = 0;
     const image = await fixture.store.pull(fixture.name());
