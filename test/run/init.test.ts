@@ -110,13 +110,16 @@ test("signals reach the command, real-time ones too", async () => {
 });
 
 test("orphans are reaped, which without an init stay zombies", async () => {
-  // The orphans of a command that never waits: sleep became the command after it had made them.
-  const orphans = ["sh", "-c", "for i in 1 2 3; do (sh -c 'sleep 0.01; exit 5' &); done; exec sleep 1000"];
+  // They end once the command is one that never waits: a shell reaps what it did not start, too.
+  const orphan = "(until [ $(cat /proc/$$/comm) = sleep ]; do sleep 0.01; done &)";
+  const orphans = ["sh", "-c", `for i in 1 2 3; do ${orphan}; done; exec sleep 1000`];
   const zombies = async (id: string) =>
     (await engine.daemon.ok("exec", id, "ps", "-o", "stat,comm")).match(/^Z/gm)?.length ?? 0;
   const processes = async (id: string) =>
     (await engine.daemon.ok("exec", id, "sh", "-c", "echo /proc/[0-9]*")).split(" ").length;
   const reaping = await engine.start(["--init"], ...orphans);
+  const commandOf = (pid: number) => engine.daemon.ok("exec", reaping, "cat", `/proc/${pid}/comm`);
+  await until("the orphans were made", async () => (await commandOf(2)) === "sleep");
   // Process 1, the command, and the shell that looks.
   await until("the orphans are gone", async () => (await processes(reaping)) === 3);
   expect(await zombies(reaping)).toBe(0);
