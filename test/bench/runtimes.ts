@@ -82,7 +82,7 @@ export async function runtimeContenders(workspace: Workspace): Promise<Contender
 export async function runtimeExecContenders(workspace: Workspace): Promise<Contender[]> {
   const contenders: Contender[] = [];
   for (const { name, prefix } of runtimes(workspace)) {
-    const id = `${workspace.name}-${name.replace(" ", "-")}`;
+    const id = `${workspace.name}-exec-${name.replace(" ", "-")}`;
     const bundle = await makeBundle(workspace, id, ["/bin/sleep", "86400"]);
     await waitForNamespace();
     // The container has the starter's standard streams: with pipes their end would never come.
