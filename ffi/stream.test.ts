@@ -55,8 +55,9 @@ describe("a reader of a descriptor", () => {
     const input = new DescriptorReader(reader);
     await input.read();
     await Bun.sleep(50);
-    // What one read took at most, and what the pipe holds.
-    expect(bytesWrittenBy(child.pid)).toBeLessThanOrEqual(256 * 1024 + 2 * 65536);
+    // What one read took, which is more than its buffer when the writer keeps up with it, and what the pipe holds. A
+    // reader that went on unasked would take all of it.
+    expect(bytesWrittenBy(child.pid)).toBeLessThanOrEqual(2 ** 21);
     child.kill("SIGKILL");
     await input.close();
   });

@@ -48,7 +48,7 @@ for (const runtime of runtimes) {
       const { pid } = await shim.client.run(options);
       expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toContain(options.id);
       const process = {
-        args: ["sh", "-c", "echo $$; ls /made; exit 3"],
+        args: ["sh", "-c", "echo $$; until [ -e /made ]; do :; done; ls /made; exit 3"],
         cwd: "/",
         env: ["PATH=/bin"],
         user: { uid: 0, gid: 0 },
