@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { EngineError } from "../core/errors.ts";
-import type { LinuxSeccomp, LinuxSeccompRule } from "../oci/runtime.ts";
+import { type LinuxSeccomp, type LinuxSeccompRule, seccompAction, seccompOperator } from "../oci/runtime.ts";
 
 const optional = <Schema extends v.GenericSchema>(schema: Schema) =>
   v.pipe(
@@ -17,33 +17,14 @@ const condition = v.object({
   arches: optional(v.array(v.string())),
   minKernel: optional(v.pipe(v.string(), v.regex(/^\d+\.\d+/, "not a kernel version"))),
 });
-const action = v.picklist([
-  "SCMP_ACT_KILL",
-  "SCMP_ACT_KILL_PROCESS",
-  "SCMP_ACT_KILL_THREAD",
-  "SCMP_ACT_TRAP",
-  "SCMP_ACT_ERRNO",
-  "SCMP_ACT_TRACE",
-  "SCMP_ACT_ALLOW",
-  "SCMP_ACT_LOG",
-  "SCMP_ACT_NOTIFY",
-]);
 const argument = v.object({
   index: v.pipe(integer, v.maxValue(5)),
   value: v.union([integer, v.bigint()]),
   valueTwo: optional(v.union([integer, v.bigint()])),
-  op: v.picklist([
-    "SCMP_CMP_NE",
-    "SCMP_CMP_LT",
-    "SCMP_CMP_LE",
-    "SCMP_CMP_EQ",
-    "SCMP_CMP_GE",
-    "SCMP_CMP_GT",
-    "SCMP_CMP_MASKED_EQ",
-  ]),
+  op: seccompOperator,
 });
 const profileSchema = v.object({
-  defaultAction: action,
+  defaultAction: seccompAction,
   defaultErrnoRet: optional(integer),
   architectures: optional(v.array(v.string())),
   archMap: optional(v.array(v.object({ architecture: v.string(), subArchitectures: optional(v.array(v.string())) }))),
@@ -64,7 +45,7 @@ const profileSchema = v.object({
       v.object({
         name: optional(v.string()),
         names: optional(v.array(v.string())),
-        action,
+        action: seccompAction,
         errnoRet: optional(integer),
         args: optional(v.array(argument)),
         includes: optional(condition),

@@ -1,27 +1,9 @@
 /** Times and durations in docker's words. */
-
-/** Seconds as docker says them: "Less than a second", "5 seconds", "About a minute", "2 hours", "3 weeks". */
-export function humanDuration(seconds: number): string {
-  const whole = Math.floor(seconds);
-  if (whole < 1) return "Less than a second";
-  if (whole === 1) return "1 second";
-  if (whole < 60) return `${whole} seconds`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes === 1) return "About a minute";
-  if (minutes < 60) return `${minutes} minutes`;
-  const hours = Math.round(seconds / 3600);
-  if (hours === 1) return "About an hour";
-  if (hours < 48) return `${hours} hours`;
-  const exactHours = Math.floor(seconds / 3600);
-  if (exactHours < 24 * 7 * 2) return `${Math.floor(exactHours / 24)} days`;
-  if (exactHours < 24 * 30 * 2) return `${Math.floor(exactHours / 24 / 7)} weeks`;
-  if (exactHours < 24 * 365 * 2) return `${Math.floor(exactHours / 24 / 30)} months`;
-  return `${Math.floor(exactHours / 24 / 365)} years`;
-}
+import { humanDuration } from "../core/human-duration.ts";
 
 /** "2 minutes ago", for a Unix time in seconds. */
 export function ago(unixSeconds: number, nowMs = Date.now()): string {
-  return `${humanDuration(nowMs / 1000 - unixSeconds)} ago`;
+  return `${humanDuration(nowMs - unixSeconds * 1000)} ago`;
 }
 
 /** Go's time.String() of a Unix time in local time, which `{{.CreatedAt}}` prints: `2026-01-02 03:04:05 +0000 UTC`. */

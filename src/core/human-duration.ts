@@ -1,4 +1,4 @@
-/** A duration in docker's words, one unit and rounded down: `Less than a second`, `5 minutes`, `About an hour`. */
+/** A duration in docker's words (go-units, HumanDuration), one unit; hours are rounded, all else rounded down: `Less than a second`, `5 minutes`, `About an hour`. */
 export function humanDuration(durationMs: number): string {
   const seconds = Math.floor(durationMs / 1000);
   if (seconds < 1) return "Less than a second";
@@ -13,5 +13,5 @@ export function humanDuration(durationMs: number): string {
   if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
   if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
   if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
-  return `${Math.floor(hours / 24 / 365)} years`;
+  return `${Math.floor(seconds / 3600 / 24 / 365)} years`;
 }

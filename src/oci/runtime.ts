@@ -173,7 +173,7 @@ const device = open({
   gid: v.optional(uint32),
 });
 
-const seccompAction = v.picklist([
+export const seccompAction = v.picklist([
   "SCMP_ACT_KILL",
   "SCMP_ACT_KILL_PROCESS",
   "SCMP_ACT_KILL_THREAD",
@@ -184,7 +184,7 @@ const seccompAction = v.picklist([
   "SCMP_ACT_LOG",
   "SCMP_ACT_NOTIFY",
 ]);
-const seccompOperator = v.picklist([
+export const seccompOperator = v.picklist([
   "SCMP_CMP_NE",
   "SCMP_CMP_LT",
   "SCMP_CMP_LE",
