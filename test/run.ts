@@ -2,6 +2,9 @@
  * `bun run test [FILTER…]`: installs what the tests need, builds the executable, runs the unit tests and every
  * test file under test/, and ends with a line `N passed, N failed, N skipped`.
  *
+ * `bun run test:runtime [--runtime NAME|PATH] [FILTER…]`: the tests of test/runtime/conformance/ alone, of tsd-runc or of
+ * the runtime that is named, whose skips are those that the tests give a reason for.
+ *
  * Each file runs in a process of its own, two at a time, with a limit on its time. A skip that
  * test/expected-skips.json does not list counts as a failure: a test that silently stopped running is broken.
  */
@@ -15,15 +18,17 @@ import { unitTestShards } from "../build/unit-tests.ts";
 import { type FileReport, parseJunit } from "./harness/junit.ts";
 import { installPackages } from "./harness/packages.ts";
 
+const conformanceTests = "test/runtime/conformance/";
 const fileTimeoutMs = Number(process.env.TSD_TEST_FILE_TIMEOUT_MS ?? 15 * 60_000);
 const started = performance.now();
 
-const filters = process.argv.slice(2);
+const { conformance, runtime, filters } = readArguments(process.argv.slice(2));
 const all = readdirSync(join(projectRoot, "test"), { recursive: true }) as string[];
 const soak = process.env.TSD_SOAK === "1";
 const integration = all
   .filter((name) => name.endsWith(soak ? ".soak.ts" : ".test.ts"))
   .map((name) => join("test", name))
+  .filter((name) => !conformance || name.startsWith(conformanceTests))
   .sort();
 const chosen =
   filters.length === 0 ? integration : integration.filter((file) => filters.some((text) => file.includes(text)));
@@ -41,7 +46,9 @@ const expectedSkips = (await Bun.file(join(projectRoot, "test", "expected-skips.
   string
 >;
 const reports: FileReport[] = [];
-const units = filters.length === 0 && !soak ? unitTestShards : {};
+const units = filters.length === 0 && !soak && !conformance ? unitTestShards : {};
+/** Of another runtime: why a test was skipped, by its name, as the test said. */
+const givenReasons: Record<string, string> = {};
 const queue: [label: string, paths: string[]][] = [
   ...Object.entries(units),
   // The guest's file takes longest: begun first, it does not run on alone at the end.
@@ -52,6 +59,21 @@ const workers = Array.from({ length: Math.max(1, Math.min(2, cpus().length)) }, 
 });
 await Promise.all(workers);
 process.exit(summarize(reports));
+
+function readArguments(words: string[]): { conformance: boolean; runtime: string; filters: string[] } {
+  const conformance = words[0] === "--conformance";
+  const filters = conformance ? words.slice(1) : words;
+  const at = filters.findIndex((word) => word === "--runtime" || word.startsWith("--runtime="));
+  if (!conformance || at < 0) return { conformance, runtime: "", filters };
+  const inline = filters[at]!.split("=", 2)[1];
+  const runtime = inline ?? filters[at + 1] ?? "";
+  if (runtime === "" || (runtime !== "tsd-runc" && Bun.which(runtime) === null)) {
+    console.error(`--runtime ${runtime}: no such program`);
+    process.exit(1);
+  }
+  filters.splice(at, inline === undefined ? 2 : 1);
+  return { conformance, runtime: runtime === "tsd-runc" ? "" : runtime, filters };
+}
 
 function asJob(file: string): [label: string, paths: string[]] {
   return [file, [`./${file}`]];
@@ -67,7 +89,7 @@ async function runFile(paths: string[], label: string): Promise<FileReport> {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
-      env: { ...process.env, TSD_EXECUTABLE: executable },
+      env: { ...process.env, TSD_EXECUTABLE: executable, TSD_TEST_RUNTIME: runtime },
     },
   );
   const timer = setTimeout(() => child.kill("SIGKILL"), fileTimeoutMs);
@@ -85,7 +107,12 @@ async function runFile(paths: string[], label: string): Promise<FileReport> {
   if (status === 0 && report.passed + report.skipped.length === 0) report.failed.push(`${label}: no test ran`);
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);
   console.log(`${report.failed.length === 0 ? "ok  " : "FAIL"} ${label}: ${report.passed} passed (${seconds} s)`);
-  for (const note of stdout.split("\n").filter((line) => line.startsWith("note: "))) console.log(`     ${note}`);
+  const notes = stdout.split("\n").filter((line) => line.startsWith("note: "));
+  for (const note of notes) {
+    const [, name, reason] = /^note: skipped: (.*): ([^:]*)$/.exec(note) ?? [];
+    if (runtime !== "" && name !== undefined) givenReasons[`${label} > ${name}`] = reason!;
+    else console.log(`     ${note}`);
+  }
   if (report.failed.length > 0) console.log(`${stdout}${stderr}`);
   return report;
 }
@@ -95,7 +122,7 @@ function summarize(all: FileReport[]): number {
   const failed = all.flatMap((report) => report.failed);
   const skipped = all.flatMap((report) => report.skipped);
   for (const name of skipped) {
-    const reason = expectedSkips[name];
+    const reason = givenReasons[name] ?? expectedSkips[name];
     if (reason === undefined) failed.push(`${name}: skipped, and not listed in test/expected-skips.json`);
     else console.log(`skipped: ${name}: ${reason}`);
   }

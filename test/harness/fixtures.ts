@@ -31,7 +31,7 @@ export async function imageLayout(fixture: Fixture): Promise<string> {
 }
 
 /** The static busybox of Debian's busybox-static with all its applets, users, and the usual directories. */
-async function makeBusybox(rootfs: string): Promise<string[]> {
+export async function makeBusybox(rootfs: string): Promise<string[]> {
   for (const name of ["bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr/bin", "var"]) {
     await mkdir(join(rootfs, name), { recursive: true, mode: 0o755 });
   }
