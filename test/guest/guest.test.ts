@@ -10,6 +10,8 @@ import { Workspace } from "../harness/workspace.ts";
 const checks = ["service.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "network.ts"].map(
   (name) => `test/guest/checks/${name}`,
 );
+/** Tests of the runtime's command line that look at cgroups, devices or anything else that is otherwise here. */
+const conformance = ["lifecycle"].map((name) => `test/runtime/conformance/${name}.test.ts`);
 /** Tests of the source that need what only the guest has. */
 const sources = [
   "src/runtime/cgroup/cgroup.test.ts",
@@ -17,6 +19,7 @@ const sources = [
   "ffi/overlay.test.ts",
   "ffi/process.test.ts",
 ];
+const files = [...checks, ...conformance, ...sources];
 /** Tests of those files that are about another kind of machine. */
 const elsewhere = [
   "of v1 has a directory for each controller, and newborns only in a v2 one beside them",
@@ -30,15 +33,15 @@ let workspace: Workspace | undefined;
 let report: GuestReport = { status: -1, output: "", cases: [] };
 if (reason === undefined) {
   workspace = await Workspace.open();
-  report = await runInGuest(workspace, [...checks, ...sources]);
+  report = await runInGuest(workspace, files);
 } else {
   console.log(`note: no guest: ${reason}`);
 }
 afterAll(() => workspace?.[Symbol.asyncDispose]());
 
 test.skipIf(reason !== undefined)("a Debian guest boots, runs every file of checks, and ends", () => {
-  const files = new Set(report.cases.map(({ file }) => file));
-  const missing = [...checks, ...sources].filter((file) => !files.has(file));
+  const told = new Set(report.cases.map(({ file }) => file));
+  const missing = files.filter((file) => !told.has(file));
   if (report.cases.some(({ outcome }) => outcome === "failed")) console.log(report.output);
   // The checks themselves are told of one by one.
   const broken = missing.length > 0 || ![0, 1].includes(report.status);

@@ -46,6 +46,7 @@ export async function runInGuest(workspace: Workspace, files: readonly string[])
   for (const name of ["src", "ffi", "build", "test", "package.json", "tsconfig.json", "bunfig.toml"]) {
     cpSync(join(projectRoot, name), join(stage, name), { recursive: true });
   }
+  cpSync("/bin/busybox", join(stage, "busybox"));
   await (await startRegistry(workspace)).push("busybox");
   const shares = [
     [stage, ""],
@@ -78,6 +79,8 @@ function guestScript(files: readonly string[]): string {
 cd ${guestRoot}
 install -m 755 dist/tsd /usr/local/bin/tsd
 ln -s tsd /usr/local/bin/tsd-runc
+# The root file system of the runtime's own tests is made of it.
+install -m 755 busybox /bin/busybox
 install -m 644 build/tsd.service /etc/systemd/system/tsd.service
 groupadd tsd
 systemctl daemon-reload
