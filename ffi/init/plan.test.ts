@@ -38,8 +38,8 @@ const expected = `
 # the status
      the program has ended:
   10 verify &status & 127 == 0 ? 0 : 1, 0 → it was not a signal
-  11 $128 + n = load (&status & 127) + 128
-  12 exit_group($128 + n)
+  11 \${128 + n} = load (&status & 127) + 128
+  12 exit_group(\${128 + n})
      it was not a signal:
   13 $code = load &status+1 & 255
   14 exit_group($code)

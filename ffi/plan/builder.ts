@@ -201,9 +201,11 @@ export class PlanBuilder {
     const child = this.label("second process");
     const SIGCHLD = 17;
     const bits = flags(cloneFlagBits | CLONE_PARENT, { ...cloneFlags, SIGCHLD });
-    this.#handOver = this.call("clone", [bits, 0, 0, 0, 0], { ...options, fork: true, onZero: child, name: "child" });
-    this.checkpoint(handOverCheckpoint);
-    this.call("exit_group", [0]);
+    this.because(options.why ?? this.#why, () => {
+      this.#handOver = this.call("clone", [bits, 0, 0, 0, 0], { ...options, fork: true, onZero: child, name: "child" });
+      this.checkpoint(handOverCheckpoint);
+      this.call("exit_group", [0]);
+    });
     this.place(child);
   }
 

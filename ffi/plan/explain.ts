@@ -1,90 +1,25 @@
-/** A plan in words: as text to read, and as JSON for programs. Nothing is run. */
-
-import { formatConstant, formatFlags } from "../constants/names.ts";
+/** A plan in words: as JSON for programs, and as text to read. Nothing is run. */
+import { formatFlags } from "../constants/names.ts";
 import { cloneFlags } from "../constants/namespace.ts";
 import { errnoName } from "../errno.ts";
-import { type Label, type operation, type Plan, type PlanRecord, planBase } from "./records.ts";
-import type { Argument } from "./values.ts";
+import { formatArgument, formatCall, type Wording } from "./format.ts";
+import type { Label, Plan, PlanRecord } from "./records.ts";
+import type { Argument, Ref } from "./values.ts";
 
-const textMax = 120;
-
-/** One argument as it would stand in source text: `"/proc"`, `MS_NOSUID|MS_NODEV`, `@stdin`, `$root`, `[…]`. */
-export function formatArgument(argument: Argument): string {
-  if (typeof argument === "number") {
-    if (argument === planBase) return "&plan";
-    return argument === 0xffffffff ? "~0" : String(argument);
-  }
-  if (typeof argument === "bigint") return argument > 0xffffn ? `0x${argument.toString(16)}` : String(argument);
-  if (argument === null) return "NULL";
-  switch (argument.kind) {
-    case "text":
-      return formatText(argument.text);
-    case "flags":
-      return formatFlags(argument.value, argument.names);
-    case "constant":
-      return formatConstant(argument.value, argument.names);
-    case "octal":
-      return argument.value === 0 ? "0" : `0${argument.value.toString(8)}`;
-    case "descriptor":
-      return `@${argument.name}`;
-    case "bytes":
-      return `<${argument.shown}>`;
-    case "words":
-      return formatWords(argument.items, argument.fields);
-    case "memory":
-      return `&${argument.name}`;
-    case "memoryAt":
-      return `&${argument.memory.name}+${argument.offset}`;
-    case "descriptorPath":
-      return `"${argument.prefix}@${argument.name}"`;
-    case "half":
-      return argument.high === 0 ? formatArgument(argument.low) : `${formatArgument(argument.low)}:${argument.high}`;
-    case "answer":
-      return `&${formatArgument(argument.of)}`;
-    case "result":
-      return `$${argument.name ?? argument.record}`;
-  }
+/** How far a plan has come when it failed. */
+export interface PlanTrace {
+  /** The record that failed; undefined where it was the parent that did. */
+  failed: number | undefined;
+  /** Answers by record; undefined for one that was not reached. */
+  results: readonly (number | undefined)[];
 }
 
-function formatText(text: string): string {
-  return JSON.stringify(text.length > textMax ? `${text.slice(0, textMax)}…` : text);
-}
-
-function formatWords(items: readonly Argument[], fields: readonly string[] | undefined): string {
-  if (fields === undefined) return `[${items.slice(0, -1).map(formatArgument).join(", ")}]`;
-  return `{${items.map((item, index) => `${fields[index]}: ${formatArgument(item)}`).join(", ")}}`;
-}
-
-/** `mount("proc", "/proc", …)` */
-export function formatCall(record: PlanRecord): string {
-  const args = record.args.map(formatArgument);
-  switch (record.call as keyof typeof operation) {
-    case "select":
-      return formatSelect(record, args);
-    case "load":
-      return formatLoad(args);
-    default:
-      return `${record.call}(${args.join(", ")})`;
-  }
-}
-
-const allBits = "0xffffffffffffffff";
-
-function formatLoad([word, mask, plus]: string[]): string {
-  if (mask === allBits) return plus === undefined ? `load ${word}` : `load ${word} + ${plus}`;
-  return plus === undefined ? `load ${word} & ${mask}` : `load (${word} & ${mask}) + ${plus}`;
-}
-
-function formatSelect(record: PlanRecord, [word, mask, expected, equal, different]: string[]): string {
-  if (record.args[0] === planBase) return record.onZero === undefined ? `fail ${formatAnswer(different)}` : "jump";
-  const masked = mask === allBits ? word : `${word} & ${mask}`;
-  return `verify ${masked} == ${expected} ? ${formatAnswer(equal)} : ${formatAnswer(different)}`;
-}
-
-/** `-EACCES` for -13: an answer below zero is an error like that of a call. */
-function formatAnswer(answer: string | undefined): string {
-  const number = Number(answer);
-  return number < 0 ? `-${errnoName(-number)}` : String(answer);
+export interface ExplainOptions {
+  /** What a record's `why` means where it is no field of the configuration, and what more there is to say of a field. */
+  reasonOf?: (why: string) => string | undefined;
+  /** Shows the values of environment variables. */
+  environment?: boolean;
+  trace?: PlanTrace;
 }
 
 /** A record as JSON: jumps are indices of records. */
@@ -94,7 +29,10 @@ export interface ExplainedRecord {
   arguments: string[];
   text: string;
   result?: string;
+  /** The field of the configuration, or the name of the rule, because of which the call is made. */
   why?: string;
+  /** Of a rule, or of a field that is not given: why. */
+  reason?: string;
   what?: string;
   ignore?: string[];
   retry?: { errnos: string[]; times: number };
@@ -102,6 +40,15 @@ export interface ExplainedRecord {
   onZero?: number;
   /** Present where a failure does not end the plan. */
   onError?: number;
+  fork?: true;
+  /** Names of this place, where records jump to it. */
+  labels?: string[];
+  /** What the kernel answered; absent where the record was not reached. */
+  answer?: number;
+  /** The name of an answer that is an error. */
+  errno?: string;
+  /** The call that made the plan fail. */
+  failed?: true;
 }
 
 export interface ExplainedPlan {
@@ -112,86 +59,170 @@ export interface ExplainedPlan {
 }
 
 /** The plan as data. */
-export function explainPlan(plan: Plan): ExplainedPlan {
+export function explainPlan(plan: Plan, options: ExplainOptions = {}): ExplainedPlan {
+  const names = resultNames(plan);
+  const wording: Wording = {
+    nameOf: ({ record }) => `$${names.get(record) ?? record}`,
+    ...(options.environment && { environment: true }),
+  };
+  const labels = labelNames(plan);
   return {
     clone: formatFlags(plan.cloneFlags, cloneFlags),
     descriptors: [...plan.descriptors],
     checkpoints: [...plan.checkpoints],
-    records: plan.records.map(explainRecord),
+    records: plan.records.map((record, index) => ({
+      ...explainRecord(record, index, wording, options),
+      ...(names.has(index) && { result: names.get(index)! }),
+      ...(labels.has(index) && { labels: labels.get(index)! }),
+      ...(options.trace && traced(options.trace, index)),
+    })),
   };
 }
 
-function explainRecord(record: PlanRecord, index: number): ExplainedRecord {
-  const { why, what, ignore, retry, next, onZero, onError } = record;
-  const result = record.name ?? record.into?.name;
+function explainRecord(
+  record: PlanRecord,
+  index: number,
+  wording: Wording,
+  { reasonOf }: ExplainOptions,
+): ExplainedRecord {
+  const { why, what, ignore, retry, next, onZero, onError, fork } = record;
+  const reason = why === undefined ? undefined : reasonOf?.(why);
   return {
     index,
     call: record.call,
-    arguments: record.args.map(formatArgument),
-    text: formatCall(record),
-    ...(result !== undefined && { result }),
+    arguments: record.args.map((argument) => formatArgument(argument, wording)),
+    text: formatCall(record, wording),
     ...(why !== undefined && { why }),
+    ...(reason !== undefined && { reason }),
     ...(what !== undefined && { what }),
     ...(ignore.length > 0 && { ignore: [...ignore] }),
     ...(retry !== undefined && { retry: { errnos: [...retry.errnos], times: retry.times } }),
     ...(next !== undefined && { next: next.position }),
     ...(onZero !== undefined && { onZero: onZero.position }),
     ...(!onError.fatal && { onError: onError.position }),
+    ...(fork && { fork }),
   };
 }
 
-/** The plan as text: a line a record, and what happens when a call does not simply succeed. */
-export function explainAsText(plan: Plan): string {
-  const lines: string[] = [];
-  if (plan.cloneFlags !== 0) lines.push(`clone      ${formatFlags(plan.cloneFlags, cloneFlags)}`);
-  if (plan.descriptors.length > 0) lines.push(`inherits   ${plan.descriptors.map((name) => `@${name}`).join(" ")}`);
-  const targets = new Set<Label>();
-  for (const record of plan.records) {
-    for (const label of [record.next, record.onZero, record.onError]) if (label && !label.fatal) targets.add(label);
-  }
-  const marks = new Map<number, string>();
-  for (const { position, name } of targets) {
-    const others = marks.get(position);
-    marks.set(position, others === undefined ? name : `${others}, ${name}`);
-  }
-  const used = usedResults(plan);
-  let why: string | undefined;
-  plan.records.forEach((record, index) => {
-    if (record.why !== why) {
-      why = record.why;
-      if (why !== undefined) lines.push("", `# ${why}`);
-    }
-    const mark = marks.get(index);
-    if (mark !== undefined) lines.push(`     ${mark}:`);
-    const own = record.name ?? (used.has(index) ? String(index) : undefined);
-    const name = record.into === undefined ? own : (record.into.name ?? String(record.into.record));
-    const assigned = name === undefined ? "" : `$${name} = `;
-    lines.push(`${String(index).padStart(4)} ${assigned}${formatCall(record)}${formatOutcome(record)}`);
-  });
-  return `${lines.join("\n")}\n`;
+const errnoMax = 4095;
+
+function traced({ results, failed }: PlanTrace, index: number): Pick<ExplainedRecord, "answer" | "errno" | "failed"> {
+  const answer = results[index];
+  return {
+    ...(answer !== undefined && { answer }),
+    ...(answer !== undefined && answer < 0 && answer >= -errnoMax && { errno: errnoName(-answer) }),
+    ...(index === failed && { failed: true }),
+  };
 }
+
+/** Names of the places that are jumped to, by the record that they stand before. */
+function labelNames(plan: Plan): Map<number, string[]> {
+  const names = new Map<number, string[]>();
+  const seen = new Set<Label>();
+  for (const record of plan.records) {
+    for (const label of [record.next, record.onZero, record.onError]) {
+      if (label === undefined || label.fatal || seen.has(label)) continue;
+      seen.add(label);
+      names.set(label.position, [...(names.get(label.position) ?? []), label.name]);
+    }
+  }
+  return names;
+}
+
+/**
+ * What results are called: their own names, else what their call was about, as in `${/dev/pts}`; by index of the
+ * record. Only of those that another record uses, or that have a name. No two are called the same.
+ */
+function resultNames(plan: Plan): Map<number, string> {
+  const names = new Map<number, string>();
+  const counts = new Map<string, number>();
+  const used = usedResults(plan);
+  plan.records.forEach((record, index) => {
+    if (record.into !== undefined || (record.name === undefined && !used.has(index))) return;
+    const plain = record.name ?? (record.what === undefined ? undefined : `${nouns[record.call] ?? ""}${record.what}`);
+    if (plain === undefined) {
+      names.set(index, String(index));
+      return;
+    }
+    const count = (counts.get(plain) ?? 0) + 1;
+    counts.set(plain, count);
+    const unique = count === 1 ? plain : `${plain} #${count}`;
+    names.set(index, /^\w+$/.test(unique) ? unique : `{${unique}}`);
+  });
+  plan.records.forEach(({ into }, index) => {
+    if (into !== undefined) names.set(index, names.get(into.record) ?? String(into.record));
+  });
+  return names;
+}
+
+/** A file system context and the mount that comes of it are about the same object, and so are two ends of a terminal. */
+const nouns: Readonly<Record<string, string>> = { fsopen: "context of ", socket: "socket for " };
 
 /** The records whose result another one uses, by index. */
 function usedResults(plan: Plan): Set<number> {
   const used = new Set<number>();
+  const use = (ref: Ref) => used.add(ref.record);
   const visit = (argument: Argument) => {
     if (typeof argument !== "object" || argument === null) return;
-    if (argument.kind === "result") used.add(argument.record);
-    else if (argument.kind === "answer") used.add(argument.of.record);
-    else if (argument.kind === "half") used.add(argument.low.record);
+    if (argument.kind === "result") use(argument);
+    else if (argument.kind === "answer") use(argument.of);
+    else if (argument.kind === "half") use(argument.low);
     else if (argument.kind === "words") argument.items.forEach(visit);
   };
   for (const record of plan.records) record.args.forEach(visit);
   return used;
 }
 
-function formatOutcome(record: PlanRecord): string {
+/** The plan as text: a line a record, and what happens when a call does not simply succeed. */
+export function explainAsText(plan: Plan, options: ExplainOptions = {}): string {
+  return planText(explainPlan(plan, options));
+}
+
+/**
+ * A plan's explanation as text. After a failure each line says what the kernel answered, and `failure` stands below the
+ * call that failed.
+ */
+export function planText({ clone, descriptors, records }: ExplainedPlan, failure?: string): string {
+  const lines: string[] = [];
+  if (clone !== "0") lines.push(`clone      ${clone}`);
+  if (descriptors.length > 0) lines.push(`inherits   ${descriptors.map((name) => `@${name}`).join(" ")}`);
+  const names = new Map(records.map(({ index, labels }) => [index, (labels ?? []).join(", ")]));
+  let why: string | undefined;
+  for (const record of records) {
+    if (record.why !== why) {
+      why = record.why;
+      if (why !== undefined) lines.push("", `# ${record.reason === undefined ? why : `${why}: ${record.reason}`}`);
+    }
+    if (record.labels !== undefined) lines.push(`     ${names.get(record.index)}:`);
+    const assigned = record.result === undefined ? "" : `$${record.result} = `;
+    const margin = record.failed ? ">>" : "";
+    const outcome = failure === undefined ? formatOutcome(record, names) : formatAnswer(record, names);
+    lines.push(`${margin}${String(record.index).padStart(4 - margin.length)} ${assigned}${record.text}${outcome}`);
+    if (record.failed && failure !== undefined) lines.push(`>>      ${failure}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function formatOutcome(record: ExplainedRecord, names: ReadonlyMap<number, string>): string {
   let text = "";
-  if (record.ignore.length > 0) text += `, or ${record.ignore.join(", ")}`;
+  if (record.ignore !== undefined) text += `, or ${record.ignore.join(", ")}`;
   if (record.retry !== undefined) text += `, again on ${record.retry.errnos.join(", ")}`;
-  if (record.fork && record.onZero !== undefined) text += `, the child goes to ${record.onZero.name}`;
-  else if (record.onZero !== undefined) text += `, 0 → ${record.onZero.name}`;
-  if (record.next !== undefined) text += ` → ${record.next.name}`;
-  if (!record.onError.fatal) text += `, else → ${record.onError.name}`;
+  if (record.fork && record.onZero !== undefined) text += `, the child goes to ${names.get(record.onZero)}`;
+  else if (record.onZero !== undefined) text += `, 0 → ${names.get(record.onZero)}`;
+  if (record.next !== undefined) text += ` → ${names.get(record.next)}`;
+  if (record.onError !== undefined) text += `, else → ${names.get(record.onError)}`;
   return text;
+}
+
+/** What came of a call, in place of what could. */
+function formatAnswer(record: ExplainedRecord, names: ReadonlyMap<number, string>): string {
+  const { answer, errno, failed } = record;
+  if (answer === undefined) return failed ? "   ← failed" : "   (not reached)";
+  if (errno === undefined) {
+    const jump = answer === 0 && !record.fork ? record.onZero : record.next;
+    return `   = ${answer}${jump === undefined ? "" : ` → ${names.get(jump)}`}`;
+  }
+  if (failed) return `   = ${errno}   ← failed`;
+  if (record.ignore?.includes(errno)) return `   = ${errno}, which may be`;
+  return record.onError === undefined ? `   = ${errno}` : `   = ${errno} → ${names.get(record.onError)}`;
 }

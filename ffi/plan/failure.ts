@@ -1,5 +1,5 @@
 import { errnoName, SyscallError } from "../errno.ts";
-import { formatCall } from "./explain.ts";
+import { formatCall } from "./format.ts";
 import { operation, type Plan, type PlanRecord } from "./records.ts";
 import type { Memory } from "./values.ts";
 

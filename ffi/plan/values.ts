@@ -55,6 +55,8 @@ export interface Words {
   readonly kind: "words";
   readonly items: readonly Argument[];
   readonly fields: readonly string[] | undefined;
+  /** Texts of the form NAME=value whose values are nobody's business. */
+  readonly secret?: true;
 }
 
 /** Memory that a call writes and later records or the parent read. */
@@ -143,6 +145,11 @@ export function struct(fields: Readonly<Record<string, Argument>>): Words {
 /** An array of pointers to strings that ends with a null pointer, as execve(2) takes it. */
 export function strings(texts: readonly string[]): Words {
   return { kind: "words", items: [...texts.map(str), null], fields: undefined };
+}
+
+/** The environment of a program, as execve(2) takes it: the values of its variables are shown only on demand. */
+export function environment(texts: readonly string[]): Words {
+  return { ...strings(texts), secret: true };
 }
 
 export function answer(of: Ref): Answer {

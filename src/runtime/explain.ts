@@ -6,6 +6,7 @@ import { cgroupHierarchies } from "./cgroup-hierarchies.ts";
 import { checkConfig } from "./check-config.ts";
 import { withHome } from "./home.ts";
 import { compileInit } from "./plan/init.ts";
+import { reasonsFor } from "./plan/reasons.ts";
 import { compileSeccompProgram } from "./seccomp/compile.ts";
 
 export interface ExplainOptions {
@@ -14,6 +15,8 @@ export interface ExplainOptions {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
+  /** The values of environment variables too, and not only their names. */
+  showEnvironment: boolean;
 }
 
 /**
@@ -21,7 +24,7 @@ export interface ExplainOptions {
  * privilege is needed.
  * @throws EngineError for a configuration that createContainer would refuse, too.
  */
-export function explainBundle(bundle: Bundle, { format, ...options }: ExplainOptions): string {
+export function explainBundle(bundle: Bundle, { format, showEnvironment, ...options }: ExplainOptions): string {
   const { config, path } = bundle;
   const { process, rootfs } = checkConfig(config, path);
   const cgroup = openCgroup(config.linux?.cgroupsPath || `/${basename(path)}`);
@@ -41,6 +44,7 @@ export function explainBundle(bundle: Bundle, { format, ...options }: ExplainOpt
       ...(filter && { seccomp: { program: filter.bytes, flags: filter.flags } }),
     },
   );
-  if (format === "text") return explainAsText(compiled.plan);
-  return `${JSON.stringify(explainPlan(compiled.plan), null, 2)}\n`;
+  const words = { reasonOf: reasonsFor(config), environment: showEnvironment };
+  if (format === "text") return explainAsText(compiled.plan, words);
+  return `${JSON.stringify(explainPlan(compiled.plan, words), null, 2)}\n`;
 }

@@ -10,13 +10,15 @@ export const verb = command({
       heading: "DESCRIPTION",
       text:
         "Prints the system calls that the first process of a bundle's container would make, in their order, each with\n" +
-        "the field of config.json that asks for it. Nothing is run. The bundle defaults to the current directory.",
+        "the field of config.json that asks for it, or with the reason why it is made unasked. Nothing is run. The\n" +
+        "bundle defaults to the current directory.",
     },
   ],
   flags: {
     bundle: { kind: "text", alias: "b", default: "", usage: "path to the root of the bundle directory" },
     format: { kind: "text", alias: "f", default: "text", usage: "select one of: text or json" },
     create: { kind: "boolean", usage: 'explain "create", where the process waits for "start", and not "run"' },
+    "show-env": { kind: "boolean", usage: "print the values of environment variables too, and not only their names" },
     "no-pivot": { kind: "boolean", usage: "as of run" },
     "no-new-keyring": { kind: "boolean", usage: "as of run" },
     "preserve-fds": { kind: "integer", default: 0, usage: "as of run" },
@@ -28,6 +30,7 @@ export const verb = command({
     const text = explainBundle(readBundle(directory ?? flags.bundle), {
       format,
       start: flags.create ? "wait" : "now",
+      showEnvironment: flags["show-env"],
       noPivot: flags["no-pivot"],
       noNewKeyring: flags["no-new-keyring"],
       preserveFds: flags["preserve-fds"],

@@ -30,8 +30,9 @@ const inheritedSignals = {
 } as const;
 
 export function begin(plan: PlanBuilder): void {
-  hide(plan);
-  plan.call("close", [plan.descriptor("plan")]);
+  plan.because("hidden", () => hide(plan));
+  // The capsule has mapped it.
+  plan.call("close", [plan.descriptor("plan")], { why: "descriptors" });
   fillStreams(plan);
   plan.because("signals", () => {
     // struct kernel_sigaction: SIG_DFL, no flags, no restorer, no mask.

@@ -1,7 +1,7 @@
 /** process.args and process.env: finding the program, and becoming it. */
 import { CLOSE_RANGE_CLOEXEC, closeRangeFlags, SIG_SETMASK } from "../../../ffi/constants/process.ts";
 import type { CallOptions, PlanBuilder } from "../../../ffi/plan/builder.ts";
-import { bytes, constant, flags, str, strings } from "../../../ffi/plan/values.ts";
+import { bytes, constant, environment, flags, str, strings } from "../../../ffi/plan/values.ts";
 import type { OciProcess } from "../../oci/runtime.ts";
 import { here, invalid } from "./emit.ts";
 
@@ -74,11 +74,11 @@ export function executeCommand(plan: PlanBuilder, process: OciProcess): void {
   plan.finish();
   plan.because(commandField, () => {
     const argv = strings(process.args!);
-    const environment = strings(process.env ?? []);
+    const variables = environment(process.env ?? []);
     const paths = candidates(process);
     const search = !process.args![0]!.includes("/");
     for (const path of paths) {
-      plan.call("execve", [str(path), argv, environment], { what: path, ignore: search ? notHere : [] });
+      plan.call("execve", [str(path), argv, variables], { what: path, ignore: search ? notHere : [] });
     }
     if (search) plan.fail(ENOENT, { what: process.args![0]! });
   });

@@ -59,22 +59,22 @@ function hasFreshDev(config: RuntimeConfig): boolean {
 
 /** @param bind take the host's nodes, because a user namespace may not make any. */
 export function addDevices(plan: PlanBuilder, config: RuntimeConfig, root: Ref, bind: boolean): void {
-  const directories = new Map<string, Ref>();
+  const directories = new Map<string, { directory: Ref; field: string }>();
   const fresh = hasFreshDev(config);
   for (const { device, field } of devicesOf(config)) {
     plan.because(field, () => {
       if (bind) return bindDevice(plan, device, root);
       const slash = device.path.lastIndexOf("/");
       const parent = device.path.slice(0, slash) || "/";
-      let directory = directories.get(parent);
-      if (directory === undefined) {
-        directory = openMountPoint(plan, root, parent);
-        directories.set(parent, directory);
+      let open = directories.get(parent);
+      if (open === undefined) {
+        open = { directory: openMountPoint(plan, root, parent), field };
+        directories.set(parent, open);
       }
-      addNode(plan, device, directory, device.path.slice(slash + 1), fresh && parent === "/dev");
+      addNode(plan, device, open.directory, device.path.slice(slash + 1), fresh && parent === "/dev");
     });
   }
-  for (const directory of directories.values()) plan.close(directory);
+  for (const { directory, field } of directories.values()) plan.because(field, () => plan.close(directory));
 }
 
 function bindDevice(plan: PlanBuilder, { path }: LinuxDevice, root: Ref): void {
@@ -88,7 +88,8 @@ function bindDevice(plan: PlanBuilder, { path }: LinuxDevice, root: Ref): void {
 function addNode(plan: PlanBuilder, device: LinuxDevice, directory: Ref, name: string, fresh: boolean): void {
   const { type, path, major = 0, minor = 0, fileMode = defaultMode, uid = 0, gid = 0 } = device;
   const mode = typeBits[type] | (fileMode & 0o7777);
-  const args = [directory, str(name), octal(mode), makeDevice(major, minor)];
+  const number = constant(makeDevice(major, minor), { [`${major}:${minor}`]: makeDevice(major, minor) });
+  const args = [directory, str(name), octal(mode), number];
   const exists = plan.label(`${path} exists`);
   plan.call("mknodat", args, fresh ? { what: path } : { what: path, onError: exists });
   if (uid !== 0 || gid !== 0) {

@@ -30,16 +30,14 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
   const proc = openProc(plan);
   setOomScore(plan, process, proc);
   const keepsProc = usesProc(process, "now");
-  if (!keepsProc) plan.close(proc);
+  if (!keepsProc) plan.because("procfs", () => plan.close(proc));
   joinCgroups(plan, context.cgroupProcs, context.cgroupFallback);
   raiseLimits(plan, process);
-  joinNamespaces(plan, joined, {
-    why: "the container's namespaces",
-    unprivileged: context.unprivileged ?? false,
-  });
+  const why = "the container's namespaces";
+  joinNamespaces(plan, joined, { why, unprivileged: context.unprivileged ?? false });
   if (joined.has("user")) {
-    plan.call("setresgid", [0, 0, 0], { what: "group 0 of the user namespace" });
-    plan.call("setresuid", [0, 0, 0], { what: "user 0 of the user namespace" });
+    plan.call("setresgid", [0, 0, 0], { why, what: "group 0 of the user namespace" });
+    plan.call("setresuid", [0, 0, 0], { why, what: "user 0 of the user namespace" });
   }
   if (!context.noNewKeyring) joinKeyring(plan, context.id);
   const terminal = process.terminal ? openOwnTerminal(plan, process) : undefined;
@@ -53,10 +51,12 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
     },
   };
   assumeIdentity(plan, process, identity);
-  if (joined.has("pid")) plan.handOver(0, { what: "a process in the container" });
+  if (joined.has("pid")) plan.handOver(0, { why, what: "a process in the container" });
   if (terminal !== undefined) {
-    plan.because("process.terminal", () => plan.checkpoint("terminal", true));
-    plan.close(terminal.master);
+    plan.because("process.terminal", () => {
+      plan.checkpoint("terminal", true);
+      plan.close(terminal.master);
+    });
   }
   startSession(plan, terminal);
   becomeCommand(plan, process, identity, "now");
@@ -70,8 +70,10 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
 }
 
 function openOwnTerminal(plan: PlanBuilder, process: OciProcess): Terminal {
-  const root = openInRoot(plan, here, "/", O_PATH | O_DIRECTORY);
-  const terminal = openTerminal(plan, root, process);
-  plan.close(root);
-  return terminal;
+  return plan.because("process.terminal", () => {
+    const root = openInRoot(plan, here, "/", O_PATH | O_DIRECTORY);
+    const terminal = openTerminal(plan, root, process);
+    plan.close(root);
+    return terminal;
+  });
 }

@@ -6,7 +6,17 @@ import { CLONE_PIDFD, cloneFlags } from "../../../ffi/constants/namespace.ts";
 import { O_CLOEXEC, O_RDONLY, openFlags } from "../../../ffi/constants/open.ts";
 import { CLOSE_RANGE_CLOEXEC, closeRangeFlags, SIGKILL } from "../../../ffi/constants/process.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
-import { flags, half, memory, type Ref, str, strings, struct } from "../../../ffi/plan/values.ts";
+import {
+  constant,
+  environment,
+  flags,
+  half,
+  memory,
+  type Ref,
+  str,
+  strings,
+  struct,
+} from "../../../ffi/plan/values.ts";
 import type { OciHook, OciHooks } from "../../oci/runtime.ts";
 import { unblockSignals } from "./command.ts";
 
@@ -65,7 +75,7 @@ function waitBounded(plan: PlanBuilder, hook: OciHook, pidfd: Ref, timeoutSecond
   plan.call("ppoll", [descriptors, 1, time, null, 8], { what: hook.path, onZero: late });
   plan.defer(() => {
     plan.place(late);
-    plan.call("pidfd_send_signal", [pidfd, SIGKILL, null, 0], { what: hook.path });
+    plan.call("pidfd_send_signal", [pidfd, constant(SIGKILL, { SIGKILL }), null, 0], { what: hook.path });
     plan.fail(ETIMEDOUT, { what: `${hook.path}: not finished after ${timeoutSeconds} s` });
   });
 }
@@ -80,8 +90,8 @@ function executeHook(plan: PlanBuilder, hook: OciHook, state: string, proc: Ref)
   plan.call("dup3", [input, 0, 0], options);
   plan.call("close_range", [3, 0xffffffff, flags(CLOSE_RANGE_CLOEXEC, closeRangeFlags)], options);
   unblockSignals(plan, options);
-  const [argv, environment] = [strings(hook.args ?? [hook.path]), strings(hook.env ?? [])];
-  plan.call("execve", [str(hook.path), argv, environment], { what: hook.path, ...options });
+  const [argv, variables] = [strings(hook.args ?? [hook.path]), environment(hook.env ?? [])];
+  plan.call("execve", [str(hook.path), argv, variables], { what: hook.path, ...options });
   plan.place(failed);
   plan.call("exit_group", [cannotExecute]);
 }

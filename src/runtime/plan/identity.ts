@@ -107,7 +107,7 @@ export function becomeCommand(
     reportToStart(plan, fifo, () => finishCommand(plan, process, context, hooks));
     return;
   }
-  plan.checkpoint("ready");
+  plan.because("progress", () => plan.checkpoint("ready"));
   finishCommand(plan, process, context, hooks, unblockSignals);
 }
 
@@ -121,7 +121,8 @@ function finishCommand(
   if (context.proc !== undefined) addHooks(plan, hooks, "startContainer", context.proc);
   lowerLimits(plan, process);
   setLabels(plan, process, context.proc);
-  if (context.proc !== undefined) plan.close(context.proc);
+  const { proc } = context;
+  if (proc !== undefined) plan.because("procfs", () => plan.close(proc));
   unblock(plan);
   if (process.noNewPrivileges) loadFilter(plan, context);
   executeCommand(plan, process);
@@ -135,7 +136,7 @@ function waitForStart(plan: PlanBuilder, process: OciProcess, proc: Ref | undefi
   lookUpCommand(plan, process);
   // Whoever kills a container that waits must not have to wait for its start.
   unblockSignals(plan);
-  plan.checkpoint("created");
+  plan.because("progress", () => plan.checkpoint("created"));
   return plan.because("exec.fifo", () => {
     const bits = flags(O_WRONLY | O_CLOEXEC, openFlags);
     const path = plan.descriptorPath("self/fd/", "execFifo");

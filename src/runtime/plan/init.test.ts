@@ -36,7 +36,7 @@ describe("the plan of a container", () => {
     expect(calls[0]).toBe("prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)");
     const program = calls.findIndex((text) => text.startsWith("execve("));
     expect(calls[program - 1]).toStartWith("rt_sigprocmask(");
-    expect(calls[program]).toBe('execve("/bin/sh", ["/bin/sh", "-c", "true"], ["PATH=/sbin:/bin", "A=b"])');
+    expect(calls[program]).toBe('execve("/bin/sh", ["/bin/sh", "-c", "true"], [PATH=…, A=…])');
   });
 
   test("walks no path of the root but by openat2 with RESOLVE_IN_ROOT", () => {

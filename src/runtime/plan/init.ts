@@ -73,7 +73,7 @@ class Init {
     addSysctls(plan, this.#config, proc, this.#namespaces.own.union(this.#namespaces.joined));
     const hooks = this.#config.hooks?.startContainer?.length ? this.#config.hooks : undefined;
     const keepsProc = hooks !== undefined || usesProc(this.#process, this.#context.start);
-    if (!keepsProc) plan.close(proc);
+    if (!keepsProc) plan.because("procfs", () => plan.close(proc));
     const identity = this.#identity(keepsProc ? proc : undefined, terminal);
     assumeIdentity(plan, this.#process, identity);
     startSession(plan, terminal);
@@ -131,7 +131,7 @@ class Init {
 
   /** Root of the user namespace: what is made from here on belongs to somebody whom the container knows. */
   #becomeRoot(): void {
-    this.#plan.because("linux.uidMappings", () => {
+    this.#plan.because(this.#namespaces.own.has("user") ? "linux.uidMappings" : "linux.namespaces", () => {
       this.#plan.call("setresgid", [0, 0, 0], { what: "group 0 of the user namespace" });
       this.#plan.call("setresuid", [0, 0, 0], { what: "user 0 of the user namespace" });
     });
@@ -142,7 +142,7 @@ class Init {
     const plan = this.#plan;
     const config = this.#config;
     if (!this.#namespaces.own.has("mount")) return this.#openTerminalAtRoot();
-    plan.call("umask", [0]);
+    plan.call("umask", [0], { why: "modes" });
     // In a user namespace the kernel has cut the copies off already.
     const sharing = keepsPeers(config) && !this.#mapped;
     const sources = sharing
@@ -151,7 +151,8 @@ class Init {
     isolateMounts(plan, config);
     const root = prepared.root ?? openRoot(plan, config, this.#context);
     // In a user namespace the path of the root may be out of reach: the host's root is not, and it is left anyway.
-    if (prepared.root !== undefined) attachRoot(plan, prepared.root, "/");
+    const attached = prepared.root;
+    if (attached !== undefined) plan.because("root.path", () => attachRoot(plan, attached, "/"));
     const finishMounts = addMounts(plan, config, root, {
       bundle: this.#context.bundle,
       sources,
@@ -172,7 +173,7 @@ class Init {
     finishMounts();
     enterRoot(plan, root, this.#context.noPivot ?? false);
     finishRoot(plan, config, root);
-    plan.close(root);
+    plan.because("root.path", () => plan.close(root));
     return terminal;
   }
 
@@ -195,12 +196,14 @@ class Init {
 
   #openTerminalAtRoot(): Terminal | undefined {
     if (!this.#process.terminal) return undefined;
-    const root = openInRoot(this.#plan, here, "/", O_PATH | O_DIRECTORY);
-    const terminal = openTerminal(this.#plan, root, this.#process);
-    this.#plan.checkpoint("terminal", true);
-    this.#plan.close(terminal.master);
-    this.#plan.close(root);
-    return terminal;
+    return this.#plan.because("process.terminal", () => {
+      const root = openInRoot(this.#plan, here, "/", O_PATH | O_DIRECTORY);
+      const terminal = openTerminal(this.#plan, root, this.#process);
+      this.#plan.checkpoint("terminal", true);
+      this.#plan.close(terminal.master);
+      this.#plan.close(root);
+      return terminal;
+    });
   }
 
   /** The working directory is made where it is missing and can be made; whether it can be entered chdir tells. */
@@ -238,8 +241,10 @@ class Init {
       proc,
       onListener: (listener) => {
         this.#listener = listener;
-        this.#plan.checkpoint("seccomp-listener", true);
-        this.#plan.close(listener);
+        this.#plan.because("linux.seccomp", () => {
+          this.#plan.checkpoint("seccomp-listener", true);
+          this.#plan.close(listener);
+        });
       },
     };
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { PlanBuilder } from "../../../ffi/plan/builder.ts";
-import { formatCall } from "../../../ffi/plan/explain.ts";
+import { formatCall } from "../../../ffi/plan/format.ts";
 import { detachedOverlay, mountOverlay } from "./overlay.ts";
 
 const overlay = { lower: ["/s/1/fs", "/s/2:x/fs"], upper: "/s/3,y/fs", work: "/s/3,y/work" };
@@ -8,7 +8,7 @@ const overlay = { lower: ["/s/1/fs", "/s/2:x/fs"], upper: "/s/3,y/fs", work: "/s
 function calls(add: (plan: PlanBuilder) => void): string[] {
   const plan = new PlanBuilder();
   add(plan);
-  return plan.build().records.map(formatCall);
+  return plan.build().records.map((record) => formatCall(record));
 }
 
 describe("an overlay", () => {

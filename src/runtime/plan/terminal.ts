@@ -76,7 +76,7 @@ export function placeStreams(plan: PlanBuilder, terminal: Terminal | undefined):
 
 /** A session of its own, whose controlling terminal is the process's, setsid(2). */
 export function startSession(plan: PlanBuilder, terminal: Terminal | undefined): void {
-  plan.call("setsid", [], { why: "process.terminal" });
+  plan.call("setsid", [], { why: terminal === undefined ? "session" : "process.terminal" });
   if (terminal === undefined) return;
   plan.call("ioctl", [0, request(TIOCSCTTY), 0], { why: "process.terminal", what: "the controlling terminal" });
 }
