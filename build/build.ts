@@ -7,6 +7,7 @@
 
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { prependEntry } from "./entry.ts";
 import { packageFile, projectRoot } from "./pinned.ts";
 
 export const executable: string = join(projectRoot, "dist", "tsd");
@@ -45,6 +46,7 @@ export async function build(): Promise<string> {
     await rm(temporary, { force: true });
     throw new AggregateError(result.logs, result.logs.map(String).join("\n"));
   }
+  prependEntry(temporary);
   await rename(temporary, executable);
   return executable;
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ContainerCreateRequest, DeviceMapping, HostConfig, Ulimit } from "../api/schema/container-config.ts";
+import { callerVariable } from "../core/environment.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
 import { keyValues, UsageError } from "./flags.ts";
@@ -128,7 +129,7 @@ export function environment(files: string[], flags: string[]): string[] {
       throw new EngineError("invalid_argument", `invalid environment variable: ${variable}`);
     }
     if (variable.includes("=")) return [variable];
-    const value = process.env[variable];
+    const value = callerVariable(variable);
     return value === undefined ? [] : [`${variable}=${value}`];
   });
 }

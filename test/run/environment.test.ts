@@ -40,6 +40,9 @@ test("the command line reads neither .env nor bunfig.toml of the directory that 
 
 test("variables of Bun and Node change nothing about the command line", async () => {
   const env = {
+    BUN_BE_BUN: "1",
+    BUN_OPTIONS: `--preload ${trap}/evil.ts`,
+    BUN_JSC_noSuchOption: "1",
     BUN_INSPECT: "127.0.0.1:0/x",
     BUN_CONFIG_VERBOSE_FETCH: "curl",
     NODE_OPTIONS: `--require ${trap}/evil.ts`,
@@ -48,12 +51,17 @@ test("variables of Bun and Node change nothing about the command line", async ()
   };
   const result = await engine.run([], ["echo", "unmoved"], { env, cwd: trap });
   expect({ ...result, stderr: "" }).toEqual({ status: 0, stdout: "unmoved\n", stderr: "" });
+  // They are the caller's all the same, who may hand them on.
+  const handed = await engine.run(["-e", "BUN_BE_BUN", "-e", "BUN_NOT_THERE"], ["env"], { env, cwd: trap });
+  expect(handed.stdout.split("\n").filter((line) => line.startsWith("BUN_"))).toEqual(["BUN_BE_BUN=1"]);
   expect(existsSync(marker())).toBe(false);
 });
 
 test("a daemon, its shims and what they start are free of all that was in the daemon's environment and directory", async () => {
   const daemon = await startTrapped({
-    BUN_OPTIONS: "--smol",
+    BUN_BE_BUN: "1",
+    BUN_OPTIONS: `--preload ${trap}/evil.ts`,
+    BUN_JSC_noSuchOption: "1",
     BUN_INSTALL: "/x",
     BUN_RUNTIME_TRANSPILER_CACHE_PATH: trap,
     NODE_OPTIONS: `--require ${trap}/evil.ts`,

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { entryCode, entryListing, prependEntry } from "./entry.ts";
+import { pinnedBun } from "./pinned.ts";
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync("/var/tmp/tsd-entry-");
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const haveAssembler = Bun.which("as") !== null && Bun.which("objcopy") !== null;
+
+test.skipIf(!haveAssembler)("the entry's machine code is what the assembler makes of its listing", () => {
+  const object = join(directory, "entry.o");
+  execFileSync("as", ["-o", object, "-"], { input: entryListing });
+  execFileSync("objcopy", ["-O", "binary", "-j", ".text", object, `${object}.bin`]);
+  expect(readFileSync(`${object}.bin`).toString("hex")).toBe(entryCode);
+});
+
+describe("an executable with the entry before its own", () => {
+  const thresholds = { BUN_JSC_thresholdForJITAfterWarmUp: "50000", BUN_JSC_thresholdForJITSoon: "50000" };
+  let program: string;
+  // Bun itself is linked as what it compiles is, and runs JavaScript.
+  beforeAll(() => {
+    program = join(directory, "bun");
+    copyFileSync(pinnedBun, program);
+    chmodSync(program, 0o755);
+    prependEntry(program);
+    for (const name of ["daemon", "shim", "unpack", "run"]) {
+      writeFileSync(join(directory, `${name}.js`), "console.log(JSON.stringify([process.argv.slice(2), process.env]))");
+    }
+  });
+
+  /** What the program sees. Its first word is the script, whose name is where tsd's mode would be. */
+  function seenBy(script: string, env: Record<string, string>, ...args: string[]): unknown {
+    return JSON.parse(execFileSync(program, [script, ...args], { env, cwd: directory, encoding: "utf8" }));
+  }
+
+  test("sees its arguments, and its environment without Bun's variables", () => {
+    const many = Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`V${index}`, "v".repeat(index % 50)]));
+    for (const env of [{}, { A: "1", BUN: "no underscore" }, many]) {
+      for (const args of [[], ["one"], ["a b", "", "c"]]) {
+        const given = { BUN_OPTIONS: "--preload ./x", ...env, BUN_JSC_none: "1" };
+        expect(seenBy("run.js", given, ...args)).toEqual([args, { ...env, ...thresholds }]);
+      }
+    }
+  });
+
+  test("keeps JavaScriptCore's own thresholds in the modes that live long", () => {
+    for (const name of ["daemon", "shim", "unpack"]) expect(seenBy(`${name}.js`, { A: "1" })).toEqual([[], { A: "1" }]);
+  });
+
+  test("is refused where there is nothing to put it before", () => {
+    const script = join(directory, "run.js");
+    expect(() => prependEntry(script)).toThrow(`${script}: no ELF executable for x86-64`);
+    expect(readFileSync(script, "utf8")).toStartWith("console.log");
+  });
+});
