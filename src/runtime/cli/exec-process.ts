@@ -48,7 +48,8 @@ export function execProcess(own: OciProcess, args: string[], flags: ExecFlagValu
   };
 }
 
-const idMax = 0xffffffff;
+/** The number after it means "unchanged" to the kernel: who asks for it would get root. */
+const idMax = 0xfffffffe;
 
 /** Digits only: a parser that takes a part of the text, or nothing, for an id runs the command as the wrong user. */
 function execUser(own: OciUser, user: string | undefined, additionalGids: number[]): OciUser {

@@ -25,6 +25,7 @@ import type { CallOptions, PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { bytes, constant, flags, type Ref, struct } from "../../../ffi/plan/values.ts";
 import type { OciProcess, OciRlimit } from "../../oci/runtime.ts";
 import type { SeccompFilter } from "./context.ts";
+import { invalid } from "./emit.ts";
 
 export function prctl(
   plan: PlanBuilder,
@@ -67,6 +68,21 @@ export function dropBounding(plan: PlanBuilder, process: OciProcess): void {
     }
     plan.place(dropped);
   });
+}
+
+/** (uid_t)-1: to setresuid(2) and setresgid(2) it says "leave it as it is", and the process would stay root. */
+const unchangedId = 0xffffffff;
+
+/** @throws EngineError invalid_argument for numbers that are no user's or group's. */
+export function checkUser({ user = {} }: OciProcess): void {
+  const ids = {
+    uid: user.uid,
+    gid: user.gid,
+    ...Object.fromEntries((user.additionalGids ?? []).map((gid, index) => [`additionalGids[${index}]`, gid])),
+  };
+  for (const [field, id] of Object.entries(ids)) {
+    if (id === unchangedId) throw invalid(`process.user.${field}`, `${id} is the number of nobody at all`);
+  }
 }
 
 /** Becomes the user; the permitted capabilities survive, to be cut down next. */

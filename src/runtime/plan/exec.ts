@@ -6,7 +6,7 @@ import type { OciProcess } from "../../oci/runtime.ts";
 import { begin, joinCgroups, setOomScore } from "./begin.ts";
 import { checkCommand } from "./command.ts";
 import { type CompiledPlan, type ExecContext, preservedDescriptors } from "./context.ts";
-import { raiseLimits } from "./credentials.ts";
+import { checkUser, raiseLimits } from "./credentials.ts";
 import { here, openInRoot } from "./emit.ts";
 import { assumeIdentity, becomeCommand, type IdentityContext, usesProc } from "./identity.ts";
 import { joinNamespaces } from "./namespaces.ts";
@@ -24,6 +24,7 @@ import { openTerminal, startSession, type Terminal } from "./terminal.ts";
  */
 export function compileExec(process: OciProcess, context: ExecContext): CompiledPlan {
   checkCommand(process);
+  checkUser(process);
   const plan = new PlanBuilder();
   const joined = new Set(context.namespaces);
   begin(plan);

@@ -8,7 +8,7 @@ import type { OciLinux, OciProcess, RuntimeConfig } from "../../oci/runtime.ts";
 import { begin, joinCgroups, setOomScore } from "./begin.ts";
 import { checkCommand } from "./command.ts";
 import { type CompiledPlan, type InitContext, preservedDescriptors } from "./context.ts";
-import { hide, prctl, raiseLimits } from "./credentials.ts";
+import { checkUser, hide, prctl, raiseLimits } from "./credentials.ts";
 import { addConsole, addDeviceLinks, addDevices } from "./devices.ts";
 import { cleanPath, here, invalid, openInRoot, openMountPoint, unsupported } from "./emit.ts";
 import { addHooks } from "./hooks.ts";
@@ -31,6 +31,7 @@ export function compileInit(config: RuntimeConfig, context: InitContext): Compil
   const { process, linux = {} } = config;
   if (process === undefined) throw invalid("process", "missing");
   checkCommand(process);
+  checkUser(process);
   refuseUnbuilt(linux);
   const init = new Init(config, linux, process, context);
   return init.compile();
