@@ -28,6 +28,17 @@ export function connectUnix(path: string): Fd {
   return socket.move();
 }
 
+/** Connects to a socket that has no file but a name of Linux's own: unix(7), "Abstract sockets". */
+export function connectAbstractUnix(name: string): Fd {
+  const bytes = Buffer.from(name);
+  if (bytes.length >= socketPathBytesMax) throw new TypeError(`socket name ${name}: too long`);
+  // Every byte of it counts: there is no NUL at the end, as there is after a path.
+  const address = socketAddress(Buffer.concat([Uint8Array.of(0), bytes])).subarray(0, 3 + bytes.length);
+  using socket = new Fd(call("socket", "AF_UNIX", AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  call("connect", `@${name}`, socket.number, address, address.length);
+  return socket.move();
+}
+
 /** Makes a Unix stream socket that listens at `path`, which must not exist. */
 export function listenUnix(path: string, backlog = 16): Fd {
   using socket = new Fd(call("socket", "AF_UNIX", AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
