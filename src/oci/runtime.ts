@@ -5,11 +5,23 @@
  * valibot is loaded by those alone who read a file that somebody else wrote.
  */
 import * as v from "valibot";
-import { EngineError } from "../core/errors.ts";
+import { parse } from "./parse.ts";
 
-/** Keeps unknown properties, as the specification's "Extensibility" asks, but does not let typed code see them. */
+/**
+ * Keeps unknown properties, as the specification's "Extensibility" asks, but does not let typed code see them. A list
+ * is no object, which valibot would have it be.
+ */
 function open<const Entries extends v.ObjectEntries>(entries: Entries): v.ObjectSchema<Entries, undefined> {
-  return v.looseObject(entries) as unknown as v.ObjectSchema<Entries, undefined>;
+  const schema = v.looseObject(entries) as unknown as v.ObjectSchema<Entries, undefined>;
+  const run = schema["~run"];
+  return {
+    ...schema,
+    "~run"(dataset, config) {
+      if (!Array.isArray(dataset.value)) return run.call(this, dataset, config);
+      v._addIssue(this, "type", dataset, config);
+      return dataset as unknown as v.FailureDataset<never>;
+    },
+  };
 }
 
 const text = v.string();
@@ -427,49 +439,4 @@ export function parseResources(json: string, path: string): LinuxResources {
 /** Reads the state JSON that another runtime printed. Errors as of parseRuntimeConfig. */
 export function parseState(json: string, path: string): OciState {
   return parse(state, json, path);
-}
-
-function parse<Schema extends v.GenericSchema>(schema: Schema, json: string, path: string): v.InferOutput<Schema> {
-  let value: unknown;
-  try {
-    value = parseJson(json);
-  } catch (error) {
-    throw new EngineError("invalid_argument", `${path}: not JSON: ${(error as Error).message}`, { path, cause: error });
-  }
-  const result = v.safeParse(schema, value, { abortEarly: true });
-  if (result.success) return result.output;
-  const issue = result.issues[0];
-  const field = fieldPath(issue.path ?? []);
-  throw new EngineError("invalid_argument", `${path}: ${field === "" ? "" : `${field}: `}${problem(issue)}`, { path });
-}
-
-/**
- * Encoders of Go write `null` for an empty list or map: such properties are absent. Integers that a double cannot
- * hold become bigints. Most files have neither, and are spared the reviver.
- */
-function parseJson(json: string): unknown {
-  if (!/null|\d{16}/.test(json)) return JSON.parse(json);
-  return JSON.parse(json, function reviver(this: unknown, _key, value, context?: { source?: string }) {
-    if (value === null && !Array.isArray(this)) return undefined;
-    const source = context?.source;
-    if (typeof value !== "number" || Number.isSafeInteger(value) || !source || !/^-?\d+$/.test(source)) return value;
-    return BigInt(source);
-  });
-}
-
-/** `process.rlimits[0].type` */
-function fieldPath(items: readonly { key?: unknown }[]): string {
-  let path = "";
-  for (const { key } of items) {
-    if (typeof key === "number") path += `[${key}]`;
-    else path += path === "" ? String(key) : `.${String(key)}`;
-  }
-  return path;
-}
-
-function problem(issue: v.BaseIssue<unknown>): string {
-  if (issue.received === "undefined") return "missing";
-  const received = issue.received.length > 80 ? `${issue.received.slice(0, 77)}…` : issue.received;
-  if (issue.message.startsWith("Invalid ")) return `expected ${issue.expected}, found ${received}`;
-  return typeof issue.input === "object" ? issue.message : `${received} is ${issue.message}`;
 }

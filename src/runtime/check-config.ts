@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, wrapError } from "../core/errors.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { OverlayMount } from "./options.ts";
 
@@ -17,11 +17,19 @@ export function checkConfig(config: RuntimeConfig, bundle: string, rootfsMount?:
   if (process === undefined) throw wrong("process: missing: there is nothing to run");
   if (root === undefined) throw wrong("root: missing");
   const rootfs = resolve(bundle, root.path);
-  if (rootfsMount === undefined && !statSync(rootfs, { throwIfNoEntry: false })?.isDirectory()) {
+  if (rootfsMount === undefined && !isDirectory(rootfs)) {
     throw new EngineError("not_found", `invalid rootfs: ${rootfs}: no such directory`, { path: rootfs });
   }
   checkArguments(process);
   return { process, rootfs };
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch (error) {
+    throw wrapError(error, "invalid rootfs: root.path");
+  }
 }
 
 /** @throws EngineError invalid_argument. */

@@ -43,12 +43,22 @@ function devicesOf(config: RuntimeConfig): { device: LinuxDevice; field: string 
     const field = `linux.devices[${index}]`;
     const path = cleanPath(device.path);
     if (path === "/") throw invalid(`${field}.path`, "not a path of a device");
-    if (device.type !== "p" && (device.major === undefined || device.minor === undefined)) {
-      throw invalid(`${field}.${device.major === undefined ? "major" : "minor"}`, "missing");
-    }
+    if (device.type !== "p") checkNumbers(device, field);
     devices.set(path, { device: { ...device, path }, field });
   });
   return [...devices.values()];
+}
+
+/** The kernel has 12 bits for the major number and 20 for the minor one, and would take what is left of larger ones. */
+function checkNumbers(device: LinuxDevice, field: string): void {
+  for (const [part, max] of [
+    ["major", 0xfff],
+    ["minor", 0xfffff],
+  ] as const) {
+    const number = device[part];
+    if (number === undefined) throw invalid(`${field}.${part}`, "missing");
+    if (number < 0 || number > max) throw invalid(`${field}.${part}`, `${number} is not between 0 and ${max}`);
+  }
 }
 
 /** Whether /dev is a new tmpfs: then nothing can be in the way there. */

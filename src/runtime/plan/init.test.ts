@@ -49,6 +49,13 @@ describe("the plan of a container", () => {
     }
   });
 
+  test("takes no name of JavaScript's own objects for an option that it knows", () => {
+    const mount = { destination: "/x", type: "tmpfs", options: ["constructor", "rtoString"] };
+    const calls = texts(withMount("true", mount)).filter((text) => text.includes("FSCONFIG_SET_FLAG"));
+    expect(calls.map((text) => /"(\w+)", NULL/.exec(text)?.[1])).toContain("constructor");
+    expect(calls.map((text) => /"(\w+)", NULL/.exec(text)?.[1])).toContain("rtoString");
+  });
+
   test("refuses what it cannot do, with the field", () => {
     const base = dockerLikeConfig("true");
     const cases: [Partial<RuntimeConfig>, string][] = [
@@ -66,6 +73,10 @@ describe("the plan of a container", () => {
       [
         { linux: { ...base.linux, devices: [{ path: "/dev/x", type: "c", minor: 1 }] } },
         "linux.devices[0].major: missing",
+      ],
+      [
+        { linux: { ...base.linux, devices: [{ path: "/dev/x", type: "c", major: 4097, minor: 3 }] } },
+        "linux.devices[0].major: 4097 is not between 0 and 4095",
       ],
       [{ linux: { ...base.linux, intelRdt: {} } }, "linux.intelRdt: is not built"],
       [{ mounts: [{ destination: "/proc/self", type: "tmpfs" }] }, "mounts[0].destination: /proc/self is inside /proc"],

@@ -116,16 +116,16 @@ function addOption(parsed: MountOptions, option: string): void {
     parsed.recursive ||= option === "rbind";
   } else if (option === "remount") {
     parsed.remount = true;
-  } else if (option in attributeChanges) {
+  } else if (Object.hasOwn(attributeChanges, option)) {
     if (option === "ro" || option === "rw") parsed.readonly = option === "ro";
     change(parsed.attributes, attributeChanges[option]!);
-  } else if (option in propagations) {
+  } else if (Object.hasOwn(propagations, option)) {
     parsed.propagation.push({ type: propagations[option]!, recursive: false });
-  } else if (option.startsWith("r") && option.slice(1) in propagations) {
+  } else if (option.startsWith("r") && Object.hasOwn(propagations, option.slice(1))) {
     parsed.propagation.push({ type: propagations[option.slice(1)]!, recursive: true });
-  } else if (option.startsWith("r") && option.slice(1) in attributeChanges) {
+  } else if (option.startsWith("r") && Object.hasOwn(attributeChanges, option.slice(1))) {
     change(parsed.recursiveAttributes, attributeChanges[option.slice(1)]!);
-  } else if (option in superblockFlags) {
+  } else if (Object.hasOwn(superblockFlags, option)) {
     const flag = superblockFlags[option];
     if (flag !== undefined) parsed.data.push([flag, undefined]);
   } else if (unsupportedOptions.has(option) || option.startsWith("idmap=")) {
