@@ -27,13 +27,16 @@ export async function interleave(contenders: Contender[], rounds: number, warmup
       if (round >= 0) samples.get(contender.name)!.push(elapsed);
     }
   }
-  return contenders.map(({ name }) => {
-    const sorted = samples.get(name)!.sort((a, b) => a - b);
-    return { name, medianMs: sorted[Math.floor(sorted.length / 2)]!, minMs: sorted[0]!, runs: sorted.length };
-  });
+  return contenders.map(({ name }) => summarize(name, samples.get(name)!));
 }
 
-async function timed({ name, argv, env }: Contender): Promise<number> {
+export function summarize(name: string, samplesMs: readonly number[]): Measured {
+  const sorted = samplesMs.toSorted((a, b) => a - b);
+  return { name, medianMs: sorted[Math.floor(sorted.length / 2)]!, minMs: sorted[0]!, runs: sorted.length };
+}
+
+/** Runs a command to its end. @returns milliseconds. @throws Error when it fails. */
+export async function timed({ name, argv, env }: Contender): Promise<number> {
   const errors = `/tmp/tsd-bench-${process.pid}.err`;
   const output = openSync("/dev/null", "w");
   const begun = Bun.nanoseconds();

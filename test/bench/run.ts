@@ -2,7 +2,7 @@
  * `bun run bench [--rounds N] [SCENARIO…]`: tsd beside docker, podman, runc and crun where they are installed, and
  * beside the same kernel calls from a C program, all in one run and interleaved. Prints medians and ratios.
  *
- * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, memory.
+ * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, memory.
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";
@@ -13,6 +13,7 @@ import { command, succeed } from "../harness/command.ts";
 import { installPackages } from "../harness/packages.ts";
 import { Workspace } from "../harness/workspace.ts";
 import { type Engine, startDocker, startPodman, startTsd } from "./engines.ts";
+import { measureVerbs } from "./lifecycle.ts";
 import { type Contender, interleave, table } from "./measure.ts";
 import { privateBytes, processesMatching, pssBytes } from "./memory.ts";
 import { runtimeContenders, runtimeExecContenders } from "./runtimes.ts";
@@ -22,7 +23,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const rounds = Number(values.rounds);
-const scenarios = ["run", "bridge", "runtime", "exec", "runtime-exec", "memory"];
+const scenarios = ["run", "bridge", "runtime", "exec", "runtime-exec", "runtime-verbs", "memory"];
 const chosen = positionals.length === 0 ? scenarios : positionals;
 for (const name of chosen) {
   if (!scenarios.includes(name)) throw new Error(`no scenario ${name}: ${scenarios.join(", ")}`);
@@ -41,6 +42,10 @@ if (chosen.includes("runtime-exec")) {
   console.log(
     table("runtime exec, busybox true", await interleave(await runtimeExecContenders(workspace), rounds), "runc"),
   );
+}
+if (chosen.includes("runtime-verbs")) {
+  for (const [verb, results] of await measureVerbs(workspace, rounds))
+    console.log(table(`runtime ${verb}`, results, "runc"));
 }
 if (chosen.some((name) => !name.startsWith("runtime"))) await engineScenarios();
 

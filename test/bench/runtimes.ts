@@ -7,7 +7,7 @@ import { tsd, type Workspace } from "../harness/workspace.ts";
 import type { Contender } from "./measure.ts";
 
 /** A busybox bundle whose configuration is the one that `tsd bundle` writes, with the given command. */
-async function makeBundle(workspace: Workspace, name: string, args: string[]): Promise<string> {
+export async function makeBundle(workspace: Workspace, name: string, args: string[]): Promise<string> {
   const bundle = workspace.path(`bundle-${name}`);
   mkdirSync(join(bundle, "rootfs"), { recursive: true });
   const layout = await imageLayout("busybox");
@@ -24,7 +24,7 @@ async function makeBundle(workspace: Workspace, name: string, args: string[]): P
   return bundle;
 }
 
-interface Runtime {
+export interface Runtime {
   name: string;
   prefix: string[];
 }
@@ -34,7 +34,7 @@ interface Runtime {
  * namespace of its own with that one unmounted it runs; the unshare(1) around it is in what is measured, so it is
  * done once, by a shell that then runs crun many times, only for the figure of a single run.
  */
-function runtimes(workspace: Workspace): Runtime[] {
+export function runtimes(workspace: Workspace): Runtime[] {
   // On a tmpfs, where every caller has it.
   const state = `/run/${workspace.name}`;
   workspace.onClose("the runtimes' state", () => rm(state, { recursive: true, force: true }));
@@ -94,7 +94,7 @@ export async function runtimeExecContenders(workspace: Workspace): Promise<Conte
   return contenders;
 }
 
-async function waitForNamespace(): Promise<void> {
+export async function waitForNamespace(): Promise<void> {
   const holder = crunHolder;
   if (holder === undefined) return;
   // The shell has unmounted the hierarchy once it has become `sleep`.
