@@ -55,7 +55,7 @@ const layers: Record<string, string[]> = {
     "src/runtime",
     "src/shim",
   ],
-  "src/main.ts": ["src/core", "src/cli", "src/daemon", "src/shim", "src/runtime", "src/image", "src/report"],
+  "src/main.ts": ["ffi", "src/core", "src/cli", "src/daemon", "src/shim", "src/runtime", "src/image", "src/report"],
   build: ["src/core", "test"],
   test: ["src/core", "src/oci", "ffi", "build", "src/client", "src/api/schema"],
 };
@@ -81,6 +81,15 @@ const files = tops.flatMap((top) =>
     .map((name) => join(top, name)),
 );
 const source = new Map(files.map((file) => [file, readFileSync(join(root, file), "utf8")]));
+
+/** Where the command lines start that have to be quick: each loads what it imports statically. */
+const quickCommands = [
+  "src/main.ts",
+  "src/runtime/cli/main.ts",
+  ...["create", "delete", "exec", "kill", "pause", "resume", "run", "start", "state"].map(
+    (verb) => `src/runtime/cli/${verb}.ts`,
+  ),
+];
 
 /** The longest layer name that the path lies in. */
 function layerOf(path: string): string | undefined {
@@ -108,6 +117,23 @@ describe("tidy", () => {
         }
       }
     }
+    expect(wrong).toEqual([]);
+  });
+
+  test("no command that has to be quick loads a module of Node's: each takes 0.5 to 1 ms", () => {
+    const wrong: string[] = [];
+    const seen = new Set<string>();
+    const visit = (file: string, by: string): void => {
+      if (seen.has(file) || !source.has(file)) return;
+      seen.add(file);
+      // Types cost nothing, and what is imported by a call is loaded when it is needed.
+      for (const [, clause, target] of source.get(file)!.matchAll(/^(?:import|export)\b([^"]*?)from "([^"]+)"/gms)) {
+        if (clause!.trim().startsWith("type ")) continue;
+        if (/^(node:|fs$|path$|os$)/.test(target!)) wrong.push(`${file}, imported by ${by}: ${target}; see ffi/fs.ts`);
+        else if (target!.startsWith(".")) visit(normalize(join(dirname(file), target!)), file);
+      }
+    };
+    for (const file of quickCommands) visit(file, "nobody");
     expect(wrong).toEqual([]);
   });
 

@@ -19,12 +19,13 @@ import { FICLONE } from "./constants/stat.ts";
 import { SYS } from "./constants/syscalls.ts";
 import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
 import { call, check, cString, fromCString, syscall } from "./syscall.ts";
+import { decodeText, encodeText } from "./text.ts";
 
 export type Path = string | Uint8Array;
 
 /** A path for an error message. */
-function shown(path: Path): string {
-  return typeof path === "string" ? path : Buffer.from(path).toString();
+export function shownPath(path: Path): string {
+  return typeof path === "string" ? path : decodeText(path);
 }
 
 export interface OpenHow {
@@ -51,12 +52,12 @@ export function openat2(directory: Descriptor, path: Path, how: OpenHow): Fd {
   for (let attempt = 0; attempt < 128 && (result === -EAGAIN || result === -EINTR); attempt++) {
     result = syscall(SYS.openat2, descriptorNumber(directory), name, bytes, bytes.length);
   }
-  return new Fd(check("openat2", result, shown(path)));
+  return new Fd(check("openat2", result, shownPath(path)));
 }
 
 /** openat(2) with O_CLOEXEC. For paths that somebody else chose use openat2. */
 export function openat(directory: Descriptor, path: Path, flags: number, mode = 0): Fd {
-  return new Fd(call("openat", shown(path), descriptorNumber(directory), cString(path), flags | O_CLOEXEC, mode));
+  return new Fd(call("openat", shownPath(path), descriptorNumber(directory), cString(path), flags | O_CLOEXEC, mode));
 }
 
 /** open(2) of a path that is trusted. */
@@ -65,7 +66,7 @@ export function open(path: Path, flags: number, mode = 0): Fd {
 }
 
 export function mkdirat(directory: Descriptor, path: Path, mode: number): void {
-  call("mkdirat", shown(path), descriptorNumber(directory), cString(path), mode);
+  call("mkdirat", shownPath(path), descriptorNumber(directory), cString(path), mode);
 }
 
 /** The kernel's encoding of a device number: makedev(3). */
@@ -76,17 +77,17 @@ export function makeDevice(major: number, minor: number): number {
 
 /** mknodat(2); `mode` includes the file type S_IF*, `device` is of makeDevice. */
 export function mknodat(directory: Descriptor, path: Path, mode: number, device = 0): void {
-  call("mknodat", shown(path), descriptorNumber(directory), cString(path), mode, device);
+  call("mknodat", shownPath(path), descriptorNumber(directory), cString(path), mode, device);
 }
 
 export function symlinkat(target: Path, directory: Descriptor, path: Path): void {
-  call("symlinkat", shown(path), cString(target), descriptorNumber(directory), cString(path));
+  call("symlinkat", shownPath(path), cString(target), descriptorNumber(directory), cString(path));
 }
 
 /** linkat(2); a symlink at `from` is linked itself, unless AT_SYMLINK_FOLLOW is in `flags`. */
 export function linkat(fromDir: Descriptor, from: Path, toDir: Descriptor, to: Path, flags = 0): void {
   const [source, target] = [descriptorNumber(fromDir), descriptorNumber(toDir)];
-  call("linkat", shown(to), source, cString(from), target, cString(to), flags);
+  call("linkat", shownPath(to), source, cString(from), target, cString(to), flags);
 }
 
 /** Gives a nameless file (O_TMPFILE) its name. */
@@ -97,19 +98,19 @@ export function linkDescriptor(fd: Descriptor, directory: Descriptor, path: Path
 /** renameat2(2); `flags` are RENAME_*. */
 export function renameat2(fromDir: Descriptor, from: Path, toDir: Descriptor, to: Path, flags = 0): void {
   const [source, target] = [descriptorNumber(fromDir), descriptorNumber(toDir)];
-  call("renameat2", `${shown(from)} to ${shown(to)}`, source, cString(from), target, cString(to), flags);
+  call("renameat2", `${shownPath(from)} to ${shownPath(to)}`, source, cString(from), target, cString(to), flags);
 }
 
 /** Removes a file; an empty directory with AT_REMOVEDIR in `flags`. */
 export function unlinkat(directory: Descriptor, path: Path, flags = 0): void {
-  call("unlinkat", shown(path), descriptorNumber(directory), cString(path), flags);
+  call("unlinkat", shownPath(path), descriptorNumber(directory), cString(path), flags);
 }
 
 export function readlinkat(directory: Descriptor, path: Path): string {
   for (let size = 256; ; size *= 2) {
     const buffer = new Uint8Array(size);
     const name = cString(path);
-    const length = call("readlinkat", shown(path), descriptorNumber(directory), name, buffer, size);
+    const length = call("readlinkat", shownPath(path), descriptorNumber(directory), name, buffer, size);
     if (length < size) return fromCString(buffer, length);
   }
 }
@@ -117,7 +118,7 @@ export function readlinkat(directory: Descriptor, path: Path): string {
 /** fchownat(2), of a symlink itself where the path is one; an empty path is `directory` itself. */
 export function fchownat(directory: Descriptor, path: Path, uid: number, gid: number): void {
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  call("fchownat", shown(path), descriptorNumber(directory), cString(path), uid, gid, flags);
+  call("fchownat", shownPath(path), descriptorNumber(directory), cString(path), uid, gid, flags);
 }
 
 export function fchown(fd: Descriptor, uid: number, gid: number): void {
@@ -126,7 +127,7 @@ export function fchown(fd: Descriptor, uid: number, gid: number): void {
 
 /** fchmodat(2): follows a symlink, for symlinks have no mode. */
 export function fchmodat(directory: Descriptor, path: Path, mode: number): void {
-  call("fchmodat", shown(path), descriptorNumber(directory), cString(path), mode);
+  call("fchmodat", shownPath(path), descriptorNumber(directory), cString(path), mode);
 }
 
 export function fchmod(fd: Descriptor, mode: number): void {
@@ -146,7 +147,7 @@ export function utimensat(directory: Descriptor, path: Path, accessed: FileTime,
   // AT_EMPTY_PATH needs Linux 5.8; a null path means the descriptor itself on every kernel.
   const name = path.length === 0 ? null : cString(path);
   const flags = name === null ? 0 : AT_SYMLINK_NOFOLLOW;
-  call("utimensat", shown(path), descriptorNumber(directory), name, struct, flags);
+  call("utimensat", shownPath(path), descriptorNumber(directory), name, struct, flags);
 }
 
 export function ftruncate(fd: Descriptor, size: number): void {
@@ -160,7 +161,7 @@ export function read(fd: Descriptor, buffer: Uint8Array): number {
 
 /** write(2) of all bytes. Blocks the thread; for O_NONBLOCK descriptors use writeSome. */
 export function write(fd: Descriptor, data: Uint8Array | string): void {
-  let rest = typeof data === "string" ? Buffer.from(data) : data;
+  let rest = typeof data === "string" ? encodeText(data) : data;
   // An empty write is made as well: on some files of procfs it has a meaning, and it reports EBADF.
   do {
     rest = rest.subarray(writeSome(fd, rest));
@@ -250,7 +251,7 @@ export function readDirectory(directory: Descriptor): DirectoryEntry[] {
     for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
       const end = buffer.indexOf(0, at + 19);
       const bytes = buffer.slice(at + 19, end);
-      const name = Buffer.from(bytes).toString();
+      const name = decodeText(bytes);
       if (name !== "." && name !== "..") entries.push({ name, bytes, type: view.getUint8(at + 18) });
     }
   }
@@ -261,7 +262,7 @@ export function removeTree(directory: Descriptor, path: Path): void {
   const EISDIR = 21;
   const result = syscall(SYS.unlinkat, descriptorNumber(directory), cString(path), 0);
   if (result !== -EISDIR) {
-    check("unlinkat", result, shown(path));
+    check("unlinkat", result, shownPath(path));
     return;
   }
   {

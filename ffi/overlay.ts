@@ -1,8 +1,9 @@
 /** Mounting overlays on old and new kernels: overlayfs.rst. */
-import { release } from "node:os";
 import { MOUNT_ATTR_RDONLY, MS_RDONLY } from "./constants/mount.ts";
 import { AT_FDCWD } from "./constants/open.ts";
+import { readFileSync } from "./fs.ts";
 import { fsconfig, fsmount, fsopen, mount, move_mount } from "./mount.ts";
+import { byteLength } from "./text.ts";
 
 export interface OverlayDirectories {
   /** Topmost first; absolute, as the others. */
@@ -24,13 +25,13 @@ export type OverlayParameters = readonly (readonly [key: string, value: string])
  * and refuses when all are there, without a word. A kernel with the feature and a lower number loses nothing.
  */
 export function takesLayersOneByOne(): boolean {
-  const [major = 0, minor = 0] = release().split(".").map(Number);
+  const [major = 0, minor = 0] = readFileSync("/proc/sys/kernel/osrelease", "utf8").split(".").map(Number);
   return major > 6 || (major === 6 && minor >= 8);
 }
 
 /** Whether fsconfig(2) can be told every directory by its whole path. */
 export function fitsOneByOne(overlay: OverlayDirectories): boolean {
-  return layersOneByOne(overlay).every(([, directory]) => Buffer.byteLength(directory) <= parameterMax);
+  return layersOneByOne(overlay).every(([, directory]) => byteLength(directory) <= parameterMax);
 }
 
 export function layersOneByOne({ lower, upper, work }: OverlayDirectories): OverlayParameters {
@@ -86,7 +87,7 @@ export function mountOverlay(target: string, overlay: OverlayDirectories, oneByO
     return;
   }
   const { shared, options } = relativeOptions(overlay);
-  if (Buffer.byteLength(options) > optionsMax) {
+  if (byteLength(options) > optionsMax) {
     throw new RangeError(`the overlay's ${overlay.lower.length} layers do not fit into one page of options`);
   }
   const before = process.cwd();

@@ -1,8 +1,9 @@
 /** Other processes: pidfds, children and their ends, and how to know a process from the next one with its number. */
-import { readFileSync } from "node:fs";
+
 import { PR_SET_CHILD_SUBREAPER, WNOHANG } from "./constants/process.ts";
 import { SYS } from "./constants/syscalls.ts";
 import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
+import { readTextIfThere } from "./fs.ts";
 import { POLLIN, waitReady } from "./poll.ts";
 import { call, check, syscall } from "./syscall.ts";
 
@@ -104,14 +105,8 @@ export interface ProcessStat extends ProcessIdentity {
 
 /** /proc/<pid>/stat; undefined when there is no such process. */
 export function processStat(pid: number): ProcessStat | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, "latin1");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ESRCH") return undefined;
-    throw error;
-  }
+  const text = readTextIfThere(`/proc/${pid}/stat`);
+  if (text === undefined) return undefined;
   // The second field is the program's name in parentheses, which may itself contain them and spaces.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   return { pid, state: fields[0]!, parent: Number(fields[1]), startTime: Number(fields[19]) };

@@ -1,8 +1,9 @@
 /** Unix sockets that carry descriptors: unix(7), SCM_RIGHTS. */
-import { basename, dirname } from "node:path";
+
 import { O_DIRECTORY, O_PATH } from "./constants/open.ts";
 import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
 import { open } from "./files.ts";
+import { basename, dirname } from "./path.ts";
 import { addressOf, call } from "./syscall.ts";
 
 const AF_UNIX = 1;

@@ -11,8 +11,9 @@ import {
   STATX_MNT_ID,
 } from "./constants/stat.ts";
 import { type Descriptor, descriptorNumber } from "./fd.ts";
-import type { FileTime, Path } from "./files.ts";
+import { type FileTime, type Path, shownPath } from "./files.ts";
 import { call, cString } from "./syscall.ts";
+import { decodeText } from "./text.ts";
 
 export interface FileStatus {
   /** File type and permissions: S_IF* and the twelve bits of chmod. */
@@ -43,8 +44,7 @@ export function statx(directory: Descriptor, path: Path = "", flags = AT_SYMLINK
   const bytes = new Uint8Array(256);
   const name = cString(path);
   const mask = STATX_BASIC_STATS | STATX_MNT_ID;
-  const shown = typeof path === "string" ? path : Buffer.from(path).toString();
-  call("statx", shown, descriptorNumber(directory), name, flags | AT_EMPTY_PATH, mask, bytes);
+  call("statx", shownPath(path), descriptorNumber(directory), name, flags | AT_EMPTY_PATH, mask, bytes);
   return parseStatx(bytes);
 }
 
@@ -164,11 +164,11 @@ export function removeXattr(target: XattrTarget, name: Path): void {
 }
 
 function shownXattr(path: Path, name: Path): string {
-  return `${Buffer.from(path)} ${Buffer.from(name)}`.trim();
+  return `${shownPath(path)} ${shownPath(name)}`.trim();
 }
 
 function fromNulList(names: Uint8Array): string[] {
-  return Buffer.from(names).toString().replace(/\0$/, "").split("\0");
+  return decodeText(names).replace(/\0$/, "").split("\0");
 }
 
 /** Calls with a larger buffer as long as the answer is ERANGE: 64 KiB is the kernel's limit (xattr(7)). */

@@ -8,6 +8,7 @@
 import { dlopen, FFIType, linkSymbols, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { SYS, type SyscallName } from "./constants/syscalls.ts";
 import { SyscallError } from "./errno.ts";
+import { decodeText, encodeText } from "./text.ts";
 
 /** A pointer is passed as the array that it points to. */
 export type SyscallArgument = number | bigint | Uint8Array | null;
@@ -120,8 +121,12 @@ export function call(name: SyscallName, path: string | undefined, ...args: Sysca
  * @throws TypeError for a string with a NUL in it: the kernel would see another, shorter path.
  */
 export function cString(text: string | Uint8Array): Uint8Array {
-  const bytes = Buffer.from(text);
-  if (bytes.includes(0)) throw new TypeError(`${JSON.stringify(bytes.toString())} contains a NUL`);
+  const string = typeof text === "string" ? encodeText(`${text}\0`) : withNul(text);
+  if (string.indexOf(0) === string.length - 1) return string;
+  throw new TypeError(`${JSON.stringify(decodeText(string.subarray(0, -1)))} contains a NUL`);
+}
+
+function withNul(bytes: Uint8Array): Uint8Array {
   const string = new Uint8Array(bytes.length + 1);
   string.set(bytes);
   return string;
@@ -129,6 +134,7 @@ export function cString(text: string | Uint8Array): Uint8Array {
 
 /** Text from a buffer that the kernel wrote, up to the first NUL or `length` bytes. */
 export function fromCString(bytes: Uint8Array, length = bytes.length): string {
-  const end = bytes.subarray(0, length).indexOf(0);
-  return Buffer.from(bytes.buffer, bytes.byteOffset, end === -1 ? length : end).toString();
+  const text = bytes.subarray(0, length);
+  const end = text.indexOf(0);
+  return decodeText(end === -1 ? text : text.subarray(0, end));
 }

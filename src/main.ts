@@ -2,7 +2,7 @@
  * The one entry: looks at the name it was called by and at the first word, and imports only that mode. Start-up
  * time is what every command pays, so nothing else is imported here. It holds the only process.exit.
  */
-import { basename } from "node:path";
+import { basename } from "../ffi/path.ts";
 
 type Mode = (args: string[]) => Promise<number>;
 

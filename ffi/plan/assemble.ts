@@ -6,6 +6,7 @@
  */
 import { SYS } from "../constants/syscalls.ts";
 import { type ErrnoName, errnoNumber } from "../errno.ts";
+import { byteLength, encodeText } from "../text.ts";
 import { type Label, operation, type Plan, type PlanRecord, planBase, planSizeMax, recordSize } from "./records.ts";
 import type { Argument, Memory, Value } from "./values.ts";
 
@@ -123,7 +124,7 @@ class Assembler {
       throw new RangeError(`a plan of ${this.top * 4 + this.textLength} bytes is too large`);
     }
     const words = new Uint8Array(this.words.buffer, 0, this.top * 4);
-    return { words, texts: Buffer.from(this.text), textOffset: this.textOffset, size, memories: this.memories };
+    return { words, texts: encodeText(this.text), textOffset: this.textOffset, size, memories: this.memories };
   }
 
   private put(place: number, argument: Argument): void {
@@ -209,7 +210,7 @@ class Assembler {
     const address = this.base + this.textOffset + this.textLength;
     this.texts.set(text, address);
     this.text += `${text}\0`;
-    this.textLength += Buffer.byteLength(text) + 1;
+    this.textLength += byteLength(text) + 1;
     return address;
   }
 

@@ -1,4 +1,5 @@
 import { errnoName, SyscallError } from "../errno.ts";
+import { decodeText } from "../text.ts";
 import { formatCall } from "./format.ts";
 import { operation, type Plan, type PlanRecord } from "./records.ts";
 import type { Memory } from "./values.ts";
@@ -63,6 +64,6 @@ function outline(record: PlanRecord, index: number): Pick<PlanFailure, "record" 
 /** A message of a file system context, such as `e overlay: …`. */
 function readLog(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
-  const text = Buffer.from(bytes.subarray(0, end === -1 ? bytes.length : end)).toString();
+  const text = decodeText(bytes.subarray(0, end === -1 ? bytes.length : end));
   return text.trim().replace(/^[ewi] /, "");
 }

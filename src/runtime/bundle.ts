@@ -1,5 +1,5 @@
-import { readFileSync, realpathSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, realpathSync } from "../../ffi/fs.ts";
+import { join } from "../../ffi/path.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
 import { parseRuntimeConfig, type RuntimeConfig } from "../oci/runtime.ts";
 

@@ -1,7 +1,8 @@
 /** process.capabilities of config.json against what this kernel has. */
-import { readFileSync } from "node:fs";
+
 import { isCapabilityName } from "../../ffi/capability.ts";
 import { capabilityNumbers } from "../../ffi/constants/capability.ts";
+import { readFileSync } from "../../ffi/fs.ts";
 import type { OciCapabilities } from "../oci/runtime.ts";
 
 const sets = ["bounding", "effective", "inheritable", "permitted", "ambient"] as const;

@@ -1,4 +1,4 @@
-import { basename, join } from "node:path";
+import { basename, join } from "../../ffi/path.ts";
 import type { Cgroup } from "./cgroup/cgroup.ts";
 import { cgroupHost } from "./cgroup/hierarchy.ts";
 import type { CgroupHierarchy } from "./plan/context.ts";

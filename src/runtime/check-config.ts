@@ -1,5 +1,5 @@
-import { statSync } from "node:fs";
-import { resolve } from "node:path";
+import { isDirectoryAt } from "../../ffi/fs.ts";
+import { resolve } from "../../ffi/path.ts";
 import { EngineError, wrapError } from "../core/errors.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { OverlayMount } from "./options.ts";
@@ -26,7 +26,7 @@ export function checkConfig(config: RuntimeConfig, bundle: string, rootfsMount?:
 
 function isDirectory(path: string): boolean {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    return isDirectoryAt(path);
   } catch (error) {
     throw wrapError(error, "invalid rootfs: root.path");
   }

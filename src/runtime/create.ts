@@ -1,7 +1,7 @@
-import { chmodSync, rmSync } from "node:fs";
 import { AT_FDCWD, O_PATH } from "../../ffi/constants/open.ts";
 import { S_IFIFO } from "../../ffi/constants/stat.ts";
 import { mknodat, open } from "../../ffi/files.ts";
+import { chmodSync, rmSync } from "../../ffi/fs.ts";
 import type { PlanProcess } from "../../ffi/plan/spawn.ts";
 import { type ProcessIdentity, pidfd_send_signal, processStat } from "../../ffi/process.ts";
 import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../core/errors.ts";

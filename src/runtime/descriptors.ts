@@ -1,7 +1,7 @@
-import { readlinkSync } from "node:fs";
 import { AT_FDCWD, O_RDONLY } from "../../ffi/constants/open.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
+import { readlinkSync } from "../../ffi/fs.ts";
 import { statx } from "../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import type { LinuxNamespaceType } from "../oci/runtime.ts";

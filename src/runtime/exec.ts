@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { O_WRONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
+import { readFileSync } from "../../ffi/fs.ts";
+import { join } from "../../ffi/path.ts";
 import { openProcess, pidfd_send_signal } from "../../ffi/process.ts";
 import { EngineError } from "../core/errors.ts";
 import type { LinuxNamespaceType, OciProcess, RuntimeConfig } from "../oci/runtime.ts";

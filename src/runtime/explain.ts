@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import { basename } from "../../ffi/path.ts";
 import { explainAsText, explainPlan } from "../../ffi/plan/explain.ts";
 import type { Bundle } from "./bundle.ts";
 import { openCgroup } from "./cgroup/cgroup.ts";

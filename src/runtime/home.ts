@@ -10,6 +10,7 @@ import {
 import type { Descriptor } from "../../ffi/fd.ts";
 import { open, openat2, read } from "../../ffi/files.ts";
 import { isRegularFile, statx } from "../../ffi/stat.ts";
+import { decodeText } from "../../ffi/text.ts";
 import { isErrno } from "../core/errors.ts";
 
 /** A file of users that is longer does not come from a distribution. */
@@ -44,7 +45,7 @@ function readPasswd(root: Descriptor): string {
     for (let count = -1; count !== 0 && length < buffer.length; length += count) {
       count = read(file, buffer.subarray(length));
     }
-    return Buffer.from(buffer.subarray(0, length)).toString();
+    return decodeText(buffer.subarray(0, length));
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENXIO")) return "";
     throw error;

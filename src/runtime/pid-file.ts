@@ -1,5 +1,5 @@
-import { renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { renameSync, rmSync, writeFileSync } from "../../ffi/fs.ts";
+import { basename, dirname, join } from "../../ffi/path.ts";
 
 /** Writes a pid under a hidden name first: who watches for the file never reads half of it. */
 export function writePidFile(path: string, pid: number): void {

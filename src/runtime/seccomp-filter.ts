@@ -1,5 +1,6 @@
-import { statSync } from "node:fs";
-import { join } from "node:path";
+import { AT_FDCWD } from "../../ffi/constants/open.ts";
+import { join } from "../../ffi/path.ts";
+import { statx } from "../../ffi/stat.ts";
 import type { LinuxSeccomp } from "../oci/runtime.ts";
 import type { SeccompFilter } from "./plan/context.ts";
 import { cachedSeccompProgram } from "./seccomp/cache.ts";
@@ -11,7 +12,7 @@ import { compileSeccompProgram } from "./seccomp/compile.ts";
  */
 export function seccompFilter(root: string, seccomp: LinuxSeccomp | undefined): SeccompFilter | undefined {
   if (seccomp === undefined) return undefined;
-  const { uid, mode } = statSync(root);
+  const { uid, mode } = statx(AT_FDCWD, root, 0);
   const trusted = uid === process.geteuid?.() && (mode & 0o022) === 0;
   const { bytes, flags } = trusted
     ? cachedSeccompProgram(seccomp, join(root, ".seccomp"))

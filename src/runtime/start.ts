@@ -1,7 +1,7 @@
-import { rmSync } from "node:fs";
 import { O_NONBLOCK, O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open, read } from "../../ffi/files.ts";
+import { rmSync } from "../../ffi/fs.ts";
 import { POLLIN, PollSet } from "../../ffi/poll.ts";
 import { openProcess } from "../../ffi/process.ts";
 import { EngineError, errorMessage, isErrno } from "../core/errors.ts";

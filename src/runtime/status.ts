@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync } from "../../ffi/fs.ts";
 import { isAlive, type ProcessIdentity } from "../../ffi/process.ts";
 import type { OciState } from "../oci/runtime.ts";
 import { openCgroup } from "./cgroup/cgroup.ts";

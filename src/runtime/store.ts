@@ -3,8 +3,7 @@
  * with and, while it waits for `start`, exec.fifo. Kept on a tmpfs: nothing here is meant to survive a reboot, so
  * nothing is fsynced; renames alone make it whole after a SIGKILL.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
@@ -17,6 +16,8 @@ import {
 } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { flock, open, readDirectory, unlinkat } from "../../ffi/files.ts";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "../../ffi/fs.ts";
+import { join } from "../../ffi/path.ts";
 import { statx } from "../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import { formatExactJson, parseExactJson } from "../core/exact-json.ts";

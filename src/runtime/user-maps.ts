@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { writeFileSync } from "../../ffi/fs.ts";
 import { isErrno, wrapError } from "../core/errors.ts";
 import type { LinuxIdMapping } from "../oci/runtime.ts";
 

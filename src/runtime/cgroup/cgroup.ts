@@ -1,8 +1,9 @@
 /** One interface for cgroup v2, v1 and hybrid hosts. */
-import { existsSync } from "node:fs";
+
 import { O_DIRECTORY, O_PATH, O_WRONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { open } from "../../../ffi/files.ts";
+import { existsSync } from "../../../ffi/fs.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { LinuxDevice, LinuxResources } from "../../oci/runtime.ts";
 import { type CgroupHost, cgroupHost, resolveCgroupsPath } from "./hierarchy.ts";

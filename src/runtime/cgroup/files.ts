@@ -1,7 +1,8 @@
 /** Reading and writing the files of a cgroup. */
-import { readFileSync } from "node:fs";
+
 import { O_WRONLY } from "../../../ffi/constants/open.ts";
 import { open, write } from "../../../ffi/files.ts";
+import { readFileSync } from "../../../ffi/fs.ts";
 import { EngineError, type ErrorCode, errorMessage, isErrno } from "../../core/errors.ts";
 
 /**

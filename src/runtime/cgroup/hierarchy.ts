@@ -2,8 +2,8 @@
  * Where cgroups are on this host: one hierarchy of v2 on /sys/fs/cgroup, or v1's, a mount for each controller or for a
  * few together, and beside them perhaps a v2 one ("hybrid"). cgroups(7).
  */
-import { readFileSync } from "node:fs";
-import { posix } from "node:path";
+import { readFileSync } from "../../../ffi/fs.ts";
+import { dirname, join, normalize } from "../../../ffi/path.ts";
 import { statfs } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 
@@ -137,14 +137,14 @@ export function resolveCgroupsPath(cgroupsPath: string, host: CgroupHost): strin
   if (cgroupsPath === "" || cgroupsPath.includes("\0")) {
     throw new EngineError("invalid_argument", `linux.cgroupsPath: ${JSON.stringify(cgroupsPath)} is no path`);
   }
-  const clean = posix.normalize(`/${cgroupsPath}`).replace(/\/$/, "");
+  const clean = normalize(`/${cgroupsPath}`).replace(/\/$/, "");
   if (clean === "") {
     throw new EngineError("invalid_argument", `linux.cgroupsPath: ${cgroupsPath} is the root, which has no limits`);
   }
   if (cgroupsPath.startsWith("/")) return clean;
   const own = host.hierarchies.filter(({ version }) => version === host.version).map((hierarchy) => hierarchy.own);
-  const base = host.version === 2 ? posix.dirname(own[0] ?? "/") : commonPath(own);
-  return posix.join(base, clean);
+  const base = host.version === 2 ? dirname(own[0] ?? "/") : commonPath(own);
+  return join(base, clean);
 }
 
 function commonPath(paths: string[]): string {

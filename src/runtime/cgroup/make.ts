@@ -1,5 +1,5 @@
 /** Making a cgroup's directories, so that the controllers work in them. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync } from "../../../ffi/fs.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { fillCpuset } from "./cpu.ts";
 import { readOptional, writeCgroupFile } from "./files.ts";

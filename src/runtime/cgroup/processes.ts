@@ -1,7 +1,8 @@
 /** The processes of a cgroup: who they are, stopping them, ending them. */
-import { readdirSync, rmdirSync } from "node:fs";
+
 import { SYS } from "../../../ffi/constants/syscalls.ts";
 import { errnoName, SyscallError } from "../../../ffi/errno.ts";
+import { readdirSync, rmdirSync } from "../../../ffi/fs.ts";
 import { syscall } from "../../../ffi/syscall.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { parseKeyed, readCgroupFile, readOptional, writeCgroupFile } from "./files.ts";

@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { resolve } from "../../../ffi/path.ts";
 import type { Bundle } from "../bundle.ts";
 import type { ContainerStdio, CreateOptions } from "../options.ts";
 import type { CommandContext } from "./command.ts";

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFileSync } from "../../../ffi/fs.ts";
+import { resolve } from "../../../ffi/path.ts";
 import { errorMessage, wrapError } from "../../core/errors.ts";
 import type { OciProcess } from "../../oci/runtime.ts";
 import { execInContainer } from "../exec.ts";

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync } from "../../../ffi/fs.ts";
 import { listContainers } from "../state.ts";
 import { command } from "./command.ts";
 import { printLine } from "./output.ts";

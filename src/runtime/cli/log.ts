@@ -1,4 +1,4 @@
-import { appendFileSync } from "node:fs";
+import { appendFileSync } from "../../../ffi/fs.ts";
 
 export const logFormats = ["text", "json"] as const;
 export type LogFormat = (typeof logFormats)[number];

@@ -1,4 +1,4 @@
-import { basename, join, resolve } from "node:path";
+import { basename, join, resolve } from "../../../ffi/path.ts";
 import { errorMessage } from "../../core/errors.ts";
 import { type CommandContext, CommandFailure } from "./command.ts";
 import { commands, commandsOfRunc, type VerbName } from "./commands.ts";

@@ -1,5 +1,6 @@
-import { writeSync } from "node:fs";
+import { writeSync } from "../../../ffi/fs.ts";
 import { POLLOUT, waitReady } from "../../../ffi/poll.ts";
+import { encodeText } from "../../../ffi/text.ts";
 import { isErrno } from "../../core/errors.ts";
 
 /**
@@ -8,7 +9,7 @@ import { isErrno } from "../../core/errors.ts";
  */
 export function printLine(text: string): void {
   const stdout = 1;
-  let rest = Buffer.from(`${text}\n`);
+  let rest = encodeText(`${text}\n`);
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(stdout, rest));

@@ -1,5 +1,5 @@
-import { existsSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, isDirectoryAt, writeFileSync } from "../../../ffi/fs.ts";
+import { join } from "../../../ffi/path.ts";
 import { isErrno, wrapError } from "../../core/errors.ts";
 import { specTemplate } from "../spec-template.ts";
 import { command } from "./command.ts";
@@ -21,8 +21,7 @@ export const verb = command({
   arguments: { min: 0, max: 0 },
   run(_context, flags) {
     const bundle = flags.bundle || ".";
-    if (!statSync(bundle, { throwIfNoEntry: false })?.isDirectory())
-      throw new Error(`bundle ${bundle}: no such directory`);
+    if (!isDirectoryAt(bundle)) throw new Error(`bundle ${bundle}: no such directory`);
     const config = specTemplate({
       cgroupNamespace: existsSync("/sys/fs/cgroup/cgroup.controllers"),
       ...(flags.rootless && { rootless: { uid: process.geteuid!(), gid: process.getegid!() } }),

@@ -2,6 +2,7 @@
 import { F_GETFD, fcntlCommands, O_CLOEXEC, O_PATH, openFlags } from "../../../ffi/constants/open.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { bytes, constant, flags, type Ref, str } from "../../../ffi/plan/values.ts";
+import { encodeText } from "../../../ffi/text.ts";
 import type { OciProcess } from "../../oci/runtime.ts";
 import { hide } from "./credentials.ts";
 import { here } from "./emit.ts";
@@ -67,7 +68,7 @@ function fillStreams(plan: PlanBuilder): void {
 
 /** Moves the process into its cgroup, in each hierarchy: cgroup.procs takes "0" for whoever writes. */
 export function joinCgroups(plan: PlanBuilder, count: number, fallback = false): void {
-  const self = bytes(Buffer.from("0"), '"0"');
+  const self = bytes(encodeText("0"), '"0"');
   plan.because("linux.cgroupsPath", () => {
     for (let index = 0; index < count; index++) {
       const name = `cgroup.${index}`;
@@ -84,7 +85,7 @@ export function joinCgroups(plan: PlanBuilder, count: number, fallback = false):
  * "no internal processes" of cgroups(7)): an exec then joins the first process's.
  */
 function joinOrFallBack(plan: PlanBuilder, index: number): void {
-  const self = bytes(Buffer.from("0"), '"0"');
+  const self = bytes(encodeText("0"), '"0"');
   const [busy, joined] = [plan.label("the cgroup has groups below it"), plan.label("the cgroup is joined")];
   const what = `cgroup.procs of hierarchy ${index}`;
   const own = plan.descriptor(`cgroup.${index}`);

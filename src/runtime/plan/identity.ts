@@ -3,6 +3,7 @@ import { O_CLOEXEC, O_WRONLY, openFlags } from "../../../ffi/constants/open.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { planBase, recordSize } from "../../../ffi/plan/records.ts";
 import { bytes, flags, type Memory, memory, octal, type Ref, str } from "../../../ffi/plan/values.ts";
+import { encodeText } from "../../../ffi/text.ts";
 import type { OciHooks, OciProcess } from "../../oci/runtime.ts";
 import { closeOnExec, executeCommand, lookUpCommand, unblockSignals } from "./command.ts";
 import type { ProcessContext } from "./context.ts";
@@ -142,7 +143,7 @@ function waitForStart(plan: PlanBuilder, process: OciProcess, proc: Ref | undefi
     const path = plan.descriptorPath("self/fd/", "execFifo");
     const retry = { errnos: ["EINTR"], times: 1_000_000 } as const;
     const fifo = plan.call("openat", [proc ?? -1, path, bits, 0], { what: "exec.fifo", name: "fifo", retry });
-    plan.call("write", [fifo, bytes(Buffer.from("0"), '"0"'), 1], { what: "exec.fifo" });
+    plan.call("write", [fifo, bytes(encodeText("0"), '"0"'), 1], { what: "exec.fifo" });
     return fifo;
   });
 }

@@ -4,6 +4,7 @@ import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
 import { PR_SET_DUMPABLE } from "../../../ffi/constants/process.ts";
 import { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { type Ref, str } from "../../../ffi/plan/values.ts";
+import { byteLength } from "../../../ffi/text.ts";
 import type { OciLinux, OciProcess, RuntimeConfig } from "../../oci/runtime.ts";
 import { begin, joinCgroups, setOomScore } from "./begin.ts";
 import { checkCommand } from "./command.ts";
@@ -229,7 +230,7 @@ class Init {
       if (name === undefined || name === "") continue;
       if (!this.#namespaces.own.has("uts"))
         throw invalid(field, "not allowed without a uts namespace of the container's own");
-      this.#plan.call(call, [str(name), Buffer.byteLength(name)], { why: field, what: name });
+      this.#plan.call(call, [str(name), byteLength(name)], { why: field, what: name });
     }
   }
 

@@ -1,10 +1,12 @@
 /** `mounts` of config.json. */
-import { isAbsolute, join } from "node:path";
+
 import { MOUNT_ATTR_RDONLY, MS_SLAVE, PROC_SUPER_MAGIC } from "../../../ffi/constants/mount.ts";
 import { AT_EMPTY_PATH, atFlags, O_PATH } from "../../../ffi/constants/open.ts";
 import { STATX_MODE } from "../../../ffi/constants/stat.ts";
+import { isAbsolute, join } from "../../../ffi/path.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { at, constant, flags, memory, type Ref, str } from "../../../ffi/plan/values.ts";
+import { byteLength } from "../../../ffi/text.ts";
 import type { OciMount, RuntimeConfig } from "../../oci/runtime.ts";
 import { attach, cloneTree, newFileSystem, setAttributes } from "./attributes.ts";
 import { mountCgroups } from "./cgroup-mounts.ts";
@@ -209,7 +211,7 @@ function addFileSystem(plan: PlanBuilder, mount: Mount, root: Ref, context: Moun
 /** fsconfig(2) takes at most 255 bytes a value. */
 function checkParameters({ options, field }: Mount): void {
   for (const [key, value] of options.data) {
-    if (Buffer.byteLength(value ?? "") > 255) throw unsupported(`${field}.options`, `${key} has more than 255 bytes`);
+    if (byteLength(value ?? "") > 255) throw unsupported(`${field}.options`, `${key} has more than 255 bytes`);
   }
 }
 

@@ -12,6 +12,7 @@ import {
 } from "../../../ffi/constants/namespace.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { bytes, constant, flags, type Ref } from "../../../ffi/plan/values.ts";
+import { encodeText } from "../../../ffi/text.ts";
 import type { LinuxNamespaceType, OciLinux } from "../../oci/runtime.ts";
 import { invalid } from "./emit.ts";
 import { writeProc } from "./proc.ts";
@@ -114,7 +115,7 @@ export function raiseLoopback(plan: PlanBuilder): void {
   const [AF_INET, SOCK_DGRAM, SOCK_CLOEXEC, SIOCSIFFLAGS] = [2, 2, 0o2000000, 0x8914];
   const IFF_UP_RUNNING = 0x41;
   const request = new Uint8Array(40);
-  request.set(Buffer.from("lo"));
+  request.set(encodeText("lo"));
   request[16] = IFF_UP_RUNNING;
   const kind = flags(SOCK_DGRAM | SOCK_CLOEXEC, { SOCK_DGRAM, SOCK_CLOEXEC });
   plan.because("linux.namespaces", () => {

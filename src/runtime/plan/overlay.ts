@@ -13,6 +13,7 @@ import {
 } from "../../../ffi/overlay.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { flags, type Ref, str } from "../../../ffi/plan/values.ts";
+import { byteLength } from "../../../ffi/text.ts";
 import type { OverlayMount } from "../options.ts";
 import { newFileSystem } from "./attributes.ts";
 import { here, unsupported } from "./emit.ts";
@@ -43,7 +44,7 @@ export function detachedOverlay(
 ): Ref {
   if (oneByOne && fitsOneByOne(overlay)) return newOverlay(plan, layersOneByOne(overlay), path);
   const { shared, parameters } = relativeParameters(overlay);
-  if (parameters.some(([, value]) => Buffer.byteLength(value) > parameterMax)) {
+  if (parameters.some(([, value]) => byteLength(value) > parameterMax)) {
     throw unsupported("root.path", `${overlay.lower.length} layers in a user namespace need Linux 6.8 or newer`);
   }
   plan.call("chdir", [str(shared)], { what: shared });
@@ -57,7 +58,7 @@ function newOverlay(plan: PlanBuilder, data: OverlayParameters, path: string): R
 
 function mountByOptions(plan: PlanBuilder, overlay: OverlayMount, path: string): Ref {
   const { shared, options } = relativeOptions(overlay);
-  if (Buffer.byteLength(options) > optionsMax) {
+  if (byteLength(options) > optionsMax) {
     throw unsupported("root.path", `the overlay's ${overlay.lower.length} layers do not fit into one page of options`);
   }
   const what = `overlay on ${path}`;

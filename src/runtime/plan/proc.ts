@@ -28,6 +28,7 @@ import {
   str,
   struct,
 } from "../../../ffi/plan/values.ts";
+import { encodeText } from "../../../ffi/text.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
 import { here, invalid } from "./emit.ts";
 
@@ -74,7 +75,7 @@ function openBeneath(
 
 /** Opens a file of that procfs and nothing that is mounted over it, writes, closes. */
 export function writeProc(plan: PlanBuilder, proc: Ref, path: string, text: string, options: CallOptions = {}): void {
-  const data = Buffer.from(text);
+  const data = encodeText(text);
   const resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   const what = `${JSON.stringify(text)} to /proc/${path}`;
   const file = openBeneath(plan, proc, path, O_WRONLY, resolve, { what: `/proc/${path}`, ...options });

@@ -1,5 +1,5 @@
 /** The container's root: made or taken, attached in the mount namespace, and entered for good. */
-import { isAbsolute, join } from "node:path";
+
 import {
   MNT_DETACH,
   MOUNT_ATTR_RDONLY,
@@ -15,6 +15,7 @@ import {
   umountFlags,
 } from "../../../ffi/constants/mount.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, openFlags } from "../../../ffi/constants/open.ts";
+import { isAbsolute, join } from "../../../ffi/path.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { flags, type Ref, str } from "../../../ffi/plan/values.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";

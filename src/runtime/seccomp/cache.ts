@@ -3,8 +3,12 @@
  * 3 ms in one that has just started, which is what the command line of an OCI runtime always is. crun keeps such a
  * cache too.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
+import { AT_FDCWD } from "../../../ffi/constants/open.ts";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "../../../ffi/fs.ts";
+import { join } from "../../../ffi/path.ts";
+import { statx } from "../../../ffi/stat.ts";
+import { decodeText, encodeText } from "../../../ffi/text.ts";
 import { isErrno } from "../../core/errors.ts";
 import type { LinuxSeccomp } from "../../oci/runtime.ts";
 import { compileSeccompProgram, type SeccompProgram } from "./compile.ts";
@@ -35,13 +39,14 @@ function keyOf(seccomp: LinuxSeccomp): string | undefined {
   }
   // Another build of tsd may compile the same profile in another way.
   // Not by its path: after an upgrade another file has that.
-  const { ino, mtimeMs, size } = statSync("/proc/self/exe");
-  return new Bun.CryptoHasher("sha256").update(`${ino} ${mtimeMs} ${size} ${process.argv[1]} ${text}`).digest("hex");
+  const { inode, modified, size } = statx(AT_FDCWD, "/proc/self/exe", 0);
+  const build = `${inode} ${modified.seconds}.${modified.nanoseconds} ${size} ${process.argv[1]}`;
+  return new Bun.CryptoHasher("sha256").update(`${build} ${text}`).digest("hex");
 }
 
 /** A line of JSON, then the instructions. */
 function read(path: string): SeccompProgram | undefined {
-  let file: Buffer;
+  let file: Uint8Array;
   try {
     file = readFileSync(path);
   } catch (error) {
@@ -49,16 +54,20 @@ function read(path: string): SeccompProgram | undefined {
     throw error;
   }
   const end = file.indexOf(10);
-  const bytes = new Uint8Array(file.subarray(end + 1));
+  const bytes = file.slice(end + 1);
   if (end < 0 || bytes.length === 0 || bytes.length % 8 !== 0) return undefined;
-  return { ...(JSON.parse(file.toString("utf8", 0, end)) as Omit<SeccompProgram, "bytes">), bytes };
+  return { ...(JSON.parse(decodeText(file.subarray(0, end))) as Omit<SeccompProgram, "bytes">), bytes };
 }
 
 function write(directory: string, path: string, { bytes, ...rest }: SeccompProgram): void {
   const temporary = `${path}.${process.pid}`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(temporary, Buffer.concat([Buffer.from(`${JSON.stringify(rest)}\n`), bytes]), { mode: 0o600 });
+    const line = encodeText(`${JSON.stringify(rest)}\n`);
+    const file = new Uint8Array(line.length + bytes.length);
+    file.set(line);
+    file.set(bytes, line.length);
+    writeFileSync(temporary, file, { mode: 0o600 });
     renameSync(temporary, path);
   } catch (error) {
     if (!isErrno(error, "ENOSPC", "EROFS", "EACCES", "EDQUOT", "EEXIST", "ENOTDIR")) throw error;
