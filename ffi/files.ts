@@ -173,6 +173,11 @@ export function writeSome(fd: Descriptor, data: Uint8Array): number {
   return call("write", undefined, descriptorNumber(fd), data, data.length);
 }
 
+/** pread64(2) once, without moving the file's own offset; the number of bytes, 0 at the end. */
+export function pread(fd: Descriptor, buffer: Uint8Array, offset: number): number {
+  return call("pread64", undefined, descriptorNumber(fd), buffer, buffer.length, offset);
+}
+
 /** pwrite64(2) of all bytes at an offset, without moving the file's own. */
 export function pwrite(fd: Descriptor, data: Uint8Array, offset: number): void {
   for (let done = 0; done < data.length; ) {

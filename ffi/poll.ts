@@ -4,6 +4,8 @@ import { type Descriptor, descriptorNumber } from "./fd.ts";
 import { check, syscall } from "./syscall.ts";
 
 export const POLLIN = 0x001;
+/** Something urgent: how files of a cgroup tell that they have changed. */
+export const POLLPRI = 0x002;
 export const POLLOUT = 0x004;
 export const POLLERR = 0x008;
 export const POLLHUP = 0x010;

@@ -12,33 +12,9 @@ import { makeCgroup } from "./make.ts";
 import { type Place, Places } from "./place.ts";
 import { isFrozen, killAll, processesOf, removeTree, setFrozen } from "./processes.ts";
 import { readOomKills, readStats } from "./stats.ts";
+import type { CgroupStats } from "./stats-types.ts";
 
-/** Numbers that a cgroup counts. What the kernel does not count, or whose controller is missing, is absent. */
-export interface CgroupStats {
-  cpu?: {
-    /** Nanoseconds, as are user, system and throttled time. */
-    usageNs: number;
-    userNs: number;
-    systemNs: number;
-    periods: number;
-    throttledPeriods: number;
-    throttledNs: number;
-  };
-  memory?: {
-    usageBytes: number;
-    /** High-water mark; absent on v2 before Linux 5.19. */
-    maxUsageBytes?: number;
-    /** Absent: no limit. */
-    limitBytes?: number;
-    swapUsageBytes?: number;
-    /** Page cache that could be dropped: what docker subtracts from the usage. */
-    inactiveFileBytes: number;
-    /** memory.stat as it stands. */
-    stat: Record<string, number>;
-  };
-  pids?: { current: number; limit?: number };
-  io?: { major: number; minor: number; readBytes: number; writeBytes: number; reads: number; writes: number }[];
-}
+export type { CgroupStats } from "./stats-types.ts";
 
 /**
  * A container's cgroup, in the one hierarchy of v2 or in each of v1's. Errors name the field of config.json, the file

@@ -1,7 +1,7 @@
 /** linux.resources.memory. Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst. */
 import { EngineError } from "../../core/errors.ts";
 import type { LinuxResources } from "../../oci/runtime.ts";
-import { fieldError, readCgroupFile, readOptional, tryWriteField, writeCgroupFile, writeField } from "./files.ts";
+import { readCgroupFile, readOptional, tryWriteField, writeField } from "./files.ts";
 import type { Place, Places } from "./place.ts";
 
 type Memory = NonNullable<LinuxResources["memory"]>;
@@ -77,15 +77,11 @@ function setLimitsV1({ limit, swap: wantedSwap }: Memory, directory: string): vo
 }
 
 function writeLimitV1(directory: string, limit: number): void {
-  const path = `${directory}/memory.limit_in_bytes`;
-  try {
-    writeCgroupFile(path, String(limit));
-  } catch (cause) {
-    // EBUSY: more is in use and cannot be reclaimed.
-    const usage = readOptional(`${directory}/memory.usage_in_bytes`)?.trim();
-    const peak = readOptional(`${directory}/memory.max_usage_in_bytes`)?.trim();
-    throw fieldError(`${field}.limit`, path, String(limit), cause, ` (${usage} bytes in use, ${peak} at most so far)`);
-  }
+  const read = (name: string) => readOptional(`${directory}/memory.${name}`)?.trim();
+  // EBUSY: more is in use and cannot be reclaimed.
+  writeField(`${field}.limit`, `${directory}/memory.limit_in_bytes`, String(limit), () => {
+    return ` (${read("usage_in_bytes")} bytes in use, ${read("max_usage_in_bytes")} at most so far)`;
+  });
 }
 
 function applyV2(memory: Memory, directory: string): void {

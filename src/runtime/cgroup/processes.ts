@@ -51,7 +51,10 @@ function setFrozenV2(directory: string, frozen: boolean): void {
   const done = waitFor(freezeTimeoutMs, () => {
     return parseKeyed(readCgroupFile(`${directory}/cgroup.events`)).frozen === wanted;
   });
-  if (!done) throw notFrozen(directory, frozen);
+  if (done) return;
+  // None may be left stopped by a call that failed.
+  if (frozen) writeCgroupFile(`${directory}/cgroup.freeze`, "0");
+  throw notFrozen(directory, frozen);
 }
 
 /**

@@ -1,48 +1,46 @@
 /** What a cgroup counts, read from its files. */
-import type { CgroupStats } from "./cgroup.ts";
-import { parseKeyed, readOptional } from "./files.ts";
+import { readdirSync } from "node:fs";
+import { parseKeyed, parseNumberList, readNumber, readOptional } from "./files.ts";
+import { blockIoStats, ioByDevice } from "./io-stats.ts";
+import { memoryStats } from "./memory-stats.ts";
 import type { Place, Places } from "./place.ts";
+import { readPressure } from "./pressure.ts";
+import type { CgroupStats, CpuStats, CpusetStats, HugetlbStats, RdmaCounts } from "./stats-types.ts";
 
-/** v1 writes a limit that nobody set as the largest number of pages: PAGE_COUNTER_MAX of linux/page_counter.h. */
-const unlimitedV1 = 2 ** 63 - 2 ** 20;
 /** cpuacct.stat counts in USER_HZ, which is 100 on every Linux that tsd runs on. */
 const tickNs = 1e7;
 
 export function readStats(places: Places): CgroupStats {
   const cpu = cpuStats(places);
+  const cpuset = cpusetStats(places.find("cpuset"));
   const memory = memoryStats(places.find("memory"));
   const pids = pidsStats(places.find("pids"));
-  const io = ioStats(places.find("blkio"));
+  const blkio = places.find("blkio");
+  const blockIO = blockIoStats(blkio);
+  const ioPressure = blkio?.version === 2 ? readPressure(`${blkio.directory}/io.pressure`) : undefined;
+  const hugetlb = hugetlbStats(places.find("hugetlb"));
+  const rdma = rdmaStats(places.find("rdma"));
   return {
     ...(cpu !== undefined && { cpu }),
+    ...(cpuset !== undefined && { cpuset }),
     ...(memory !== undefined && { memory }),
     ...(pids !== undefined && { pids }),
-    ...(io !== undefined && { io }),
+    ...(blockIO !== undefined && { blockIO, io: ioByDevice(blockIO) }),
+    ...(ioPressure !== undefined && { ioPressure }),
+    ...(hugetlb !== undefined && { hugetlb }),
+    ...(rdma !== undefined && { rdma }),
   };
 }
 
-function cpuStats(places: Places): CgroupStats["cpu"] {
+function cpuStats(places: Places): CpuStats | undefined {
   const account = places.find("cpuacct");
-  if (account?.version === 1) {
-    const usage = readOptional(`${account.directory}/cpuacct.usage`);
-    if (usage === undefined) return undefined;
-    const stat = parseKeyed(readOptional(`${account.directory}/cpuacct.stat`) ?? "");
-    const scheduler = places.find("cpu");
-    const throttling = parseKeyed((scheduler && readOptional(`${scheduler.directory}/cpu.stat`)) ?? "");
-    return {
-      usageNs: Number(usage),
-      userNs: (stat.user ?? 0) * tickNs,
-      systemNs: (stat.system ?? 0) * tickNs,
-      periods: throttling.nr_periods ?? 0,
-      throttledPeriods: throttling.nr_throttled ?? 0,
-      throttledNs: throttling.throttled_time ?? 0,
-    };
-  }
+  if (account?.version === 1) return cpuStatsV1(account.directory, places.find("cpu"));
   // cpu.stat has its times with or without the controller.
   const unified = places.unified();
   const text = unified && readOptional(`${unified.directory}/cpu.stat`);
   if (text === undefined) return undefined;
   const stat = parseKeyed(text);
+  const pressure = readPressure(`${unified!.directory}/cpu.pressure`);
   return {
     usageNs: (stat.usage_usec ?? 0) * 1000,
     userNs: (stat.user_usec ?? 0) * 1000,
@@ -50,37 +48,53 @@ function cpuStats(places: Places): CgroupStats["cpu"] {
     periods: stat.nr_periods ?? 0,
     throttledPeriods: stat.nr_throttled ?? 0,
     throttledNs: (stat.throttled_usec ?? 0) * 1000,
+    ...(pressure !== undefined && { pressure }),
   };
 }
 
-function memoryStats(place: Place | undefined): CgroupStats["memory"] {
-  if (place === undefined) return undefined;
-  const { version, directory } = place;
-  const names =
-    version === 2
-      ? { usage: "memory.current", max: "memory.peak", limit: "memory.max" }
-      : { usage: "memory.usage_in_bytes", max: "memory.max_usage_in_bytes", limit: "memory.limit_in_bytes" };
-  const usageBytes = readNumber(`${directory}/${names.usage}`);
-  if (usageBytes === undefined) return undefined;
-  const stat = parseKeyed(readOptional(`${directory}/memory.stat`) ?? "");
-  const maxUsageBytes = readNumber(`${directory}/${names.max}`);
-  const limitBytes = readNumber(`${directory}/${names.limit}`);
-  const swapUsageBytes = swapUsage(place, usageBytes);
+function cpuStatsV1(directory: string, scheduler: Place | undefined): CpuStats | undefined {
+  const usage = readOptional(`${directory}/cpuacct.usage`);
+  if (usage === undefined) return undefined;
+  const stat = parseKeyed(readOptional(`${directory}/cpuacct.stat`) ?? "");
+  const throttling = parseKeyed((scheduler && readOptional(`${scheduler.directory}/cpu.stat`)) ?? "");
+  // `cpu user system`, a line for each CPU that may be there.
+  const all = (readOptional(`${directory}/cpuacct.usage_all`) ?? "").split("\n").slice(1);
+  const times = all.filter((line) => line !== "").map((line) => line.split(" ").map(Number));
+  const perCpu = (readOptional(`${directory}/cpuacct.usage_percpu`) ?? "").split(" ").filter((word) => word.trim());
   return {
-    usageBytes,
-    ...(maxUsageBytes !== undefined && { maxUsageBytes }),
-    ...(limitBytes !== undefined && { limitBytes }),
-    ...(swapUsageBytes !== undefined && { swapUsageBytes }),
-    inactiveFileBytes: (version === 2 ? stat.inactive_file : stat.total_inactive_file) ?? 0,
-    stat,
+    usageNs: Number(usage),
+    userNs: (stat.user ?? 0) * tickNs,
+    systemNs: (stat.system ?? 0) * tickNs,
+    periods: throttling.nr_periods ?? 0,
+    throttledPeriods: throttling.nr_throttled ?? 0,
+    throttledNs: throttling.throttled_time ?? 0,
+    perCpu: perCpu.map((usageNs, cpu) => ({
+      usageNs: Number(usageNs),
+      userNs: times[cpu]?.[1] ?? 0,
+      systemNs: times[cpu]?.[2] ?? 0,
+    })),
   };
 }
 
-/** v1 counts memory and swap together. */
-function swapUsage({ version, directory }: Place, usageBytes: number): number | undefined {
-  if (version === 2) return readNumber(`${directory}/memory.swap.current`);
-  const both = readNumber(`${directory}/memory.memsw.usage_in_bytes`);
-  return both === undefined ? undefined : Math.max(0, both - usageBytes);
+const cpusetFlags = [
+  "cpu_exclusive",
+  "mem_hardwall",
+  "mem_exclusive",
+  "memory_migrate",
+  "memory_spread_page",
+  "memory_spread_slab",
+  "memory_pressure",
+  "sched_load_balance",
+  "sched_relax_domain_level",
+];
+
+function cpusetStats(place: Place | undefined): CpusetStats | undefined {
+  if (place?.version !== 1) return undefined;
+  const cpus = readOptional(`${place.directory}/cpuset.cpus`);
+  if (cpus === undefined) return undefined;
+  const mems = readOptional(`${place.directory}/cpuset.mems`) ?? "";
+  const flags = cpusetFlags.map((name) => [name, readNumber(`${place.directory}/cpuset.${name}`) ?? 0]);
+  return { cpus: parseNumberList(cpus), mems: parseNumberList(mems), flags: Object.fromEntries(flags) };
 }
 
 function pidsStats(place: Place | undefined): CgroupStats["pids"] {
@@ -90,49 +104,56 @@ function pidsStats(place: Place | undefined): CgroupStats["pids"] {
   return { current, ...(limit !== undefined && { limit }) };
 }
 
-function ioStats(place: Place | undefined): CgroupStats["io"] {
+/** What is reserved where the kernel counts it (5.7): a page counts when it is mapped, not first when it is touched. */
+function hugetlbStats(place: Place | undefined): CgroupStats["hugetlb"] {
   if (place === undefined) return undefined;
-  const devices = new Map<string, NonNullable<CgroupStats["io"]>[number]>();
-  const device = (number: string) => {
-    const [major = 0, minor = 0] = number.split(":").map(Number);
-    const found = devices.get(number) ?? { major, minor, readBytes: 0, writeBytes: 0, reads: 0, writes: 0 };
-    devices.set(number, found);
-    return found;
-  };
-  if (place.version === 2) {
-    for (const line of (readOptional(`${place.directory}/io.stat`) ?? "").split("\n")) {
-      // `8:0 rbytes=1 wbytes=2 rios=3 wios=4 …`; a device without numbers stands alone.
-      const [number = "", ...fields] = line.split(" ");
-      if (fields.length === 0) continue;
-      const values = parseKeyed(fields.join("\n").replaceAll("=", " "));
-      Object.assign(device(number), {
-        readBytes: values.rbytes ?? 0,
-        writeBytes: values.wbytes ?? 0,
-        reads: values.rios ?? 0,
-        writes: values.wios ?? 0,
-      });
-    }
-  } else {
-    for (const [file, reads, writes] of [
-      ["blkio.throttle.io_service_bytes_recursive", "readBytes", "writeBytes"],
-      ["blkio.throttle.io_serviced_recursive", "reads", "writes"],
-    ] as const) {
-      for (const line of (readOptional(`${place.directory}/${file}`) ?? "").split("\n")) {
-        const [number = "", operation, value] = line.split(" ");
-        if (operation === "Read") device(number)[reads] = Number(value);
-        if (operation === "Write") device(number)[writes] = Number(value);
-      }
-    }
+  const { version, directory } = place;
+  const usageName = version === 2 ? "current" : "usage_in_bytes";
+  const sizes = namesIn(directory).flatMap(
+    (name) => /^hugetlb\.(\d+[KMG]B)\.(?:current|usage_in_bytes)$/.exec(name)?.[1] ?? [],
+  );
+  const stats: Record<string, HugetlbStats> = {};
+  for (const size of sizes) {
+    const prefix = `${directory}/hugetlb.${size}`;
+    const reserved = readNumber(`${prefix}.rsvd.${usageName}`);
+    const counted = reserved === undefined ? prefix : `${prefix}.rsvd`;
+    const usageBytes = reserved ?? readNumber(`${prefix}.${usageName}`);
+    if (usageBytes === undefined) continue;
+    const maxUsageBytes = version === 1 ? readNumber(`${counted}.max_usage_in_bytes`) : undefined;
+    const failures =
+      version === 1 ? readNumber(`${counted}.failcnt`) : parseKeyed(readOptional(`${prefix}.events`) ?? "").max;
+    stats[size] = { usageBytes, ...(maxUsageBytes !== undefined && { maxUsageBytes }), failures: failures ?? 0 };
   }
-  return [...devices.values()];
+  return stats;
 }
 
-/** A number from a file; undefined where there is no file or no limit ("max", or v1's largest number). */
-function readNumber(path: string): number | undefined {
-  const text = readOptional(path)?.trim();
-  if (text === undefined || text === "max" || text === "") return undefined;
-  const value = Number(text);
-  return value >= unlimitedV1 ? undefined : value;
+function namesIn(directory: string): string[] {
+  return readOptional(`${directory}/cgroup.procs`) === undefined ? [] : readdirSync(directory);
+}
+
+function rdmaStats(place: Place | undefined): CgroupStats["rdma"] {
+  if (place === undefined) return undefined;
+  const current = parseRdma(readOptional(`${place.directory}/rdma.current`) ?? "");
+  const limits = parseRdma(readOptional(`${place.directory}/rdma.max`) ?? "");
+  const devices = new Set([...Object.keys(current), ...Object.keys(limits)]);
+  return Object.fromEntries(
+    [...devices].map((name) => [name, { current: current[name] ?? {}, limit: limits[name] ?? {} }]),
+  );
+}
+
+/** `mlx4_0 hca_handle=2 hca_object=max`, a line for each device. */
+export function parseRdma(text: string): Record<string, RdmaCounts> {
+  const counts: Record<string, RdmaCounts> = {};
+  for (const line of text.split("\n")) {
+    const match = /^(\S+) hca_handle=(\w+) hca_object=(\w+)$/.exec(line.trim());
+    if (match === null) continue;
+    const [, device = "", handles, objects] = match;
+    counts[device] = {
+      ...(handles !== "max" && { handles: Number(handles) }),
+      ...(objects !== "max" && { objects: Number(objects) }),
+    };
+  }
+  return counts;
 }
 
 /** How many processes the OOM killer ended: memory.events in v2, memory.oom_control in v1 since Linux 4.13. */
