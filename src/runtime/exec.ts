@@ -34,15 +34,17 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
   checkArguments(process);
   warnOfUnknownCapabilities(process.capabilities, options.warn);
   using console = openConsole(process.terminal ?? false, options.stdio);
-  using _lock = lockContainer(root, id, "shared");
+  using lock = lockContainer(root, id, "shared");
   const record = readRecord(root, id);
   const status = containerStatus(root, record);
   if (status.status === "creating" || status.status === "stopped") {
     throw new EngineError("conflict", `cannot exec in a ${status.status} container`);
   }
   if (status.status === "paused" && !options.ignorePaused) {
-    throw new EngineError("conflict", "cannot exec in a paused container", { hint: "use --ignore-paused to override" });
+    throw new EngineError("conflict", "cannot exec in a paused container (use --ignore-paused to override)");
   }
+  // Its process stands still as soon as it is in the cgroup, until `resume`, which must not wait for it.
+  if (status.status === "paused") lock.close();
   using init = openProcess(status.init);
   if (init === undefined) throw new EngineError("conflict", "cannot exec in a stopped container");
   const config = readConfig(root, id);

@@ -5,7 +5,6 @@ import { rmSync } from "../../ffi/fs.ts";
 import { POLLIN, PollSet } from "../../ffi/poll.ts";
 import { openProcess } from "../../ffi/process.ts";
 import { EngineError, errorMessage, isErrno } from "../core/errors.ts";
-import { openCgroup } from "./cgroup/cgroup.ts";
 import { ownHierarchies } from "./cgroup-hierarchies.ts";
 import { runHooks } from "./hooks.ts";
 import { killContainer } from "./kill.ts";
@@ -31,7 +30,6 @@ export function startContainer(root: string, id: string, _options: StartOptions 
   const record = readRecord(root, id);
   const status = containerStatus(root, record);
   if (status.status !== "created") throw notStartable(id, status.status);
-  if (record.cgroupPath !== undefined && openCgroup(record.cgroupPath).frozen()) throw notStartable(id, "paused");
   using process = openProcess(status.init);
   if (process === undefined) throw notStartable(id, "stopped");
   const report = passFifo(id, execFifoPath(root, id), process);

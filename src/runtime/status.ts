@@ -24,10 +24,10 @@ export function containerStatus(root: string, record: ContainerRecord): Containe
   }
   const { init } = lifecycle;
   if (!isAlive(init)) return { status: "stopped" };
-  // `start` removes the fifo once the first process has passed it.
-  if (existsSync(execFifoPath(root, record.id))) return { status: "created", init };
+  // Also one that was never started: `start` would wait for it in vain.
   if (record.cgroupPath !== undefined && openCgroup(record.cgroupPath).frozen()) return { status: "paused", init };
-  return { status: "running", init };
+  // `start` removes the fifo once the first process has passed it.
+  return { status: existsSync(execFifoPath(root, record.id)) ? "created" : "running", init };
 }
 
 /** The pid as state JSON has it: 0 when there is no process. */
