@@ -127,6 +127,14 @@ export function writeConfig(root: string, id: string, config: RuntimeConfig): vo
   writeFileSync(join(containerDirectory(root, id), "config.json"), formatExactJson(config), { mode: 0o600 });
 }
 
+/** Replaces the configuration of a container that is there, in one step. The caller holds the lock. */
+export function replaceConfig(root: string, id: string, config: RuntimeConfig): void {
+  const path = join(containerDirectory(root, id), "config.json");
+  const temporary = `${path}.tmp`;
+  writeFileSync(temporary, formatExactJson(config), { mode: 0o600 });
+  renameSync(temporary, path);
+}
+
 export function readConfig(root: string, id: string): RuntimeConfig {
   return parseExactJson(readStateFile(root, id, "config.json")) as RuntimeConfig;
 }

@@ -9,7 +9,7 @@ export type Flag = { alias?: string; usage: string } & (
   | { kind: "boolean" }
   | { kind: "text"; default?: string }
   | { kind: "texts" }
-  | { kind: "integer"; default: number }
+  | { kind: "integer"; default?: number }
   | { kind: "integers" }
 );
 /** Flags by their long name, without dashes. */
@@ -18,7 +18,9 @@ export type FlagTable = Readonly<Record<string, Flag>>;
 type ValueOf<F extends Flag> = F extends { kind: "boolean" }
   ? boolean
   : F extends { kind: "integer" }
-    ? number
+    ? F extends { default: number }
+      ? number
+      : number | undefined
     : F extends { kind: "integers" }
       ? number[]
       : F extends { kind: "texts" }

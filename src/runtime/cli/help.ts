@@ -52,6 +52,6 @@ function spelling(name: string, flag: Flag): string {
 }
 
 function defaultOf(flag: Flag): string {
-  if (flag.kind === "integer") return ` (default: ${flag.default})`;
+  if (flag.kind === "integer" && flag.default !== undefined) return ` (default: ${flag.default})`;
   return flag.kind === "text" && flag.default ? ` (default: ${JSON.stringify(flag.default)})` : "";
 }
