@@ -63,6 +63,17 @@ const hook = open({
 });
 const hooks = v.optional(v.array(hook));
 
+const containerHooks = open({
+  prestart: hooks,
+  createRuntime: hooks,
+  createContainer: hooks,
+  startContainer: hooks,
+  poststart: hooks,
+  poststop: hooks,
+});
+/** In the order in which they run. */
+export const hookNames: readonly string[] = Object.keys(containerHooks.entries);
+
 const mount = open({
   destination: v.pipe(v.string(), v.minLength(1, "empty")),
   source: v.optional(text),
@@ -371,16 +382,7 @@ const runtimeConfig = open({
   hostname: v.optional(text),
   domainname: v.optional(text),
   mounts: v.optional(v.array(mount)),
-  hooks: v.optional(
-    open({
-      prestart: hooks,
-      createRuntime: hooks,
-      createContainer: hooks,
-      startContainer: hooks,
-      poststart: hooks,
-      poststop: hooks,
-    }),
-  ),
+  hooks: v.optional(containerHooks),
   annotations: v.optional(textMap),
   linux: v.optional(linux),
 });

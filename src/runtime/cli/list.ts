@@ -1,5 +1,5 @@
-import { readFileSync } from "../../../ffi/fs.ts";
 import { listContainers } from "../state.ts";
+import { UserNames } from "../user-names.ts";
 import { command } from "./command.ts";
 import { printLine } from "./output.ts";
 import { type StateView, stateView } from "./state-view.ts";
@@ -19,9 +19,10 @@ export const verb = command({
   arguments: { min: 0, max: 0 },
   run({ root, log }, flags) {
     if (flags.format !== "table" && flags.format !== "json") throw new Error("invalid format option");
-    const owners = new OwnerNames();
+    const owners = new UserNames();
+    const ownerName = (uid: number): string => owners.nameOf(uid) ?? `#${uid}`;
     const views = listContainers(root, (message) => log.warn(message)).map((view) =>
-      stateView(view, owners.nameOf(view.record.ownerUid)),
+      stateView(view, ownerName(view.record.ownerUid)),
     );
     if (flags.quiet) for (const view of views) printLine(view.id);
     // An empty list is null in Go's encoding, which callers know; an empty array says the same and parses as well.
@@ -42,21 +43,4 @@ function table(views: StateView[]): string {
   return rows
     .map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!))).join(""))
     .join("\n");
-}
-
-/** User names by uid, from the host's /etc/passwd, read at the first question. */
-class OwnerNames {
-  #names: Map<number, string> | undefined;
-
-  nameOf(uid: number): string {
-    this.#names ??= new Map(
-      readFileSync("/etc/passwd", "utf8")
-        .split("\n")
-        .map((line) => line.split(":"))
-        .filter((fields) => fields.length >= 3)
-        .reverse()
-        .map((fields) => [Number(fields[2]), fields[0]!]),
-    );
-    return this.#names.get(uid) ?? `#${uid}`;
-  }
 }

@@ -92,6 +92,13 @@ const superblockFlags: Readonly<Record<string, string | undefined>> = {
   loud: undefined,
 };
 
+/** The options that are not handed to the file system. */
+export function mountOptionNames(): string[] {
+  const recursive = [...Object.keys(attributeChanges), ...Object.keys(propagations)];
+  const names = ["bind", "rbind", "remount", ...Object.keys(superblockFlags)];
+  return [...names, ...recursive, ...recursive.map((name) => `r${name}`)];
+}
+
 const unsupportedOptions = new Set(["tmpcopyup", "idmap", "ridmap", "copy-symlink", "src-nofollow", "dest-nofollow"]);
 
 export function parseMountOptions(type: string | undefined, options: readonly string[]): MountOptions {

@@ -28,6 +28,8 @@ const bits: Readonly<Record<LinuxNamespaceType, number>> = {
   time: CLONE_NEWTIME,
 };
 
+export const namespaceTypes: readonly string[] = Object.keys(bits);
+
 /**
  * The order of setns(2). The user namespace comes last: the others need not belong to it, and what the process may do
  * in its own is enough for all of them. The mount namespace changes what paths mean, so it comes after those whose

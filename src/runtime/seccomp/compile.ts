@@ -49,7 +49,10 @@ const flagBits = {
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32,
 } as const;
-const flagNewListener = 8;
+/** linux.seccomp.flags by name, with the bits that seccomp(2) is called with for one alone. */
+export const seccompFlags: Readonly<Record<string, number>> = flagBits;
+
+export const flagNewListener = 8;
 const flagTsyncEsrch = 16;
 
 /** A container's exec's use the same configuration again. */
@@ -206,13 +209,25 @@ const foreignArchitectures = new Set(
   ).split(" "),
 );
 
+/** The machine's, which have calls of their own. */
+const ownArchitectures: Readonly<Record<string, SyscallAbi>> = {
+  SCMP_ARCH_X86_64: "x86_64",
+  SCMP_ARCH_X86: "x86",
+  SCMP_ARCH_X32: "x32",
+};
+
+/** Those that a profile may name. */
+export function seccompArchitectures(): string[] {
+  return [...Object.keys(ownArchitectures), ...foreignArchitectures];
+}
+
 /** The machine's own ABI always belongs to the filter, as with libseccomp. */
 function abisOf(seccomp: LinuxSeccomp): SyscallAbi[] {
   const abis = new Set<SyscallAbi>(["x86_64"]);
   for (const [index, name] of (seccomp.architectures ?? []).entries()) {
-    if (name === "SCMP_ARCH_X86") abis.add("x86");
-    else if (name === "SCMP_ARCH_X32") abis.add("x32");
-    else if (name !== "SCMP_ARCH_X86_64" && !foreignArchitectures.has(name)) {
+    const abi = ownArchitectures[name];
+    if (abi !== undefined) abis.add(abi);
+    else if (!foreignArchitectures.has(name)) {
       throw new EngineError("invalid_argument", `linux.seccomp.architectures[${index}]: ${name} is not known`);
     }
   }

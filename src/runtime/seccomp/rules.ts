@@ -19,6 +19,8 @@ const actionReturns: Record<LinuxSeccompAction, number> = {
   SCMP_ACT_ALLOW: 0x7fff0000,
 };
 
+export const seccompActions: readonly string[] = Object.keys(actionReturns);
+
 const EPERM = 1;
 const errnoMax = 4095;
 
