@@ -1,5 +1,7 @@
 /** What `ps -ef` prints, made of /proc: for hosts without ps(1). proc_pid_stat(5). */
-import { readFileSync, statSync } from "node:fs";
+import { AT_FDCWD } from "../../ffi/constants/open.ts";
+import { readFileSync } from "../../ffi/fs.ts";
+import { statx } from "../../ffi/stat.ts";
 import { isErrno } from "../core/errors.ts";
 import { UserNames } from "./user-names.ts";
 
@@ -59,7 +61,7 @@ function readProcess(pid: number): Process | undefined {
     const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/\0+$/, "").split("\0").join(" ");
     return {
       pid,
-      uid: statSync(`/proc/${pid}`).uid,
+      uid: statx(AT_FDCWD, `/proc/${pid}`).uid,
       parent: fields[1]!,
       terminal: fields[4]!,
       cpuSeconds: (fields[11]! + fields[12]!) / ticksPerSecond,

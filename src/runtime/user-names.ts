@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync } from "../../ffi/fs.ts";
 
 /** User names by uid, from the host's /etc/passwd, read at the first question. */
 export class UserNames {

@@ -1,9 +1,10 @@
 /** Waiting for a cgroup to run out of memory. */
-import { existsSync } from "node:fs";
+
 import { O_RDONLY } from "../../../ffi/constants/open.ts";
 import { eventfd, takeEvents } from "../../../ffi/eventfd.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { open, pread } from "../../../ffi/files.ts";
+import { existsSync } from "../../../ffi/fs.ts";
 import { POLLIN, POLLPRI } from "../../../ffi/poll.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import type { Cgroup } from "./cgroup.ts";

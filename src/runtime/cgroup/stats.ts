@@ -1,5 +1,5 @@
 /** What a cgroup counts, read from its files. */
-import { readdirSync } from "node:fs";
+import { readdirSync } from "../../../ffi/fs.ts";
 import { parseKeyed, parseNumberList, readNumber, readOptional } from "./files.ts";
 import { blockIoStats, ioByDevice } from "./io-stats.ts";
 import { memoryStats } from "./memory-stats.ts";

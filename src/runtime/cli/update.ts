@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync } from "../../../ffi/fs.ts";
 import { wrapError } from "../../core/errors.ts";
 import { parseResources } from "../../oci/runtime.ts";
 import { readConfig } from "../store.ts";
