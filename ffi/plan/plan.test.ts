@@ -367,6 +367,35 @@ describe("a running plan", () => {
     expect(out.text()).toBe("1\n");
   });
 
+  asRoot("waits before the hand-over until what is to be done first is done", () => {
+    using out = scratchFile();
+    const make = (): PlanBuilder => {
+      const plan = new PlanBuilder();
+      plan.checkpoint("first", true);
+      plan.handOver(0);
+      execShell(plan, "echo ran");
+      return plan;
+    };
+    const asked: number[] = [];
+    const first = { checkpoint: "first", answer: (pid: number) => void asked.push(pid) };
+    using process = spawnPlan(make().build(), { descriptors: { out: out.fd }, first });
+    expect(process.next()).toBeUndefined();
+    expect(process.reap()).toEqual({ status: 0 });
+    expect(out.text()).toBe("ran\n");
+    expect(asked).toHaveLength(1);
+    expect(asked).not.toContain(process.pid);
+    // What fails there ends the process, and leaves no zombie.
+    let refused = 0;
+    const answer = (pid: number): void => {
+      refused = pid;
+      throw new Error("not today");
+    };
+    const options = { descriptors: { out: out.fd }, first: { checkpoint: "first", answer } };
+    expect(() => spawnPlan(make().build(), options)).toThrow("not today");
+    expect(() => globalThis.process.kill(refused, 0)).toThrow("ESRCH");
+    expect(out.text()).toBe("ran\n");
+  });
+
   asRoot("that fails before the hand-over says so", () => {
     const plan = new PlanBuilder();
     plan.call("setns", [0, CLONE_NEWPID], { what: "standard input" });

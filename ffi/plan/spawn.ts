@@ -18,6 +18,8 @@ export interface SpawnOptions {
   descriptors?: Readonly<Record<string, Descriptor>>;
   /** A cgroup v2 directory that the process is born in (CLONE_INTO_CGROUP). */
   cgroup?: Fd;
+  /** The plan's first checkpoint, if it comes before a hand-over: what is done then with the process, by its pid. */
+  first?: { checkpoint: string; answer: (pid: number) => void };
 }
 
 /**
@@ -42,6 +44,7 @@ export function spawnPlan(plan: Plan, options: SpawnOptions = {}): PlanProcess {
     const first = startCapsule(memory, kept, plan.cloneFlags, options.cgroup);
     child.close();
     const process = new PlanProcess(plan, assembled, mapping, ours, first);
+    if (options.first !== undefined) process.answerFirst(options.first);
     process.awaitHandOver();
     return process;
   } catch (error) {
@@ -157,6 +160,24 @@ export class PlanProcess implements Disposable {
     this.#mapping[Symbol.dispose]();
     this.#sync.close();
     this.#pidfd.close();
+  }
+
+  /** Answers a checkpoint that the plan waits at before it hands over. Called by spawnPlan. */
+  answerFirst({ checkpoint, answer }: NonNullable<SpawnOptions["first"]>): void {
+    const name = this.#receive();
+    // It has failed before; `failure` knows why.
+    if (name === undefined) return;
+    try {
+      if (name !== checkpoint) throw new Error(`the plan's first checkpoint is ${name} and not ${checkpoint}`);
+      answer(this.#pid);
+      this.proceed();
+    } catch (error) {
+      const SIGKILL = 9;
+      call("pidfd_send_signal", undefined, this.#pidfd.number, SIGKILL, null, 0);
+      waitFor(this.#pidfd);
+      this.#pidfd.close();
+      throw error;
+    }
   }
 
   /** Where the plan hands over to a second process: waits for it, and reaps the first. Called by spawnPlan. */

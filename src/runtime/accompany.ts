@@ -29,7 +29,7 @@ export function accompany(
     const checkpoint = running.next() as PlanCheckpoint | undefined;
     if (checkpoint === undefined) break;
     if (checkpoint === "created") return;
-    if (checkpoint === "ready") continue;
+    if (checkpoint === "ready" || checkpoint === "cgroup") continue;
     answer(checkpoint, running, compiled, companion);
     running.proceed();
   }
@@ -38,7 +38,7 @@ export function accompany(
 }
 
 function answer(
-  checkpoint: Exclude<PlanCheckpoint, "created" | "ready">,
+  checkpoint: Exclude<PlanCheckpoint, "created" | "ready" | "cgroup">,
   process: PlanProcess,
   compiled: CompiledPlan,
   companion: Companion,

@@ -10,6 +10,8 @@ import { ociVersion } from "../oci/version.ts";
 import { accompany } from "./accompany.ts";
 import { warnOfUnknownCapabilities } from "./capabilities.ts";
 import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
+import type { UnitCgroup } from "./cgroup/driver.ts";
+import { giveToOwner } from "./cgroup/ownership.ts";
 import { cgroupHierarchies, ownHierarchies } from "./cgroup-hierarchies.ts";
 import { type CheckedConfig, checkConfig } from "./check-config.ts";
 import { type ConsoleReceiver, openConsole } from "./console.ts";
@@ -44,7 +46,7 @@ interface Creation {
   options: CreateOptions;
   checked: CheckedConfig;
   record: ContainerRecord;
-  cgroup: Cgroup | undefined;
+  cgroup: Cgroup | UnitCgroup | undefined;
   process: PlanProcess | undefined;
 }
 
@@ -83,8 +85,8 @@ export function createContainer(options: CreateOptions): RunningContainer {
 }
 
 /** A cgroup with processes in it is somebody else's, and would be killed with the container. */
-function openEmptyCgroup({ config, id }: CreateOptions): Cgroup {
-  const cgroup = openCgroup(config.linux?.cgroupsPath || `/${id}`);
+function openEmptyCgroup({ config, id, cgroupDriver }: CreateOptions): Cgroup | UnitCgroup {
+  const cgroup = cgroupDriver?.design(config, id) ?? openCgroup(config.linux?.cgroupsPath || `/${id}`);
   const count = cgroup.exists() ? cgroup.pids().length : 0;
   if (count === 0) return cgroup;
   throw new EngineError(
@@ -93,7 +95,7 @@ function openEmptyCgroup({ config, id }: CreateOptions): Cgroup {
   );
 }
 
-function newRecord(options: CreateOptions, { rootfs }: CheckedConfig, cgroup: Cgroup | undefined): ContainerRecord {
+function newRecord(options: CreateOptions, { rootfs }: CheckedConfig, cgroup: Cgroup | UnitCgroup): ContainerRecord {
   const { config, id, bundle } = options;
   return {
     id,
@@ -104,7 +106,8 @@ function newRecord(options: CreateOptions, { rootfs }: CheckedConfig, cgroup: Cg
     ownerUid: process.geteuid?.() ?? 0,
     ...(config.annotations && { annotations: config.annotations }),
     ...laterHooks(config.hooks),
-    ...(cgroup && { cgroupPath: cgroup.path }),
+    cgroupPath: cgroup.path,
+    ...("unit" in cgroup && { systemd: cgroup.unit }),
     lifecycle: { phase: "creating", creator: identityOf(process.pid) },
   };
 }
@@ -125,16 +128,48 @@ function makeCgroup(creation: Creation): void {
   const { linux } = options.config;
   try {
     cgroup?.create();
-    cgroup?.apply(linux?.resources ?? {}, linux?.devices ?? []);
+    if (admission(creation) === undefined) limitCgroup(creation);
   } catch (error) {
-    if (!options.ignoreCgroupErrors || !isErrno(error, "EACCES", "EPERM", "EROFS")) throw error;
+    if (isTaken(creation, error)) forgetCgroup(creation);
+    if ("unit" in (cgroup ?? {}) || !options.ignoreCgroupErrors || !isErrno(error, "EACCES", "EPERM", "EROFS"))
+      throw error;
     // Nobody misses the cgroup of a container that asked for nothing.
     if (linux?.cgroupsPath || linux?.resources) options.warn?.(`going on without a cgroup: ${errorMessage(error)}`);
-    const { cgroupPath: _, ...record } = creation.record;
-    creation.cgroup = undefined;
-    creation.record = record;
-    writeRecord(options.root, record);
+    forgetCgroup(creation);
   }
+}
+
+function limitCgroup({ options: { config }, cgroup }: Creation): void {
+  cgroup?.apply(config.linux?.resources ?? {}, config.linux?.devices ?? []);
+  if (cgroup !== undefined) giveToOwner(cgroup, config);
+}
+
+/** How the first process comes into a cgroup that is made with it. */
+function admission(creation: Creation): ((pid: number) => void) | undefined {
+  const { cgroup } = creation;
+  if (cgroup === undefined || !("admit" in cgroup) || cgroup.admit === undefined) return undefined;
+  const { admit } = cgroup;
+  return (pid) => {
+    try {
+      admit(pid);
+    } catch (error) {
+      if (isTaken(creation, error)) forgetCgroup(creation);
+      throw error;
+    }
+    limitCgroup(creation);
+  };
+}
+
+/** The unit is somebody else's: it must not be stopped with what was made of the container. */
+function isTaken({ cgroup }: Creation, error: unknown): boolean {
+  return cgroup !== undefined && "unit" in cgroup && isEngineError(error, "already_exists");
+}
+
+function forgetCgroup(creation: Creation): void {
+  const { cgroupPath: _path, systemd: _unit, ...record } = creation.record;
+  creation.cgroup = undefined;
+  creation.record = record;
+  writeRecord(creation.options.root, record);
 }
 
 function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefined): RunningContainer {
@@ -151,12 +186,13 @@ function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefi
   const writeHookStates = addHookStates(descriptors, config.hooks);
   const seccomp = seccompFilter(root, config.linux?.seccomp);
   const withEnvironment = { ...config, process: { ...checked.process, env: environment(creation) } };
-  const { compiled, process } = spawnInCgroup(cgroup, descriptors, (cgroupProcs) =>
+  const compile = (cgroupProcs: number, awaitsAdmission: boolean) =>
     compileInit(withEnvironment, {
       id,
       bundle,
       start: options.start,
       cgroupProcs,
+      awaitsAdmission,
       cgroupHierarchies: cgroup === undefined ? ownHierarchies() : cgroupHierarchies(cgroup),
       ...(seccomp && { seccomp }),
       ...(options.rootfsMount && { rootfsMount: options.rootfsMount }),
@@ -164,8 +200,8 @@ function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefi
       noPivot: options.noPivot ?? false,
       unprivileged: globalThis.process.geteuid?.() !== 0,
       noNewKeyring: options.noNewKeyring ?? false,
-    }),
-  );
+    });
+  const { compiled, process } = spawnInCgroup(cgroup, descriptors, compile, admission(creation));
   creation.process = process;
   const init = identityOf(process.pid);
   setLifecycle(creation, { phase: "creating", creator: identityOf(globalThis.process.pid), init });
@@ -220,7 +256,7 @@ function abandon(creation: Creation, error: unknown): EngineError {
       pidfd_send_signal(process.pidfd, SIGKILL);
       process.reap();
     }
-    endProcesses(record);
+    endProcesses(record, creation.cgroup);
     removeContainerDirectory(options.root, record.id);
     return failure;
   } catch (problem) {

@@ -1,10 +1,12 @@
 import { openProcess, pidfd_send_signal, waitForEnd } from "../../ffi/process.ts";
 import { EngineError, isEngineError } from "../core/errors.ts";
-import { openCgroup } from "./cgroup/cgroup.ts";
+import type { Cgroup } from "./cgroup/cgroup.ts";
+import type { CgroupDriver } from "./cgroup/driver.ts";
 import { runHooksToTheEnd } from "./hooks.ts";
 import type { ContainerRecord } from "./record.ts";
 import { type ContainerStatus, containerStatus, ociState } from "./status.ts";
 import { lockContainer, noSuchContainer, readRecord, removeContainerDirectory } from "./store.ts";
+import { recordedCgroup } from "./systemd.ts";
 
 const SIGKILL = 9;
 /** A killed process may need a while to leave the kernel: dirty pages, a hanging NFS server. */
@@ -15,6 +17,8 @@ export interface DeleteOptions {
   force?: boolean;
   /** Hears of poststop hooks that failed, which do not keep the container from being deleted. */
   warn?: (message: string) => void;
+  /** Needed for a container that was made with it (recordedDriver). */
+  cgroupDriver?: CgroupDriver;
 }
 
 /**
@@ -52,14 +56,13 @@ function deleteLocked(root: string, id: string, options: DeleteOptions): void {
       hint: "kill it first, or use --force",
     });
   }
-  endProcesses(record);
+  endProcesses(record, recordedCgroup(record, options.cgroupDriver));
   runPoststop(record, options.warn);
   removeContainerDirectory(root, id);
 }
 
 /** Kills what is left of a container and removes its cgroup. Safe to repeat, and after an interrupted creation. */
-export function endProcesses(record: ContainerRecord): void {
-  const cgroup = record.cgroupPath === undefined ? undefined : openCgroup(record.cgroupPath);
+export function endProcesses(record: ContainerRecord, cgroup: Cgroup | undefined): void {
   const present = cgroup?.exists() ?? false;
   const { init } = record.lifecycle;
   using pidfd = init && openProcess(init);
@@ -72,7 +75,8 @@ export function endProcesses(record: ContainerRecord): void {
   if (pidfd !== undefined && !waitForEnd(pidfd, endTimeoutMs)) {
     throw new EngineError("timeout", `container ${record.id}: process ${init?.pid} does not end after SIGKILL`);
   }
-  if (present) cgroup?.remove();
+  // A unit may be there without its cgroup: it has not come that far, or has failed.
+  if (present || record.systemd !== undefined) cgroup?.remove();
 }
 
 function runPoststop(record: ContainerRecord, warn: (message: string) => void = () => undefined): void {

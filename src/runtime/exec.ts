@@ -4,7 +4,7 @@ import { open } from "../../ffi/files.ts";
 import { readFileSync } from "../../ffi/fs.ts";
 import { join } from "../../ffi/path.ts";
 import { openProcess, pidfd_send_signal } from "../../ffi/process.ts";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, isEngineError } from "../core/errors.ts";
 import type { LinuxNamespaceType, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import { accompany } from "./accompany.ts";
 import { warnOfUnknownCapabilities } from "./capabilities.ts";
@@ -16,6 +16,7 @@ import { withHome } from "./home.ts";
 import type { ExecOptions, StartedProcess } from "./options.ts";
 import { writePidFile } from "./pid-file.ts";
 import { compileExec } from "./plan/exec.ts";
+import type { ContainerRecord } from "./record.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 import { sendSeccompListener } from "./seccomp-listener.ts";
 import { spawnInCgroup } from "./spawn-in-cgroup.ts";
@@ -50,19 +51,21 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
   const config = readConfig(root, id);
   const seccomp = seccompFilter(root, config.linux?.seccomp);
   const cgroup = record.cgroupPath === undefined ? undefined : openCgroup(record.cgroupPath);
+  const admit = admission(record, options, status.init.pid);
   const environment = withHome(process.env ?? [], `/proc/${status.init.pid}/root`, process.user?.uid ?? 0);
 
   using descriptors = new PlanDescriptors();
   descriptors.addStdio(options.stdio);
   descriptors.addPreserved(options.preserveFds ?? 0);
   const namespaces = addNamespaces(descriptors, config, status.init.pid);
-  const cgroupFallback = cgroup?.version === 2 && addFallback(descriptors, cgroup, status.init.pid);
+  const cgroupFallback =
+    admit === undefined && cgroup?.version === 2 && addFallback(descriptors, cgroup, status.init.pid);
   // All that was opened by the pid was init's, if init is still there now.
   if (!pidfd_send_signal(init, 0)) throw new EngineError("conflict", "cannot exec in a stopped container");
   const { compiled, process: started } = spawnInCgroup(
-    cgroup && withSubCgroups(cgroup, options.cgroup ?? []),
+    admit === undefined ? cgroup && withSubCgroups(cgroup, options.cgroup ?? []) : undefined,
     descriptors,
-    (cgroupProcs) =>
+    (cgroupProcs, awaitsAdmission) =>
       compileExec(
         { ...process, env: environment },
         {
@@ -70,11 +73,13 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
           namespaces,
           cgroupProcs,
           cgroupFallback,
+          awaitsAdmission,
           unprivileged: globalThis.process.geteuid?.() !== 0,
           ...(seccomp && { seccomp }),
           preserveFds: options.preserveFds ?? 0,
         },
       ),
+    admit,
   );
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, started.pid);
@@ -93,6 +98,35 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
   }
 }
 
+/**
+ * A user's systemd moves the process where he may not, from his session into his container. A container that has made
+ * groups below its cgroup leaves no room there: then to its first process.
+ */
+function admission(
+  { cgroupPath, systemd }: ContainerRecord,
+  { cgroupDriver, cgroup: below = [] }: ExecOptions,
+  init: number,
+): ((pid: number) => void) | undefined {
+  if (cgroupPath === undefined || systemd === undefined) return undefined;
+  const admit = cgroupDriver?.reopen(cgroupPath, systemd).admit;
+  if (admit === undefined) return undefined;
+  return (pid) => {
+    for (const { path } of below) admit(pid, join("/", path));
+    if (below.length > 0) return;
+    try {
+      admit(pid);
+    } catch (error) {
+      const own = ownCgroup(init);
+      if (!isEngineError(error, "conflict") || !own?.startsWith(`${cgroupPath}/`)) throw error;
+      admit(pid, own.slice(cgroupPath.length));
+    }
+  };
+}
+
+function ownCgroup(pid: number): string | undefined {
+  return /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
+}
+
 /** What the container does not share with the host, whether it was made for it or joined. */
 function addNamespaces(descriptors: PlanDescriptors, config: RuntimeConfig, pid: number): LinuxNamespaceType[] {
   const types = (config.linux?.namespaces ?? []).map((namespace) => namespace.type);
@@ -103,7 +137,7 @@ function addNamespaces(descriptors: PlanDescriptors, config: RuntimeConfig, pid:
 /** cgroup v2: a container that has enabled controllers below its cgroup leaves no room there for processes. */
 function addFallback(descriptors: PlanDescriptors, cgroup: Cgroup, pid: number): boolean {
   const directory = cgroup.directories[""];
-  const path = /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
+  const path = ownCgroup(pid);
   if (directory === undefined || path === undefined) return false;
   const mountPoint = directory.slice(0, directory.length - cgroup.path.length);
   descriptors.add("cgroup.fallback.0", open(join(mountPoint, path, "cgroup.procs"), O_WRONLY));

@@ -1,6 +1,7 @@
 /** What the verbs of the runtime are told; the command line and the shim fill it in. */
 import type { Fd } from "../../ffi/fd.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
+import type { CgroupDriver } from "./cgroup/driver.ts";
 
 /** An overlay for the container's root, mounted in its own mount namespace: nothing of it shows on the host. */
 export interface OverlayMount {
@@ -44,6 +45,8 @@ export interface CreateOptions {
   start: "now" | "wait";
   /** Goes on without a cgroup where making one is not permitted (`--rootless`). */
   ignoreCgroupErrors?: boolean;
+  /** In place of the cgroup file system alone: systemd (loadSystemd). */
+  cgroupDriver?: CgroupDriver;
   /** Hears of what is wrong but does not stop the work. */
   warn?: (message: string) => void;
 }
@@ -54,6 +57,8 @@ export interface ExecOptions {
   preserveFds?: number;
   /** Below the container's cgroup: `path` for every controller, or one controller's own. */
   cgroup?: { controllers?: string[]; path: string }[];
+  /** Needed for a container whose record has a unit of a user's systemd (recordedDriver). */
+  cgroupDriver?: CgroupDriver;
   /** A paused container is not refused: the process starts when it is resumed. */
   ignorePaused?: boolean;
   /** Hears of what is wrong but does not stop the work. */

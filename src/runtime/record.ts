@@ -1,6 +1,7 @@
 import type { ProcessIdentity } from "../../ffi/process.ts";
 import { EngineError } from "../core/errors.ts";
 import type { OciHooks } from "../oci/runtime.ts";
+import type { SystemdUnit } from "./cgroup/driver.ts";
 
 /** Raised when state.json changes in a way that an older tsd would misread. */
 const recordVersion = 1;
@@ -31,6 +32,8 @@ export interface ContainerRecord {
   hooks?: Pick<OciHooks, "poststart" | "poststop">;
   /** What openCgroup takes; absent when the container has no cgroup of its own. */
   cgroupPath?: string;
+  /** The cgroup is that of a unit of systemd's, which has to be asked when it is changed or removed. */
+  systemd?: SystemdUnit;
   lifecycle: Lifecycle;
 }
 

@@ -3,27 +3,34 @@ import type { Fd } from "../../ffi/fd.ts";
 import { type PlanProcess, spawnPlan } from "../../ffi/plan/spawn.ts";
 import type { Cgroup } from "./cgroup/cgroup.ts";
 import type { PlanDescriptors } from "./descriptors.ts";
-import type { CompiledPlan } from "./plan/context.ts";
+import type { CompiledPlan, PlanCheckpoint } from "./plan/context.ts";
+
+const admission = "cgroup" satisfies PlanCheckpoint;
 
 export interface Spawned {
   compiled: CompiledPlan;
   process: PlanProcess;
 }
 
+type Compile = (cgroupProcs: number, awaitsAdmission: boolean) => CompiledPlan;
+
 /**
  * Starts a plan's process in a cgroup. In v2's hierarchy it is born (CLONE_INTO_CGROUP), which spares the kernel a
  * migration and its lock over all processes of the machine; into v1's it moves itself by its first records.
- * @param compile gives the plan for a number of `cgroup.N` descriptors.
+ * @param compile gives the plan for a number of `cgroup.N` descriptors, and whether it waits to be admitted.
+ * @param admit puts the process into its cgroup where neither is possible.
  */
 export function spawnInCgroup(
   cgroup: Pick<Cgroup, "intoCgroupFd" | "procsFds"> | undefined,
   descriptors: PlanDescriptors,
-  compile: (cgroupProcs: number) => CompiledPlan,
+  compile: Compile,
+  admit?: (pid: number) => void,
 ): Spawned {
+  if (admit !== undefined) return spawn(cgroup?.procsFds() ?? [], descriptors, compile, { admit });
   using birthplace = cgroup?.intoCgroupFd();
   if (birthplace !== undefined) {
     try {
-      return spawn(cgroup?.procsFds(true) ?? [], descriptors, compile, birthplace);
+      return spawn(cgroup?.procsFds(true) ?? [], descriptors, compile, { birthplace });
     } catch (error) {
       if (!isCgroupRefusal(error)) throw error;
     }
@@ -34,14 +41,18 @@ export function spawnInCgroup(
 function spawn(
   procs: Fd[],
   descriptors: PlanDescriptors,
-  compile: (cgroupProcs: number) => CompiledPlan,
-  birthplace?: Fd,
+  compile: Compile,
+  { birthplace, admit }: { birthplace?: Fd; admit?: (pid: number) => void } = {},
 ): Spawned {
   procs.forEach((fd, index) => {
     descriptors.add(`cgroup.${index}`, fd);
   });
-  const compiled = compile(procs.length);
-  const options = { descriptors: descriptors.named, ...(birthplace && { cgroup: birthplace }) };
+  const compiled = compile(procs.length, admit !== undefined);
+  const options = {
+    descriptors: descriptors.named,
+    ...(birthplace && { cgroup: birthplace }),
+    ...(admit && { first: { checkpoint: admission, answer: admit } }),
+  };
   return { compiled, process: spawnPlan(compiled.plan, options) };
 }
 

@@ -75,7 +75,7 @@ export function openCgroup(cgroupsPath: string, host: CgroupHost = cgroupHost())
   return new HostCgroup(resolveCgroupsPath(cgroupsPath, host), host);
 }
 
-class HostCgroup implements Cgroup {
+export class HostCgroup implements Cgroup {
   readonly version: 1 | 2;
   readonly path: string;
   readonly directories: Readonly<Record<string, string>>;

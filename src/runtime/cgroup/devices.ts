@@ -21,7 +21,7 @@ export function applyDevices(rules: readonly LinuxDeviceRule[], devices: readonl
   }
 }
 
-function isInUserNamespace(): boolean {
+export function isInUserNamespace(): boolean {
   return !/^\s*0\s+0\s+4294967295\s*$/.test(readCgroupFile("/proc/self/uid_map"));
 }
 

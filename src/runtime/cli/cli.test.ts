@@ -69,9 +69,6 @@ describe("the command line", () => {
     }
   });
   test("refuses global flags that it cannot honour", async () => {
-    expect(await fail(root, "--systemd-cgroup", "list")).toContain(
-      "--systemd-cgroup: the systemd cgroup driver is not built",
-    );
     expect(await fail(root, "--log-format", "xml", "list")).toBe("invalid log-format: xml");
     expect(await fail(root, "--rootless", "maybe", "list")).toContain("--rootless");
   });

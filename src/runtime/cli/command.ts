@@ -9,6 +9,8 @@ export interface CommandContext {
   root: string;
   /** `--rootless`: go on without a cgroup that may not be made. */
   ignoreCgroupErrors: boolean;
+  /** `--systemd-cgroup`: new containers get a unit of systemd's. */
+  systemdCgroup: boolean;
   log: RuntimeLog;
 }
 

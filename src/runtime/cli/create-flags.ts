@@ -1,5 +1,6 @@
 import { resolve } from "../../../ffi/path.ts";
 import type { Bundle } from "../bundle.ts";
+import type { CgroupDriver } from "../cgroup/driver.ts";
 import type { ContainerStdio, CreateOptions } from "../options.ts";
 import type { CommandContext } from "./command.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
@@ -27,6 +28,11 @@ export const createFlags = {
   "preserve-fds": { kind: "integer", default: 0, usage: "pass N more file descriptors, from 3 on, to the container" },
 } as const satisfies FlagTable;
 
+/** What `--systemd-cgroup` asks for. */
+export async function wantedDriver({ systemdCgroup }: CommandContext): Promise<CgroupDriver | undefined> {
+  return systemdCgroup ? (await import("../systemd.ts")).loadSystemd() : undefined;
+}
+
 /** The part of CreateOptions that flags decide. */
 export function createOptions(
   context: CommandContext,
@@ -34,6 +40,7 @@ export function createOptions(
   bundle: Bundle,
   flags: FlagValues<typeof createFlags>,
   stdio: ContainerStdio,
+  cgroupDriver: CgroupDriver | undefined,
 ): Omit<CreateOptions, "start"> {
   return {
     id,
@@ -45,6 +52,7 @@ export function createOptions(
     noPivot: flags["no-pivot"],
     noNewKeyring: flags["no-new-keyring"],
     preserveFds: flags["preserve-fds"],
+    ...(cgroupDriver && { cgroupDriver }),
     ignoreCgroupErrors: context.ignoreCgroupErrors,
     warn: (message) => context.log.warn(message),
   };

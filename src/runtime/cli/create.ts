@@ -1,7 +1,7 @@
 import { readBundle } from "../bundle.ts";
 import { createContainer } from "../create.ts";
 import { command } from "./command.ts";
-import { createFlags, createOptions, detachedStdio, idHelp } from "./create-flags.ts";
+import { createFlags, createOptions, detachedStdio, idHelp, wantedDriver } from "./create-flags.ts";
 
 export const verb = command({
   argumentsUsage: "<container-id>",
@@ -16,10 +16,11 @@ export const verb = command({
   ],
   flags: createFlags,
   arguments: { min: 1, max: 1 },
-  run(context, flags, [id]) {
+  async run(context, flags, [id]) {
     const bundle = readBundle(flags.bundle);
     const stdio = detachedStdio(context.program, bundle.config.process?.terminal ?? false, flags["console-socket"]);
-    const container = createContainer({ ...createOptions(context, id!, bundle, flags, stdio), start: "wait" });
+    const options = createOptions(context, id!, bundle, flags, stdio, await wantedDriver(context));
+    const container = createContainer({ ...options, start: "wait" });
     container.pidfd.close();
     context.log.debug(`container ${container.id} created with process ${container.pid}`);
     return 0;

@@ -1,4 +1,5 @@
 import { deleteContainer } from "../delete.ts";
+import { recordedDriver } from "../systemd.ts";
 import { command } from "./command.ts";
 
 export const verb = command({
@@ -20,8 +21,13 @@ export const verb = command({
     },
   },
   arguments: { min: 1, max: 1 },
-  run({ root, log }, flags, [id]) {
-    deleteContainer(root, id!, { force: flags.force, warn: (message) => log.warn(message) });
+  async run({ root, log }, flags, [id]) {
+    const cgroupDriver = await recordedDriver(root, id!);
+    deleteContainer(root, id!, {
+      force: flags.force,
+      warn: (message) => log.warn(message),
+      ...(cgroupDriver && { cgroupDriver }),
+    });
     return 0;
   },
 });

@@ -6,6 +6,7 @@ import { execInContainer } from "../exec.ts";
 import { Foreground } from "../foreground.ts";
 import type { ExecOptions } from "../options.ts";
 import { readConfig } from "../store.ts";
+import { recordedDriver } from "../systemd.ts";
 import { type CommandContext, CommandFailure, command } from "./command.ts";
 import { consoleSocketNotUsed, detachedStdio } from "./create-flags.ts";
 import { type ExecFlagValues, execFlags, execProcess } from "./exec-process.ts";
@@ -42,10 +43,12 @@ async function exec(context: CommandContext, id: string, args: string[], flags: 
   const process = await theProcess(context.root, id, args, flags);
   const terminal = process.terminal ?? false;
   const socket = flags["console-socket"];
+  const cgroupDriver = await recordedDriver(context.root, id, "user");
   const options: Omit<ExecOptions, "stdio"> = {
     ...(flags["pid-file"] !== undefined && { pidFile: resolve(flags["pid-file"]) }),
     preserveFds: flags["preserve-fds"],
     cgroup: flags.cgroup.map(parseCgroup),
+    ...(cgroupDriver && { cgroupDriver }),
     ignorePaused: flags["ignore-paused"],
     warn: (message) => context.log.warn(message),
   };

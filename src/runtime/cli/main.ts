@@ -39,11 +39,10 @@ async function runProgram(program: string, words: string[], session: { log: Runt
   const format = logFormats.find((known) => known === flags["log-format"]);
   if (format === undefined) throw new Error(`invalid log-format: ${flags["log-format"]}`);
   session.log = new RuntimeLog({ ...(flags.log !== undefined && { path: flags.log }), format, debug: flags.debug });
-  if (flags["systemd-cgroup"]) {
-    throw new Error("--systemd-cgroup: the systemd cgroup driver is not built yet; without the flag cgroupfs is used");
-  }
   const ignoreCgroupErrors = isRootless(flags.rootless);
-  return runVerb({ program, root: stateRoot(flags.root), ignoreCgroupErrors, log: session.log }, name, rest);
+  const systemdCgroup = flags["systemd-cgroup"];
+  const context = { program, root: stateRoot(flags.root), ignoreCgroupErrors, systemdCgroup, log: session.log };
+  return runVerb(context, name, rest);
 }
 
 /** Absolute: hooks and the container's own process have other working directories. */

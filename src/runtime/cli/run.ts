@@ -4,7 +4,14 @@ import { createContainer } from "../create.ts";
 import { deleteContainer } from "../delete.ts";
 import { Foreground } from "../foreground.ts";
 import { command } from "./command.ts";
-import { consoleSocketNotUsed, createFlags, createOptions, detachedStdio, idHelp } from "./create-flags.ts";
+import {
+  consoleSocketNotUsed,
+  createFlags,
+  createOptions,
+  detachedStdio,
+  idHelp,
+  wantedDriver,
+} from "./create-flags.ts";
 
 export const verb = command({
   argumentsUsage: "<container-id>",
@@ -25,26 +32,27 @@ export const verb = command({
     "no-subreaper": { kind: "boolean", usage: "do not reap the container's orphans" },
   },
   arguments: { min: 1, max: 1 },
-  run(context, flags, [id]) {
+  async run(context, flags, [id]) {
     const bundle = readBundle(flags.bundle);
     const terminal = bundle.config.process?.terminal ?? false;
     const socket = flags["console-socket"];
+    const driver = await wantedDriver(context);
     if (flags.detach) {
       const stdio = detachedStdio(context.program, terminal, socket);
-      createContainer({ ...createOptions(context, id!, bundle, flags, stdio), start: "now" }).pidfd.close();
+      createContainer({ ...createOptions(context, id!, bundle, flags, stdio, driver), start: "now" }).pidfd.close();
       return 0;
     }
     if (socket !== undefined) throw consoleSocketNotUsed(context.program);
     const subreaper = !flags["no-subreaper"];
     if (subreaper) setChildSubreaper(true);
     using foreground = new Foreground({ terminal, subreaper });
-    const options = createOptions(context, id!, bundle, flags, foreground.stdio);
+    const options = createOptions(context, id!, bundle, flags, foreground.stdio, driver);
     const container = createContainer({ ...options, start: "now" });
     using _pidfd = container.pidfd;
     try {
       return foreground.wait(container);
     } finally {
-      if (!flags.keep) deleteContainer(context.root, id!, { force: true, warn: options.warn! });
+      if (!flags.keep) deleteContainer(context.root, id!, { ...options, force: true });
     }
   },
 });

@@ -66,10 +66,14 @@ function fillStreams(plan: PlanBuilder): void {
   });
 }
 
-/** Moves the process into its cgroup, in each hierarchy: cgroup.procs takes "0" for whoever writes. */
-export function joinCgroups(plan: PlanBuilder, count: number, fallback = false): void {
+/**
+ * Moves the process into its cgroup, in each hierarchy: cgroup.procs takes "0" for whoever writes.
+ * @param awaitsAdmission it waits first until somebody else has moved it, where that is needed.
+ */
+export function joinCgroups(plan: PlanBuilder, count: number, fallback = false, awaitsAdmission = false): void {
   const self = bytes(encodeText("0"), '"0"');
   plan.because("linux.cgroupsPath", () => {
+    if (awaitsAdmission) plan.checkpoint("cgroup", true);
     for (let index = 0; index < count; index++) {
       const name = `cgroup.${index}`;
       const fd = plan.descriptor(name);

@@ -23,6 +23,8 @@ export type PlanDescriptorName = string;
  * and then calls PlanProcess.proceed.
  */
 export type PlanCheckpoint =
+  /** Waits, before anything else is done: the parent has the process put into its cgroup. spawnInCgroup answers it. */
+  | "cgroup"
   /** Waits: the parent writes uid_map and gid_map of the process. */
   | "user-maps"
   /**
@@ -68,6 +70,8 @@ export interface CgroupHierarchy {
 export interface ProcessContext {
   /** linux.seccomp, compiled. */
   seccomp?: SeccompFilter;
+  /** The process waits at "cgroup" until somebody else has put it into its cgroup. */
+  awaitsAdmission?: boolean;
   /** Keep descriptors 3 … 2 + preserveFds. */
   preserveFds?: number;
   noNewKeyring?: boolean;

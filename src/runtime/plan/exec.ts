@@ -32,7 +32,7 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
   setOomScore(plan, process, proc);
   const keepsProc = usesProc(process, "now");
   if (!keepsProc) plan.because("procfs", () => plan.close(proc));
-  joinCgroups(plan, context.cgroupProcs, context.cgroupFallback);
+  joinCgroups(plan, context.cgroupProcs, context.cgroupFallback, context.awaitsAdmission);
   raiseLimits(plan, process);
   const why = "the container's namespaces";
   joinNamespaces(plan, joined, { why, unprivileged: context.unprivileged ?? false });

@@ -67,7 +67,7 @@ class Init {
     begin(plan);
     const proc = openProc(plan);
     setOomScore(plan, this.#process, proc);
-    joinCgroups(plan, this.#context.cgroupProcs);
+    joinCgroups(plan, this.#context.cgroupProcs, false, this.#context.awaitsAdmission);
     raiseLimits(plan, this.#process);
     const prepared = this.#enterNamespaces(proc);
     const terminal = this.#makeRoot(proc, prepared);
