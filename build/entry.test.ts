@@ -21,6 +21,7 @@ test.skipIf(!haveAssembler)("the entry's machine code is what the assembler make
 });
 
 describe("an executable with the entry before its own", () => {
+  const given = { BUN_TSD_CODE: expect.stringMatching(/^[1-9][0-9]+$/) };
   const thresholds = { BUN_JSC_thresholdForJITAfterWarmUp: "50000", BUN_JSC_thresholdForJITSoon: "50000" };
   let program: string;
   // Bun itself is linked as what it compiles is, and runs JavaScript.
@@ -43,14 +44,15 @@ describe("an executable with the entry before its own", () => {
     const many = Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`V${index}`, "v".repeat(index % 50)]));
     for (const env of [{}, { A: "1", BUN: "no underscore" }, many]) {
       for (const args of [[], ["one"], ["a b", "", "c"]]) {
-        const given = { BUN_OPTIONS: "--preload ./x", ...env, BUN_JSC_none: "1" };
-        expect(seenBy("run.js", given, ...args)).toEqual([args, { ...env, ...thresholds }]);
+        const bunsOwn = { BUN_OPTIONS: "--preload ./x", BUN_JSC_none: "1", BUN_TSD_CODE: "1" };
+        expect(seenBy("run.js", { ...env, ...bunsOwn }, ...args)).toEqual([args, { ...env, ...thresholds, ...given }]);
       }
     }
   });
 
   test("keeps JavaScriptCore's own thresholds in the modes that live long", () => {
-    for (const name of ["daemon", "shim", "unpack"]) expect(seenBy(`${name}.js`, { A: "1" })).toEqual([[], { A: "1" }]);
+    for (const name of ["daemon", "shim", "unpack"])
+      expect(seenBy(`${name}.js`, { A: "1" })).toEqual([[], { A: "1", ...given }]);
   });
 
   test("is refused where there is nothing to put it before", () => {

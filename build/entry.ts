@@ -13,9 +13,12 @@
  * The kernel starts ld.so, and ld.so jumps to the address in e_entry: to these instructions, in a segment of their own
  * at the end of the file, whose program header replaces the one of the build's notes (elf(5)). They copy argc, argv and
  * what is left of envp below the stack's end, point libc's `environ` there and jump to Bun's `_start`. What
- * /proc/<pid>/environ shows stays what it was.
+ * /proc/<pid>/environ shows stays what it was. The same segment holds the machine code that ffi/ calls: mapping it
+ * anew would take each process 0.4 ms.
  */
+
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { codeVariable, machineCode } from "../ffi/machine-code.ts";
 
 /** How often a function, or a loop in it, runs before it is compiled: JavaScriptCore has 500 and 100. */
 const variables = ["BUN_JSC_thresholdForJITAfterWarmUp=50000", "BUN_JSC_thresholdForJITSoon=50000"];
@@ -33,7 +36,7 @@ count:  cmpq  $0,(%rdi)
         mov   %rsp,%rsi
         mov   %rsp,%rax
         sub   %rdi,%rax               # less the size of argc, argv and envp
-        lea   -32(%rsp,%rax),%rdi     # and of two more variables
+        lea   -48(%rsp,%rax),%rdi     # and of three more variables
         and   $-16,%rdi
         mov   %rsp,%r8
         mov   %rdi,%rsp
@@ -60,18 +63,20 @@ short:  lea   texts(%rip),%rax
         stosq
         add   $41,%rax                # the second text
         stosq
-done:   xor   %eax,%eax
+done:   lea   code(%rip),%rax
+        stosq
+        xor   %eax,%eax
         stosq
         jmp   start
 `;
 
 export const entryCode =
-  "488b0c24488d7ccc1048833f00488d7f0875f64889e64889e04829f8488d7c04e04883e7f04989e04889fc83c102f348" +
+  "488b0c24488d7ccc1048833f00488d7f0875f64889e64889e04829f8488d7c04d04883e7f04989e04889fc83c102f348" +
   "a548893c250000000048ad4885c0740c813842554e5f74f148abebed498b70104885f67418813e6461656d741f813e73" +
-  "68696d7417813e756e7061740f488d050000000048ab4883c02948ab31c048abe900000000";
+  "68696d7417813e756e7061740f488d050000000048ab4883c02948ab488d050000000048ab31c048abe900000000";
 
 /** Where the code names its symbols, in bytes from its start; each is a field of 32 bits. */
-const holes = { environ: 0x35, texts: 0x70, start: 0x81 };
+const holes = { environ: 0x35, texts: 0x70, code: 0x7f, start: 0x8a };
 
 const headerSize = 64;
 const programHeaderSize = 56;
@@ -115,14 +120,25 @@ export function prependEntry(path: string): void {
   }
 }
 
+/** The instructions, the texts of the variables, and the machine code that JavaScript calls. */
 function entryFor(address: number, symbols: { environ: number; start: number }): Uint8Array {
-  const code = Uint8Array.fromHex(entryCode);
-  const view = new DataView(code.buffer);
-  view.setInt32(holes.environ, symbols.environ, true);
-  // Relative to the instruction's end.
-  view.setInt32(holes.texts, code.length - (holes.texts + 4), true);
-  view.setInt32(holes.start, symbols.start - (address + holes.start + 4), true);
-  return Buffer.concat([code, Buffer.from(variables.map((text) => `${text}\0`).join(""))]);
+  const entry = Uint8Array.fromHex(entryCode);
+  const alignment = 16;
+  const texts = (codeAddress: number) =>
+    Buffer.from([...variables, `${codeVariable}=${codeAddress}`].map((text) => `${text}\0`).join(""));
+  // An address has as many digits as the next.
+  const codeOffset = Math.ceil((entry.length + texts(address).length) / alignment) * alignment;
+  const segment = Buffer.alloc(codeOffset + machineCode().length);
+  segment.set(entry);
+  segment.set(texts(address + codeOffset), entry.length);
+  segment.set(machineCode(), codeOffset);
+  segment.writeInt32LE(symbols.environ, holes.environ);
+  // The others are relative to the ends of their instructions, which they are at.
+  const relative = (hole: number, target: number) => segment.writeInt32LE(target - (address + hole + 4), hole);
+  relative(holes.texts, address + entry.length);
+  relative(holes.code, address + entry.length + variables.join("\0").length + 1);
+  relative(holes.start, symbols.start);
+  return segment;
 }
 
 /** As much of elf(5) as this takes: 64-bit, little-endian. */

@@ -56,7 +56,7 @@ const layers: Record<string, string[]> = {
     "src/shim",
   ],
   "src/main.ts": ["ffi", "src/core", "src/cli", "src/daemon", "src/shim", "src/runtime", "src/image", "src/report"],
-  build: ["src/core", "test"],
+  build: ["ffi", "src/core", "test"],
   test: ["src/core", "src/oci", "ffi", "build", "src/client", "src/api/schema"],
 };
 

@@ -22,11 +22,12 @@ import { SYS } from "./constants/syscalls.ts";
 import { errnoName, errnoNumber, errnoText, SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import * as files from "./files.ts";
+import { thunkX64 } from "./machine-code.ts";
 import { addSeals, memfd_create, SharedMapping } from "./memory.ts";
 import { fsconfig, fsmount, fsopen, mount_setattr } from "./mount.ts";
 import { inNetworkNamespace } from "./namespace.ts";
 import { fstatfs, getXattr, isSymlink, listXattr, setXattr, statx } from "./stat.ts";
-import { check, cString, syscall, thunkX64 } from "./syscall.ts";
+import { check, cString, syscall } from "./syscall.ts";
 
 const scratch = mkdtempSync("/var/tmp/tsd-ffi-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));

@@ -6,27 +6,14 @@
  * holds the code.
  */
 import { dlopen, FFIType, linkSymbols, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from "./constants/memory.ts";
 import { SYS, type SyscallName } from "./constants/syscalls.ts";
 import { SyscallError } from "./errno.ts";
+import { embeddedCode, thunkX64 } from "./machine-code.ts";
 import { decodeText, encodeText } from "./text.ts";
 
 /** A pointer is passed as the array that it points to. */
 export type SyscallArgument = number | bigint | Uint8Array | null;
-
-/**
- * `long thunk(nr, a0 … a5)` in the System V calling convention:
- *
- *     48 89 f8        mov  %rdi,%rax      number
- *     48 89 f7        mov  %rsi,%rdi      a0
- *     48 89 d6        mov  %rdx,%rsi      a1
- *     48 89 ca        mov  %rcx,%rdx      a2
- *     4d 89 c2        mov  %r8,%r10       a3: the kernel clobbers rcx
- *     4d 89 c8        mov  %r9,%r8        a4
- *     4c 8b 4c 24 08  mov  8(%rsp),%r9    a5
- *     0f 05           syscall
- *     c3              ret
- */
-export const thunkX64 = "4889f84889f74889d64889ca4d89c24d89c84c8b4c24080f05c3";
 
 type Thunk = (nr: number, ...args: (number | bigint)[]) => number;
 let thunk: Thunk | undefined;
@@ -38,19 +25,13 @@ const pageSize = 4096;
  * The memory is never freed.
  */
 export function mapCode(code: Uint8Array): number {
-  const libc = openLibc();
-  const PROT_READ_WRITE = 3;
-  const PROT_READ_EXEC = 5;
-  const MAP_PRIVATE_ANONYMOUS = 0x22;
   const size = Math.ceil(code.length / pageSize) * pageSize;
-  const address = libc.mmap(null, BigInt(size), PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0n);
-  // MAP_FAILED is (void *)-1.
-  if (address === null || Number(address) >= 2 ** 63) throw new Error("mmap of a page for machine code failed");
-  new Uint8Array(toArrayBuffer(address, 0, size)).set(code);
-  if (libc.mprotect(address, BigInt(size), PROT_READ_EXEC) !== 0) {
-    throw new Error("mprotect(PROT_EXEC) of machine code was refused: a security module forbids it");
-  }
-  return Number(address);
+  const protection = PROT_READ | PROT_WRITE;
+  const address = call("mmap", "machine code", 0, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  new Uint8Array(toArrayBuffer(address as Pointer, 0, size)).set(code);
+  // A security module may forbid it.
+  call("mprotect", "machine code", address, size, PROT_READ | PROT_EXEC);
+  return address;
 }
 
 /** A function of JavaScript that calls the machine code at an address with that many integer arguments. */
@@ -60,19 +41,29 @@ export function linkCode(address: number, argumentCount: number): (...args: (num
   return library.symbols.code as unknown as (...args: (number | bigint)[]) => number;
 }
 
-function openLibc() {
+/** The thunk in memory that libc gets: without the thunk there is no other way to a page for it. */
+function mapThunk(): number {
   const symbols = {
     mmap: { args: ["ptr", "u64", "i32", "i32", "i32", "i64"], returns: "ptr" },
     mprotect: { args: ["ptr", "u64", "i32"], returns: "i32" },
   } as const;
   // Bun itself is linked to it, so the name is that of a library which is loaded already. A name that is not (as
   // musl's) Bun would look for in the working directory, too: whose code would that be?
-  return dlopen("libc.so.6", symbols).symbols;
+  const libc = dlopen("libc.so.6", symbols).symbols;
+  const size = BigInt(pageSize);
+  const address = libc.mmap(null, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
+  // MAP_FAILED is (void *)-1.
+  if (address === null || Number(address) >= 2 ** 63) throw new Error("mmap of a page for machine code failed");
+  new Uint8Array(toArrayBuffer(address, 0, pageSize)).set(Uint8Array.fromHex(thunkX64));
+  if (libc.mprotect(address, size, PROT_READ | PROT_EXEC) !== 0) {
+    throw new Error("mprotect(PROT_EXEC) of machine code was refused: a security module forbids it");
+  }
+  return Number(address);
 }
 
 function makeThunk(): Thunk {
   if (process.arch !== "x64") throw new Error(`system calls on ${process.arch} are not built: tsd runs on x86-64`);
-  return linkCode(mapCode(Uint8Array.fromHex(thunkX64)), 7);
+  return linkCode(embeddedCode("thunk") ?? mapThunk(), 7);
 }
 
 /**

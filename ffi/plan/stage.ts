@@ -6,11 +6,11 @@ import { AT_EMPTY_PATH, atFlags, F_SETFD, fcntlCommands } from "../constants/ope
 import { CLOSE_RANGE_CLOEXEC, closeRangeFlags, SIG_SETMASK, SIGCHLD } from "../constants/process.ts";
 import { SYS } from "../constants/syscalls.ts";
 import { Fd } from "../fd.ts";
+import { cloneX64, embeddedCode } from "../machine-code.ts";
 import { addressOf, call, check, linkCode, mapCode } from "../syscall.ts";
 import { assemble, copyPlan } from "./assemble.ts";
 import { PlanBuilder } from "./builder.ts";
 import { openCapsule } from "./capsule.ts";
-import { cloneCode, interpreterCode } from "./interpreter.ts";
 import { resultAt } from "./records.ts";
 import { constant, flags, str, strings } from "./values.ts";
 
@@ -28,7 +28,7 @@ const allSignals = new Uint8Array(8).fill(0xff);
 function prepare(): Stage {
   const protection = PROT_READ | PROT_WRITE;
   const address = call("mmap", "stage one", 0, stageSize, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  const code = mapCode(Uint8Array.fromHex(cloneCode + interpreterCode));
+  const code = embeddedCode("clone") ?? mapCode(Uint8Array.fromHex(cloneX64));
   const bytes = new Uint8Array(toArrayBuffer(address as Pointer, 0, stageSize));
   return { address, bytes, clone: linkCode(code, 7) };
 }
