@@ -64,7 +64,11 @@ function applyV2(io: BlockIo, directory: string): void {
   }
   // There is no leafWeight: inner cgroups hold no processes. Its file is missing, and the error says so.
   if (io.leafWeight) writeField(`${field}.leafWeight`, `${directory}/io.leaf_weight`, String(io.leafWeight));
-  for (const [index, { major, minor, weight }] of (io.weightDevice ?? []).entries()) {
+  for (const [index, { major, minor, weight, leafWeight }] of (io.weightDevice ?? []).entries()) {
+    if (leafWeight) {
+      const path = `${directory}/io.leaf_weight`;
+      writeField(`${field}.weightDevice[${index}].leafWeight`, path, `${major}:${minor} ${leafWeight}`);
+    }
     const at = `${field}.weightDevice[${index}].weight`;
     if (!weight) continue;
     if (!tryWriteField(at, `${directory}/io.bfq.weight`, `${major}:${minor} ${weight}`, "ENOENT")) {

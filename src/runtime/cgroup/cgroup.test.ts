@@ -179,7 +179,9 @@ describe.skipIf(!hasCgroups)("cgroup", () => {
     expect(text).toMatch(/fork/i);
     cgroup.apply({ pids: { limit: -1 } });
     expect(cgroup.stats().pids?.limit).toBeUndefined();
+    // No forks at all: 0 would keep out the first process as well.
     cgroup.apply({ pids: { limit: 0 } });
+    expect(cgroup.stats().pids?.limit).toBe(1);
   });
 
   test("CPU time is limited, in any order of old and new values", async () => {
@@ -255,6 +257,12 @@ describe.skipIf(!hasCgroups)("cgroup", () => {
     );
     const unknown = { unified: { "nonsense.max": "1" } };
     expect(() => cgroup.apply(unknown)).toThrow(/linux.resources.unified\["nonsense.max"\]: /);
+    expect(() => cgroup.apply({ unified: { "a/b": "1" } })).toThrow("is not the name of a file");
+    expect(() => cgroup.apply({ cpu: { idle: 2 } })).toThrow(/^linux.resources.cpu.idle: write 2 to .*: EINVAL$/);
+    const weights = { blockIO: { weightDevice: [{ major: 7, minor: 0, leafWeight: 10 }] } };
+    expect(() => cgroup.apply(weights)).toThrow(
+      /^linux.resources.blockIO.weightDevice\[0\].leafWeight: write 7:0 10 to .*: ENOENT$/,
+    );
     expect(() => cgroup.apply({ unified: { "../cgroup.procs": "1" } })).toThrow("is not the name of a file");
     expect(() => cgroup.apply({ cpu: { period: 7 } })).toThrow(
       /^linux.resources.cpu.period: write .*7 to \/sys\/fs\/cgroup\/.*\/cpu\.\w+: EINVAL$/,
@@ -265,6 +273,10 @@ describe.skipIf(!hasCgroups)("cgroup", () => {
       expect(() => cgroup.apply({ cpu: { realtimeRuntime: 1000 } })).toThrow("realtimeRuntime");
     } else {
       expect(() => cgroup.apply({ memory: { swappiness: 101 } })).toThrow("101 is not between 0 and 100");
+      expect(() => cgroup.apply({ unified: { "memory.high": "1" } })).toThrow("is for cgroup v2");
+      for (const shares of [1, 262_145]) {
+        expect(() => cgroup.apply({ cpu: { shares } })).toThrow(`${shares} is not between 2 and 262144`);
+      }
       cgroup.apply({ memory: { swappiness: 10, disableOOMKiller: true, kernel: 4096 } });
     }
   });

@@ -24,11 +24,11 @@ export function applyLimits(resources: LinuxResources, places: Places, devices: 
 }
 
 function applyPids({ limit }: NonNullable<LinuxResources["pids"]>, places: Places): void {
-  // 0 is what older tools write for "unset".
-  if (limit === undefined || limit === 0) return;
+  if (limit === undefined) return;
   const field = "linux.resources.pids.limit";
   const { directory } = places.require("pids", field);
-  writeField(field, `${directory}/pids.max`, limit > 0 ? String(limit) : "max");
+  // 0 forbids forks as 1 does, but would forbid the first process too, which on v2 is born in its cgroup.
+  writeField(field, `${directory}/pids.max`, limit < 0 ? "max" : String(Math.max(1, limit)));
 }
 
 function applyHugepages(limits: NonNullable<LinuxResources["hugepageLimits"]>, places: Places): void {
@@ -71,13 +71,15 @@ function applyRdma(devices: NonNullable<LinuxResources["rdma"]>, places: Places)
   }
 }
 
-/** Files of v2 by name. */
+/** Files of v2 by name. A hybrid host's v2 hierarchy has none of the controllers that limits are about. */
 function applyUnified(files: NonNullable<LinuxResources["unified"]>, places: Places): void {
   for (const [name, value] of Object.entries(files)) {
     const field = `linux.resources.unified[${JSON.stringify(name)}]`;
     if (!/^[a-z][\w.]*$/i.test(name)) throw new EngineError("invalid_argument", `${field}: is not the name of a file`);
     const place = places.unified();
-    if (place === undefined) throw new EngineError("unsupported", `${field}: this host has no cgroup v2`);
+    if (place === undefined || places.version === 1) {
+      throw new EngineError("unsupported", `${field}: is for cgroup v2, and this host has cgroup v1`);
+    }
     const controller = name.slice(0, name.indexOf("."));
     // cgroup.* belongs to the core and is always there.
     if (controller !== "cgroup") places.require(controller, field);

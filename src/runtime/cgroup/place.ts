@@ -21,6 +21,11 @@ export class Places {
     this.#path = path;
   }
 
+  /** 2 where v2 is all that the host has. */
+  get version(): 1 | 2 {
+    return this.#hierarchies.some((hierarchy) => hierarchy.version === 1) ? 1 : 2;
+  }
+
   /** One for each hierarchy, v1's first. */
   all(): (Place & { hierarchy: Hierarchy })[] {
     return [...this.#hierarchies]
