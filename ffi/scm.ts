@@ -8,6 +8,7 @@ import { addressOf, call } from "./syscall.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
@@ -45,6 +46,13 @@ export function listenUnix(path: string, backlog = 16): Fd {
   using socket = new Fd(call("socket", "AF_UNIX", AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   withSocketAddress(path, (address) => call("bind", path, socket.number, address, address.length));
   call("listen", path, socket.number, backlog);
+  return socket.move();
+}
+
+/** Makes a Unix datagram socket at `path`, which must not exist. */
+export function bindDatagram(path: string): Fd {
+  using socket = new Fd(call("socket", "AF_UNIX", AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  withSocketAddress(path, (address) => call("bind", path, socket.number, address, address.length));
   return socket.move();
 }
 

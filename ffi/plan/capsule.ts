@@ -20,6 +20,7 @@ import type { Fd } from "../fd.ts";
 import { openat, write } from "../files.ts";
 import { addSeals, memfd_create } from "../memory.ts";
 import { fsmount, fsopen, mount_setattr } from "../mount.ts";
+import { capsuleName } from "./capsule-name.ts";
 import { executableImage } from "./elf.ts";
 import { entryCode, interpreterCode } from "./interpreter.ts";
 
@@ -53,13 +54,13 @@ function inMemory(): Fd | undefined {
 function createMemfd(): Fd | undefined {
   const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   try {
-    return memfd_create("tsd-init", flags | MFD_EXEC);
+    return memfd_create(capsuleName, flags | MFD_EXEC);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     if (error.errno === "EACCES") return undefined;
     if (error.errno !== "EINVAL") throw error;
     // Before Linux 6.3 there is no such flag, and every memfd is executable.
-    return memfd_create("tsd-init", flags);
+    return memfd_create(capsuleName, flags);
   }
 }
 

@@ -72,6 +72,7 @@ export function createContainer(options: CreateOptions): RunningContainer {
     process: undefined,
   };
   try {
+    options.prepareState?.();
     writeConfig(root, id, options.config);
     // From here on everything is found by who deletes the container, should this process be killed.
     writeRecord(root, creation.record);
@@ -84,9 +85,13 @@ export function createContainer(options: CreateOptions): RunningContainer {
   }
 }
 
-/** A cgroup with processes in it is somebody else's, and would be killed with the container. */
+/**
+ * Without a cgroupsPath it has the container's name, below or beside this process's own (resolveCgroupsPath).
+ *
+ * A cgroup with processes in it is somebody else's, and would be killed with the container.
+ */
 function openEmptyCgroup({ config, id, cgroupDriver }: CreateOptions): Cgroup | UnitCgroup {
-  const cgroup = cgroupDriver?.design(config, id) ?? openCgroup(config.linux?.cgroupsPath || `/${id}`);
+  const cgroup = cgroupDriver?.design(config, id) ?? openCgroup(config.linux?.cgroupsPath || id);
   const count = cgroup.exists() ? cgroup.pids().length : 0;
   if (count === 0) return cgroup;
   throw new EngineError(

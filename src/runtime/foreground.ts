@@ -15,7 +15,14 @@ const SIGWINCH = 28;
 
 const signalSlot = 0;
 const processSlot = 1;
-const relaySlot = 2;
+const visitorSlot = 2;
+const relaySlot = 3;
+
+/** Something else that is served while the process runs. */
+export interface Visitor {
+  descriptor: Fd;
+  onReadable(): void;
+}
 
 interface ForegroundOptions {
   /** The process gets a pseudo-terminal, behind the terminal that the runtime has. */
@@ -54,27 +61,31 @@ export class Foreground implements Disposable {
 
   /**
    * Serves the process until it ends, and reaps it.
+   * @param visitor is served meanwhile.
    * @returns its status as a shell has it: the code, or 128 and the signal.
    */
-  wait(process: StartedProcess): number {
-    if (this.#master === undefined) return this.#serve(process, undefined);
+  wait(process: StartedProcess, visitor?: Visitor): number {
+    if (this.#master === undefined) return this.#serve(process, undefined, visitor);
     using _raw = isTerminal(0) ? makeRaw(0) : undefined;
     // Kept open here, so that the terminal does not hang up while the process happens to have it closed.
     using slave = openSlave(this.#master);
     const relay = new TerminalRelay(this.#master, relaySlot);
-    const status = this.#serve(process, relay);
+    const status = this.#serve(process, relay, visitor);
     slave.close();
     relay.drain();
     return status;
   }
 
-  #serve(process: StartedProcess, relay: TerminalRelay | undefined): number {
+  #serve(process: StartedProcess, relay: TerminalRelay | undefined, visitor: Visitor | undefined): number {
     const set = new PollSet(relaySlot + TerminalRelay.slots);
     set.set(signalSlot, this.#signals.reader, POLLIN);
     set.set(processSlot, process.pidfd, POLLIN);
+    if (visitor !== undefined) set.set(visitorSlot, visitor.descriptor, POLLIN);
     for (;;) {
       relay?.prepare(set);
       set.wait(-1);
+      // Before the end, which may be found at the same time.
+      if (set.ready(visitorSlot)) visitor?.onReadable();
       const exit = set.ready(signalSlot) ? this.#handleSignals(process) : undefined;
       if (exit !== undefined) return exitStatus(exit);
       relay?.transfer(set);

@@ -1,8 +1,7 @@
-import { openProcess, pidfd_open, pidfd_send_signal } from "../../ffi/process.ts";
+import { isAlive, openProcess, pidfd_open, pidfd_send_signal } from "../../ffi/process.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
 import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
-import { containerStatus } from "./status.ts";
 import { readConfig, readRecord } from "./store.ts";
 
 const SIGKILL = 9;
@@ -18,10 +17,12 @@ export function killContainer(root: string, id: string, signal: number, all = fa
   const record = readRecord(root, id);
   const cgroup = record.cgroupPath === undefined ? undefined : openCgroup(record.cgroupPath);
   const everybody = cgroup !== undefined && (all || (signal === SIGKILL && !ownsPidNamespace(root, id)));
-  const status = containerStatus(root, record);
+  // Of a creation too: the program may run, and be heard of, before its creator has written that it does.
+  const { init } = record.lifecycle;
+  const isRunning = init !== undefined && isAlive(init);
   // A shared pid namespace may hold processes that outlived the first.
   const left = everybody && cgroup.exists() && cgroup.pids().length > 0;
-  if (!("init" in status) && !left) throw notRunning(id);
+  if (!isRunning && !left) throw notRunning(id);
   if (everybody) signalAll(cgroup, signal);
   else signalInit(record, id, signal);
   // cgroup v1 delivers no signal to frozen processes, not even this one.

@@ -43,6 +43,8 @@ export interface CreateOptions {
    * a program that cannot be executed is an error of createContainer's.
    */
   start: "now" | "wait";
+  /** Called once the state directory is there. What it makes in it has to be known to removeContainerDirectory. */
+  prepareState?: () => void;
   /** Goes on without a cgroup where making one is not permitted (`--rootless`). */
   ignoreCgroupErrors?: boolean;
   /** In place of the cgroup file system alone: systemd (loadSystemd). */

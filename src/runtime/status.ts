@@ -1,5 +1,7 @@
-import { existsSync } from "../../ffi/fs.ts";
+import { existsSync, readlinkSync } from "../../ffi/fs.ts";
+import { capsuleName } from "../../ffi/plan/capsule-name.ts";
 import { isAlive, type ProcessIdentity } from "../../ffi/process.ts";
+import { isErrno } from "../core/errors.ts";
 import type { OciState } from "../oci/runtime.ts";
 import { openCgroup } from "./cgroup/cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -19,6 +21,9 @@ export type ContainerStatus =
 export function containerStatus(root: string, record: ContainerRecord): ContainerStatus {
   const { lifecycle } = record;
   if (lifecycle.phase === "creating") {
+    const { init } = lifecycle;
+    // The program may be heard of before its creator has written that it runs, or was killed.
+    if (init !== undefined && isAlive(init) && hasBecomeProgram(init)) return { status: "running", init };
     // A creator that was killed will not go on: what it left can only be deleted.
     return { status: isAlive(lifecycle.creator) ? "creating" : "stopped" };
   }
@@ -28,6 +33,18 @@ export function containerStatus(root: string, record: ContainerRecord): Containe
   if (record.cgroupPath !== undefined && openCgroup(record.cgroupPath).frozen()) return { status: "paused", init };
   // `start` removes the fifo once the first process has passed it.
   return { status: existsSync(execFifoPath(root, record.id)) ? "created" : "running", init };
+}
+
+/** The process no longer runs its plan, from the capsule or, where that cannot be had, from this executable. */
+function hasBecomeProgram({ pid }: ProcessIdentity): boolean {
+  try {
+    const executable = readlinkSync(`/proc/${pid}/exe`);
+    return !executable.startsWith(`/memfd:${capsuleName} `) && executable !== readlinkSync("/proc/self/exe");
+  } catch (error) {
+    // It ended, or is somebody else's.
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EPERM")) return false;
+    throw error;
+  }
 }
 
 /** The pid as state JSON has it: 0 when there is no process. */

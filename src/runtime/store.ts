@@ -15,7 +15,7 @@ import {
   O_RDONLY,
 } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { flock, open, readDirectory, unlinkat } from "../../ffi/files.ts";
+import { flock, open, readDirectory, removeTree, unlinkat } from "../../ffi/files.ts";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "../../ffi/fs.ts";
 import { join } from "../../ffi/path.ts";
 import { statx } from "../../ffi/stat.ts";
@@ -23,6 +23,9 @@ import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import { formatExactJson, parseExactJson } from "../core/exact-json.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
 import { type ContainerRecord, formatRecord, parseRecord } from "./record.ts";
+
+/** Below a container's directory: where its NOTIFY_SOCKET is (notify.ts). */
+export const notifyDirectoryName = "notify";
 
 /** How long a verb waits for another one that works on the same container. */
 const lockTimeoutMs = 10_000;
@@ -175,7 +178,10 @@ export function containerIds(root: string): string[] {
 export function removeContainerDirectory(root: string, id: string): void {
   using directory = openDirectory(root, id);
   const names = readDirectory(directory).map((entry) => entry.name);
-  for (const name of names) if (name !== "state.json") unlinkat(directory, name);
+  for (const name of names) {
+    if (name === notifyDirectoryName) removeTree(directory, name);
+    else if (name !== "state.json") unlinkat(directory, name);
+  }
   if (names.includes("state.json")) unlinkat(directory, "state.json");
   unlinkat(AT_FDCWD, containerDirectory(root, id), AT_REMOVEDIR);
 }

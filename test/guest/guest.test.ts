@@ -22,6 +22,7 @@ const sources = [
 const files = [...checks, ...conformance, ...sources];
 /** Tests of those files that are about another kind of machine. */
 const elsewhere = [
+  "without a cgroupsPath the cgroup has the container's name, below the caller's own",
   "of v1 has a directory for each controller, and newborns only in a v2 one beside them",
   // Linux 6.8 and later.
   "has the files of all layers, topmost first",

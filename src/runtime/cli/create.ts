@@ -2,6 +2,7 @@ import { readBundle } from "../bundle.ts";
 import { createContainer } from "../create.ts";
 import { command } from "./command.ts";
 import { createFlags, createOptions, detachedStdio, idHelp, wantedDriver } from "./create-flags.ts";
+import { readinessOf } from "./service.ts";
 
 export const verb = command({
   argumentsUsage: "<container-id>",
@@ -19,8 +20,9 @@ export const verb = command({
   async run(context, flags, [id]) {
     const bundle = readBundle(flags.bundle);
     const stdio = detachedStdio(context.program, bundle.config.process?.terminal ?? false, flags["console-socket"]);
-    const options = createOptions(context, id!, bundle, flags, stdio, await wantedDriver(context));
-    const container = createContainer({ ...options, start: "wait" });
+    using readiness = await readinessOf(context, id!);
+    const surroundings = { start: "wait", cgroupDriver: await wantedDriver(context), readiness } as const;
+    const container = createContainer(createOptions(context, id!, bundle, flags, stdio, surroundings));
     container.pidfd.close();
     context.log.debug(`container ${container.id} created with process ${container.pid}`);
     return 0;

@@ -12,6 +12,7 @@ import {
   idHelp,
   wantedDriver,
 } from "./create-flags.ts";
+import { readinessOf } from "./service.ts";
 
 export const verb = command({
   argumentsUsage: "<container-id>",
@@ -26,31 +27,44 @@ export const verb = command({
     },
   ],
   flags: {
-    ...createFlags,
+    bundle: createFlags.bundle,
+    "console-socket": createFlags["console-socket"],
     detach: { kind: "boolean", alias: "d", usage: "detach from the container's process" },
     keep: { kind: "boolean", usage: "do not delete the container after it exits" },
+    "pid-file": createFlags["pid-file"],
     "no-subreaper": { kind: "boolean", usage: "do not reap the container's orphans" },
+    "no-pivot": createFlags["no-pivot"],
+    "no-new-keyring": createFlags["no-new-keyring"],
+    "preserve-fds": createFlags["preserve-fds"],
   },
   arguments: { min: 1, max: 1 },
   async run(context, flags, [id]) {
     const bundle = readBundle(flags.bundle);
     const terminal = bundle.config.process?.terminal ?? false;
     const socket = flags["console-socket"];
-    const driver = await wantedDriver(context);
+    using readiness = await readinessOf(context, id!);
+    const surroundings = { start: "now", cgroupDriver: await wantedDriver(context), readiness } as const;
     if (flags.detach) {
       const stdio = detachedStdio(context.program, terminal, socket);
-      createContainer({ ...createOptions(context, id!, bundle, flags, stdio, driver), start: "now" }).pidfd.close();
+      const container = createContainer(createOptions(context, id!, bundle, flags, stdio, surroundings));
+      using _pidfd = container.pidfd;
+      readiness?.waitUntilReady(container);
       return 0;
     }
     if (socket !== undefined) throw consoleSocketNotUsed(context.program);
     const subreaper = !flags["no-subreaper"];
     if (subreaper) setChildSubreaper(true);
     using foreground = new Foreground({ terminal, subreaper });
-    const options = createOptions(context, id!, bundle, flags, foreground.stdio, driver);
-    const container = createContainer({ ...options, start: "now" });
+    const options = createOptions(context, id!, bundle, flags, foreground.stdio, surroundings);
+    const container = createContainer(options);
     using _pidfd = container.pidfd;
     try {
-      return foreground.wait(container);
+      const visitor = readiness && {
+        descriptor: readiness.descriptor,
+        // The runtime stays, and ends as the container does.
+        onReadable: () => void readiness.receive(process.pid),
+      };
+      return foreground.wait(container, visitor);
     } finally {
       if (!flags.keep) deleteContainer(context.root, id!, { ...options, force: true });
     }
