@@ -1,7 +1,7 @@
 /** Terminals: pty(7), termios(3), ioctl_tty(2). */
 import { O_CLOEXEC, O_NOCTTY, O_RDWR } from "./constants/open.ts";
 import { SYS } from "./constants/syscalls.ts";
-import { TCGETS, TCSETSW, TIOCGPTPEER, TIOCGWINSZ, TIOCSPTLCK, TIOCSWINSZ } from "./constants/tty.ts";
+import { TCGETS, TCSETSW, TIOCGPTN, TIOCGPTPEER, TIOCGWINSZ, TIOCSPTLCK, TIOCSWINSZ } from "./constants/tty.ts";
 import { SyscallError } from "./errno.ts";
 import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
 import { ioctl, open } from "./files.ts";
@@ -26,6 +26,11 @@ export function openTerminal(): { master: Fd; slave: Fd } {
 /** The other end of a master: found by the master itself, not by a path that may lead elsewhere (ioctl_tty(2)). */
 export function openSlave(master: Descriptor): Fd {
   return new Fd(ioctl(master, "TIOCGPTPEER", TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+}
+
+/** Whether it is the master of a pseudo-terminal. */
+export function isMaster(fd: Descriptor): boolean {
+  return syscall(SYS.ioctl, descriptorNumber(fd), TIOCGPTN, new Uint8Array(4)) === 0;
 }
 
 export function isTerminal(fd: Descriptor): boolean {

@@ -10,6 +10,7 @@ export const CLONE_PIDFD = 0x00001000;
 export const CLONE_VFORK = 0x00004000;
 export const CLONE_PARENT = 0x00008000;
 export const CLONE_THREAD = 0x00010000;
+export const CLONE_PARENT_SETTID = 0x00100000;
 export const CLONE_NEWNS = 0x00020000;
 export const CLONE_NEWCGROUP = 0x02000000;
 export const CLONE_NEWUTS = 0x04000000;
@@ -30,6 +31,7 @@ export const cloneFlags: ConstantNames = {
   CLONE_VFORK,
   CLONE_PARENT,
   CLONE_THREAD,
+  CLONE_PARENT_SETTID,
   CLONE_NEWNS,
   CLONE_NEWCGROUP,
   CLONE_NEWUTS,

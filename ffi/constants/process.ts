@@ -148,6 +148,7 @@ export const SIGSTOP = 19;
 export const P_PID = 1;
 export const P_PIDFD = 3;
 export const WNOHANG = 1;
+export const WNOWAIT = 0x01000000;
 export const WEXITED = 4;
 export const __WALL = 0x40000000;
 export const __WCLONE = 0x80000000;

@@ -7,7 +7,16 @@
 import { SYS } from "../constants/syscalls.ts";
 import { type ErrnoName, errnoNumber } from "../errno.ts";
 import { byteLength, encodeText } from "../text.ts";
-import { type Label, operation, type Plan, type PlanRecord, planBase, planSizeMax, recordSize } from "./records.ts";
+import {
+  type Label,
+  operation,
+  type Plan,
+  type PlanRecord,
+  planBase,
+  planSizeMax,
+  recordFlags,
+  recordSize,
+} from "./records.ts";
 import type { Argument, Memory, Value } from "./values.ts";
 
 export interface AssembledPlan {
@@ -79,7 +88,7 @@ class Assembler {
     const start = index * recordWords;
     const { call, args, ignore, retry, next, onZero, onError } = record;
     words[start] = call === "select" || call === "load" ? operation[call] : SYS[call];
-    words[start + 1] = record.fork ? 1 : 0;
+    words[start + 1] = (record.fork ? recordFlags.fork : 0) | (record.handOver ? recordFlags.handOver : 0);
     let place = start + 2;
     for (const argument of args) {
       this.put(place, argument);

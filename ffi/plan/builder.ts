@@ -1,4 +1,4 @@
-import { CLONE_PARENT, cloneFlags } from "../constants/namespace.ts";
+import { CLONE_PARENT, CLONE_PARENT_SETTID, cloneFlags } from "../constants/namespace.ts";
 import type { SyscallName } from "../constants/syscalls.ts";
 import type { ErrnoName } from "../errno.ts";
 import { handOverCheckpoint, type Label, type operation, type Plan, type PlanRecord, planBase } from "./records.ts";
@@ -35,6 +35,8 @@ export interface CallOptions {
   name?: string;
   /** A clone without CLONE_VM: the child goes on at `onZero` and leaves the result alone. */
   fork?: boolean;
+  /** Of a fork: the parent ends. */
+  handOver?: boolean;
   /** An earlier record, which was skipped or has failed: this one's result goes where that one's would have gone. */
   into?: Ref;
 }
@@ -60,7 +62,7 @@ export class PlanBuilder {
   /** Where failures go that their record does not handle. */
   #failure: Label;
   #why: string | undefined;
-  #handOver: Ref | undefined;
+  #handOver: Memory | undefined;
   #finish = -1;
 
   constructor() {
@@ -195,18 +197,17 @@ export class PlanBuilder {
 
   /**
    * Forks: the records that follow are the child's, which becomes the process that the plan makes; its parent, this
-   * process, tells tsd and ends. The child is a child of tsd (CLONE_PARENT). `flags` are further CLONE_NEW*.
+   * process, ends. The child is a child of tsd (CLONE_PARENT). `flags` are further CLONE_NEW*.
    */
   handOver(cloneFlagBits: number, options: Pick<CallOptions, "why" | "what"> = {}): void {
     const child = this.label("second process");
     const SIGCHLD = 17;
-    const bits = flags(cloneFlagBits | CLONE_PARENT, { ...cloneFlags, SIGCHLD });
-    this.because(options.why ?? this.#why, () => {
-      this.#handOver = this.call("clone", [bits, 0, 0, 0, 0], { ...options, fork: true, onZero: child, name: "child" });
-      this.checkpoint(handOverCheckpoint);
-      this.call("exit_group", [0]);
-    });
+    const bits = flags(cloneFlagBits | CLONE_PARENT | CLONE_PARENT_SETTID, { ...cloneFlags, SIGCHLD });
+    const pid = memory(8, "pid");
+    this.#handOver = pid;
+    this.call("clone", [bits, 0, pid, 0, 0], { ...options, fork: true, handOver: true, onZero: child });
     this.place(child);
+    this.because(options.why, () => this.checkpoint(handOverCheckpoint));
   }
 
   /** The next record starts the final execve. */
@@ -254,6 +255,7 @@ export class PlanBuilder {
       onZero: options.onZero,
       onError: options.onError ?? this.#failure,
       fork: options.fork ?? false,
+      handOver: options.handOver ?? false,
       into: options.into,
     });
     return { kind: "result", record, name };

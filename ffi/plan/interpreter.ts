@@ -8,6 +8,7 @@
 
 export const interpreterListing = `
 run:    mov   0(%rbx),%eax          # number; writing eax clears the upper half of rax
+        mov   4(%rbx),%ebp          # flags, kept by the call
         mov   8(%rbx),%rdi
         mov   16(%rbx),%rsi
         mov   24(%rbx),%rdx
@@ -16,6 +17,13 @@ run:    mov   0(%rbx),%eax          # number; writing eax clears the upper half 
         mov   48(%rbx),%r9
         test  %eax,%eax
         js    operate               # bit 31: not a system call
+        syscall
+        test  $2,%bpl               # handed over: nothing of the memory that the child shares is read again
+        jz    answer
+        test  %rax,%rax
+        jle   answer
+        mov   $231,%eax             # exit_group
+        xor   %edi,%edi
         syscall
 answer: test  %rax,%rax
         js    failed
@@ -72,10 +80,11 @@ operate: mov  (%rdi),%rdi
 `;
 
 export const interpreterCode =
-  "8b03488b7b08488b7310488b53184c8b53204c8b43284c8b4b3085c0787e0f054885c07844751248634b54e30cf64304" +
-  "01753148894338eb2b488943384889c2488b73404885f6741748ad480fbaf00072094885c074098910ebee488910ebe9" +
-  "48634b504801cbeb9748894338f7d88b4b606639c87407c1e91075f6eb09ff4b5c0f8979ffffff488b4b486639c874d0" +
-  "48c1e91075f548634b58ebc8488b3f4821f7a801488d04170f8572ffffff4839d74c89d0490f45c0e963ffffff";
+  "8b038b6b04488b7b08488b7310488b53184c8b53204c8b43284c8b4b3085c00f88950000000f0540f6c502740e4885c0" +
+  "7e09b8e700000031ff0f054885c07847751248634b54e30cf6430401753148894338eb2b488943384889c2488b734048" +
+  "85f6741748ad480fbaf00072094885c074098910ebee488910ebe948634b504801cbe979ffffff48894338f7d88b4b60" +
+  "6639c87407c1e91075f6eb09ff4b5c0f895bffffff488b4b486639c874cd48c1e91075f548634b58ebc5488b3f4821f7" +
+  "a801488d04170f856fffffff4839d74c89d0490f45c0e960ffffff";
 
 /**
  * `long clone_into(nr, a0 … a4, stage)`, in memory of the parent: makes the call (clone3 or clone, with CLONE_VM and

@@ -32,8 +32,15 @@ export const field = {
 /** Bytes of a record, a multiple of 8. */
 export const recordSize = 104;
 
-/** The child of a fork gets 0 and must not overwrite the result that its parent stores in the memory they share. */
-export const recordFlags = { fork: 1 } as const;
+export const recordFlags = {
+  /** The child of a fork gets 0 and must not overwrite the result that its parent stores in the memory they share. */
+  fork: 1,
+  /**
+   * After a clone that succeeds the parent ends at once, by code alone: the child may be in a container where others
+   * can write to the memory that both have, and the parent is not in it.
+   */
+  handOver: 2,
+} as const;
 
 /** Records that make no system call; told apart from calls by bit 31 and from each other by bit 0. */
 export const operation = {
@@ -88,6 +95,8 @@ export interface PlanRecord {
   readonly onZero: Label | undefined;
   readonly onError: Label;
   readonly fork: boolean;
+  /** Of a fork whose parent is to end. */
+  readonly handOver: boolean;
   /** An earlier record that this one replaces: the result goes where that one's would have gone. */
   readonly into: Ref | undefined;
 }
@@ -100,11 +109,11 @@ export interface Plan {
   readonly descriptors: readonly string[];
   /** Checkpoints by the byte that announces them. */
   readonly checkpoints: readonly string[];
-  /** Where the first process hands over to a second one, whose pid is this result; undefined when it does not. */
-  readonly handOver: Ref | undefined;
+  /** Where the kernel writes the pid of the second process that the first hands over to; undefined when it does not. */
+  readonly handOver: Memory | undefined;
   /** Index of the first of the final execve records. Arriving there, the plan has done all its work. */
   readonly finish: number;
 }
 
-/** The checkpoint by which the first process says that the second exists. */
+/** The checkpoint by which the second process says that it exists. */
 export const handOverCheckpoint = "hand-over";

@@ -1,5 +1,5 @@
 /** Running a plan in a new process. */
-import { P_PIDFD, WEXITED } from "../constants/process.ts";
+import { P_PIDFD, WEXITED, WNOHANG, WNOWAIT } from "../constants/process.ts";
 import { type Descriptor, descriptorNumber, Fd } from "../fd.ts";
 import { ftruncate, read, write } from "../files.ts";
 import { dataMemfd, SharedMapping } from "../memory.ts";
@@ -90,6 +90,7 @@ export class PlanProcess implements Disposable {
   readonly #sync: Fd;
   /** Checkpoints that came before their turn. */
   readonly #early: string[] = [];
+  readonly #announced = new Set<string>();
   #pid: number;
   #pidfd: Fd;
 
@@ -184,19 +185,18 @@ export class PlanProcess implements Disposable {
   awaitHandOver(): void {
     const { handOver } = this.#plan;
     if (handOver === undefined) return;
-    for (;;) {
-      const name = this.#receive();
-      if (name === undefined) return;
-      if (name === handOverCheckpoint) break;
+    for (let name = this.#receive(); name !== undefined && name !== handOverCheckpoint; name = this.#receive()) {
       this.#early.push(name);
     }
-    const pid = this.result(handOver);
-    if (pid === undefined || pid <= 0) throw new Error(`the plan handed over to process ${pid}`);
-    const pidfd = new Fd(call("pidfd_open", `process ${pid}`, pid, 0));
+    const [pid = 0] = new Int32Array(this.memory(handOver).buffer);
+    // The first process has failed before it.
+    if (pid === 0) return;
     waitFor(this.#pidfd);
+    using pidfd = new Fd(call("pidfd_open", `process ${pid}`, pid, 0));
+    requireChild(pidfd, pid);
     this.#pidfd.close();
     this.#pid = pid;
-    this.#pidfd = pidfd;
+    this.#pidfd = pidfd.move();
   }
 
   #receive(): string | undefined {
@@ -204,9 +204,22 @@ export class PlanProcess implements Disposable {
     if (read(this.#sync, byte) === 0) return undefined;
     const name = this.#plan.checkpoints[byte[0]!];
     if (name === undefined) throw new Error(`the plan sent an unknown checkpoint ${byte[0]}`);
+    // A process that can be written to from the container can say anything; what is answered is answered once.
+    if (this.#announced.has(name)) throw new Error(`the plan sent the checkpoint ${name} twice`);
+    this.#announced.add(name);
     return name;
   }
 }
+
+/**
+ * The pid was read from memory that somebody in the container may have written to meanwhile: another process's pid would
+ * have that one killed, or its descriptors taken. Only children can be waited for.
+ */
+function requireChild(pidfd: Fd, pid: number): void {
+  call("waitid", `process ${pid}, which the plan handed over to`, P_PIDFD, pidfd.number, null, asks, null);
+}
+
+const asks = WEXITED | WNOHANG | WNOWAIT;
 
 function waitFor(pidfd: Fd): Ending {
   const info = new Uint8Array(128);

@@ -1,7 +1,10 @@
+import { AT_FDCWD } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { readlinkat } from "../../ffi/files.ts";
 import type { PlanProcess } from "../../ffi/plan/spawn.ts";
 import type { Ref } from "../../ffi/plan/values.ts";
 import { pidfd_getfd } from "../../ffi/process.ts";
+import { isMaster } from "../../ffi/pty.ts";
 import type { OciProcess } from "../oci/runtime.ts";
 import type { ConsoleReceiver } from "./console.ts";
 import type { CompiledPlan, PlanCheckpoint } from "./plan/context.ts";
@@ -51,11 +54,30 @@ function answer(
       companion.runCreateHooks?.();
       break;
     case "terminal":
-      companion.console?.deliver(descriptorOf(process, compiled.terminal));
+      companion.console?.deliver(takeMaster(process, compiled.terminal));
       break;
     case "seccomp-listener":
-      companion.takeSeccompListener?.(descriptorOf(process, compiled.seccompListener));
+      companion.takeSeccompListener?.(takeListener(process, compiled.seccompListener));
   }
+}
+
+/**
+ * A process of an exec may have been written to from the container by now: whoever gets the terminal must not get
+ * something else that the container has open.
+ */
+function takeMaster(process: PlanProcess, ref: Ref | undefined): Fd {
+  using master = descriptorOf(process, ref);
+  if (!isMaster(master)) throw new Error("what the plan announced as its terminal is none");
+  return master.move();
+}
+
+/** Likewise: it goes to an agent that answers for the kernel. */
+function takeListener(process: PlanProcess, ref: Ref | undefined): Fd {
+  using listener = descriptorOf(process, ref);
+  const kind = readlinkat(AT_FDCWD, `/proc/self/fd/${listener.number}`);
+  if (kind !== "anon_inode:seccomp notify")
+    throw new Error(`what the plan announced as its seccomp listener is ${kind}`);
+  return listener.move();
 }
 
 function descriptorOf(process: PlanProcess, ref: Ref | undefined): Fd {

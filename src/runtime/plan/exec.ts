@@ -8,7 +8,7 @@ import { checkCommand } from "./command.ts";
 import { type CompiledPlan, type ExecContext, preservedDescriptors } from "./context.ts";
 import { checkUser, raiseLimits } from "./credentials.ts";
 import { here, openInRoot } from "./emit.ts";
-import { assumeIdentity, becomeCommand, type IdentityContext, usesProc } from "./identity.ts";
+import { assumeIdentity, becomeCommand, type IdentityContext, setLabels } from "./identity.ts";
 import { joinNamespaces } from "./namespaces.ts";
 import { openProc } from "./proc.ts";
 import { joinKeyring } from "./scheduling.ts";
@@ -30,8 +30,6 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
   begin(plan);
   const proc = openProc(plan);
   setOomScore(plan, process, proc);
-  const keepsProc = usesProc(process, "now");
-  if (!keepsProc) plan.because("procfs", () => plan.close(proc));
   joinCgroups(plan, context.cgroupProcs, context.cgroupFallback, context.awaitsAdmission);
   raiseLimits(plan, process);
   const why = "the container's namespaces";
@@ -46,12 +44,16 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
   const identity: IdentityContext = {
     ...context,
     terminal,
-    proc: keepsProc ? proc : undefined,
+    // The host's, which leads to the host's files: gone before anybody in the container sees this process.
+    proc: undefined,
     onListener: (result) => {
       listener = result;
     },
   };
   assumeIdentity(plan, process, identity);
+  // What is to count at the execve is kept across the fork.
+  setLabels(plan, process, proc);
+  plan.because("procfs", () => plan.close(proc));
   if (joined.has("pid")) plan.handOver(0, { why, what: "a process in the container" });
   if (terminal !== undefined) {
     plan.because("process.terminal", () => {

@@ -24,7 +24,7 @@ const defaultUmask = 0o022;
 
 export interface IdentityContext extends ProcessContext {
   terminal: Terminal | undefined;
-  /** The verified procfs; needed where `usesProc` says so. */
+  /** The verified procfs that sets the labels; needed where `usesProc` says so, unless they are set already. */
   proc: Ref | undefined;
   /** Reports the listener of a filter that notifies, once it is there. */
   onListener: (listener: Ref) => void;
@@ -121,9 +121,11 @@ function finishCommand(
 ): void {
   if (context.proc !== undefined) addHooks(plan, hooks, "startContainer", context.proc);
   lowerLimits(plan, process);
-  setLabels(plan, process, context.proc);
   const { proc } = context;
-  if (proc !== undefined) plan.because("procfs", () => plan.close(proc));
+  if (proc !== undefined) {
+    setLabels(plan, process, proc);
+    plan.because("procfs", () => plan.close(proc));
+  }
   unblock(plan);
   if (process.noNewPrivileges) loadFilter(plan, context);
   executeCommand(plan, process);
@@ -172,8 +174,7 @@ export const reportField = "exec.fifo report";
 const statusOfFailure = 255;
 
 /** What the security modules are to make of the program: attributes that wait for the execve. */
-function setLabels(plan: PlanBuilder, { apparmorProfile, selinuxLabel }: OciProcess, proc: Ref | undefined): void {
-  if (proc === undefined) return;
+export function setLabels(plan: PlanBuilder, { apparmorProfile, selinuxLabel }: OciProcess, proc: Ref): void {
   if (apparmorProfile !== undefined && apparmorProfile !== "") {
     plan.because("process.apparmorProfile", () => setProfile(plan, proc, apparmorProfile));
   }

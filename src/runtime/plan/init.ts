@@ -17,7 +17,7 @@ import { assumeIdentity, becomeCommand, type IdentityContext, usesProc } from ".
 import { maskPaths, protectPaths } from "./masks.ts";
 import { addMounts, hasForeignDev, openSources } from "./mounts.ts";
 import { joinNamespaces, type Namespaces, raiseLoopback, readNamespaces, unshare, unshareTime } from "./namespaces.ts";
-import { addSysctls, openProc } from "./proc.ts";
+import { addSysctls, openProc, ownProc } from "./proc.ts";
 import { attachRoot, enterRoot, finishRoot, isolateMounts, keepsPeers, openRoot, prepareRoot } from "./root.ts";
 import { joinKeyring, refuseUnbuilt, setMemoryPolicy, setPersonality } from "./scheduling.ts";
 import { openTerminal, startSession, type Terminal } from "./terminal.ts";
@@ -75,8 +75,8 @@ class Init {
     addSysctls(plan, this.#config, proc, this.#namespaces.own.union(this.#namespaces.joined));
     const hooks = this.#config.hooks?.startContainer?.length ? this.#config.hooks : undefined;
     const keepsProc = hooks !== undefined || usesProc(this.#process, this.#context.start);
-    if (!keepsProc) plan.because("procfs", () => plan.close(proc));
-    const identity = this.#identity(keepsProc ? proc : undefined, terminal);
+    const identity = this.#identity(keepsProc ? this.#lastProc(proc) : undefined, terminal);
+    if (identity.proc !== proc) plan.because("procfs", () => plan.close(proc));
     assumeIdentity(plan, this.#process, identity);
     startSession(plan, terminal);
     becomeCommand(plan, this.#process, identity, this.#context.start, hooks);
@@ -137,6 +137,15 @@ class Init {
       this.#plan.call("setresgid", [0, 0, 0], { what: "group 0 of the user namespace" });
       this.#plan.call("setresuid", [0, 0, 0], { what: "user 0 of the user namespace" });
     });
+  }
+
+  /**
+   * The procfs of the last steps. Another process in the pid namespace (of a pod, or an exec while this one waits for its
+   * start) that has CAP_SYS_PTRACE can take every descriptor: the host's /proc would lead it by /proc/1/root to all
+   * files of the host. Over a process of the host's user namespace those of another one have no such power.
+   */
+  #lastProc(proc: Ref): Ref {
+    return this.#mapped ? proc : ownProc(this.#plan);
   }
 
   /** The mount namespace's content. A namespace that was joined has its own already. */

@@ -1,5 +1,10 @@
 /** The host's procfs, held by descriptor and verified, and what is written to it. */
-import { PROC_SUPER_MAGIC } from "../../../ffi/constants/mount.ts";
+import {
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  PROC_SUPER_MAGIC,
+} from "../../../ffi/constants/mount.ts";
 import {
   AT_EMPTY_PATH,
   atFlags,
@@ -30,6 +35,7 @@ import {
 } from "../../../ffi/plan/values.ts";
 import { encodeText } from "../../../ffi/text.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
+import { newFileSystem } from "./attributes.ts";
 import { here, invalid } from "./emit.ts";
 
 /**
@@ -55,6 +61,24 @@ export function openProc(plan: PlanBuilder): Ref {
     plan.select(at(status, inodeOffset), { expected: procRootInode, equal: 0, different: -EPERM }, { what: wrong });
     return proc;
   });
+}
+
+/**
+ * A procfs of the process's own pid namespace that is mounted nowhere, and has nothing but the processes: what the
+ * container sees anyway, and nothing that is masked there. No one else can have mounted anything over a part of it.
+ */
+export function ownProc(plan: PlanBuilder): Ref {
+  const attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  return plan.because("procfs", () =>
+    newFileSystem(plan, {
+      type: "proc",
+      source: "proc",
+      data: [["subset", "pid"]],
+      attributes,
+      what: "a procfs of its own",
+      name: "proc",
+    }),
+  );
 }
 
 function openBeneath(

@@ -24,12 +24,12 @@ export function happyPath(plan: Plan): { index: number; record: PlanRecord }[] {
     if (path.length > plan.records.length) throw new Error(`the plan goes round in circles at ${index}`);
     path.push({ index, record });
     if (record.call === "execve" || record.call === "exit_group") return path;
-    index = follow(plan, record, index);
+    index = follow(record, index);
   }
 }
 
-function follow(plan: Plan, record: PlanRecord, index: number): number {
-  const isChild = record.call === "clone" && plan.handOver?.record === index;
+function follow(record: PlanRecord, index: number): number {
+  const isChild = record.call === "clone" && record.handOver;
   const [, , , equal, different] = record.args;
   const isJump = record.call === "select" && equal === 0 && (different === 0 || different === 1);
   const isFailure = record.call === "select" && Number(equal) < 0 && equal === different;
