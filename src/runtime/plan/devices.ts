@@ -176,7 +176,8 @@ export function addConsole(plan: PlanBuilder, root: Ref, terminal: Ref): void {
   const what = "/dev/console";
   const directory = openInRoot(plan, root, "/dev", O_PATH | O_DIRECTORY, { what: "/dev" });
   makeFile(plan, directory, "console", { what });
-  const target = openInRoot(plan, directory, "console", O_PATH | O_NOFOLLOW, { noSymlinks: true, what });
+  // Without O_NOFOLLOW: with it the symlink itself would be opened, and mounted on.
+  const target = openInRoot(plan, directory, "console", O_PATH, { noSymlinks: true, what });
   const tree = cloneTree(plan, terminal, "", false, { what: "the terminal" });
   attach(plan, tree, target, { what });
   plan.close(tree);

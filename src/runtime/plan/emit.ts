@@ -2,17 +2,15 @@
 import {
   AT_FDCWD,
   O_CLOEXEC,
-  O_CREAT,
   O_DIRECTORY,
-  O_NOFOLLOW,
   O_PATH,
-  O_RDONLY,
   openFlags,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
   resolveFlags,
 } from "../../../ffi/constants/open.ts";
+import { S_IFREG } from "../../../ffi/constants/stat.ts";
 import type { CallOptions, PlanBuilder } from "../../../ffi/plan/builder.ts";
 import type { Label } from "../../../ffi/plan/records.ts";
 import { type Argument, constant, flags, octal, type Ref, str, struct } from "../../../ffi/plan/values.ts";
@@ -125,12 +123,11 @@ function makeLike(plan: PlanBuilder, tree: Ref, parent: Argument, name: string, 
   plan.place(done);
 }
 
-/** Makes an empty file, or leaves one that is there; a symlink of that name is an error. */
+/**
+ * Makes an empty file. Whatever has the name already is left alone and, above all, not opened: it may be a fifo, which
+ * waits for a writer for ever, or a device that does something when it is opened.
+ */
 export function makeFile(plan: PlanBuilder, parent: Argument, name: string, options: CallOptions = {}): void {
-  const created = openInRoot(plan, parent, name, O_RDONLY | O_CREAT | O_NOFOLLOW, {
-    mode: mountPointMode,
-    noSymlinks: true,
-    ...options,
-  });
-  plan.close(created);
+  const mode = octal(S_IFREG | mountPointMode);
+  plan.call("mknodat", [parent, str(name), mode, 0], { ignore: ["EEXIST"], what: name, ...options });
 }

@@ -3,7 +3,8 @@ import { MOUNT_ATTR_RDONLY } from "../../../ffi/constants/mount.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../../ffi/constants/open.ts";
 import { S_IFCHR } from "../../../ffi/constants/stat.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
-import type { Ref } from "../../../ffi/plan/values.ts";
+import type { Label } from "../../../ffi/plan/records.ts";
+import { answer, type Ref } from "../../../ffi/plan/values.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
 import { attach, cloneTree, newFileSystem, setAttributes } from "./attributes.ts";
 import { requireNode } from "./devices.ts";
@@ -51,7 +52,7 @@ function maskPath(plan: PlanBuilder, path: string, root: Ref, { empty, nothing }
     plan.place(first);
     attach(plan, empty, directory, { what: path, next: masked });
     plan.place(file);
-    const target = openInRoot(plan, root, path, O_PATH, { onError: done });
+    const target = openIfPresent(plan, root, path, done);
     const cover = cloneTree(plan, nothing, "", false, { what: "/dev/null" });
     attach(plan, cover, target, { what: path });
     plan.close(cover);
@@ -65,7 +66,7 @@ export function protectPaths(plan: PlanBuilder, config: RuntimeConfig, root: Ref
   (config.linux?.readonlyPaths ?? []).forEach((path, index) => {
     plan.because(`linux.readonlyPaths[${index}]`, () => {
       const absent = plan.label(`${path} is absent`);
-      const target = openInRoot(plan, root, path, O_PATH, { onError: absent });
+      const target = openIfPresent(plan, root, path, absent);
       const copy = cloneTree(plan, target, "", true, { what: path });
       setAttributes(plan, copy, { set: MOUNT_ATTR_RDONLY, recursive: true }, { what: path });
       attach(plan, copy, target, { what: path });
@@ -75,3 +76,23 @@ export function protectPaths(plan: PlanBuilder, config: RuntimeConfig, root: Ref
     });
   });
 }
+
+/**
+ * Opens what is at a path. That there is nothing is one thing; that it cannot be opened, for want of memory or after too
+ * many renames on the way, must not leave it open to the container.
+ */
+function openIfPresent(plan: PlanBuilder, root: Ref, path: string, absent: Label): Ref {
+  const [failed, found] = [plan.label(`${path} cannot be opened`), plan.label(`${path} is there`)];
+  const target = openInRoot(plan, root, path, O_PATH, { onError: failed });
+  plan.place(found);
+  plan.defer(() => {
+    plan.place(failed);
+    for (const errno of [ENOENT, ENOTDIR]) {
+      plan.select(answer(target), { expected: BigInt(-errno), equal: 0, different: 1 }, { onZero: absent });
+    }
+    openInRoot(plan, root, path, O_PATH, { into: target, next: found });
+  });
+  return target;
+}
+
+const [ENOENT, ENOTDIR] = [2, 20];
