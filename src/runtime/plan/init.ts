@@ -15,7 +15,7 @@ import { cleanPath, here, invalid, openInRoot, openMountPoint, unsupported } fro
 import { addHooks } from "./hooks.ts";
 import { assumeIdentity, becomeCommand, type IdentityContext, usesProc } from "./identity.ts";
 import { maskPaths, protectPaths } from "./masks.ts";
-import { addMounts, hasForeignDev, openSources } from "./mounts.ts";
+import { type Anchors, addMounts, hasForeignDev, openSources } from "./mounts.ts";
 import { joinNamespaces, type Namespaces, raiseLoopback, readNamespaces, unshare, unshareTime } from "./namespaces.ts";
 import { addSysctls, openProc, ownProc } from "./proc.ts";
 import { attachRoot, enterRoot, finishRoot, isolateMounts, keepsPeers, openRoot, prepareRoot } from "./root.ts";
@@ -164,7 +164,9 @@ class Init {
     // In a user namespace the path of the root may be out of reach: the host's root is not, and it is left anyway.
     const attached = prepared.root;
     if (attached !== undefined) plan.because("root.path", () => attachRoot(plan, attached, "/"));
+    const anchors: Anchors = new Map();
     const finishMounts = addMounts(plan, config, root, {
+      anchors,
       bundle: this.#context.bundle,
       sources,
       cgroupHierarchies: this.#context.cgroupHierarchies ?? [],
@@ -179,8 +181,9 @@ class Init {
     if (terminal !== undefined) this.#passTerminal(terminal, root);
     this.#makeDirectory(root);
     this.#runHooks(proc);
-    protectPaths(plan, config, root);
-    maskPaths(plan, config, root);
+    protectPaths(plan, config, root, anchors);
+    maskPaths(plan, config, root, anchors);
+    for (const tree of anchors.values()) plan.because("mounts", () => plan.close(tree));
     finishMounts();
     enterRoot(plan, root, this.#context.noPivot ?? false);
     finishRoot(plan, config, root);

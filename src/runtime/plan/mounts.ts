@@ -21,6 +21,8 @@ export interface MountContext {
   cgroupHierarchies: readonly CgroupHierarchy[];
   /** The container has a cgroup namespace of its own. */
   cgroupNamespace: boolean;
+  /** Gets the procfs and the sysfs of the container, which stay open. */
+  anchors: Anchors;
   /** The type of the first process's own root in SELinux's terms, for file systems that are new. */
   mountLabel: string | undefined;
 }
@@ -110,6 +112,9 @@ function openSource(plan: PlanBuilder, { config, field, options }: Mount, bundle
   return cloneTree(plan, here, source, options.recursive, { what: source });
 }
 
+/** Mounts of kernel file systems by their paths: what is masked in them is looked up from the mount itself. */
+export type Anchors = Map<string, Ref>;
+
 /**
  * Adds all mounts in their order.
  * @returns what remains to be done when everything in the root has been made: mounts that become read-only.
@@ -127,6 +132,7 @@ export function addMounts(plan: PlanBuilder, config: RuntimeConfig, root: Ref, c
 
 function addMount(plan: PlanBuilder, mount: Mount, root: Ref, context: MountContext, last: (() => void)[]): void {
   const { options, config } = mount;
+  if (!options.remount) forget(plan, context.anchors, mount.path);
   if (options.remount) remount(plan, mount, root);
   else if (options.bind) addBind(plan, mount, root, context);
   else if (config.type === "cgroup" || config.type === "cgroup2") {
@@ -197,7 +203,8 @@ function addFileSystem(plan: PlanBuilder, mount: Mount, root: Ref, context: Moun
     setAttributes(plan, tree, { ...options.recursiveAttributes, recursive: true }, { what });
   }
   applyPropagation(plan, tree, options, what);
-  plan.close(tree);
+  if (noSymlinks) context.anchors.set(path, tree);
+  else plan.close(tree);
   if (!readonlyLast) return;
   last.push(() => {
     plan.because(field, () => {
@@ -206,6 +213,15 @@ function addFileSystem(plan: PlanBuilder, mount: Mount, root: Ref, context: Moun
       plan.close(again);
     });
   });
+}
+
+/** A mount that comes later covers an earlier one at its path, or at one below. */
+function forget(plan: PlanBuilder, anchors: Anchors, path: string): void {
+  for (const [covered, tree] of anchors) {
+    if (covered !== path && !covered.startsWith(`${path}/`)) continue;
+    plan.close(tree);
+    anchors.delete(covered);
+  }
 }
 
 /** fsconfig(2) takes at most 255 bytes a value. */
