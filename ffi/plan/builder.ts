@@ -44,6 +44,11 @@ export interface CallOptions {
 /** 64 bits in memory; a result is the address that they are at. */
 export type Word = Memory | MemoryAt | Words | Answer | Ref;
 
+/** The object of the call in which a plan waits at a checkpoint. */
+export function waitsFor(checkpoint: string): string {
+  return `the parent's answer to ${checkpoint}`;
+}
+
 const allBits = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -186,7 +191,7 @@ export class PlanBuilder {
     // 0 bytes: the parent has closed its end without an answer.
     const refused = this.label(`${name} refused`, true);
     const answer = bytes(new Uint8Array(8), "answer");
-    const options = { what: `the parent's answer to ${name}`, onZero: refused };
+    const options = { what: waitsFor(name), onZero: refused };
     this.call("read", [this.descriptor("sync"), answer, 1], options);
     this.defer(() => {
       this.place(refused);

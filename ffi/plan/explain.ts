@@ -178,29 +178,42 @@ export function explainAsText(plan: Plan, options: ExplainOptions = {}): string 
   return planText(explainPlan(plan, options));
 }
 
-/**
- * A plan's explanation as text. After a failure each line says what the kernel answered, and `failure` stands below the
- * call that failed.
- */
-export function planText({ clone, descriptors, records }: ExplainedPlan, failure?: string): string {
-  const lines: string[] = [];
-  if (clone !== "0") lines.push(`clone      ${clone}`);
-  if (descriptors.length > 0) lines.push(`inherits   ${descriptors.map((name) => `@${name}`).join(" ")}`);
-  const names = new Map(records.map(({ index, labels }) => [index, (labels ?? []).join(", ")]));
+/** A plan's explanation as text. */
+export function planText({ clone, descriptors, records }: ExplainedPlan): string {
+  const lines = headLines({ clone, descriptors });
+  const names = placeNames(records);
   let why: string | undefined;
   for (const record of records) {
-    if (record.why !== why) {
-      why = record.why;
-      if (why !== undefined) lines.push("", `# ${record.reason === undefined ? why : `${why}: ${record.reason}`}`);
-    }
+    if (record.why !== why) lines.push(...reasonLines(record));
+    why = record.why;
     if (record.labels !== undefined) lines.push(`     ${names.get(record.index)}:`);
-    const assigned = record.result === undefined ? "" : `$${record.result} = `;
-    const margin = record.failed ? ">>" : "";
-    const outcome = failure === undefined ? formatOutcome(record, names) : formatAnswer(record, names);
-    lines.push(`${margin}${String(record.index).padStart(4 - margin.length)} ${assigned}${record.text}${outcome}`);
-    if (record.failed && failure !== undefined) lines.push(`>>      ${failure}`);
+    lines.push(
+      `${String(record.index).padStart(4)} ${assignment(record)}${record.text}${formatOutcome(record, names)}`,
+    );
   }
   return `${lines.join("\n")}\n`;
+}
+
+export function headLines({ clone, descriptors }: Pick<ExplainedPlan, "clone" | "descriptors">): string[] {
+  return [
+    ...(clone === "0" ? [] : [`clone      ${clone}`]),
+    ...(descriptors.length === 0 ? [] : [`inherits   ${descriptors.map((name) => `@${name}`).join(" ")}`]),
+  ];
+}
+
+/** What stands above the calls that a field or a rule asks for. */
+export function reasonLines({ why, reason }: ExplainedRecord): string[] {
+  return why === undefined ? [] : ["", `# ${reason === undefined ? why : `${why}: ${reason}`}`];
+}
+
+/** `$root = ` */
+export function assignment({ result }: ExplainedRecord): string {
+  return result === undefined ? "" : `$${result} = `;
+}
+
+/** The names of the places that are jumped to, by index. */
+export function placeNames(records: readonly ExplainedRecord[]): ReadonlyMap<number, string> {
+  return new Map(records.map(({ index, labels }) => [index, (labels ?? []).join(", ")]));
 }
 
 function formatOutcome(record: ExplainedRecord, names: ReadonlyMap<number, string>): string {
@@ -212,17 +225,4 @@ function formatOutcome(record: ExplainedRecord, names: ReadonlyMap<number, strin
   if (record.next !== undefined) text += ` → ${names.get(record.next)}`;
   if (record.onError !== undefined) text += `, else → ${names.get(record.onError)}`;
   return text;
-}
-
-/** What came of a call, in place of what could. */
-function formatAnswer(record: ExplainedRecord, names: ReadonlyMap<number, string>): string {
-  const { answer, errno, failed } = record;
-  if (answer === undefined) return failed ? "   ← failed" : "   (not reached)";
-  if (errno === undefined) {
-    const jump = answer === 0 && !record.fork ? record.onZero : record.next;
-    return `   = ${answer}${jump === undefined ? "" : ` → ${names.get(jump)}`}`;
-  }
-  if (failed) return `   = ${errno}   ← failed`;
-  if (record.ignore?.includes(errno)) return `   = ${errno}, which may be`;
-  return record.onError === undefined ? `   = ${errno}` : `   = ${errno} → ${names.get(record.onError)}`;
 }

@@ -145,6 +145,11 @@ export class PlanProcess implements Disposable {
     return resultAt(this.#mapping.bytes, ref.record);
   }
 
+  /** What all records have answered so far, as `result` does. */
+  results(): (number | undefined)[] {
+    return this.#plan.records.map((_, index) => resultAt(this.#mapping.bytes, index));
+  }
+
   /** A copy of memory that the plan's calls wrote. */
   memory(memory: Memory): Uint8Array {
     const offset = this.#assembled.memories.get(memory);

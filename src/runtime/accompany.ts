@@ -1,6 +1,7 @@
 import { AT_FDCWD } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { readlinkat } from "../../ffi/files.ts";
+import { waitsFor } from "../../ffi/plan/builder.ts";
 import type { PlanProcess } from "../../ffi/plan/spawn.ts";
 import type { Ref } from "../../ffi/plan/values.ts";
 import { pidfd_getfd } from "../../ffi/process.ts";
@@ -9,9 +10,12 @@ import type { OciProcess } from "../oci/runtime.ts";
 import type { ConsoleReceiver } from "./console.ts";
 import type { CompiledPlan, PlanCheckpoint } from "./plan/context.ts";
 import { planError } from "./plan/failure.ts";
+import { keepTrace } from "./plan/trace.ts";
 
 /** What the parent does while a plan waits for it. */
 export interface Companion {
+  /** What the plan was compiled of: its explanation, should it fail, says why each call was made. */
+  config: object;
   writeUserMaps?: () => void;
   runCreateHooks?: () => void;
   console?: ConsoleReceiver | undefined;
@@ -28,16 +32,31 @@ export function accompany(
   process: OciProcess,
   companion: Companion,
 ): void {
-  for (;;) {
-    const checkpoint = running.next() as PlanCheckpoint | undefined;
-    if (checkpoint === undefined) break;
-    if (checkpoint === "created") return;
-    if (checkpoint === "ready" || checkpoint === "cgroup") continue;
-    answer(checkpoint, running, compiled, companion);
-    running.proceed();
+  let checkpoint: PlanCheckpoint | undefined;
+  try {
+    for (;;) {
+      checkpoint = running.next() as PlanCheckpoint | undefined;
+      if (checkpoint === undefined) break;
+      if (checkpoint === "created") return;
+      if (checkpoint === "ready" || checkpoint === "cgroup") continue;
+      answer(checkpoint, running, compiled, companion);
+      running.proceed();
+    }
+    const error = planError(running, compiled, process);
+    if (error !== undefined) throw error;
+  } catch (error) {
+    const { plan } = compiled;
+    const failed = checkpoint === undefined ? running.failure()?.record : waitingRecord(compiled, checkpoint);
+    keepTrace(error, { plan, config: companion.config, results: running.results(), failed });
+    throw error;
   }
-  const error = planError(running, compiled, process);
-  if (error !== undefined) throw error;
+}
+
+/** Where the plan waits for an answer that does not come, because its parent has failed. */
+function waitingRecord({ plan }: CompiledPlan, checkpoint: PlanCheckpoint): number | undefined {
+  const what = waitsFor(checkpoint);
+  const index = plan.records.findIndex((record) => record.what === what);
+  return index < 0 ? undefined : index;
 }
 
 function answer(

@@ -5,6 +5,7 @@
 export { createContainer } from "./create.ts";
 export { type DeleteOptions, deleteContainer } from "./delete.ts";
 export { execInContainer } from "./exec.ts";
+export { keepFailure } from "./keep-failure.ts";
 export { killContainer } from "./kill.ts";
 export type {
   ContainerStdio,

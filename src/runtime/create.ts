@@ -212,6 +212,7 @@ function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefi
   setLifecycle(creation, { phase: "creating", creator: identityOf(globalThis.process.pid), init });
   if (options.pidFile !== undefined) writePidFile(options.pidFile, init.pid);
   accompany(process, compiled, checked.process, {
+    config,
     writeUserMaps: () => writeUserMaps(init.pid, config.linux?.uidMappings ?? [], config.linux?.gidMappings ?? []),
     runCreateHooks: () => {
       const state: OciState = { ...ociState(creation.record, { status: "creating" }), pid: init.pid };

@@ -84,6 +84,7 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, started.pid);
     accompany(started, compiled, process, {
+      config: { process },
       console,
       takeSeccompListener: (listener) =>
         sendSeccompListener(listener, config.linux?.seccomp, { ...ociState(record, status), pid: started.pid }),

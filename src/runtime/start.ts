@@ -96,7 +96,7 @@ function failureOf(root: string, { id, bundle }: ContainerRecord, report: Uint8A
     cgroupHierarchies: ownHierarchies(),
     ...(seccomp && { seccomp }),
   });
-  return startFailure(report, compiled, config.process ?? { cwd: "/" });
+  return startFailure(report, compiled, config);
 }
 
 /** A failing poststart hook ends the container (runtime.md, "Lifecycle", 1.3). */

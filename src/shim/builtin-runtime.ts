@@ -1,6 +1,7 @@
 /** The built-in runtime, in the shim's own process: no program is started but the container's. */
 import type { Fd } from "../../ffi/fd.ts";
 import { isEngineError } from "../core/errors.ts";
+import { log } from "../core/log.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import { type Cgroup, openCgroup } from "../runtime/cgroup/cgroup.ts";
 import {
@@ -8,6 +9,7 @@ import {
   createContainer,
   deleteContainer,
   execInContainer,
+  keepFailure,
   killContainer,
 } from "../runtime/container.ts";
 import type { RuntimeDriver } from "./driver.ts";
@@ -26,23 +28,39 @@ export class BuiltinRuntime implements RuntimeDriver {
 
   async run(stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
     const { id, bundle, runtimeRoot, rootfsMount, noPivot, noNewKeyring } = this.#container;
-    const { pid, pidfd } = createContainer({
-      id,
-      bundle,
-      root: runtimeRoot,
-      config: this.#config,
-      stdio,
-      start: "now",
-      ...(rootfsMount !== undefined && { rootfsMount }),
-      ...(noPivot !== undefined && { noPivot }),
-      ...(noNewKeyring !== undefined && { noNewKeyring }),
-    });
-    report(pid, pidfd, onPid);
+    try {
+      const { pid, pidfd } = createContainer({
+        id,
+        bundle,
+        root: runtimeRoot,
+        config: this.#config,
+        stdio,
+        start: "now",
+        ...(rootfsMount !== undefined && { rootfsMount }),
+        ...(noPivot !== undefined && { noPivot }),
+        ...(noNewKeyring !== undefined && { noNewKeyring }),
+      });
+      report(pid, pidfd, onPid);
+    } catch (error) {
+      await this.#keepFailure("run", error);
+      throw error;
+    }
   }
 
   async exec(process: OciProcess, stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
-    const { pid, pidfd } = execInContainer(this.#container.runtimeRoot, this.#container.id, process, { stdio });
-    report(pid, pidfd, onPid);
+    try {
+      const { pid, pidfd } = execInContainer(this.#container.runtimeRoot, this.#container.id, process, { stdio });
+      report(pid, pidfd, onPid);
+    } catch (error) {
+      await this.#keepFailure("exec", error);
+      throw error;
+    }
+  }
+
+  /** For `tsd runtime --root STATE/runtime explain --failed ID`. */
+  #keepFailure(verb: "run" | "exec", error: unknown): Promise<void> {
+    const { runtimeRoot, id } = this.#container;
+    return keepFailure(runtimeRoot, verb, id, error, { warn: (message) => log("warn", message) });
   }
 
   async signal(signal: number, all: boolean): Promise<void> {

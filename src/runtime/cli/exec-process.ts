@@ -26,9 +26,14 @@ export const execFlags = {
   "ignore-paused": { kind: "boolean", usage: "allow exec in a paused container" },
 } as const satisfies FlagTable;
 export type ExecFlagValues = FlagValues<typeof execFlags>;
+/** The flags that say what the process is like, and not what becomes of it. */
+export type ProcessFlagValues = Omit<
+  ExecFlagValues,
+  "console-socket" | "detach" | "pid-file" | "preserve-fds" | "cgroup" | "ignore-paused"
+>;
 
 /** The container's own process, with another command and what the flags change. */
-export function execProcess(own: OciProcess, args: string[], flags: ExecFlagValues): OciProcess {
+export function execProcess(own: OciProcess, args: string[], flags: ProcessFlagValues): OciProcess {
   // The console's size belonged to the first process' terminal.
   const { consoleSize: _, ...process } = own;
   if (flags.cwd !== undefined && !flags.cwd.startsWith("/")) {

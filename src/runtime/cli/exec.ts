@@ -9,7 +9,7 @@ import { readConfig } from "../store.ts";
 import { recordedDriver } from "../systemd.ts";
 import { type CommandContext, CommandFailure, command } from "./command.ts";
 import { consoleSocketNotUsed, detachedStdio } from "./create-flags.ts";
-import { type ExecFlagValues, execFlags, execProcess } from "./exec-process.ts";
+import { type ExecFlagValues, execFlags, execProcess, type ProcessFlagValues } from "./exec-process.ts";
 import { UsageError } from "./flags.ts";
 
 /** What runc ends with when the process could not be started: no program of the container's had a say. */
@@ -64,7 +64,13 @@ async function exec(context: CommandContext, id: string, args: string[], flags: 
   return foreground.wait(started);
 }
 
-async function theProcess(root: string, id: string, args: string[], flags: ExecFlagValues): Promise<OciProcess> {
+/** The process that the words and flags of a command line ask for. */
+export async function theProcess(
+  root: string,
+  id: string,
+  args: string[],
+  flags: ProcessFlagValues,
+): Promise<OciProcess> {
   // Says first that there is no such container, whatever else is wrong.
   const own = readConfig(root, id).process;
   if (flags.process !== undefined) {

@@ -23,6 +23,12 @@ export class RuntimeLog {
     this.#options = options;
   }
 
+  /** For what says much where somebody wants to know: no `debug` without `--debug`. */
+  get hears(): { warn: (message: string) => void; debug?: (message: string) => void } {
+    const warn = (message: string) => this.warn(message);
+    return this.#options.debug ? { warn, debug: (message) => this.debug(message) } : { warn };
+  }
+
   debug(message: string): void {
     if (this.#options.debug) this.#write("debug", message);
   }

@@ -1,5 +1,6 @@
 import { basename, join, resolve } from "../../../ffi/path.ts";
 import { errorMessage } from "../../core/errors.ts";
+import { keepFailure } from "../keep-failure.ts";
 import { type CommandContext, CommandFailure } from "./command.ts";
 import { commands, commandsOfRunc, type VerbName } from "./commands.ts";
 import { parseFlags, UsageError } from "./flags.ts";
@@ -68,7 +69,14 @@ async function runVerb(context: CommandContext, name: string, words: string[]): 
     return parsed;
   }, helpText);
   if (help) return print(await helpText());
-  return verb.run(context, flags, positional);
+  try {
+    return await verb.run(context, flags, positional);
+  } catch (error) {
+    if (name === "create" || name === "run" || name === "exec" || name === "start") {
+      await keepFailure(context.root, name, positional[0]!, error, context.log.hears);
+    }
+    throw error;
+  }
 }
 
 function isVerb(name: string): name is VerbName {

@@ -2,18 +2,20 @@ import { describeFailure } from "../../../ffi/plan/failure.ts";
 import { planBase, recordSize, resultAt } from "../../../ffi/plan/records.ts";
 import type { Memory } from "../../../ffi/plan/values.ts";
 import { EngineError } from "../../core/errors.ts";
-import type { OciProcess } from "../../oci/runtime.ts";
+import type { RuntimeConfig } from "../../oci/runtime.ts";
 import type { CompiledPlan } from "./context.ts";
 import { planError } from "./failure.ts";
 import { reportField } from "./identity.ts";
+import { keepTrace } from "./trace.ts";
 
 /**
  * What the failure means that a first process has reported to `start` by its last records in exec.fifo. Its plan is
  * compiled again from the configuration that was kept; of the report only the results are read, and one that does not
  * fit says nothing.
  */
-export function startFailure(report: Uint8Array, compiled: CompiledPlan, process: OciProcess): EngineError {
+export function startFailure(report: Uint8Array, compiled: CompiledPlan, config: RuntimeConfig): EngineError {
   const { plan } = compiled;
+  const process = config.process ?? { cwd: "/" };
   const unknown = new EngineError("internal", "the container's process failed after its start", { stage: "init" });
   const [, place, size] = plan.records.find(({ call, why }) => why === reportField && call === "write")?.args ?? [];
   if (typeof place !== "number" || size !== report.length) return unknown;
@@ -27,10 +29,12 @@ export function startFailure(report: Uint8Array, compiled: CompiledPlan, process
   const memory = (asked: Memory): Uint8Array => new Uint8Array(asked.size);
   const failure = describeFailure(plan, result, memory);
   if (failure === undefined) return unknown;
-  if (failure.why?.startsWith("hooks.")) {
-    // Its status is not in the report.
-    return new EngineError("internal", `${failure.why} ${failure.what}: failed`, { stage: "hook" });
-  }
   const outcome = { failure: () => failure, result: (ref: { record: number }) => result(ref.record), memory };
-  return planError(outcome, compiled, process) ?? unknown;
+  const error = failure.why?.startsWith("hooks.")
+    ? // Its status is not in the report.
+      new EngineError("internal", `${failure.why} ${failure.what}: failed`, { stage: "hook" })
+    : (planError(outcome, compiled, process) ?? unknown);
+  const results = plan.records.map((_, index) => result(index));
+  keepTrace(error, { plan, config, results, failed: failure.record, startedAt: first });
+  return error;
 }

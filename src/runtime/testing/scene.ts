@@ -13,7 +13,7 @@ export class Scene {
 
   /** The containers and what else is in the state root. */
   stateRoot(): string[] {
-    return existsSync(this.root) ? readdirSync(this.root).filter((name) => name !== ".seccomp") : [];
+    return existsSync(this.root) ? readdirSync(this.root).filter((name) => !name.startsWith(".")) : [];
   }
 
   /** The cgroup directories of the containers. */
