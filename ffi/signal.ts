@@ -4,7 +4,7 @@ import { SIG_SETMASK } from "./constants/process.ts";
 import { SYS } from "./constants/syscalls.ts";
 import type { Fd } from "./fd.ts";
 import { pipe2 } from "./files.ts";
-import { call, check, mapCode, syscall } from "./syscall.ts";
+import { addressOf, call, check, mapCode, syscall } from "./syscall.ts";
 
 const signalSetBytes = 8;
 const EAGAIN = 11;
@@ -27,9 +27,15 @@ const uncatchable = new Set([4, 5, 6, 7, 8, 9, 11, 19, 30, 31]);
 export const jobControlSignals: readonly number[] = [20, 21, 22];
 
 /** All signals that a program may be sent and this process may catch; 32 and 33 belong to libc's threads. */
-export const catchableSignals: readonly number[] = Array.from({ length: 64 }, (_, index) => index + 1).filter(
+export const catchableSignals: readonly number[] = range(1, 64).filter(
   (signal) => !uncatchable.has(signal) && signal !== 32 && signal !== 33,
 );
+
+function range(first: number, last: number): number[] {
+  const numbers: number[] = [];
+  for (let number = first; number <= last; number++) numbers.push(number);
+  return numbers;
+}
 
 /**
  * Blocks every signal on the calling thread.
@@ -47,25 +53,13 @@ export function blockSignals(): Disposable {
 }
 
 /** The kernel's struct sigaction: handler, flags, restorer, mask. */
-type Action = BigUint64Array<ArrayBuffer>;
-
-function setAction(signal: number, action: Action): Action {
-  const former = new BigUint64Array(4);
-  const [next, previous] = [new Uint8Array(action.buffer), new Uint8Array(former.buffer)];
-  call("rt_sigaction", `signal ${signal}`, signal, next, previous, signalSetBytes);
-  return former;
-}
-
-/** Whether this process ignores the signal, as it does with those that its starter ignored (nohup). */
-export function isIgnored(signal: number): boolean {
-  const current = new BigUint64Array(4);
-  call("rt_sigaction", `signal ${signal}`, signal, null, new Uint8Array(current.buffer), signalSetBytes);
-  return current[0] === SIG_IGN;
-}
+const actionWords = 4;
+const actionBytes = actionWords * 8;
 
 /** Gives a signal its default effect back. */
 export function resetSignal(signal: number): void {
-  setAction(signal, new BigUint64Array([SIG_DFL, 0n, 0n, 0n]));
+  const action = new Uint8Array(new BigUint64Array([SIG_DFL, 0n, 0n, 0n]).buffer);
+  call("rt_sigaction", `signal ${signal}`, signal, action, null, signalSetBytes);
 }
 
 /**
@@ -97,18 +91,37 @@ export class SignalPipe implements Disposable {
   /** Readable when a signal has come. */
   readonly reader: Fd;
   readonly #writer: Fd;
-  readonly #former: { signal: number; action: Action }[] = [];
+  readonly #signals: readonly number[];
+  /** What the kernel gives back when an action is set: one after another, of the signals' former ones. */
+  readonly #former: BigUint64Array<ArrayBuffer>;
   readonly #buffer = new Uint8Array(256);
 
-  constructor(signals: Iterable<number>) {
+  /** @param options.keepIgnored signals that are ignored now stay so: their starter wanted it (nohup). */
+  constructor(signals: readonly number[], { keepIgnored = false }: { keepIgnored?: boolean } = {}) {
     const { reader, writer } = pipe2(O_NONBLOCK);
     this.reader = reader;
     this.#writer = writer;
+    this.#signals = signals;
+    this.#former = new BigUint64Array(signals.length * actionWords);
     const { code, restorerAt } = handlerCode(writer.number);
     const address = BigInt(mapCode(code));
     const restorer = address + BigInt(restorerAt);
     const action = new BigUint64Array([address, SA_RESTART | SA_ONSTACK | SA_RESTORER, restorer, 0n]);
-    for (const signal of signals) this.#former.push({ signal, action: setAction(signal, action) });
+    // There are sixty of them, and whoever waits for a container waits for this: no more than a call for each.
+    const next = addressOf(new Uint8Array(action.buffer));
+    const former = addressOf(new Uint8Array(this.#former.buffer));
+    signals.forEach((signal, index) => {
+      const result = syscall(SYS.rt_sigaction, signal, next, former + index * actionBytes, signalSetBytes);
+      check("rt_sigaction", result, `signal ${signal}`);
+      if (keepIgnored && this.#former[index * actionWords] === SIG_IGN) this.#restore(index);
+    });
+  }
+
+  #restore(index: number): void {
+    const former = this.#former.subarray(index * actionWords, (index + 1) * actionWords);
+    const bytes = new Uint8Array(former.buffer, former.byteOffset, actionBytes);
+    const signal = this.#signals[index]!;
+    call("rt_sigaction", `signal ${signal}`, signal, bytes, null, signalSetBytes);
   }
 
   /** The signals that have come since the last call, oldest first. */
@@ -120,8 +133,7 @@ export class SignalPipe implements Disposable {
 
   /** Gives the signals their former effect back. */
   [Symbol.dispose](): void {
-    for (const { signal, action } of this.#former) setAction(signal, action);
-    this.#former.length = 0;
+    for (let index = 0; index < this.#signals.length; index++) this.#restore(index);
     this.reader.close();
     // The writing end stays open: a handler that is just running on another thread must not write into whatever
     // file gets its number next.

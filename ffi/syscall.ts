@@ -36,7 +36,7 @@ export function mapCode(code: Uint8Array): number {
 
 /** A function of JavaScript that calls the machine code at an address with that many integer arguments. */
 export function linkCode(address: number, argumentCount: number): (...args: (number | bigint)[]) => number {
-  const args = Array.from({ length: argumentCount }, () => "i64" as const);
+  const args = new Array<"i64">(argumentCount).fill("i64");
   const library = linkSymbols({ code: { ptr: address as Pointer, args, returns: FFIType.i64_fast } });
   return library.symbols.code as unknown as (...args: (number | bigint)[]) => number;
 }

@@ -227,10 +227,10 @@ export class PlanBuilder {
     const statusOfFailure = 255;
     this.#add("exit_group", [statusOfFailure], { why: "a call failed" });
     const records = this.#records;
-    for (const record of records) {
-      for (const label of [record.next, record.onZero, record.onError]) {
-        if (label?.position === -1) throw new Error(`label ${label.name} is jumped to and never placed`);
-      }
+    for (const { next, onZero, onError } of records) {
+      if (next !== undefined) requirePlaced(next);
+      if (onZero !== undefined) requirePlaced(onZero);
+      requirePlaced(onError);
     }
     return {
       records,
@@ -265,4 +265,8 @@ export class PlanBuilder {
     });
     return { kind: "result", record, name };
   }
+}
+
+function requirePlaced({ position, name }: Label): void {
+  if (position === -1) throw new Error(`label ${name} is jumped to and never placed`);
 }

@@ -13,7 +13,8 @@ const sets = ["bounding", "effective", "inheritable", "permitted", "ambient"] as
  * @param last the highest number that the kernel knows.
  */
 export function unknownCapabilities(capabilities: OciCapabilities, last: number = lastCapability()): string[] {
-  const names = new Set(sets.flatMap((set) => capabilities[set] ?? []));
+  const names = new Set<string>();
+  for (const set of sets) for (const name of capabilities[set] ?? []) names.add(name);
   return [...names].filter((name) => !isCapabilityName(name) || capabilityNumbers[name] > last);
 }
 

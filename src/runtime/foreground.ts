@@ -5,7 +5,7 @@ import { fcntl } from "../../ffi/files.ts";
 import { POLLIN, PollSet } from "../../ffi/poll.ts";
 import { type ChildExit, exitStatus, pidfd_send_signal, reapChild, waitForChild } from "../../ffi/process.ts";
 import { isTerminal, makeRaw, openSlave, setWindowSize, windowSize } from "../../ffi/pty.ts";
-import { catchableSignals, isIgnored, jobControlSignals, SignalPipe } from "../../ffi/signal.ts";
+import { catchableSignals, jobControlSignals, SignalPipe } from "../../ffi/signal.ts";
 import type { ContainerStdio, StartedProcess } from "./options.ts";
 import { TerminalRelay } from "./relay.ts";
 
@@ -42,9 +42,8 @@ export class Foreground implements Disposable {
 
   constructor(options: ForegroundOptions) {
     this.#options = options;
-    // What the starter ignores (nohup) stays ignored.
-    const caught = catchableSignals.filter((signal) => !jobControlSignals.includes(signal) && !isIgnored(signal));
-    this.#signals = new SignalPipe(caught);
+    const caught = catchableSignals.filter((signal) => !jobControlSignals.includes(signal));
+    this.#signals = new SignalPipe(caught, { keepIgnored: true });
   }
 
   /** What the process is started with. */

@@ -36,5 +36,5 @@ export function listContainers(root: string, warn: (message: string) => void = (
       warn(`container ${id}: ${errorMessage(error)}`);
     }
   }
-  return views.sort((a, b) => a.record.createdAt.localeCompare(b.record.createdAt));
+  return views.sort((a, b) => (a.record.createdAt < b.record.createdAt ? -1 : 1));
 }

@@ -69,25 +69,28 @@ function isUnified(): boolean {
 
 /** Reads /proc/self/mountinfo (proc_pid_mountinfo(5)) and /proc/self/cgroup (cgroups(7)). */
 export function parseHierarchies(mountinfo: string, membership: string): Hierarchy[] {
+  const memberships = membership.split("\n").map((line) => line.split(":"));
   const hierarchies: Hierarchy[] = [];
-  for (const line of mountinfo.split("\n")) {
-    const [mount, superBlock] = line.split(" - ");
-    const [type, , options = ""] = superBlock?.split(" ") ?? [];
-    if (type !== "cgroup" && type !== "cgroup2") continue;
-    const [, , , root = "/", mountPoint = ""] = mount!.split(" ").map(unescapeMount);
+  const known = new Set<string>();
+  // There may be thousands of other mounts.
+  const separator = " - cgroup";
+  for (let at = mountinfo.indexOf(separator); at >= 0; at = mountinfo.indexOf(separator, at + 1)) {
+    const end = mountinfo.indexOf("\n", at);
+    const mount = mountinfo.slice(mountinfo.lastIndexOf("\n", at) + 1, at);
+    const [type, , options = ""] = mountinfo.slice(at + " - ".length, end < 0 ? undefined : end).split(" ");
     const controllers = type === "cgroup2" ? [] : options.split(",").filter(isController);
-    if (type === "cgroup" && controllers.length === 0) continue;
+    if (type !== "cgroup2" && (type !== "cgroup" || controllers.length === 0)) continue;
     // A hierarchy that is mounted a second time is the same one.
-    const isKnown = hierarchies.some(({ version, controllers: known }) => {
-      return type === "cgroup2" ? version === 2 : version === 1 && known.join() === controllers.join();
-    });
-    if (isKnown) continue;
-    const own = ownCgroup(membership, type === "cgroup2" ? undefined : controllers);
+    const key = controllers.join();
+    if (known.has(key)) continue;
+    known.add(key);
+    const [, , , root = "/", mountPoint = ""] = mount.split(" ");
+    const own = ownCgroup(memberships, type === "cgroup2" ? undefined : controllers);
     hierarchies.push({
       version: type === "cgroup2" ? 2 : 1,
-      mountPoint,
+      mountPoint: unescapeMount(mountPoint),
       controllers,
-      own: belowRoot(own, root),
+      own: belowRoot(own, unescapeMount(root)),
     });
   }
   return hierarchies;
@@ -101,9 +104,9 @@ function isController(option: string): boolean {
   );
 }
 
-function ownCgroup(membership: string, controllers: string[] | undefined): string {
-  for (const line of membership.split("\n")) {
-    const [id, names = "", ...path] = line.split(":");
+/** @param memberships the lines of /proc/self/cgroup: hierarchy's id, controllers, path, cut at the colons. */
+function ownCgroup(memberships: readonly string[][], controllers: readonly string[] | undefined): string {
+  for (const [id, names = "", ...path] of memberships) {
     const listed = names.split(",");
     const matches = controllers === undefined ? id === "0" : controllers.every((name) => listed.includes(name));
     if (matches) return path.join(":");
@@ -123,6 +126,7 @@ function belowRoot(own: string, root: string): string {
 
 /** proc_pid_mountinfo(5): space, tab, newline and backslash are written in octal. */
 function unescapeMount(text: string): string {
+  if (!text.includes("\\")) return text;
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 

@@ -108,5 +108,7 @@ export interface ExecContext extends ProcessContext {
 
 /** The descriptors that no record uses, because they only stay open. */
 export function preservedDescriptors({ preserveFds = 0 }: ProcessContext): PlanDescriptorName[] {
-  return Array.from({ length: preserveFds }, (_, index) => `preserved.${index + 3}`);
+  const names: PlanDescriptorName[] = [];
+  for (let number = 3; number < 3 + preserveFds; number++) names.push(`preserved.${number}`);
+  return names;
 }

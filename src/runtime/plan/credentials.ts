@@ -75,11 +75,8 @@ const unchangedId = 0xffffffff;
 
 /** @throws EngineError invalid_argument for numbers that are no user's or group's. */
 export function checkUser({ user = {} }: OciProcess): void {
-  const ids = {
-    uid: user.uid,
-    gid: user.gid,
-    ...Object.fromEntries((user.additionalGids ?? []).map((gid, index) => [`additionalGids[${index}]`, gid])),
-  };
+  const ids: Record<string, number | undefined> = { uid: user.uid, gid: user.gid };
+  for (const [index, gid] of (user.additionalGids ?? []).entries()) ids[`additionalGids[${index}]`] = gid;
   for (const [field, id] of Object.entries(ids)) {
     if (id === unchangedId) throw invalid(`process.user.${field}`, `${id} is the number of nobody at all`);
   }
@@ -108,7 +105,8 @@ export function setCapabilities(plan: PlanBuilder, process: OciProcess): void {
   plan.because("process.capabilities", () => {
     const sets = [effective, permitted, inheritable].map(capabilityMask);
     // capset(2): two times three 32-bit words, low halves first.
-    const words = [0n, 32n].flatMap((shift) => sets.map((set) => Number((set >> shift) & 0xffff_ffffn)));
+    const half = (shift: bigint) => sets.map((set) => Number((set >> shift) & 0xffff_ffffn));
+    const words = [...half(0n), ...half(32n)];
     const header = new Uint8Array(new Uint32Array([_LINUX_CAPABILITY_VERSION_3, 0]).buffer);
     const shown = sets.map((set, index) => `${["effective", "permitted", "inheritable"][index]} 0x${set.toString(16)}`);
     const data = bytes(new Uint8Array(new Uint32Array(words).buffer), shown.join(", "));
