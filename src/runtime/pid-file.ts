@@ -1,5 +1,6 @@
 import { renameSync, rmSync, writeFileSync } from "../../ffi/fs.ts";
 import { basename, dirname, join } from "../../ffi/path.ts";
+import { wrapError } from "../core/errors.ts";
 
 /** Writes a pid under a hidden name first: who watches for the file never reads half of it. */
 export function writePidFile(path: string, pid: number): void {
@@ -9,6 +10,6 @@ export function writePidFile(path: string, pid: number): void {
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw wrapError(error, `pid file ${path}`);
   }
 }

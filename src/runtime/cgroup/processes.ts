@@ -107,7 +107,16 @@ export function killAll(members: string, unified: Place | undefined, freezer: Pl
       if (pids.length === 0) break;
     }
   } finally {
-    if (freezer !== undefined) setFrozen(freezer, false);
+    if (freezer !== undefined) unlessGone(() => setFrozen(freezer, false));
+  }
+}
+
+/** Whoever waits for the container may have removed the cgroup since the processes in it ended. */
+function unlessGone(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "ENODEV")) throw error;
   }
 }
 
@@ -125,7 +134,7 @@ function killInOneStep(directory: string): boolean {
 /** A process that cannot be frozen can still be killed. */
 function tryFreeze(freezer: Place): void {
   try {
-    setFrozen(freezer, true);
+    unlessGone(() => setFrozen(freezer, true));
   } catch (error) {
     if (!(error instanceof EngineError && error.code === "timeout")) throw error;
   }

@@ -20,8 +20,13 @@ export function programHelp(program: string): string {
     `VERSION:\n${indent(versionText().replace(/^.* version /, ""))}`,
     `COMMANDS:\n${commandNames.map((name) => `   ${name.padEnd(width)}  ${commands[name].usage}`).join("\n")}\n` +
       `   ${"help, h".padEnd(width)}  shows this list, or the help of one command`,
-    `GLOBAL OPTIONS:\n${flagLines({ ...globalFlags, ...helpFlag })}`,
+    `GLOBAL OPTIONS:\n${flagLines(withHelp(globalFlags))}`,
   ].join("\n\n");
+}
+
+/** In runc's order: `--version` is last. */
+function withHelp({ version, ...others }: typeof globalFlags): FlagTable {
+  return { ...others, ...helpFlag, version };
 }
 
 /** The help of one verb. */

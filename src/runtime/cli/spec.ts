@@ -5,7 +5,7 @@ import { specTemplate } from "../spec-template.ts";
 import { command } from "./command.ts";
 
 export const verb = command({
-  argumentsUsage: "",
+  argumentsUsage: "[arguments...]",
   help: [
     {
       heading: "DESCRIPTION",
