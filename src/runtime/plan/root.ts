@@ -4,6 +4,7 @@ import {
   MNT_DETACH,
   MOUNT_ATTR_RDONLY,
   MOVE_MOUNT_F_EMPTY_PATH,
+  MOVE_MOUNT_T_SYMLINKS,
   MS_MOVE,
   MS_PRIVATE,
   MS_REC,
@@ -102,7 +103,9 @@ export function prepareRoot(
 }
 
 export function attachRoot(plan: PlanBuilder, root: Ref, path: string): void {
-  const args = [root, str(""), here, str(path), flags(MOVE_MOUNT_F_EMPTY_PATH, moveMountFlags)];
+  // The path is the caller's; the last name of it may be a symlink, which open_tree(2) has followed too.
+  const bits = flags(MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS, moveMountFlags);
+  const args = [root, str(""), here, str(path), bits];
   plan.call("move_mount", args, { what: path });
 }
 
