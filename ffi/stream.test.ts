@@ -80,8 +80,8 @@ describe("a reader of a descriptor", () => {
     await input.close();
     expect(await input.read()).toBeUndefined();
     output.close();
-    await Bun.sleep(5);
-    expect(endsOpen(pipe)).toBe(0);
+    // What was being waited for lets go of its descriptor when the event loop comes to it.
+    while (endsOpen(pipe) > 0) await Bun.sleep(1);
   });
 
   test("waits for a terminal and takes its hang-up for the end", async () => {
@@ -158,8 +158,7 @@ describe("a writer of a descriptor", () => {
     reader.close();
     output.close();
     await expect(waiting).rejects.toThrow();
-    await Bun.sleep(5);
-    expect(endsOpen(pipe)).toBe(0);
+    while (endsOpen(pipe) > 0) await Bun.sleep(1);
   });
 
   test("feeds a terminal more than its buffer holds", async () => {
