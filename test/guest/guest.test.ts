@@ -11,7 +11,9 @@ const checks = ["service.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "network.t
   (name) => `test/guest/checks/${name}`,
 );
 /** Tests of the runtime's command line that look at cgroups, devices or anything else that is otherwise here. */
-const conformance = ["lifecycle"].map((name) => `test/runtime/conformance/${name}.test.ts`);
+const conformance = ["lifecycle", "pause", "update", "events", "ps"].map(
+  (name) => `test/runtime/conformance/${name}.test.ts`,
+);
 /** Tests of the source that need what only the guest has. */
 const sources = [
   "src/runtime/cgroup/cgroup.test.ts",

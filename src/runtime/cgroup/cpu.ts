@@ -16,7 +16,9 @@ const periodDefaultUs = 100_000;
 
 export function applyCpu(cpu: Cpu, places: Places): void {
   const timeFields = ["shares", "quota", "period", "burst", "idle", "realtimePeriod", "realtimeRuntime"] as const;
-  const first = timeFields.find((name) => cpu[name] !== undefined && (cpu[name] !== 0 || name === "idle"));
+  const first = timeFields.find(
+    (name) => cpu[name] !== undefined && (cpu[name] !== 0 || name === "idle" || name === "burst"),
+  );
   if (first !== undefined) {
     const place = places.require("cpu", `${field}.${first}`);
     if (place.version === 2) applyTimeV2(cpu, place.directory);
