@@ -97,12 +97,14 @@ test("no limit is the kernel's largest number, digit by digit", async () => {
   const text = await runtime.ok("events", "--stats", free.id);
   const most = isCgroup2 ? "18446744073709551615" : "9223372036854771712";
   expect(text).toMatch(new RegExp(`"memory":\\{(?:"cache":\\d+,)?"usage":\\{"limit":${most},`));
-  expect(JSON.parse(text).data.pids).toEqual({ current: 1 });
+  expect(Object.keys(JSON.parse(text).data.pids)).toEqual(["current"]);
 });
 
 test("processes are counted with their limit, and CPUs are listed", async () => {
   const { pids, cpuset } = (await stats(container.id)).data;
-  expect(pids).toEqual({ current: numberOf(container.id, ["pids.current", "pids.current"]), limit: 20 });
+  expect(pids.limit).toBe(20);
+  expect(pids.current).toBeGreaterThan(0);
+  expect(pids.current).toBeLessThanOrEqual(20);
   expect(cpuset.cpu_exclusive).toBe(0);
   if (!isCgroup2) {
     const list = readFileSync(cgroupPath(runtime, container.id, ["cpuset.cpus", "cpuset.cpus"]), "utf8");
@@ -162,8 +164,10 @@ test("a container that runs out of memory is told of", async () => {
   );
   const oom = eventsOf(events.stdout.replace(/[^\n]*$/, "")).find(({ type }) => type === "oom");
   expect(oom).toEqual({ type: "oom", id });
-  // What v2 counts of it, runc does not tell.
-  if (isTsd || !isCgroup2) expect((await stats(id)).data.memory.usage.failcnt).toBeGreaterThan(0);
+  const { usage } = (await stats(id)).data.memory;
+  if (!isCgroup2) expect(usage.failcnt).toBe(numberOf(id, ["memory.failcnt", ""]));
+  // runc does not tell what v2 counts of it.
+  else if (isTsd) expect(usage.failcnt).toBeGreaterThan(0);
 });
 
 test("intervals that are none are refused", async () => {
