@@ -26,6 +26,8 @@ export interface ExplainOptions extends Wording {
   noPivot: boolean;
   noNewKeyring: boolean;
   preserveFds: number;
+  /** `--systemd-cgroup`: the unit, and its cgroup's path. */
+  systemd?: { unit: string; path: string };
 }
 
 /**
@@ -33,10 +35,14 @@ export interface ExplainOptions extends Wording {
  * privilege is needed.
  * @throws EngineError for a configuration that createContainer would refuse, too.
  */
-export function explainBundle(bundle: Bundle, { format, showEnvironment, ...options }: ExplainOptions): string {
+export function explainBundle(
+  bundle: Bundle,
+  { format, showEnvironment, systemd, ...options }: ExplainOptions,
+): string {
   const { config, path } = bundle;
   const { process, rootfs } = checkConfig(config, path);
-  const cgroup = openCgroup(config.linux?.cgroupsPath || `/${basename(path)}`);
+  const cgroup = openCgroup(systemd?.path ?? (config.linux?.cgroupsPath || `/${basename(path)}`));
+  const isScope = systemd?.unit.endsWith(".scope") ?? false;
   const hierarchies = cgroupHierarchies(cgroup);
   const { seccomp } = config.linux ?? {};
   const filter = seccomp && compileSeccompProgram(seccomp);
@@ -47,8 +53,9 @@ export function explainBundle(bundle: Bundle, { format, showEnvironment, ...opti
       ...options,
       id: basename(path),
       bundle: path,
-      // On v2 the process is born in its cgroup.
-      cgroupProcs: cgroup.version === 2 ? 0 : hierarchies.length,
+      // On v2 the process is born in its cgroup; into its own hierarchy of v1 systemd moves it.
+      cgroupProcs: cgroup.version === 2 ? 0 : hierarchies.length - (isScope ? 1 : 0),
+      awaitsAdmission: isScope,
       cgroupHierarchies: hierarchies,
       ...(filter && { seccomp: { program: filter.bytes, flags: filter.flags } }),
     },

@@ -1,4 +1,5 @@
-import { readBundle } from "../bundle.ts";
+import { basename } from "../../../ffi/path.ts";
+import { type Bundle, readBundle } from "../bundle.ts";
 import { explainBundle, explainExec } from "../explain.ts";
 import { newestReport, readReports, reportTable, reportText } from "../failure-report.ts";
 import { type CommandContext, command } from "./command.ts";
@@ -84,7 +85,10 @@ export const verb = command({
       const options = { ...wording, preserveFds: given["preserve-fds"] };
       printLine(explainExec(context.root, given.exec, process, options).trimEnd());
     } else {
-      const text = explainBundle(readBundle(positional[0] ?? given.bundle), {
+      const bundle = readBundle(positional[0] ?? given.bundle);
+      const systemd = context.systemdCgroup ? await unitOf(bundle) : undefined;
+      const text = explainBundle(bundle, {
+        ...(systemd && { systemd }),
         ...wording,
         start: given.create ? "wait" : "now",
         noPivot: given["no-pivot"],
@@ -131,4 +135,10 @@ function checkUse(given: Flags, positional: string[]): void {
 
 function isGiven(value: string | boolean | number | readonly unknown[] | undefined): boolean {
   return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false && value !== "";
+}
+
+/** Without asking systemd, which may not be there: as for the system's own on an ordinary host. */
+async function unitOf({ config, path }: Bundle): Promise<{ unit: string; path: string }> {
+  const { placeUnit } = await import("../cgroup/systemd/names.ts");
+  return placeUnit(config.linux?.cgroupsPath, basename(path), "system.slice");
 }

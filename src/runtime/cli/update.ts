@@ -2,6 +2,7 @@ import { readFileSync } from "../../../ffi/fs.ts";
 import { wrapError } from "../../core/errors.ts";
 import { parseResources } from "../../oci/runtime.ts";
 import { readConfig } from "../store.ts";
+import { recordedDriver } from "../systemd.ts";
 import { updateContainer } from "../update.ts";
 import { type CommandContext, command } from "./command.ts";
 import { resourcesOfFlags, type UpdateFlagValues, updateFlags } from "./update-flags.ts";
@@ -28,7 +29,7 @@ export const verb = command({
         : parseResources(await textOf(source), source === "-" ? "standard input" : source);
     if (source === undefined) refuseSchemas(flags, config.linux?.intelRdt !== undefined);
     warnOfKernelMemory(context, resources.memory ?? {});
-    updateContainer(context.root, id!, resources);
+    updateContainer(context.root, id!, resources, await recordedDriver(context.root, id!));
     return 0;
   },
 });

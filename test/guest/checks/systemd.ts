@@ -139,6 +139,16 @@ describe("a scope of systemd's", () => {
     ]);
     expect(cgroupOf(Number(readFileSync("/root/exec.pid", "utf8")))).toBe(directory);
     expect(await verb("exec", "check", "cat", "/proc/self/cgroup")).toBe("0::/");
+    const memory = String(48 * 2 ** 20);
+    await verb("update", "--memory", memory, "--pids-limit", "30", "--cpu-quota", "30500", "check");
+    expect(await show(unit)).toMatchObject({
+      MemoryMax: memory,
+      TasksMax: "30",
+      CPUQuotaPerSecUSec: "310ms",
+    });
+    expect([file(directory, "memory.max"), file(directory, "pids.max")]).toEqual([memory, "30"]);
+    // What systemd rounds up is exact in the file.
+    expect(file(directory, "cpu.max")).toBe("30500 100000");
     await verb("--systemd-cgroup", "kill", "check", "KILL");
     await verb("delete", "-f", "check");
     expect(await isLoaded(unit)).toBe(false);

@@ -89,8 +89,15 @@ class SystemdCgroup extends HostCgroup implements UnitCgroup {
   }
 
   override apply(resources: LinuxResources, devices?: readonly LinuxDevice[]): void {
+    this.#write(resources, devices);
     // A new unit was made with them.
-    if (devices === undefined) this.#update(resources);
+    if (this.#design !== undefined) return;
+    // The kernel has accepted them: now systemd's record, which systemd writes to the files as well, rounded.
+    this.#update(resources, devices ?? []);
+    this.#write(resources, devices);
+  }
+
+  #write(resources: LinuxResources, devices: readonly LinuxDevice[] | undefined): void {
     if (this.unit.manager === "system") {
       super.apply(resources, devices);
       return;
@@ -162,12 +169,12 @@ class SystemdCgroup extends HostCgroup implements UnitCgroup {
    * v1 has no way to change all rules for devices at once: systemd forbids everything for a moment, in which the
    * container is not to run.
    */
-  #update(resources: LinuxResources): void {
+  #update(resources: LinuxResources, nodes: readonly LinuxDevice[]): void {
     const freeze = this.version === 1 && resources.devices !== undefined && !this.frozen();
     if (freeze) this.freeze();
     try {
       this.#use((manager) => {
-        const properties = this.#properties(resources, [], manager);
+        const properties = this.#properties(resources, nodes, manager);
         if (properties.length > 0) manager.setProperties(this.unit.unit, properties);
       });
     } finally {
