@@ -125,8 +125,8 @@ function killInOneStep(directory: string): boolean {
     writeCgroupFile(`${directory}/cgroup.kill`, "1");
     return true;
   } catch (error) {
-    // EOPNOTSUPP: a threaded cgroup, whose processes belong to its parent.
-    if (isErrno(error, "ENOENT", "EOPNOTSUPP")) return false;
+    // ENODEV: systemd has removed it meanwhile. EOPNOTSUPP: a threaded cgroup, whose processes belong to its parent.
+    if (isErrno(error, "ENOENT", "ENODEV", "EOPNOTSUPP")) return false;
     throw error;
   }
 }
