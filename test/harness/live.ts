@@ -28,6 +28,11 @@ export class LiveCommand implements AsyncDisposable {
     return this.#child.pid;
   }
 
+  /** The signal that has ended it. */
+  get signal(): NodeJS.Signals | number | null {
+    return this.#child.signalCode;
+  }
+
   get #hasEnded(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
