@@ -2,8 +2,12 @@
 import {
   AT_FDCWD,
   O_CLOEXEC,
+  O_CREAT,
   O_DIRECTORY,
+  O_NOCTTY,
+  O_NONBLOCK,
   O_PATH,
+  O_RDONLY,
   openFlags,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
@@ -96,7 +100,7 @@ export function openMountPoint(
           : openInRoot(plan, root, `/${names.slice(0, index).join("/")}`, O_PATH | O_DIRECTORY, failure);
       const where = parent ?? root;
       if (index < names.length - 1 || tree === undefined) makeDirectory(plan, where, name, failure);
-      else makeLike(plan, tree, where, name, failure);
+      else makeLike(plan, tree, { root, path, parent: where, name }, failure);
       if (parent !== undefined) plan.close(parent);
     });
     openInRoot(plan, root, path, O_PATH | directory, { into: result, next: whenMade ?? found, noSymlinks, ...failure });
@@ -109,8 +113,19 @@ function makeDirectory(plan: PlanBuilder, parent: Argument, name: string, failur
   plan.call("mkdirat", [parent, str(name), octal(mountPointMode)], { ignore: ["EEXIST"], what: name, ...failure });
 }
 
-/** Makes a directory or an empty file, as the tree is one or the other. */
-function makeLike(plan: PlanBuilder, tree: Ref, parent: Argument, name: string, failure: CallOptions): void {
+interface NewPlace {
+  root: Argument;
+  path: string;
+  /** The directory of the last name, and that name. */
+  parent: Argument;
+  name: string;
+}
+
+/**
+ * Makes a directory or an empty file, as the tree is one or the other. Where the last name is a symlink that leads to
+ * nothing, as many an image's /etc/resolv.conf, the file is made where it leads to inside the root, if it can be.
+ */
+function makeLike(plan: PlanBuilder, tree: Ref, { root, path, parent, name }: NewPlace, failure: CallOptions): void {
   const [file, done] = [plan.label(`${name} is a file`), plan.label(`${name} is made`)];
   const probe = plan.call("openat", [tree, str("."), flags(O_PATH | O_DIRECTORY | O_CLOEXEC, openFlags), 0], {
     onError: file,
@@ -119,8 +134,16 @@ function makeLike(plan: PlanBuilder, tree: Ref, parent: Argument, name: string, 
   makeDirectory(plan, parent, name, failure);
   plan.jump(done);
   plan.place(file);
-  makeFile(plan, parent, name, failure);
+  const exists = plan.label(`${name} exists`);
+  plan.call("mknodat", [parent, str(name), octal(S_IFREG | mountPointMode), 0], { what: name, onError: exists });
   plan.place(done);
+  plan.defer(() => {
+    plan.place(exists);
+    // Should somebody put a fifo or a terminal there meanwhile, it is neither waited for nor taken.
+    const bits = O_RDONLY | O_CREAT | O_NONBLOCK | O_NOCTTY;
+    plan.close(openInRoot(plan, root, path, bits, { mode: mountPointMode, ...failure }));
+    plan.jump(done);
+  });
 }
 
 /**

@@ -43,7 +43,7 @@ describe("the plan of a container", () => {
     const config = withMount("true", { destination: "/data/x", source: "/tmp", type: "bind", options: ["rbind"] });
     const { records } = explainPlan(compileInit(config, context).plan);
     const inside = records.filter((record) => record.text.includes('"/data'));
-    expect(inside.length).toBe(3);
+    expect(inside.length).toBe(4);
     for (const record of inside) {
       expect(record.text).toMatch(/^openat2\(\$root, .*RESOLVE_NO_MAGICLINKS\|RESOLVE_IN_ROOT/);
     }

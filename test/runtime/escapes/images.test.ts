@@ -3,7 +3,7 @@
  * host is changed by whoever sets a container of them up, and nothing that is to be hidden shows.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RuntimeConfig } from "../../../src/oci/runtime.ts";
 import { succeed } from "../../harness/command.ts";
@@ -189,6 +189,37 @@ describe("an image cannot keep a mask or a label from being what it should be", 
       fake,
     );
     expect(await scene.run(victim)).toMatchObject({ status: 0, stdout: "fake\n1\n" });
+  });
+});
+
+describe("a symlink to nothing at the place of a file that is bound", () => {
+  const bind = (config: RuntimeConfig) => {
+    const source = join(scene.path("image"), "etc/passwd");
+    config.mounts!.push({ destination: "/etc/resolv.conf", type: "bind", source, options: ["bind", "ro"] });
+  };
+
+  test.each(["../tmp/made", "/tmp/made", "../../../../../tmp/made"])(
+    "is followed inside the root: %s",
+    async (target) => {
+      const victim = await scene.victim(
+        ["cat", "/etc/resolv.conf", "/tmp/made"],
+        bind,
+        replace("etc/resolv.conf", target),
+      );
+      const { status, stdout } = await scene.run(victim);
+      expect([status, stdout.match(/^root:/gm)?.length]).toEqual([0, 2]);
+      expect(readFileSync(join(victim.rootfs, "tmp/made"), "utf8")).toBe("");
+    },
+  );
+
+  test("makes no file outside", async () => {
+    for (const way of waysOut()) {
+      const { status, stderr } = await attack(replace("etc/resolv.conf", `${way}/made`), bind);
+      expect([status, stderr]).toEqual([
+        1,
+        expect.stringMatching(/mounts.4.: openat2 .etc.resolv.conf: (ENOENT|ELOOP)/),
+      ]);
+    }
   });
 });
 
