@@ -4,7 +4,11 @@ import { projectRoot } from "../../build/pinned.ts";
 
 const rounds = process.env.TSD_ROUNDS ?? "100";
 
-test.each(["src/runtime/plan/properties.test.ts", "src/runtime/invalid-config.test.ts"])(
+test.each([
+  "src/runtime/plan/properties.test.ts",
+  "src/runtime/invalid-config.test.ts",
+  "src/runtime/seccomp/agreement.test.ts",
+])(
   "%s holds in many more rounds",
   async (file) => {
     const child = Bun.spawn([process.execPath, "test", "--timeout", "3600000", `./${file}`], {
