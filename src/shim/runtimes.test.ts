@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive, processStat } from "../../ffi/process.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
+import { newestReport, reportText } from "../runtime/failure-report.ts";
 import { ShimClient } from "./client.ts";
 import type { ShimContainer } from "./protocol.ts";
 import { readExitRecord, readShimRecord } from "./records.ts";
@@ -286,3 +287,26 @@ describe.skipIf(!canRunContainers)("a shim that is released for reuse", () => {
     expect(await shim.exited).toBe(0);
   }, 20_000);
 });
+
+test.skipIf(!canRunContainers)(
+  "what the built-in runtime cannot start, or add, is kept as a report",
+  async () => {
+    await using shim = await TestShim.start();
+    const broken = containers.make(shim, "", {
+      edit: (config) => {
+        config.process!.args = ["/nothing"];
+      },
+    });
+    await expect(shim.client.run(broken)).rejects.toMatchObject({ code: "command_not_found" });
+    const report = newestReport(broken.runtimeRoot, broken.id);
+    expect(report).toMatchObject({ verb: "run", code: "command_not_found", errno: "ENOENT" });
+    expect(reportText(report)).toMatch(/\n>> *\d+ execve\("\/nothing", .* = ENOENT {3}← failed\n/);
+    const options = containers.make(shim, "sleep 100");
+    await shim.client.run(options);
+    const process = { args: ["/nothing"], cwd: "/", user: { uid: 0, gid: 0 } };
+    await shim.client.exec({ execId: "e", process, terminal: false, stdin: false });
+    await expect(shim.client.execStart("e")).rejects.toMatchObject({ code: "command_not_found" });
+    expect(newestReport(options.runtimeRoot, options.id)).toMatchObject({ verb: "exec", errno: "ENOENT" });
+  },
+  20_000,
+);
