@@ -15,6 +15,7 @@ import { giveToOwner } from "./cgroup/ownership.ts";
 import { cgroupHierarchies, ownHierarchies } from "./cgroup-hierarchies.ts";
 import { type CheckedConfig, checkConfig } from "./check-config.ts";
 import { type ConsoleReceiver, openConsole } from "./console.ts";
+import { cgroupRecord } from "./container-cgroup.ts";
 import { endProcesses } from "./delete.ts";
 import { PlanDescriptors } from "./descriptors.ts";
 import { withHome } from "./home.ts";
@@ -111,7 +112,7 @@ function newRecord(options: CreateOptions, { rootfs }: CheckedConfig, cgroup: Cg
     ownerUid: process.geteuid?.() ?? 0,
     ...(config.annotations && { annotations: config.annotations }),
     ...laterHooks(config.hooks),
-    cgroupPath: cgroup.path,
+    ...cgroupRecord(cgroup),
     ...("unit" in cgroup && { systemd: cgroup.unit }),
     lifecycle: { phase: "creating", creator: identityOf(process.pid) },
   };
@@ -171,7 +172,7 @@ function isTaken({ cgroup }: Creation, error: unknown): boolean {
 }
 
 function forgetCgroup(creation: Creation): void {
-  const { cgroupPath: _path, systemd: _unit, ...record } = creation.record;
+  const { cgroupPath: _path, cgroupHost: _host, systemd: _unit, ...record } = creation.record;
   creation.cgroup = undefined;
   creation.record = record;
   writeRecord(creation.options.root, record);

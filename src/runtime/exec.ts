@@ -8,9 +8,10 @@ import { EngineError, isEngineError } from "../core/errors.ts";
 import type { LinuxNamespaceType, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import { accompany } from "./accompany.ts";
 import { warnOfUnknownCapabilities } from "./capabilities.ts";
-import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
+import type { Cgroup } from "./cgroup/cgroup.ts";
 import { checkArguments } from "./check-config.ts";
 import { openConsole } from "./console.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import { namespaceFiles, PlanDescriptors } from "./descriptors.ts";
 import { withHome } from "./home.ts";
 import type { ExecOptions, StartedProcess } from "./options.ts";
@@ -50,7 +51,7 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
   if (init === undefined) throw new EngineError("conflict", "cannot exec in a stopped container");
   const config = readConfig(root, id);
   const seccomp = seccompFilter(root, config.linux?.seccomp);
-  const cgroup = record.cgroupPath === undefined ? undefined : openCgroup(record.cgroupPath);
+  const cgroup = containerCgroup(record);
   const admit = admission(record, options, status.init.pid);
   const environment = withHome(process.env ?? [], `/proc/${status.init.pid}/root`, process.user?.uid ?? 0);
 

@@ -6,6 +6,7 @@ import type { Bundle } from "./bundle.ts";
 import { openCgroup } from "./cgroup/cgroup.ts";
 import { cgroupHierarchies } from "./cgroup-hierarchies.ts";
 import { checkArguments, checkConfig } from "./check-config.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import { withHome } from "./home.ts";
 import type { CompiledPlan } from "./plan/context.ts";
 import { compileExec } from "./plan/exec.ts";
@@ -80,7 +81,7 @@ export function explainExec(
     throw new EngineError("conflict", `cannot exec in a ${status.status} container`);
   }
   const config = readConfig(root, id);
-  const cgroup = record.cgroupPath === undefined ? undefined : openCgroup(record.cgroupPath);
+  const cgroup = containerCgroup(record);
   const { seccomp, namespaces = [] } = config.linux ?? {};
   const filter = seccomp && compileSeccompProgram(seccomp);
   const env = withHome(process.env ?? [], `/proc/${status.init.pid}/root`, process.user?.uid ?? 0);

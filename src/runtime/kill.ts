@@ -1,6 +1,7 @@
 import { isAlive, openProcess, pidfd_open, pidfd_send_signal } from "../../ffi/process.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
-import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
+import type { Cgroup } from "./cgroup/cgroup.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
 import { readConfig, readRecord } from "./store.ts";
 
@@ -15,7 +16,7 @@ const SIGKILL = 9;
  */
 export function killContainer(root: string, id: string, signal: number, all = false): void {
   const record = readRecord(root, id);
-  const cgroup = record.cgroupPath === undefined ? undefined : openCgroup(record.cgroupPath);
+  const cgroup = containerCgroup(record);
   const everybody = cgroup !== undefined && (all || (signal === SIGKILL && !ownsPidNamespace(root, id)));
   // Of a creation too: the program may run, and be heard of, before its creator has written that it does.
   const { init } = record.lifecycle;

@@ -1,5 +1,6 @@
 import { EngineError } from "../core/errors.ts";
-import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
+import type { Cgroup } from "./cgroup/cgroup.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
 import { containerStatus } from "./status.ts";
 import { lockContainer, readRecord } from "./store.ts";
@@ -31,7 +32,8 @@ export function resumeContainer(root: string, id: string): void {
   cgroupOf(record, "resumed").thaw();
 }
 
-function cgroupOf({ id, cgroupPath }: ContainerRecord, verb: string): Cgroup {
-  if (cgroupPath !== undefined) return openCgroup(cgroupPath);
-  throw new EngineError("unsupported", `container ${id} has no cgroup of its own, and cannot be ${verb}`);
+function cgroupOf(record: ContainerRecord, verb: string): Cgroup {
+  const cgroup = containerCgroup(record);
+  if (cgroup !== undefined) return cgroup;
+  throw new EngineError("unsupported", `container ${record.id} has no cgroup of its own, and cannot be ${verb}`);
 }

@@ -1,14 +1,14 @@
 import { EngineError } from "../core/errors.ts";
-import { openCgroup } from "./cgroup/cgroup.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import { readRecord } from "./store.ts";
 
 /** The processes of a container by the host's numbers; none when it has stopped. @throws EngineError not_found. */
 export function containerProcesses(root: string, id: string): number[] {
-  const { cgroupPath } = readRecord(root, id);
-  if (cgroupPath === undefined) {
+  const cgroup = containerCgroup(readRecord(root, id));
+  if (cgroup === undefined) {
     throw new EngineError("unsupported", `container ${id} has no cgroup of its own that would list its processes`);
   }
-  return openCgroup(cgroupPath).pids();
+  return cgroup.pids();
 }
 
 /**

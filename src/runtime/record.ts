@@ -2,6 +2,7 @@ import type { ProcessIdentity } from "../../ffi/process.ts";
 import { EngineError } from "../core/errors.ts";
 import type { OciHooks } from "../oci/runtime.ts";
 import type { SystemdUnit } from "./cgroup/driver.ts";
+import type { CgroupHost } from "./cgroup/hierarchy.ts";
 
 /** Raised when state.json changes in a way that an older tsd would misread. */
 const recordVersion = 1;
@@ -32,6 +33,8 @@ export interface ContainerRecord {
   hooks?: Pick<OciHooks, "poststart" | "poststop">;
   /** What openCgroup takes; absent when the container has no cgroup of its own. */
   cgroupPath?: string;
+  /** The host's hierarchies as its creator found them. */
+  cgroupHost?: CgroupHost;
   /** The cgroup is that of a unit of systemd's, which has to be asked when it is changed or removed. */
   systemd?: SystemdUnit;
   lifecycle: Lifecycle;

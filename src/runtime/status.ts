@@ -3,7 +3,7 @@ import { capsuleName } from "../../ffi/plan/capsule-name.ts";
 import { isAlive, type ProcessIdentity } from "../../ffi/process.ts";
 import { isErrno } from "../core/errors.ts";
 import type { OciState } from "../oci/runtime.ts";
-import { openCgroup } from "./cgroup/cgroup.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
 import { execFifoPath } from "./store.ts";
 
@@ -30,7 +30,7 @@ export function containerStatus(root: string, record: ContainerRecord): Containe
   const { init } = lifecycle;
   if (!isAlive(init)) return { status: "stopped" };
   // Also one that was never started: `start` would wait for it in vain.
-  if (record.cgroupPath !== undefined && openCgroup(record.cgroupPath).frozen()) return { status: "paused", init };
+  if (containerCgroup(record)?.frozen()) return { status: "paused", init };
   // `start` removes the fifo once the first process has passed it.
   return { status: existsSync(execFifoPath(root, record.id)) ? "created" : "running", init };
 }

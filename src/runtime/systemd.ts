@@ -1,7 +1,8 @@
 /** Where the systemd driver is loaded: by the flag, or for a container that was made with it. */
 import { EngineError, isEngineError } from "../core/errors.ts";
-import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
+import type { Cgroup } from "./cgroup/cgroup.ts";
 import type { CgroupDriver, SystemdUnit } from "./cgroup/driver.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
 import { readRecord } from "./store.ts";
 
@@ -34,12 +35,12 @@ export async function recordedDriver(
 
 /**
  * A container's cgroup for who changes or removes it. To look into it, or to signal and freeze its processes,
- * openCgroup(record.cgroupPath) is enough.
+ * containerCgroup is enough.
  */
 export function recordedCgroup(record: ContainerRecord, driver: CgroupDriver | undefined): Cgroup | undefined {
   const { cgroupPath, systemd } = record;
   if (cgroupPath === undefined) return undefined;
-  if (systemd === undefined) return openCgroup(cgroupPath);
+  if (systemd === undefined) return containerCgroup(record);
   if (driver !== undefined) return driver.reopen(cgroupPath, systemd);
   const message = `container ${record.id}: its cgroup is that of the systemd unit ${systemd.unit}`;
   throw new EngineError("unsupported", message, { hint: "tsd runtime, the command, changes and deletes it" });
