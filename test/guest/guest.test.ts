@@ -26,6 +26,8 @@ const files = [...checks, ...conformance, ...sources];
 const elsewhere = [
   "without a cgroupsPath the cgroup has the container's name, below the caller's own",
   "of v1 has a directory for each controller, and newborns only in a v2 one beside them",
+  "--cpu-rt-period is in the kernel's file; a runtime that no parent has is refused",
+  "refuses files of cgroup v2 on v1",
   // Linux 6.8 and later.
   "has the files of all layers, topmost first",
   "is read-only without an upper directory",

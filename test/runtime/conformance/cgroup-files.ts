@@ -25,9 +25,9 @@ export function isFrozen(runtime: OciRuntime, id: string): boolean {
   return isCgroup2 ? /^frozen 1$/m.test(text ?? "") : text === "FROZEN";
 }
 
-/** `254:0`: a whole disk of this machine; undefined where it has none. */
+/** `254:0`: a disk of this machine, or what stands for one; undefined where it has no block device at all. */
 export function diskNumber(): string | undefined {
-  const read = (name: string, file: string) => readFileSync(`/sys/block/${name}/${file}`, "utf8").trim();
-  const disk = readdirSync("/sys/block").find((name) => /^[vs]d/.test(name) && Number(read(name, "size")) > 0);
-  return disk && read(disk, "dev");
+  const names = readdirSync("/sys/block");
+  const disk = names.find((name) => /^[vs]d/.test(name)) ?? names[0];
+  return disk && readFileSync(`/sys/block/${disk}/dev`, "utf8").trim();
 }
