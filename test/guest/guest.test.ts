@@ -11,7 +11,7 @@ const checks = ["service.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "systemd.t
   (name) => `test/guest/checks/${name}`,
 );
 /** Tests of the runtime's command line that look at cgroups, devices or anything else that is otherwise here. */
-const conformance = ["lifecycle", "pause", "update", "events", "ps"].map(
+const conformance = ["lifecycle", "cgroups", "pause", "update", "events", "ps"].map(
   (name) => `test/runtime/conformance/${name}.test.ts`,
 );
 /** Tests of the source that need what only the guest has. */
@@ -25,6 +25,7 @@ const files = [...checks, ...conformance, ...sources];
 /** Tests of those files that are about another kind of machine. */
 const elsewhere = [
   "without a cgroupsPath the cgroup has the container's name, below the caller's own",
+  "puts the command below the container's cgroup, of one controller",
   "of v1 has a directory for each controller, and newborns only in a v2 one beside them",
   "--cpu-rt-period is in the kernel's file; a runtime that no parent has is refused",
   "refuses files of cgroup v2 on v1",

@@ -1,7 +1,6 @@
 /** The flags of exec, in one container; looked at from inside, or in the kernel's files. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { acceptUnix, listenUnix, receiveDescriptors } from "../../../ffi/scm.ts";
 import { command } from "../../harness/command.ts";
 import { OciRuntime, type TestContainer } from "../../harness/oci-runtime.ts";
@@ -168,39 +167,6 @@ describe("--process", () => {
   test("that is not there is refused by its path", async () => {
     const result = await runtime.fails("exec", "-p", "/no/such/file", container.id);
     expect(result).toEqual({ status: 255, message: expect.stringContaining("/no/such/file") });
-  });
-});
-
-describe("--cgroup", () => {
-  needs("cgroup v1", "runc >= 1.2")("puts the command below the container's cgroup, of one controller", async () => {
-    const [pids] = runtime.cgroups(container.id).filter((path) => path.includes("/pids/"));
-    mkdirSync(join(pids!, "below"));
-    try {
-      const { stdout } = await exec(["cat", "/proc/self/cgroup"], ["--cgroup", "pids:below"]);
-      expect(stdout).toMatch(new RegExp(`:pids:.*/${container.id}/below\n`));
-      expect(stdout).toMatch(new RegExp(`:memory:.*/${container.id}\n`));
-    } finally {
-      rmdirSync(join(pids!, "below"));
-    }
-  });
-
-  needs("cgroup v2")("puts the command below the container's cgroup", async () => {
-    const [directory] = runtime.cgroups(container.id);
-    mkdirSync(join(directory!, "below"));
-    try {
-      const { stdout } = await exec(["cat", "/proc/self/cgroup"], ["--cgroup", "below"]);
-      expect(stdout).toBe("0::/below\n");
-    } finally {
-      rmdirSync(join(directory!, "below"));
-    }
-  });
-
-  test("that is not there, or leads out, is refused", async () => {
-    for (const path of ["nosuch", "../../.."]) {
-      const result = await runtime.fails("exec", "--cgroup", path, container.id, "true");
-      expect(result.status).toBe(255);
-      expect(result.message).toMatch(/cgroup/);
-    }
   });
 });
 
