@@ -118,7 +118,7 @@ describe.skipIf(!isRoot)("the runtime in process", () => {
     for (let round = 0; round < 5; round++) cycle();
     expect(openDescriptors()).toEqual(before);
   });
-  test("makes a container that waits, is started, and gives its terminal away", () => {
+  test("makes a container that waits, is started, and gives its terminal away", async () => {
     let master: Fd | undefined;
     const container = create(["sh", "-c", "tty; exit 3"], {
       start: "wait",
@@ -132,7 +132,7 @@ describe.skipIf(!isRoot)("the runtime in process", () => {
       },
     });
     expect(containerState(bundles.root, "c1").status).toBe("created");
-    startContainer(bundles.root, "c1");
+    await startContainer(bundles.root, "c1");
     const buffer = new Uint8Array(100);
     expect(Buffer.from(buffer.subarray(0, read(master!, buffer))).toString()).toBe("/dev/pts/0\r\n");
     master!.close();
@@ -147,10 +147,10 @@ describe.skipIf(!isRoot)("the runtime in process", () => {
     expect(codeOf(() => create(["true"], { stdio: { onConsole: (fd) => fd.close() } }))).toBe("invalid_argument");
     expect(existsSync(join(bundles.root, "c1"))).toBe(false);
   });
-  test("tells a missing container from one in the wrong state", () => {
+  test("tells a missing container from one in the wrong state", async () => {
     expect(codeOf(() => killContainer(bundles.root, "c1", 9))).toBe("not_found");
     const container = create(["sleep", "60"]);
-    expect(codeOf(() => startContainer(bundles.root, "c1"))).toBe("conflict");
+    await expect(startContainer(bundles.root, "c1")).rejects.toMatchObject({ code: "conflict" });
     expect(codeOf(() => deleteContainer(bundles.root, "c1"))).toBe("conflict");
     killContainer(bundles.root, "c1", 9);
     reap(container);

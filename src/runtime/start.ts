@@ -5,27 +5,19 @@ import { rmSync } from "../../ffi/fs.ts";
 import { POLLIN, PollSet } from "../../ffi/poll.ts";
 import { openProcess } from "../../ffi/process.ts";
 import { EngineError, errorMessage, isErrno } from "../core/errors.ts";
-import { ownHierarchies } from "./cgroup-hierarchies.ts";
 import { runHooks } from "./hooks.ts";
 import { killContainer } from "./kill.ts";
-import { compileInit } from "./plan/init.ts";
-import { startFailure } from "./plan/start-failure.ts";
 import type { ContainerRecord } from "./record.ts";
-import { seccompFilter } from "./seccomp-filter.ts";
 import { containerStatus, ociState } from "./status.ts";
-import { execFifoPath, lockContainer, readConfig, readRecord } from "./store.ts";
+import { execFifoPath, lockContainer, readRecord } from "./store.ts";
 
 const SIGKILL = 9;
-
-interface StartOptions {
-  warn?: (message: string) => void;
-}
 
 /**
  * Lets the first process of a created container become its program, and returns once it has.
  * @throws EngineError not_found; conflict when the container is not in the state "created".
  */
-export function startContainer(root: string, id: string, _options: StartOptions = {}): void {
+export async function startContainer(root: string, id: string): Promise<void> {
   using _lock = lockContainer(root, id);
   const record = readRecord(root, id);
   const status = containerStatus(root, record);
@@ -33,7 +25,11 @@ export function startContainer(root: string, id: string, _options: StartOptions 
   using process = openProcess(status.init);
   if (process === undefined) throw notStartable(id, "stopped");
   const report = passFifo(id, execFifoPath(root, id), process);
-  if (report.length > 0) throw failureOf(root, record, report);
+  if (report.length > 0) {
+    // The compiler of plans is needed now, and takes long to load.
+    const { failedStart } = await import("./failed-start.ts");
+    throw failedStart(root, record, report);
+  }
   runPoststart(root, record);
 }
 
@@ -57,21 +53,28 @@ function passFifo(id: string, path: string, process: Fd): Uint8Array {
   const set = new PollSet(2);
   set.set(0, fifo, POLLIN);
   set.set(1, process, POLLIN);
-  const chunks: Uint8Array[] = [];
+  let report = new Uint8Array(0);
   for (;;) {
     set.wait(-1);
     if (set.ready(0)) {
       const chunk = readAvailable(fifo);
-      if (chunk?.length === 0 && chunks.length > 0) break;
-      if (chunk !== undefined && chunk.length > 0) chunks.push(chunk);
+      if (chunk?.length === 0 && report.length > 0) break;
+      if (chunk !== undefined && chunk.length > 0) report = appended(report, chunk);
     } else if (set.ready(1)) {
       break;
     }
   }
   // Also when the process has ended: the container is no longer one that can be started.
   rmSync(path, { force: true });
-  if (chunks.length === 0) throw notStartable(id, "stopped");
-  return Buffer.concat(chunks).subarray(1);
+  if (report.length === 0) throw notStartable(id, "stopped");
+  return report.subarray(1);
+}
+
+function appended(bytes: Uint8Array, more: Uint8Array): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(bytes.length + more.length);
+  all.set(bytes);
+  all.set(more, bytes.length);
+  return all;
 }
 
 function readAvailable(fifo: Fd): Uint8Array | undefined {
@@ -82,21 +85,6 @@ function readAvailable(fifo: Fd): Uint8Array | undefined {
     if (isErrno(error, "EAGAIN")) return undefined;
     throw error;
   }
-}
-
-/** Compiles the plan anew, as far as it has to do with what comes after the start: that takes nothing but config.json. */
-function failureOf(root: string, { id, bundle }: ContainerRecord, report: Uint8Array): EngineError {
-  const config = readConfig(root, id);
-  const seccomp = seccompFilter(root, config.linux?.seccomp);
-  const compiled = compileInit(config, {
-    id,
-    bundle,
-    start: "wait",
-    cgroupProcs: 0,
-    cgroupHierarchies: ownHierarchies(),
-    ...(seccomp && { seccomp }),
-  });
-  return startFailure(report, compiled, config);
 }
 
 /** A failing poststart hook ends the container (runtime.md, "Lifecycle", 1.3). */

@@ -12,7 +12,7 @@ export const verb = command({
   async run(context, _flags, [id]) {
     using readiness = await readinessOf(context, id!);
     const isListening = readiness?.listen() ?? false;
-    startContainer(context.root, id!, { warn: (message) => context.log.warn(message) });
+    await startContainer(context.root, id!);
     if (isListening) await waitUntilReady(context.root, id!, readiness!);
     return 0;
   },
