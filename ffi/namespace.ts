@@ -1,7 +1,11 @@
 /** Namespaces of this thread. The calls change the calling thread alone; JavaScript runs on the main one. */
-import { O_RDONLY } from "./constants/open.ts";
+
+import { MS_REC, MS_SLAVE } from "./constants/mount.ts";
+import { CLONE_FS, CLONE_NEWNS } from "./constants/namespace.ts";
+import { O_DIRECTORY, O_PATH, O_RDONLY } from "./constants/open.ts";
 import { type Descriptor, descriptorNumber, type Fd } from "./fd.ts";
 import { open } from "./files.ts";
+import { mount } from "./mount.ts";
 import { call, cString } from "./syscall.ts";
 
 /** setns(2); `type` is a CLONE_NEW* that the descriptor must be of, 0 for any. */
@@ -44,13 +48,40 @@ export function inNetworkNamespace<T>(namespace: Descriptor, work: () => T): T {
   }
 }
 
+/**
+ * Runs `work` with the main thread in a new mount namespace, which is a copy of its own: what is mounted meanwhile shows
+ * nowhere else, and is gone with the last process that `work` has started. The work must be synchronous.
+ */
+export function inPrivateMounts<T>(work: () => T): T {
+  using own = open("/proc/thread-self/ns/mnt", O_RDONLY);
+  using root = open("/", O_PATH | O_DIRECTORY);
+  using directory = open(".", O_PATH | O_DIRECTORY);
+  unshare(CLONE_NEWNS | CLONE_FS);
+  try {
+    mount(null, "/", null, MS_REC | MS_SLAVE);
+    return work();
+  } finally {
+    orAbort("mount", () => {
+      setns(own, CLONE_NEWNS);
+      // setns(2) enters the root of the namespace; this process may have another one.
+      call("fchdir", "/", root.number);
+      call("chroot", "/", cString("."));
+      call("fchdir", ".", directory.number);
+    });
+  }
+}
+
 /** A thread that cannot come back must not go on: whatever it did next would be done to a container. */
 function comeBack(own: Fd): void {
   const CLONE_NEWNET = 0x40000000;
+  orAbort("network", () => setns(own, CLONE_NEWNET));
+}
+
+function orAbort(namespace: string, comeBack: () => void): void {
   try {
-    setns(own, CLONE_NEWNET);
+    comeBack();
   } catch (error) {
-    process.stderr.write(`cannot return to the own network namespace: ${error}\n`);
+    process.stderr.write(`cannot return to the own ${namespace} namespace: ${error}\n`);
     process.abort();
   }
 }

@@ -9,6 +9,7 @@ import { addressOf, call } from "./syscall.ts";
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
+const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
@@ -63,8 +64,17 @@ export function acceptUnix(listener: Descriptor): Fd {
 
 /** Two connected Unix stream sockets. */
 export function socketPair(): [Fd, Fd] {
+  return connectedPair(SOCK_STREAM);
+}
+
+/** Two connected Unix sockets that keep messages apart, and tell when the other side has closed. */
+export function packetSocketPair(): [Fd, Fd] {
+  return connectedPair(SOCK_SEQPACKET);
+}
+
+function connectedPair(type: number): [Fd, Fd] {
   const pair = new Int32Array(2);
-  call("socketpair", "AF_UNIX", AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, new Uint8Array(pair.buffer));
+  call("socketpair", "AF_UNIX", AF_UNIX, type | SOCK_CLOEXEC, 0, new Uint8Array(pair.buffer));
   return [new Fd(pair[0]!), new Fd(pair[1]!)];
 }
 

@@ -43,7 +43,7 @@ import { writeUserMaps } from "./user-maps.ts";
 const SIGKILL = 9;
 
 /** What a creation has made so far, and has to take back if it fails. */
-interface Creation {
+export interface Creation {
   options: CreateOptions;
   checked: CheckedConfig;
   record: ContainerRecord;
@@ -91,7 +91,7 @@ export function createContainer(options: CreateOptions): RunningContainer {
  *
  * A cgroup with processes in it is somebody else's, and would be killed with the container.
  */
-function openEmptyCgroup({ config, id, cgroupDriver }: CreateOptions): Cgroup | UnitCgroup {
+export function openEmptyCgroup({ config, id, cgroupDriver }: CreateOptions): Cgroup | UnitCgroup {
   const cgroup = cgroupDriver?.design(config, id) ?? openCgroup(config.linux?.cgroupsPath || id);
   const count = cgroup.exists() ? cgroup.pids().length : 0;
   if (count === 0) return cgroup;
@@ -101,7 +101,11 @@ function openEmptyCgroup({ config, id, cgroupDriver }: CreateOptions): Cgroup | 
   );
 }
 
-function newRecord(options: CreateOptions, { rootfs }: CheckedConfig, cgroup: Cgroup | UnitCgroup): ContainerRecord {
+export function newRecord(
+  options: CreateOptions,
+  { rootfs }: CheckedConfig,
+  cgroup: Cgroup | UnitCgroup,
+): ContainerRecord {
   const { config, id, bundle } = options;
   return {
     id,
@@ -123,13 +127,13 @@ function laterHooks({ poststart, poststop }: OciHooks = {}): Pick<ContainerRecor
   return Object.keys(hooks).length === 0 ? {} : { hooks };
 }
 
-function identityOf(pid: number): ProcessIdentity {
+export function identityOf(pid: number): ProcessIdentity {
   const stat = processStat(pid);
   if (stat === undefined) throw new Error(`process ${pid} is gone`);
   return { pid, startTime: stat.startTime };
 }
 
-function makeCgroup(creation: Creation): void {
+export function makeCgroup(creation: Creation): void {
   const { options, cgroup } = creation;
   const { linux } = options.config;
   try {
@@ -151,7 +155,7 @@ function limitCgroup({ options: { config }, cgroup }: Creation): void {
 }
 
 /** How the first process comes into a cgroup that is made with it. */
-function admission(creation: Creation): ((pid: number) => void) | undefined {
+export function admission(creation: Creation): ((pid: number) => void) | undefined {
   const { cgroup } = creation;
   if (cgroup === undefined || !("admit" in cgroup) || cgroup.admit === undefined) return undefined;
   const { admit } = cgroup;
@@ -234,7 +238,7 @@ function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefi
   return { id, pid: init.pid, pidfd: process.pidfd.move() };
 }
 
-function setLifecycle(creation: Creation, lifecycle: ContainerRecord["lifecycle"]): void {
+export function setLifecycle(creation: Creation, lifecycle: ContainerRecord["lifecycle"]): void {
   creation.record = { ...creation.record, lifecycle };
   writeRecord(creation.options.root, creation.record);
 }
@@ -254,7 +258,7 @@ function makeExecFifo(root: string, id: string, descriptors: PlanDescriptors): v
 }
 
 /** Takes back what was made, and gives the error to throw. What cannot be taken back stays for `delete --force`. */
-function abandon(creation: Creation, error: unknown): EngineError {
+export function abandon(creation: Creation, error: unknown): EngineError {
   const { options, record, process } = creation;
   const failure = isEngineError(error) ? error : wrapError(error, `create container ${record.id}`);
   try {

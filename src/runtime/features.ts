@@ -15,7 +15,8 @@ import { namespaceTypes } from "./plan/namespaces.ts";
 import { flagNewListener, seccompArchitectures, seccompFlags } from "./seccomp/compile.ts";
 import { seccompActions } from "./seccomp/rules.ts";
 
-export function runtimeFeatures(): object {
+/** @param checkpoints whether criu is there and works (checkpointsWork). */
+export function runtimeFeatures(checkpoints: boolean): object {
   return {
     ociVersionMin: "1.0.0",
     ociVersionMax: ociVersion,
@@ -48,10 +49,10 @@ export function runtimeFeatures(): object {
       "tsd.commit": commit,
       // Of runc's annotations the one that is an answer and not a name: managers look for it under this key. Its version
       // and commit are left out, for whoever knows of a fault in that version of runc would look for it here.
-      "org.opencontainers.runc.checkpoint.enabled": "false",
+      "org.opencontainers.runc.checkpoint.enabled": String(checkpoints),
     },
-    // No annotation changes what the runtime does.
-    potentiallyUnsafeConfigAnnotations: [],
+    // Who may set it chooses a file of settings for criu, which runs as root on the host.
+    potentiallyUnsafeConfigAnnotations: ["org.criu.config"],
   };
 }
 

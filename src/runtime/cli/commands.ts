@@ -8,6 +8,7 @@ interface CommandEntry {
 }
 
 export const commandNames = [
+  "checkpoint",
   "create",
   "delete",
   "events",
@@ -18,6 +19,7 @@ export const commandNames = [
   "list",
   "pause",
   "ps",
+  "restore",
   "resume",
   "run",
   "spec",
@@ -28,6 +30,7 @@ export const commandNames = [
 export type VerbName = (typeof commandNames)[number];
 
 export const commands: Record<VerbName, CommandEntry> = {
+  checkpoint: { usage: "checkpoint a running container", load: () => import("./checkpoint.ts") },
   create: { usage: "create a container", load: () => import("./create.ts") },
   delete: {
     usage: "delete any resources held by the container often used with detached container",
@@ -47,6 +50,10 @@ export const commands: Record<VerbName, CommandEntry> = {
   list: { usage: "list containers started with the given root", load: () => import("./list.ts") },
   pause: { usage: "pause suspends all processes inside the container", load: () => import("./pause.ts") },
   ps: { usage: "ps displays the processes running inside a container", load: () => import("./ps.ts") },
+  restore: {
+    usage: "restore a container from a previous checkpoint",
+    load: () => import("./restore.ts"),
+  },
   resume: { usage: "resumes all processes that have been previously paused", load: () => import("./resume.ts") },
   run: { usage: "create and run a container", load: () => import("./run.ts") },
   spec: { usage: "create a new specification file", load: () => import("./spec.ts") },
@@ -54,6 +61,3 @@ export const commands: Record<VerbName, CommandEntry> = {
   state: { usage: "output the state of a container", load: () => import("./state.ts") },
   update: { usage: "update container resource constraints", load: () => import("./update.ts") },
 };
-
-/** Commands of runc that this runtime does not have yet. */
-export const commandsOfRunc: ReadonlySet<string> = new Set(["checkpoint", "restore"]);

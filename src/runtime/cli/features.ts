@@ -1,3 +1,4 @@
+import { checkpointsWork } from "../criu/program.ts";
 import { runtimeFeatures } from "../features.ts";
 import { command } from "./command.ts";
 import { printLine } from "./output.ts";
@@ -12,8 +13,8 @@ export const verb = command({
   ],
   flags: {},
   arguments: { min: 0, max: 0 },
-  run() {
-    printLine(JSON.stringify(runtimeFeatures(), null, 4));
+  async run() {
+    printLine(JSON.stringify(runtimeFeatures(await checkpointsWork()), null, 4));
     return 0;
   },
 });

@@ -2,7 +2,7 @@ import { basename, join, resolve } from "../../../ffi/path.ts";
 import { errorMessage } from "../../core/errors.ts";
 import { keepFailure } from "../keep-failure.ts";
 import { type CommandContext, CommandFailure } from "./command.ts";
-import { commands, commandsOfRunc, type VerbName } from "./commands.ts";
+import { commands, type VerbName } from "./commands.ts";
 import { parseFlags, UsageError } from "./flags.ts";
 import { defaultRoot, globalFlags } from "./global-flags.ts";
 import { logFormats, RuntimeLog } from "./log.ts";
@@ -84,8 +84,7 @@ function isVerb(name: string): name is VerbName {
 }
 
 function unknownCommand(program: string, name: string): CommandFailure {
-  const reason = commandsOfRunc.has(name) ? "is not built yet" : "is no command";
-  return new CommandFailure(`"${name}" ${reason}; see "${program} --help"`, unknownCommandStatus);
+  return new CommandFailure(`"${name}" is no command; see "${program} --help"`, unknownCommandStatus);
 }
 
 function checkCount(subject: string, count: number, { min, max }: { min: number; max: number }): void {

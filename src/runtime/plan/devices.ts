@@ -16,7 +16,7 @@ import { attach, cloneTree } from "./attributes.ts";
 import { cleanPath, here, invalid, makeFile, openInRoot, openMountPoint } from "./emit.ts";
 
 /** The devices that every container has (config-linux.md, "Default Devices"). */
-const defaultDevices: readonly LinuxDevice[] = [
+export const defaultDevices: readonly LinuxDevice[] = [
   { path: "/dev/null", type: "c", major: 1, minor: 3 },
   { path: "/dev/random", type: "c", major: 1, minor: 8 },
   { path: "/dev/full", type: "c", major: 1, minor: 7 },
