@@ -132,19 +132,16 @@ const table = `
 130 EOWNERDEAD owner died
 131 ENOTRECOVERABLE state not recoverable
 132 ERFKILL operation not possible due to RF-kill
-133 EHWPOISON memory page has hardware error`;
+133 EHWPOISON memory page has hardware error
+`;
 
-let names: Map<number, { name: string; text: string }> | undefined;
-
+/** By a search in the text, because a command that lives for milliseconds looks up one or two. */
 function lookUp(errno: number): { name: string; text: string } | undefined {
-  if (names === undefined) {
-    names = new Map();
-    for (const line of table.trim().split("\n")) {
-      const [number, name, ...words] = line.split(" ");
-      names.set(Number(number), { name: name!, text: words.join(" ") });
-    }
-  }
-  return names.get(errno);
+  const start = table.indexOf(`\n${errno} `);
+  if (start < 0) return undefined;
+  const line = table.slice(table.indexOf(" ", start) + 1, table.indexOf("\n", start + 1));
+  const space = line.indexOf(" ");
+  return { name: line.slice(0, space), text: line.slice(space + 1) };
 }
 
 /** `ENOENT` for 2; `errno 600` for a number that the kernel has no name for. */

@@ -86,33 +86,31 @@ class Assembler {
   addRecord(record: PlanRecord, index: number): void {
     const { words } = this;
     const start = index * recordWords;
-    const { call, args, ignore, retry, next, onZero, onError } = record;
+    const { call, args, ignore, retry } = record;
     words[start] = call === "select" || call === "load" ? operation[call] : SYS[call];
-    words[start + 1] = (record.fork ? recordFlags.fork : 0) | (record.handOver ? recordFlags.handOver : 0);
-    let place = start + 2;
-    for (const argument of args) {
-      this.put(place, argument);
-      place += 2;
+    if (record.fork) words[start + 1] = recordFlags.fork;
+    if (record.handOver) words[start + 1]! |= recordFlags.handOver;
+    for (let position = 0; position < args.length; position++) {
+      const argument = args[position]!;
+      const place = start + 2 + position * 2;
+      // Most are small numbers.
+      if (typeof argument === "number" && argument >= 0 && argument <= 0xffffffff) this.words[place] = argument;
+      else this.put(place, argument);
     }
-    this.finishRecord(start, index, record);
-    // The array may have grown.
+    // notRun, whose lower half is 0. The array may have grown.
     const final = this.words;
+    final[start + resultWord + 1] = 0x80000000;
+    if (record.into !== undefined) this.shared.push([index, record.into.record]);
     if (ignore.length > 0) {
       final[start + 18] = errnos(ignore, 0);
       final[start + 19] = errnos(ignore, 2);
     }
-    final[start + 20] = next === undefined ? recordSize : distance(next, index);
-    if (onZero !== undefined) final[start + 21] = distance(onZero, index);
-    final[start + 22] = distance(onError, index);
+    final[start + 20] = record.next === undefined ? recordSize : distance(record.next, index);
+    if (record.onZero !== undefined) final[start + 21] = distance(record.onZero, index);
+    final[start + 22] = distance(record.onError, index);
     if (retry === undefined) return;
     final[start + 23] = retry.times;
     final[start + 24] = errnos(retry.errnos, 0);
-  }
-
-  private finishRecord(start: number, index: number, { into }: PlanRecord): void {
-    // notRun, whose lower half is 0.
-    this.words[start + resultWord + 1] = 0x80000000;
-    if (into !== undefined) this.shared.push([index, into.record]);
   }
 
   finish(): AssembledPlan {

@@ -141,7 +141,8 @@ export function resolveCgroupsPath(cgroupsPath: string, host: CgroupHost): strin
   if (cgroupsPath === "" || cgroupsPath.includes("\0")) {
     throw new EngineError("invalid_argument", `linux.cgroupsPath: ${JSON.stringify(cgroupsPath)} is no path`);
   }
-  const clean = normalize(`/${cgroupsPath}`).replace(/\/$/, "");
+  const normal = normalize(`/${cgroupsPath}`);
+  const clean = normal.endsWith("/") ? normal.slice(0, -1) : normal;
   if (clean === "") {
     throw new EngineError("invalid_argument", `linux.cgroupsPath: ${cgroupsPath} is the root, which has no limits`);
   }

@@ -89,7 +89,8 @@ type Values = Record<string, boolean | number | number[] | string | string[] | u
 
 function defaultValues(table: FlagTable): Values {
   const values: Values = {};
-  for (const [name, flag] of Object.entries(table)) {
+  for (const name in table) {
+    const flag = table[name]!;
     if (flag.kind === "boolean") values[name] = false;
     else if (flag.kind === "texts" || flag.kind === "integers") values[name] = [];
     else values[name] = flag.default;
@@ -108,7 +109,8 @@ function splitWord(word: string): { name: string; inline: string | undefined } {
 
 function keyOf(table: FlagTable, name: string): string | undefined {
   if (Object.hasOwn(table, name)) return name;
-  return Object.keys(table).find((key) => table[key]!.alias === name);
+  for (const key in table) if (table[key]!.alias === name) return key;
+  return undefined;
 }
 
 function store(values: Values, key: string, flag: Flag, name: string, value: string | undefined): void {

@@ -1,7 +1,10 @@
 import { appendFileSync } from "../../../ffi/fs.ts";
 
-export const logFormats = ["text", "json"] as const;
-export type LogFormat = (typeof logFormats)[number];
+export type LogFormat = "text" | "json";
+
+export function isLogFormat(name: string): name is LogFormat {
+  return name === "text" || name === "json";
+}
 
 export type LogLevel = "debug" | "info" | "warning" | "error";
 

@@ -5,7 +5,7 @@ import { type CommandContext, CommandFailure } from "./command.ts";
 import { commands, type VerbName } from "./commands.ts";
 import { parseFlags, UsageError } from "./flags.ts";
 import { defaultRoot, globalFlags } from "./global-flags.ts";
-import { logFormats, RuntimeLog } from "./log.ts";
+import { isLogFormat, RuntimeLog } from "./log.ts";
 
 /** runc's status when it does not know the command. */
 const unknownCommandStatus = 3;
@@ -37,8 +37,8 @@ async function runProgram(program: string, words: string[], session: { log: Runt
   if (help || name === undefined) return print((await import("./help.ts")).programHelp(program));
   if (name === "help" || name === "h") return printHelpOf(program, rest[0]);
 
-  const format = logFormats.find((known) => known === flags["log-format"]);
-  if (format === undefined) throw new Error(`invalid log-format: ${flags["log-format"]}`);
+  const format = flags["log-format"];
+  if (!isLogFormat(format)) throw new Error(`invalid log-format: ${format}`);
   session.log = new RuntimeLog({ ...(flags.log !== undefined && { path: flags.log }), format, debug: flags.debug });
   const ignoreCgroupErrors = isRootless(flags.rootless);
   const systemdCgroup = flags["systemd-cgroup"];
@@ -48,8 +48,8 @@ async function runProgram(program: string, words: string[], session: { log: Runt
 
 /** Absolute: hooks and the container's own process have other working directories. */
 function stateRoot(given: string | undefined): string {
-  const { XDG_RUNTIME_DIR: userDirectory } = process.env;
   if (given !== undefined) return resolve(given);
+  const { XDG_RUNTIME_DIR: userDirectory } = process.env;
   return process.geteuid?.() !== 0 && userDirectory ? join(userDirectory, "tsd", "runtime") : defaultRoot;
 }
 
