@@ -1,9 +1,11 @@
 /** Running a plan in a new process. */
 import { P_PIDFD, WEXITED, WNOHANG, WNOWAIT } from "../constants/process.ts";
+import { SYS } from "../constants/syscalls.ts";
 import { type Descriptor, descriptorNumber, Fd } from "../fd.ts";
 import { ftruncate, read, write } from "../files.ts";
 import { dataMemfd, SharedMapping } from "../memory.ts";
-import { call } from "../syscall.ts";
+import { POLLIN, waitReady } from "../poll.ts";
+import { call, syscall } from "../syscall.ts";
 import { type AssembledPlan, assemble, copyPlan } from "./assemble.ts";
 import { describeFailure, type PlanFailure } from "./failure.ts";
 import { handOverCheckpoint, type Plan, resultAt } from "./records.ts";
@@ -20,6 +22,13 @@ export interface SpawnOptions {
   cgroup?: Fd;
   /** The plan's first checkpoint, if it comes before a hand-over: what is done then with the process, by its pid. */
   first?: { checkpoint: string; answer: (pid: number) => void };
+  /** How long the plan may take to its next checkpoint, or to its end. Without it there is no limit. */
+  timeoutMs?: number;
+}
+
+/** A plan stands still: whoever shares its pid namespace with the process may have stopped it. */
+export class PlanTimeout extends Error {
+  override readonly name = "PlanTimeout";
 }
 
 /**
@@ -32,6 +41,7 @@ export function spawnPlan(plan: Plan, options: SpawnOptions = {}): PlanProcess {
   using child = theirs;
   using memory = dataMemfd("tsd-plan");
   let mapping: SharedMapping | undefined;
+  let process: PlanProcess | undefined;
   try {
     const numbers: Record<string, number> = { sync: child.number, plan: memory.number };
     for (const [name, fd] of Object.entries(options.descriptors ?? {})) numbers[name] = descriptorNumber(fd);
@@ -43,13 +53,18 @@ export function spawnPlan(plan: Plan, options: SpawnOptions = {}): PlanProcess {
     const kept = [...new Set(Object.values(others))];
     const first = startCapsule(memory, kept, plan.cloneFlags, options.cgroup);
     child.close();
-    const process = new PlanProcess(plan, assembled, mapping, ours, first);
+    process = new PlanProcess(plan, assembled, mapping, ours, first, options.timeoutMs);
     if (options.first !== undefined) process.answerFirst(options.first);
     process.awaitHandOver();
     return process;
   } catch (error) {
-    mapping?.[Symbol.dispose]();
-    ours.close();
+    if (process === undefined) {
+      mapping?.[Symbol.dispose]();
+      ours.close();
+    } else {
+      process.kill();
+      process[Symbol.dispose]();
+    }
     throw error;
   }
 }
@@ -91,6 +106,7 @@ export class PlanProcess implements Disposable {
   /** Checkpoints that came before their turn. */
   readonly #early: string[] = [];
   readonly #announced = new Set<string>();
+  readonly #timeoutMs: number | undefined;
   #pid: number;
   #pidfd: Fd;
 
@@ -100,11 +116,13 @@ export class PlanProcess implements Disposable {
     mapping: SharedMapping,
     sync: Fd,
     first: { pid: number; pidfd: Fd },
+    timeoutMs: number | undefined,
   ) {
     this.#plan = plan;
     this.#assembled = assembled;
     this.#mapping = mapping;
     this.#sync = sync;
+    this.#timeoutMs = timeoutMs;
     this.#pid = first.pid;
     this.#pidfd = first.pidfd;
   }
@@ -121,6 +139,7 @@ export class PlanProcess implements Disposable {
   /**
    * Waits, with the thread, for the next checkpoint.
    * @returns its name; undefined when the plan has ended, which is by execve unless `failure` says otherwise.
+   * @throws PlanTimeout.
    */
   next(): string | undefined {
     return this.#early.shift() ?? this.#receive();
@@ -162,6 +181,15 @@ export class PlanProcess implements Disposable {
     return waitFor(this.#pidfd);
   }
 
+  /** Ends what there is of it: also the second process of a hand-over that came to no end. It may have ended. */
+  kill(): void {
+    const { handOver } = this.#plan;
+    const [second = 0] = handOver === undefined ? [] : new Int32Array(this.memory(handOver).buffer);
+    killChild(this.#pid);
+    // From memory that others may have written to: what is no child of this process is not touched.
+    if (second > 0 && second !== this.#pid) killChild(second);
+  }
+
   [Symbol.dispose](): void {
     this.#mapping[Symbol.dispose]();
     this.#sync.close();
@@ -173,17 +201,9 @@ export class PlanProcess implements Disposable {
     const name = this.#receive();
     // It has failed before; `failure` knows why.
     if (name === undefined) return;
-    try {
-      if (name !== checkpoint) throw new Error(`the plan's first checkpoint is ${name} and not ${checkpoint}`);
-      answer(this.#pid);
-      this.proceed();
-    } catch (error) {
-      const SIGKILL = 9;
-      call("pidfd_send_signal", undefined, this.#pidfd.number, SIGKILL, null, 0);
-      waitFor(this.#pidfd);
-      this.#pidfd.close();
-      throw error;
-    }
+    if (name !== checkpoint) throw new Error(`the plan's first checkpoint is ${name} and not ${checkpoint}`);
+    answer(this.#pid);
+    this.proceed();
   }
 
   /** Where the plan hands over to a second process: waits for it, and reaps the first. Called by spawnPlan. */
@@ -205,6 +225,9 @@ export class PlanProcess implements Disposable {
   }
 
   #receive(): string | undefined {
+    if (this.#timeoutMs !== undefined && !waitReady(this.#sync, POLLIN, this.#timeoutMs)) {
+      throw new PlanTimeout(`process ${this.#pid} did not go on with its plan for ${this.#timeoutMs / 1000} s`);
+    }
     const byte = new Uint8Array(1);
     if (read(this.#sync, byte) === 0) return undefined;
     const name = this.#plan.checkpoints[byte[0]!];
@@ -222,6 +245,20 @@ export class PlanProcess implements Disposable {
  */
 function requireChild(pidfd: Fd, pid: number): void {
   call("waitid", `process ${pid}, which the plan handed over to`, P_PIDFD, pidfd.number, null, asks, null);
+}
+
+/** A tracer keeps the end of a process from its parent for as long as it likes. */
+const endTimeoutMs = 5_000;
+
+/** Kills and reaps a child of this process. Anything else is left alone. */
+function killChild(pid: number): void {
+  const P_PID = 1;
+  if (syscall(SYS.waitid, P_PID, pid, null, asks, null) < 0) return;
+  using pidfd = new Fd(call("pidfd_open", `process ${pid}`, pid, 0));
+  const SIGKILL = 9;
+  call("pidfd_send_signal", `process ${pid}`, pidfd.number, SIGKILL, null, 0);
+  waitReady(pidfd, POLLIN, endTimeoutMs);
+  call("waitid", `process ${pid}`, P_PID, pid, null, WEXITED | WNOHANG, null);
 }
 
 const asks = WEXITED | WNOHANG | WNOWAIT;

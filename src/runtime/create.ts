@@ -211,7 +211,9 @@ function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefi
       unprivileged: globalThis.process.geteuid?.() !== 0,
       noNewKeyring: options.noNewKeyring ?? false,
     });
-  const { compiled, process } = spawnInCgroup(cgroup, descriptors, compile, admission(creation));
+  const { compiled, process } = spawnInCgroup(cgroup, descriptors, compile, {
+    admit: admission(creation),
+  });
   creation.process = process;
   const init = identityOf(process.pid);
   setLifecycle(creation, { phase: "creating", creator: identityOf(globalThis.process.pid), init });

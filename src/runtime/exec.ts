@@ -3,6 +3,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
 import { readFileSync } from "../../ffi/fs.ts";
 import { join } from "../../ffi/path.ts";
+import { PlanTimeout } from "../../ffi/plan/spawn.ts";
 import { openProcess, pidfd_send_signal } from "../../ffi/process.ts";
 import { EngineError, isEngineError } from "../core/errors.ts";
 import type { LinuxNamespaceType, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
@@ -24,15 +25,29 @@ import { spawnInCgroup } from "./spawn-in-cgroup.ts";
 import { containerStatus, ociState } from "./status.ts";
 import { lockContainer, readConfig, readRecord } from "./store.ts";
 
-const SIGKILL = 9;
+/**
+ * How long a process may take to enter a container. What it does there takes a millisecond, but a container that may
+ * trace or stop it can hold it up, and the caller's thread with it.
+ */
+const entryTimeoutMs = 30_000;
 
 /**
  * Starts a process in a container that is there: in its namespaces, its cgroup and below its root. The process is a
  * child of this one. Returns once it has become its program.
  * @throws EngineError not_found; conflict when the container has stopped or is paused; command_not_found and
- * command_not_executable for the program.
+ * command_not_executable for the program; timeout when the container does not let the process in.
  */
 export function execInContainer(root: string, id: string, process: OciProcess, options: ExecOptions): StartedProcess {
+  try {
+    return enter(root, id, process, options);
+  } catch (error) {
+    if (!(error instanceof PlanTimeout)) throw error;
+    const hint = "a process of the container has stopped it";
+    throw new EngineError("timeout", `exec in container ${id}: ${error.message}`, { hint, cause: error });
+  }
+}
+
+function enter(root: string, id: string, process: OciProcess, options: ExecOptions): StartedProcess {
   checkArguments(process);
   warnOfUnknownCapabilities(process.capabilities, options.warn);
   using console = openConsole(process.terminal ?? false, options.stdio);
@@ -80,7 +95,8 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
           preserveFds: options.preserveFds ?? 0,
         },
       ),
-    admit,
+    // A frozen one goes on when it is thawed, and not before.
+    { admit, timeoutMs: status.status === "paused" ? undefined : entryTimeoutMs },
   );
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, started.pid);
@@ -92,8 +108,7 @@ export function execInContainer(root: string, id: string, process: OciProcess, o
     });
     return { pid: started.pid, pidfd: started.pidfd.move() };
   } catch (error) {
-    pidfd_send_signal(started.pidfd, SIGKILL);
-    started.reap();
+    started.kill();
     throw error;
   } finally {
     started[Symbol.dispose]();

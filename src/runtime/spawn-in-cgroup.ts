@@ -18,31 +18,33 @@ type Compile = (cgroupProcs: number, awaitsAdmission: boolean) => CompiledPlan;
  * Starts a plan's process in a cgroup. In v2's hierarchy it is born (CLONE_INTO_CGROUP), which spares the kernel a
  * migration and its lock over all processes of the machine; into v1's it moves itself by its first records.
  * @param compile gives the plan for a number of `cgroup.N` descriptors, and whether it waits to be admitted.
- * @param admit puts the process into its cgroup where neither is possible.
+ * @param options.admit puts the process into its cgroup where neither is possible.
+ * @param options.timeoutMs as of spawnPlan.
  */
 export function spawnInCgroup(
   cgroup: Pick<Cgroup, "intoCgroupFd" | "procsFds"> | undefined,
   descriptors: PlanDescriptors,
   compile: Compile,
-  admit?: (pid: number) => void,
+  { admit, timeoutMs }: { admit?: ((pid: number) => void) | undefined; timeoutMs?: number | undefined } = {},
 ): Spawned {
-  if (admit !== undefined) return spawn(cgroup?.procsFds() ?? [], descriptors, compile, { admit });
+  const limit = timeoutMs === undefined ? {} : { timeoutMs };
+  if (admit !== undefined) return spawn(cgroup?.procsFds() ?? [], descriptors, compile, { admit, ...limit });
   using birthplace = cgroup?.intoCgroupFd();
   if (birthplace !== undefined) {
     try {
-      return spawn(cgroup?.procsFds(true) ?? [], descriptors, compile, { birthplace });
+      return spawn(cgroup?.procsFds(true) ?? [], descriptors, compile, { birthplace, ...limit });
     } catch (error) {
       if (!isCgroupRefusal(error)) throw error;
     }
   }
-  return spawn(cgroup?.procsFds() ?? [], descriptors, compile);
+  return spawn(cgroup?.procsFds() ?? [], descriptors, compile, limit);
 }
 
 function spawn(
   procs: Fd[],
   descriptors: PlanDescriptors,
   compile: Compile,
-  { birthplace, admit }: { birthplace?: Fd; admit?: (pid: number) => void } = {},
+  { birthplace, admit, ...limit }: { birthplace?: Fd; admit?: (pid: number) => void; timeoutMs?: number },
 ): Spawned {
   procs.forEach((fd, index) => {
     descriptors.add(`cgroup.${index}`, fd);
@@ -52,6 +54,7 @@ function spawn(
     descriptors: descriptors.named,
     ...(birthplace && { cgroup: birthplace }),
     ...(admit && { first: { checkpoint: admission, answer: admit } }),
+    ...limit,
   };
   return { compiled, process: spawnPlan(compiled.plan, options) };
 }
