@@ -5,10 +5,11 @@
  * They lie in `<root>/.failures`, for their owner alone: one for each container and verb, the newest 16 of all. They
  * hold what config.json holds except values of environment variables.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type ExplainedPlan, explainPlan } from "../../ffi/plan/explain.ts";
 import { failedPlanText } from "../../ffi/plan/explain-failure.ts";
+import { putFile } from "../../ffi/whole-file.ts";
 import { EngineError, errorMessage, isEngineError, isErrno } from "../core/errors.ts";
 import { reasonsFor } from "./plan/reasons.ts";
 import type { FailureTrace } from "./plan/trace.ts";
@@ -64,7 +65,7 @@ export function writeReport(root: string, report: FailureReport): string | undef
     mkdirSync(directory, { mode: 0o700, recursive: true });
     // An id may be as long as a name of a file can be.
     const key = new Bun.CryptoHasher("sha256").update(`${report.verb} ${report.container}`).digest("hex").slice(0, 32);
-    replaceFile(join(directory, `${key}.json`), JSON.stringify(report));
+    putFile(join(directory, `${key}.json`), JSON.stringify(report), 0o600);
     prune(directory);
     return undefined;
   } catch (error) {
@@ -72,18 +73,7 @@ export function writeReport(root: string, report: FailureReport): string | undef
   }
 }
 
-function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}`;
-  try {
-    writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-}
-
-/** Also what a process left that was killed while it wrote. */
+/** Also what a process left that was killed while it wrote, on a file system where that has a name. */
 function prune(directory: string): void {
   const files = readdirSync(directory).flatMap((name) => {
     const stat = statSync(join(directory, name), { throwIfNoEntry: false });

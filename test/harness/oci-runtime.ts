@@ -202,6 +202,13 @@ export class OciRuntime implements AsyncDisposable {
     ];
   }
 
+  /** Pids of the runtime's commands on a container that have not ended. */
+  commands(id: string): string[] {
+    return readdirSync("/proc").filter(
+      (pid) => /^\d+$/.test(pid) && wordsOf(pid).slice(0, 1).includes(this.program) && wordsOf(pid).includes(id),
+    );
+  }
+
   async #removeAll(): Promise<void> {
     const left = existsSync(this.stateRoot) ? readdirSync(this.stateRoot) : [];
     const ids = left.filter((name) => name.startsWith(this.workspace.name));
@@ -247,5 +254,13 @@ function cgroupOf(pid: string): string {
     return readFileSync(`/proc/${pid}/cgroup`, "utf8");
   } catch {
     return ""; // it ended while it was looked at
+  }
+}
+
+function wordsOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return []; // it ended while it was looked at
   }
 }

@@ -5,10 +5,11 @@
  */
 
 import { AT_FDCWD } from "../../../ffi/constants/open.ts";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "../../../ffi/fs.ts";
+import { mkdirSync, readFileSync } from "../../../ffi/fs.ts";
 import { join } from "../../../ffi/path.ts";
 import { statx } from "../../../ffi/stat.ts";
 import { decodeText, encodeText } from "../../../ffi/text.ts";
+import { putFile } from "../../../ffi/whole-file.ts";
 import { isErrno } from "../../core/errors.ts";
 import type { LinuxSeccomp } from "../../oci/runtime.ts";
 import { compileSeccompProgram, type SeccompProgram } from "./compile.ts";
@@ -60,17 +61,14 @@ function read(path: string): SeccompProgram | undefined {
 }
 
 function write(directory: string, path: string, { bytes, ...rest }: SeccompProgram): void {
-  const temporary = `${path}.${process.pid}`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const line = encodeText(`${JSON.stringify(rest)}\n`);
     const file = new Uint8Array(line.length + bytes.length);
     file.set(line);
     file.set(bytes, line.length);
-    writeFileSync(temporary, file, { mode: 0o600 });
-    renameSync(temporary, path);
+    putFile(path, file, 0o600);
   } catch (error) {
     if (!isErrno(error, "ENOSPC", "EROFS", "EACCES", "EDQUOT", "EEXIST", "ENOTDIR")) throw error;
-    if (existsSync(temporary)) rmSync(temporary);
   }
 }
