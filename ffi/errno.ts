@@ -1,7 +1,11 @@
 /** Kernel errors by number and name (errno(3), include/uapi/asm-generic/errno.h): the same on x86-64 and aarch64. */
 
-/** `number NAME what it means`, a line an error. Read at the first failure, not at start. */
-const table = `
+/**
+ * `number NAME what it means`, a line an error. In an object, because the bundler would put a constant text of this
+ * length in each place where it is used.
+ */
+const errors = {
+  table: `
 1 EPERM operation not permitted
 2 ENOENT no such file or directory
 3 ESRCH no such process
@@ -133,13 +137,14 @@ const table = `
 131 ENOTRECOVERABLE state not recoverable
 132 ERFKILL operation not possible due to RF-kill
 133 EHWPOISON memory page has hardware error
-`;
+`,
+};
 
 /** By a search in the text, because a command that lives for milliseconds looks up one or two. */
 function lookUp(errno: number): { name: string; text: string } | undefined {
-  const start = table.indexOf(`\n${errno} `);
+  const start = errors.table.indexOf(`\n${errno} `);
   if (start < 0) return undefined;
-  const line = table.slice(table.indexOf(" ", start) + 1, table.indexOf("\n", start + 1));
+  const line = errors.table.slice(errors.table.indexOf(" ", start) + 1, errors.table.indexOf("\n", start + 1));
   const space = line.indexOf(" ");
   return { name: line.slice(0, space), text: line.slice(space + 1) };
 }
@@ -154,7 +159,7 @@ export function errnoText(errno: number): string {
   return lookUp(errno)?.text ?? "unknown error";
 }
 
-/** Those that programs look out for, so that a plan is assembled without reading the table. */
+/** Those that programs look out for, so that a plan is assembled without reading the errors.table. */
 const common: Readonly<Record<string, number>> = {
   EPERM: 1,
   ENOENT: 2,
@@ -178,7 +183,7 @@ const common: Readonly<Record<string, number>> = {
 export function errnoNumber(name: ErrnoName): number {
   const known = common[name];
   if (known !== undefined) return known;
-  const line = new RegExp(`^(\\d+) ${name} `, "m").exec(table);
+  const line = new RegExp(`^(\\d+) ${name} `, "m").exec(errors.table);
   if (line === null) throw new RangeError(`no errno is named ${name}`);
   return Number(line[1]);
 }

@@ -1,10 +1,10 @@
 import { basename, join } from "../../ffi/path.ts";
-import type { Cgroup } from "./cgroup/cgroup.ts";
 import { cgroupHost } from "./cgroup/hierarchy.ts";
+import type { CgroupMembers } from "./cgroup/members.ts";
 import type { CgroupHierarchy } from "./plan/context.ts";
 
 /** A container's cgroup as mounts of type "cgroup" show it: v1's controllers that share a hierarchy share an entry. */
-export function cgroupHierarchies(cgroup: Cgroup): CgroupHierarchy[] {
+export function cgroupHierarchies(cgroup: CgroupMembers): CgroupHierarchy[] {
   if (cgroup.version === 2) {
     return Object.values(cgroup.directories).map((directory) => ({ name: "", options: [], directory }));
   }

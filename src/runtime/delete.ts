@@ -1,12 +1,13 @@
 import { openProcess, pidfd_send_signal, waitForEnd } from "../../ffi/process.ts";
 import { EngineError, isEngineError } from "../core/errors.ts";
-import type { Cgroup } from "./cgroup/cgroup.ts";
 import type { CgroupDriver } from "./cgroup/driver.ts";
+import type { CgroupMembers } from "./cgroup/members.ts";
+import { containerCgroup } from "./container-cgroup.ts";
 import { runHooksToTheEnd } from "./hooks.ts";
 import type { ContainerRecord } from "./record.ts";
 import { type ContainerStatus, containerStatus, ociState } from "./status.ts";
 import { lockContainer, noSuchContainer, readRecord, removeContainerDirectory } from "./store.ts";
-import { recordedCgroup } from "./systemd.ts";
+import { unitCgroup } from "./systemd.ts";
 
 const SIGKILL = 9;
 /** A killed process may need a while to leave the kernel: dirty pages, a hanging NFS server. */
@@ -56,13 +57,13 @@ function deleteLocked(root: string, id: string, options: DeleteOptions): void {
       hint: "kill it first, or use --force",
     });
   }
-  endProcesses(record, recordedCgroup(record, options.cgroupDriver));
+  endProcesses(record, unitCgroup(record, options.cgroupDriver) ?? containerCgroup(record));
   runPoststop(record, options.warn);
   removeContainerDirectory(root, id);
 }
 
 /** Kills what is left of a container and removes its cgroup. Safe to repeat, and after an interrupted creation. */
-export function endProcesses(record: ContainerRecord, cgroup: Cgroup | undefined): void {
+export function endProcesses(record: ContainerRecord, cgroup: CgroupMembers | undefined): void {
   const present = cgroup?.exists() ?? false;
   const { init } = record.lifecycle;
   using pidfd = init && openProcess(init);

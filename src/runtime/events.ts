@@ -2,9 +2,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { POLLIN, PollSet } from "../../ffi/poll.ts";
 import { openProcess } from "../../ffi/process.ts";
 import { EngineError } from "../core/errors.ts";
-import type { Cgroup, CgroupStats } from "./cgroup/cgroup.ts";
+import { type Cgroup, type CgroupStats, openCgroup } from "./cgroup/cgroup.ts";
 import { watchOom } from "./cgroup/oom-watch.ts";
-import { containerCgroup } from "./container-cgroup.ts";
 import { containerStatus } from "./status.ts";
 import { readRecord } from "./store.ts";
 
@@ -61,10 +60,10 @@ function openWatched(root: string, id: string): Watched {
   // Callers of runc look for "is not running".
   const ended = new EngineError("conflict", `container with id ${id} is not running: it is ${status.status}`);
   if (!("init" in status)) throw ended;
-  const cgroup = containerCgroup(record);
-  if (cgroup === undefined) {
+  if (record.cgroupPath === undefined) {
     throw new EngineError("unsupported", `container ${id} has no cgroup of its own, so nothing of it is counted`);
   }
+  const cgroup = openCgroup(record.cgroupPath, record.cgroupHost);
   const pidfd = openProcess(status.init);
   if (pidfd === undefined) throw ended;
   return { cgroup, pidfd, [Symbol.dispose]: () => pidfd.close() };

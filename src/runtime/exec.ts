@@ -9,7 +9,7 @@ import { EngineError, isEngineError } from "../core/errors.ts";
 import type { LinuxNamespaceType, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import { accompany } from "./accompany.ts";
 import { warnOfUnknownCapabilities } from "./capabilities.ts";
-import type { Cgroup } from "./cgroup/cgroup.ts";
+import type { CgroupMembers } from "./cgroup/members.ts";
 import { checkArguments } from "./check-config.ts";
 import { openConsole } from "./console.ts";
 import { containerCgroup } from "./container-cgroup.ts";
@@ -152,7 +152,7 @@ function addNamespaces(descriptors: PlanDescriptors, config: RuntimeConfig, pid:
 }
 
 /** cgroup v2: a container that has enabled controllers below its cgroup leaves no room there for processes. */
-function addFallback(descriptors: PlanDescriptors, cgroup: Cgroup, pid: number): boolean {
+function addFallback(descriptors: PlanDescriptors, cgroup: CgroupMembers, pid: number): boolean {
   const directory = cgroup.directories[""];
   const path = ownCgroup(pid);
   if (directory === undefined || path === undefined) return false;
@@ -163,9 +163,9 @@ function addFallback(descriptors: PlanDescriptors, cgroup: Cgroup, pid: number):
 
 /** The container's cgroup with its way in replaced by that of groups below it (`exec --cgroup`). */
 function withSubCgroups(
-  cgroup: Cgroup,
+  cgroup: CgroupMembers,
   below: NonNullable<ExecOptions["cgroup"]>,
-): Pick<Cgroup, "intoCgroupFd" | "procsFds"> {
+): Pick<CgroupMembers, "intoCgroupFd" | "procsFds"> {
   if (below.length === 0) return cgroup;
   const paths = new Map(Object.values(cgroup.directories).map((directory) => [directory, directory]));
   for (const { controllers = Object.keys(cgroup.directories), path } of below) {

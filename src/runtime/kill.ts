@@ -1,6 +1,6 @@
 import { isAlive, openProcess, pidfd_open, pidfd_send_signal } from "../../ffi/process.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
-import type { Cgroup } from "./cgroup/cgroup.ts";
+import type { CgroupMembers } from "./cgroup/members.ts";
 import { containerCgroup } from "./container-cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
 import { readConfig, readRecord } from "./store.ts";
@@ -37,7 +37,7 @@ function signalInit(record: ContainerRecord, id: string, signal: number): void {
 }
 
 /** Freezes the cgroup meanwhile, so that nothing forks itself out of reach and no pid gets a new owner. */
-function signalAll(cgroup: Cgroup, signal: number): void {
+function signalAll(cgroup: CgroupMembers, signal: number): void {
   if (signal === SIGKILL) {
     cgroup.kill();
     return;

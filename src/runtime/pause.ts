@@ -1,5 +1,5 @@
 import { EngineError } from "../core/errors.ts";
-import type { Cgroup } from "./cgroup/cgroup.ts";
+import type { CgroupMembers } from "./cgroup/members.ts";
 import { containerCgroup } from "./container-cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
 import { containerStatus } from "./status.ts";
@@ -32,7 +32,7 @@ export function resumeContainer(root: string, id: string): void {
   cgroupOf(record, "resumed").thaw();
 }
 
-function cgroupOf(record: ContainerRecord, verb: string): Cgroup {
+function cgroupOf(record: ContainerRecord, verb: string): CgroupMembers {
   const cgroup = containerCgroup(record);
   if (cgroup !== undefined) return cgroup;
   throw new EngineError("unsupported", `container ${record.id} has no cgroup of its own, and cannot be ${verb}`);

@@ -2,7 +2,6 @@
 import { EngineError, isEngineError } from "../core/errors.ts";
 import type { Cgroup } from "./cgroup/cgroup.ts";
 import type { CgroupDriver, SystemdUnit } from "./cgroup/driver.ts";
-import { containerCgroup } from "./container-cgroup.ts";
 import type { ContainerRecord } from "./record.ts";
 import { readRecord } from "./store.ts";
 
@@ -34,13 +33,12 @@ export async function recordedDriver(
 }
 
 /**
- * A container's cgroup for who changes or removes it. To look into it, or to signal and freeze its processes,
- * containerCgroup is enough.
+ * The cgroup of a container that is a unit of systemd's, for who changes or removes it; undefined for other containers.
+ * To look into it, or to signal and freeze its processes, containerCgroup is enough.
  */
-export function recordedCgroup(record: ContainerRecord, driver: CgroupDriver | undefined): Cgroup | undefined {
+export function unitCgroup(record: ContainerRecord, driver: CgroupDriver | undefined): Cgroup | undefined {
   const { cgroupPath, systemd } = record;
-  if (cgroupPath === undefined) return undefined;
-  if (systemd === undefined) return containerCgroup(record);
+  if (cgroupPath === undefined || systemd === undefined) return undefined;
   if (driver !== undefined) return driver.reopen(cgroupPath, systemd);
   const message = `container ${record.id}: its cgroup is that of the systemd unit ${systemd.unit}`;
   throw new EngineError("unsupported", message, { hint: "tsd runtime, the command, changes and deletes it" });

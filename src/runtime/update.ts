@@ -1,12 +1,12 @@
 import { EngineError, errorMessage } from "../core/errors.ts";
 import type { LinuxResources, RuntimeConfig } from "../oci/runtime.ts";
-import type { Cgroup } from "./cgroup/cgroup.ts";
+import { type Cgroup, openCgroup } from "./cgroup/cgroup.ts";
 import type { CgroupDriver } from "./cgroup/driver.ts";
 import { allOrNothing } from "./cgroup/undo.ts";
 import { changesOf, mergeResources, withCompanions } from "./merge-resources.ts";
 import { containerStatus } from "./status.ts";
 import { lockContainer, readConfig, readRecord, replaceConfig } from "./store.ts";
-import { recordedCgroup } from "./systemd.ts";
+import { unitCgroup } from "./systemd.ts";
 
 /**
  * Changes limits of a container that was created, runs or is paused, and the configuration that is kept of it. What
@@ -28,10 +28,10 @@ export function updateContainer(
     // Callers of runc look for "container not running".
     throw new EngineError("conflict", `cannot update ${id}, which is ${status}: container not running`);
   }
-  const cgroup = recordedCgroup(record, cgroupDriver);
-  if (cgroup === undefined) {
+  if (record.cgroupPath === undefined) {
     throw new EngineError("unsupported", `container ${id} has no cgroup of its own, and no limits to update`);
   }
+  const cgroup = unitCgroup(record, cgroupDriver) ?? openCgroup(record.cgroupPath, record.cgroupHost);
   const config = readConfig(root, id);
   const before = config.linux?.resources ?? {};
   const changes = changesOf(resources);
