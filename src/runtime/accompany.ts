@@ -6,8 +6,10 @@ import type { PlanProcess } from "../../ffi/plan/spawn.ts";
 import type { Ref } from "../../ffi/plan/values.ts";
 import { pidfd_getfd } from "../../ffi/process.ts";
 import { isMaster } from "../../ffi/pty.ts";
+import { wrapError } from "../core/errors.ts";
 import type { OciProcess } from "../oci/runtime.ts";
 import type { ConsoleReceiver } from "./console.ts";
+import { copyUp } from "./copy-up.ts";
 import type { CompiledPlan, PlanCheckpoint } from "./plan/context.ts";
 import { planError } from "./plan/failure.ts";
 import { keepTrace } from "./plan/trace.ts";
@@ -65,6 +67,10 @@ function answer(
   compiled: CompiledPlan,
   companion: Companion,
 ): void {
+  if (isCopy(checkpoint)) {
+    fillTmpfs(process, compiled, checkpoint);
+    return;
+  }
   switch (checkpoint) {
     case "user-maps":
       companion.writeUserMaps?.();
@@ -77,6 +83,24 @@ function answer(
       break;
     case "seccomp-listener":
       companion.takeSeccompListener?.(takeListener(process, compiled.seccompListener));
+  }
+}
+
+type CopyCheckpoint = PlanCheckpoint & `copy-up.${number}`;
+
+function isCopy(checkpoint: PlanCheckpoint): checkpoint is CopyCheckpoint {
+  return checkpoint.startsWith("copy-up.");
+}
+
+function fillTmpfs(process: PlanProcess, { copies }: CompiledPlan, checkpoint: CopyCheckpoint): void {
+  const copy = copies?.get(checkpoint);
+  if (copy === undefined) throw new Error(`the plan waits at ${checkpoint}, which it was not compiled with`);
+  using from = descriptorOf(process, copy.from);
+  using to = descriptorOf(process, copy.to);
+  try {
+    copyUp(from, to, copy);
+  } catch (error) {
+    throw wrapError(error, `${copy.field}: copy ${copy.path} into the tmpfs on it`);
   }
 }
 

@@ -28,6 +28,11 @@ export type PlanCheckpoint =
   /** Waits: the parent writes uid_map and gid_map of the process. */
   | "user-maps"
   /**
+   * Waits: the parent copies into the tmpfs of mounts[N] what the directory has that it will cover, with the descriptors
+   * that `compiled.copies` names.
+   */
+  | `copy-up.${number}`
+  /**
    * Waits: the namespaces exist, the root is still the host's; the parent runs prestart and createRuntime hooks, and
    * writes the state for those that the process runs itself.
    */
@@ -47,6 +52,20 @@ export interface CompiledPlan {
   /** The result that is the number of the terminal's master in the process. */
   terminal?: Ref;
   seccompListener?: Ref;
+  copies?: ReadonlyMap<PlanCheckpoint, CopyUp>;
+}
+
+/** The option tmpcopyup of a mount. */
+export interface CopyUp {
+  /** The field of config.json. */
+  field: string;
+  /** The destination. */
+  path: string;
+  /** The results that are descriptors of the directory and of the tmpfs, which is mounted nowhere yet. */
+  from: Ref;
+  to: Ref;
+  /** The tmpfs gets the directory's owner: its options name none. */
+  owner: boolean;
 }
 
 export interface SeccompFilter {

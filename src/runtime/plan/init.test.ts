@@ -85,8 +85,8 @@ describe("the plan of a container", () => {
       [{ mounts: [{ destination: "/x", type: "bind" }] }, "mounts[0].source: missing"],
       [{ mounts: [{ destination: "/x" }] }, "mounts[0].type: missing"],
       [
-        { mounts: [{ destination: "/x", type: "tmpfs", options: ["tmpcopyup"] }] },
-        "mounts[0].options: tmpcopyup is not",
+        { mounts: [{ destination: "/x", type: "mqueue", options: ["tmpcopyup"] }] },
+        "mounts[0].options: tmpcopyup is for a new tmpfs only",
       ],
       [{ root: undefined as never }, "root: missing"],
     ];

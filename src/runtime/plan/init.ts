@@ -8,7 +8,13 @@ import { byteLength } from "../../../ffi/text.ts";
 import type { OciLinux, OciProcess, RuntimeConfig } from "../../oci/runtime.ts";
 import { begin, joinCgroups, setOomScore } from "./begin.ts";
 import { checkCommand } from "./command.ts";
-import { type CompiledPlan, type InitContext, preservedDescriptors } from "./context.ts";
+import {
+  type CompiledPlan,
+  type CopyUp,
+  type InitContext,
+  type PlanCheckpoint,
+  preservedDescriptors,
+} from "./context.ts";
 import { checkUser, hide, prctl, raiseLimits } from "./credentials.ts";
 import { addConsole, addDeviceLinks, addDevices } from "./devices.ts";
 import { cleanPath, here, invalid, openInRoot, openMountPoint, unsupported } from "./emit.ts";
@@ -48,6 +54,7 @@ class Init {
   /** The container's user namespace is not the host's. */
   readonly #mapped: boolean;
   #listener: Ref | undefined;
+  readonly #copies = new Map<PlanCheckpoint, CopyUp>();
 
   constructor(config: RuntimeConfig, linux: OciLinux, process: OciProcess, context: InitContext) {
     this.#config = config;
@@ -86,6 +93,7 @@ class Init {
       plan: built,
       descriptors: [...built.descriptors, ...preservedDescriptors(this.#context)],
       ...(terminal !== undefined && { terminal: terminal.master }),
+      ...(this.#copies.size > 0 && { copies: this.#copies }),
       ...(this.#listener !== undefined && { seccompListener: this.#listener }),
     };
   }
@@ -106,7 +114,8 @@ class Init {
     const ownMounts = own.has("mount");
     let prepared: { root?: Ref; sources: Map<number, Ref> } = { sources: new Map() };
     if (this.#mapped && ownMounts && !this.#context.unprivileged) {
-      const sources = openSources(plan, this.#config, { bundle: this.#context.bundle, peers: false });
+      const { mountLabel } = this.#linux;
+      const sources = openSources(plan, this.#config, { bundle: this.#context.bundle, peers: false, mountLabel });
       prepared = { root: prepareRoot(plan, this.#config, this.#context), sources };
     }
     joinNamespaces(plan, joined, { unprivileged: this.#context.unprivileged ?? false });
@@ -167,6 +176,7 @@ class Init {
     const anchors: Anchors = new Map();
     const finishMounts = addMounts(plan, config, root, {
       anchors,
+      copies: this.#copies,
       bundle: this.#context.bundle,
       sources,
       cgroupHierarchies: this.#context.cgroupHierarchies ?? [],

@@ -37,6 +37,8 @@ export interface MountOptions {
   readonly: boolean;
   /** For the file system: `mode=755` is a pair, `newinstance` stands alone. */
   data: [key: string, value: string | undefined][];
+  /** tmpcopyup: a tmpfs begins with what the directory has that it covers. */
+  copyUp: boolean;
   /** Options that tsd knows of and does not have. */
   unsupported: string[];
 }
@@ -95,11 +97,11 @@ const superblockFlags: Readonly<Record<string, string | undefined>> = {
 /** The options that are not handed to the file system. */
 export function mountOptionNames(): string[] {
   const recursive = [...Object.keys(attributeChanges), ...Object.keys(propagations)];
-  const names = ["bind", "rbind", "remount", ...Object.keys(superblockFlags)];
+  const names = ["bind", "rbind", "remount", "tmpcopyup", ...Object.keys(superblockFlags)];
   return [...names, ...recursive, ...recursive.map((name) => `r${name}`)];
 }
 
-const unsupportedOptions = new Set(["tmpcopyup", "idmap", "ridmap", "copy-symlink", "src-nofollow", "dest-nofollow"]);
+const unsupportedOptions = new Set(["idmap", "ridmap", "copy-symlink", "src-nofollow", "dest-nofollow"]);
 
 export function parseMountOptions(type: string | undefined, options: readonly string[]): MountOptions {
   const parsed: MountOptions = {
@@ -111,6 +113,7 @@ export function parseMountOptions(type: string | undefined, options: readonly st
     propagation: [],
     readonly: false,
     data: [],
+    copyUp: false,
     unsupported: [],
   };
   for (const option of options) addOption(parsed, option);
@@ -123,6 +126,8 @@ function addOption(parsed: MountOptions, option: string): void {
     parsed.recursive ||= option === "rbind";
   } else if (option === "remount") {
     parsed.remount = true;
+  } else if (option === "tmpcopyup") {
+    parsed.copyUp = true;
   } else if (Object.hasOwn(attributeChanges, option)) {
     if (option === "ro" || option === "rw") parsed.readonly = option === "ro";
     change(parsed.attributes, attributeChanges[option]!);

@@ -10,7 +10,7 @@ import { byteLength } from "../../../ffi/text.ts";
 import type { OciMount, RuntimeConfig } from "../../oci/runtime.ts";
 import { attach, cloneTree, newFileSystem, setAttributes } from "./attributes.ts";
 import { mountCgroups } from "./cgroup-mounts.ts";
-import type { CgroupHierarchy } from "./context.ts";
+import type { CgroupHierarchy, CopyUp, PlanCheckpoint } from "./context.ts";
 import { cleanPath, here, invalid, openInRoot, openMountPoint, unsupported } from "./emit.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 
@@ -23,6 +23,8 @@ export interface MountContext {
   cgroupNamespace: boolean;
   /** Gets the procfs and the sysfs of the container, which stay open. */
   anchors: Anchors;
+  /** Gets what the parent has to copy, by the checkpoint at which the plan waits for it. */
+  copies: Map<PlanCheckpoint, CopyUp>;
   /** The type of the first process's own root in SELinux's terms, for file systems that are new. */
   mountLabel: string | undefined;
 }
@@ -47,6 +49,9 @@ function readMount(config: OciMount, index: number): Mount {
   // Since 1.2 a relative destination is one below "/".
   const mount = { config, index, field, path: cleanPath(config.destination), options };
   checkDestination(mount);
+  if (options.copyUp && (config.type !== "tmpfs" || options.bind || options.remount)) {
+    throw invalid(`${field}.options`, "tmpcopyup is for a new tmpfs only");
+  }
   return mount;
 }
 
@@ -85,17 +90,25 @@ export function hasForeignDev(config: RuntimeConfig): boolean {
 
 /**
  * Opens the sources of bind mounts as detached copies: before the process enters a user namespace, or before it cuts
- * its mount namespace off the host's.
+ * its mount namespace off the host's. Before a user namespace (no peers) a tmpfs with tmpcopyup is made as well: in
+ * one of the container's own the host's users, whose files are copied, could own nothing.
  * @param peers whether copies of shared mounts stay their peers; else they are slaves, as those in the namespace are.
  */
 export function openSources(
   plan: PlanBuilder,
   config: RuntimeConfig,
-  { bundle, peers }: { bundle: string; peers: boolean },
+  { bundle, peers, mountLabel }: { bundle: string; peers: boolean; mountLabel?: string | undefined },
 ): Map<number, Ref> {
   const sources = new Map<number, Ref>();
   (config.mounts ?? []).forEach((entry, index) => {
     const mount = readMount(entry, index);
+    if (mount.options.copyUp && !peers) {
+      refuseOwner(mount);
+      sources.set(
+        index,
+        plan.because(mount.field, () => newMount(plan, mount, mountLabel)),
+      );
+    }
     if (!mount.options.bind || mount.options.remount) return;
     plan.because(mount.field, () => {
       const source = openSource(plan, mount, bundle);
@@ -175,25 +188,14 @@ function applyPropagation(plan: PlanBuilder, tree: Ref, options: MountOptions, w
 
 function addFileSystem(plan: PlanBuilder, mount: Mount, root: Ref, context: MountContext, last: (() => void)[]): void {
   const { options, path, config, field } = mount;
+  const tree = context.sources.get(mount.index) ?? newMount(plan, mount, context.mountLabel);
   const { type } = config;
-  if (type === undefined || type === "none") throw invalid(`${field}.type`, "missing");
-  checkParameters(mount);
   const what = `${type} on ${path}`;
-  // What is mounted inside of it, and its devices, are still to be made.
-  const readonlyLast = options.readonly && (type === "tmpfs" || path === "/dev");
-  const set = options.attributes.set & ~(readonlyLast ? MOUNT_ATTR_RDONLY : 0);
-  const tree = newFileSystem(plan, {
-    type,
-    source: config.source ?? type,
-    data: [...options.data, ...labelOption(type, context.mountLabel)],
-    attributes: set,
-    readonly: options.readonly && !readonlyLast,
-    what,
-  });
   // An image may not lead proc or sysfs elsewhere with a symlink (CVE-2019-19921).
   const noSymlinks = type === "proc" || type === "sysfs";
   const made = plan.label(`${path} is made`);
   const target = openMountPoint(plan, root, path, { noSymlinks, whenMade: made });
+  if (options.copyUp) waitForCopy(plan, mount, { from: target, to: tree }, context.copies);
   if (type === "tmpfs" && !options.data.some(([key]) => key === "mode")) keepMode(plan, target, tree, path);
   plan.place(made);
   if (path !== "/proc") refuseProc(plan, target, path);
@@ -205,7 +207,7 @@ function addFileSystem(plan: PlanBuilder, mount: Mount, root: Ref, context: Moun
   applyPropagation(plan, tree, options, what);
   if (noSymlinks) context.anchors.set(path, tree);
   else plan.close(tree);
-  if (!readonlyLast) return;
+  if (!isReadonlyLast(mount)) return;
   last.push(() => {
     plan.because(field, () => {
       const again = openInRoot(plan, root, path, O_PATH);
@@ -213,6 +215,52 @@ function addFileSystem(plan: PlanBuilder, mount: Mount, root: Ref, context: Moun
       plan.close(again);
     });
   });
+}
+
+/** What is mounted inside of it, and its devices, are still to be made. */
+function isReadonlyLast({ options, config, path }: Mount): boolean {
+  return options.readonly && (config.type === "tmpfs" || path === "/dev");
+}
+
+/** The file system, mounted nowhere yet. */
+function newMount(plan: PlanBuilder, mount: Mount, mountLabel: string | undefined): Ref {
+  const { options, path, config, field } = mount;
+  const { type } = config;
+  if (type === undefined || type === "none") throw invalid(`${field}.type`, "missing");
+  checkParameters(mount);
+  const readonlyLast = isReadonlyLast(mount);
+  return newFileSystem(plan, {
+    type,
+    source: config.source ?? type,
+    data: [...options.data, ...labelOption(type, mountLabel)],
+    attributes: options.attributes.set & ~(readonlyLast ? MOUNT_ATTR_RDONLY : 0),
+    readonly: options.readonly && !readonlyLast,
+    what: `${type} on ${path}`,
+  });
+}
+
+/** A directory that had to be made is not copied: it is empty. */
+function waitForCopy(
+  plan: PlanBuilder,
+  mount: Mount,
+  descriptors: Pick<CopyUp, "from" | "to">,
+  copies: MountContext["copies"],
+): void {
+  const { index, field, path } = mount;
+  const checkpoint = `copy-up.${index}` as const;
+  copies.set(checkpoint, { ...descriptors, field, path, owner: ownerOption(mount) === undefined });
+  plan.checkpoint(checkpoint, true);
+}
+
+function ownerOption({ options }: Mount): string | undefined {
+  return options.data.map(([key]) => key).find((key) => key === "uid" || key === "gid");
+}
+
+/** The tmpfs is made where the container's numbers are not known. */
+function refuseOwner(mount: Mount): void {
+  const option = ownerOption(mount);
+  if (option === undefined) return;
+  throw unsupported(`${mount.field}.options`, `${option} with tmpcopyup in a user namespace is not built`);
 }
 
 /** A mount that comes later covers an earlier one at its path, or at one below. */

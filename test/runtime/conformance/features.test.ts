@@ -49,7 +49,7 @@ test("features has the parts of the features structure", () => {
 
 test("mount options that it names are taken", async () => {
   // What needs another value beside it, and what is about a mount that is there.
-  const apart = ["remount", "bind", "rbind", "tmpcopyup", "mand", "iversion", "acl", "idmap", "ridmap"];
+  const apart = ["remount", "bind", "rbind", "mand", "iversion", "acl", "idmap", "ridmap"];
   // runc 1.1 names "defaults" and then hands it to the file system.
   if (!isTsd) apart.push("defaults");
   const options = features.mountOptions.filter((name) => !apart.includes(name));
