@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ShimClient } from "./client.ts";
 import { Connection } from "./connection.ts";
 import { readExitRecord, readShimRecord } from "./records.ts";
-import { readToEnd, TestShim, unframe } from "./testing/shim-process.ts";
+import { readToEnd, TestShim, unframe, untilStill } from "./testing/shim-process.ts";
 
 /** More for a soak: `TSD_BULK_BYTES=200000000`. */
 const bulkBytes = Number(process.env.TSD_BULK_BYTES ?? 11_000_000);
@@ -230,7 +230,8 @@ describe("attached clients", () => {
   test("feed the process as fast as it reads, byte for byte, whatever it makes of the end", async () => {
     await using shim = await TestShim.start();
     const stream = await shim.client.attach({ stdin: true, stdout: true, stderr: true });
-    await shim.client.run(shim.container("sleep 0.1; sha256sum", { stdin: { open: true, once: true } }));
+    const waiting = "trap go=1 USR1; until [ $go ]; do sleep 0.01; done; sha256sum";
+    await shim.client.run(shim.container(waiting, { stdin: { open: true, once: true } }));
     const hash = createHash("sha256");
     const piece = new Uint8Array(300_007).map((_, index) => (index * 31) & 0xff);
     let written = 0;
@@ -241,9 +242,11 @@ describe("attached clients", () => {
       }
       stream.end();
     })();
-    await Bun.sleep(30);
     // Nobody reads yet: what is under way is what the buffers hold.
+    await untilStill(() => written);
     expect(written).toBeLessThan(2_000_000);
+    const SIGUSR1 = 10;
+    await shim.client.signal(SIGUSR1);
     await sending;
     expect(unframe(await readToEnd(stream)).stdout).toBe(`${hash.digest("hex")}  -\n`);
   }, 60_000);
@@ -263,11 +266,9 @@ describe("attached clients", () => {
     const stream = await shim.client.attach(both);
     const bytes = bulkBytes - (bulkBytes % 11);
     await shim.client.run(shim.container(`yes 0123456789 | head -c ${bytes}`));
-    await Bun.sleep(300);
-    const logged = statSync(shim.logPath).size;
-    await Bun.sleep(100);
-    // Nothing moves while nobody reads.
-    expect(statSync(shim.logPath).size).toBe(logged);
+    // While nobody reads, it comes to a stop, and before its end.
+    const logged = await untilStill(() => statSync(shim.logPath).size);
+    expect(logged).toBeGreaterThan(0);
     expect(logged).toBeLessThan(bytes);
     const anonymous = /^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${shim.pid}/status`, "utf8"))![1];
     expect(Number(anonymous)).toBeLessThan(100_000);

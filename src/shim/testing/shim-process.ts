@@ -114,3 +114,14 @@ export function unframe(bytes: Buffer): { stdout: string; stderr: string } {
   }
   return result;
 }
+
+/** Waits until a number has not changed for a while. A busy machine may take it for still too early, and never fails. */
+export async function untilStill(read: () => number): Promise<number> {
+  let last = Number.NaN;
+  for (let same = 0; same < 10; await Bun.sleep(20)) {
+    const current = read();
+    same = current === last && current > 0 ? same + 1 : 0;
+    last = current;
+  }
+  return last;
+}
