@@ -12,19 +12,28 @@ import { tsd } from "./workspace.ts";
  */
 export function runIsolated(argv: string[], timeoutMs: number): Promise<CommandResult> {
   const unshare = ["unshare", "--pid", "--mount", "--ipc", "--net", "--fork", "--kill-child", "--mount-proc"];
-  const hidden = [...new Set([projectRoot, dirname(tsd), dirname(process.execPath)])].filter((path) =>
-    /^\/(var\/)?tmp\//.test(path),
-  );
-  const words = [String(hidden.length), ...hidden, process.execPath, ...argv];
+  const kept = [...new Set([projectRoot, dirname(tsd), dirname(process.execPath)])];
+  const words = [String(kept.length), ...kept, process.execPath, ...argv];
   return command([...unshare, "--propagation", "private", "bash", "-c", script, "bash", ...words], { timeoutMs });
 }
 
-/** Bash reaps every child that it has or gets, while it waits for one. */
+/**
+ * The mounts of others are taken away: they would go anyhow when what they are on is removed on the host. Bash reaps
+ * every child that it has or gets, while it waits for one.
+ */
 const script = `set -eu
-mount -t tmpfs tmpfs /run
 kept=("\${@:2:$1}")
 shift $(($1 + 1))
-for index in "\${!kept[@]}"; do mkdir "/run/kept-$index"; mount --rbind "\${kept[index]}" "/run/kept-$index"; done
+while read -r _ _ _ _ point _; do
+  case $point in /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) continue ;; esac
+  for path in "\${kept[@]}"; do [[ $path/ != "\${point%/}"/* ]] || continue 2; done
+  umount -l "$point"
+done < <(tac /proc/self/mountinfo)
+mount -t tmpfs tmpfs /run
+for index in "\${!kept[@]}"; do
+  case \${kept[index]} in /tmp/* | /var/tmp/*) ;; *) unset "kept[index]"; continue ;; esac
+  mkdir "/run/kept-$index"; mount --rbind "\${kept[index]}" "/run/kept-$index"
+done
 for place in /tmp /var/tmp /dev/shm; do mount -t tmpfs -o mode=1777 tmpfs "$place"; done
 for index in "\${!kept[@]}"; do
   mkdir -p "\${kept[index]}"; mount --move "/run/kept-$index" "\${kept[index]}"; rmdir "/run/kept-$index"
