@@ -2,13 +2,12 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "./pinned.ts";
 
-const first = ["runtime", "shim"];
 const others = readdirSync(join(projectRoot, "src"), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && !first.includes(entry.name))
+  .filter((entry) => entry.isDirectory() && entry.name !== "runtime")
   .map(({ name }) => `./src/${name}`);
 
 /** The unit tests' paths in two parts of about equal time: many of the tests wait for the kernel more than they compute. */
 export const unitTestShards: Readonly<Record<string, string[]>> = {
-  "unit tests of the runtime and the shim": [...first.map((name) => `./src/${name}`), "./ffi", "./build"],
-  "unit tests of the rest": others,
+  "unit tests of the runtime": ["./src/runtime"],
+  "unit tests of the rest": [...others, "./ffi", "./build"],
 };

@@ -68,13 +68,13 @@ const mutated = arbitraryConfig
 describe("a configuration that is wrong in one place", () => {
   test("is refused by the path of the field, or is not wrong", () => {
     let refused = 0;
-    forAll(mutated, 600, ({ path, json }: Mutation) => {
+    forAll(mutated, 200, ({ path, json }: Mutation) => {
       const message = refusal(json);
       if (message === undefined) return;
       refused++;
       if (!names(message, path)) throw new Error(`${formatPath(path)} is wrong, and the message is: ${message}`);
     });
-    expect(refused).toBeGreaterThan(100);
+    expect(refused).toBeGreaterThan(30);
   });
 });
 
@@ -82,14 +82,14 @@ describe("a config.json that is damaged", () => {
   const texts = arbitraryConfig.map((config) => formatExactJson({ ...config, root: { path: "rootfs" } }));
 
   test("by its end missing is refused as no JSON", () => {
-    forAll(fc.tuple(texts, fc.double({ min: 0, max: 0.999, noNaN: true })), 60, ([json, part]) => {
+    forAll(fc.tuple(texts, fc.double({ min: 0, max: 0.999, noNaN: true })), 30, ([json, part]) => {
       const cut = Buffer.from(json).subarray(0, Math.floor(Buffer.byteLength(json) * part));
       expect(refusal(cut)).toStartWith("not JSON: ");
     });
   });
 
   test("by any byte is refused, or is another configuration", () => {
-    forAll(fc.tuple(texts, fc.nat(), fc.nat(255)), 200, ([json, position, byte]) => {
+    forAll(fc.tuple(texts, fc.nat(), fc.nat(255)), 60, ([json, position, byte]) => {
       const bytes = Buffer.from(json);
       bytes[position % bytes.length] = byte;
       expect(refusal(bytes)).not.toBe("");

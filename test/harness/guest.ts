@@ -37,10 +37,15 @@ export function whyNoGuest(): string | undefined {
 
 /**
  * Boots a guest, installs tsd in it as an administrator does, serves the busybox image from a registry there, and
- * runs check files one after another.
- * @param files relative to the project.
+ * runs check files: those of one list one after another, the lists at the same time, for the guest has two processors.
+ * @param lists of files relative to the project.
+ * @param leftOut names of tests that need not run there.
  */
-export async function runInGuest(workspace: Workspace, files: readonly string[]): Promise<GuestReport> {
+export async function runInGuest(
+  workspace: Workspace,
+  lists: readonly (readonly string[])[],
+  leftOut: readonly string[],
+): Promise<GuestReport> {
   const stage = workspace.path("stage");
   mkdirSync(stage);
   for (const name of ["src", "ffi", "build", "test", "package.json", "tsconfig.json", "bunfig.toml"]) {
@@ -60,20 +65,28 @@ export async function runInGuest(workspace: Workspace, files: readonly string[])
       ...["--with", guestPackages, "--timeout", "780"],
       ...shares.flatMap(([from, to]) => ["--share", `${from}:${guestRoot}${to}`]),
       "--",
-      guestScript(files),
+      guestScript(lists, leftOut),
     ],
     // Building the guest's image, where it is not there yet, is included.
     { timeoutMs: 880_000 },
   );
-  const report = Bun.file(join(stage, "report.xml"));
+  const texts = await Promise.all(
+    lists.flatMap((_, index) => [`output-${index}`, `report-${index}.xml`].map((name) => textOf(join(stage, name)))),
+  );
   return {
     status,
-    output: `${stdout}${stderr}`,
-    cases: (await report.exists()) ? parseCases(await report.text()) : [],
+    output: `${stdout}${stderr}${texts.filter((_, index) => index % 2 === 0).join("")}`,
+    cases: texts.filter((_, index) => index % 2 === 1).flatMap(parseCases),
   };
 }
 
-function guestScript(files: readonly string[]): string {
+/** Empty where the guest has not come that far. */
+async function textOf(path: string): Promise<string> {
+  const file = Bun.file(path);
+  return (await file.exists()) ? file.text() : "";
+}
+
+function guestScript(lists: readonly (readonly string[])[], leftOut: readonly string[]): string {
   const bun = join(guestRoot, "node_modules", relative(modules, pinnedBun));
   return `set -eu
 cd ${guestRoot}
@@ -92,6 +105,18 @@ http: {addr: "127.0.0.1:5001"}
 END
 docker-registry serve /root/registry.yml &
 export TSD_EXECUTABLE=/usr/local/bin/tsd
-exec ${bun} test --timeout 200000 --reporter=junit --reporter-outfile=report.xml ${files.map((file) => `./${file}`).join(" ")}
+${lists.map((files, index) => `${testCommand(bun, files, leftOut, index)} & test${index}=$!`).join("\n")}
+status=0
+${lists.map((_, index) => `wait $test${index} || status=$?`).join("\n")}
+exit $status
 `;
+}
+
+function testCommand(bun: string, files: readonly string[], leftOut: readonly string[], index: number): string {
+  const names = leftOut.map((name) => RegExp.escape(name)).join("|");
+  const flags = ["--timeout", "200000", "--reporter=junit", `--reporter-outfile=report-${index}.xml`];
+  // Bun matches the names of the groups and of the test, joined by spaces.
+  const pattern = names === "" ? [] : ["--test-name-pattern", `'^(?!.*(${names})$)'`];
+  const words = [bun, "test", ...flags, ...pattern, ...files.map((file) => `./${file}`)];
+  return `${words.join(" ")} >output-${index} 2>&1`;
 }

@@ -8,6 +8,7 @@ export interface TestCase {
   outcome: "passed" | "failed" | "skipped";
   /** What was thrown; empty unless it failed. */
   failure: string;
+  seconds: number;
 }
 
 export interface FileReport {
@@ -30,6 +31,7 @@ export function parseCases(xml: string): TestCase[] {
       name: attributes.name ?? "",
       outcome: body.includes("<skipped") ? "skipped" : failed ? "failed" : "passed",
       failure: failed ? unescapeXml(body.replaceAll(/<[^>]*>/g, "")).trim() : "",
+      seconds: Number(attributes.time ?? 0),
     };
   });
 }

@@ -69,7 +69,7 @@ function compile({ verb, config: random, context: given }: Input): Compiled {
 
 const inits = fc.record<Input>({ verb: fc.constant("init"), config: arbitraryConfig, context });
 const plans = fc.record<Input>({ verb: fc.constantFrom("init", "exec"), config: arbitraryConfig, context });
-const rounds = 60;
+const rounds = 40;
 
 function forPlans(inputs: fc.Arbitrary<Input>, holds: (compiled: Compiled) => void): void {
   forAll(inputs, rounds, (input) => holds(compile(input)));

@@ -227,7 +227,7 @@ function askKernel(profile: LinuxSeccomp, calls: readonly (readonly [number, ...
 
 describe("a compiled filter", () => {
   test("decides as a plain reading of the profile, for every call and arguments around its constants", () => {
-    forAll(fc.tuple(arbitrarySeccomp, fc.nat()), 16, ([profile, seed]) => expectAgreement(profile, seed, 3));
+    forAll(fc.tuple(arbitrarySeccomp, fc.nat()), 12, ([profile, seed]) => expectAgreement(profile, seed, 1));
   });
 
   test.each([
@@ -235,7 +235,7 @@ describe("a compiled filter", () => {
     ["with some", ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_NICE"]],
   ])("decides so for Docker's default profile %s", (_name, capabilities) => {
     const profile = defaultSeccomp(capabilities, [6, 12]);
-    forAll(fc.nat(), 1, (seed) => expectAgreement(profile, seed, 3));
+    forAll(fc.nat(), 1, (seed) => expectAgreement(profile, seed, 1));
   });
 
   test("decides so in the kernel, too", () => {

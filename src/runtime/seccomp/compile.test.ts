@@ -189,7 +189,7 @@ describe("seccomp compiler", () => {
   test("random profiles decide as a plain reading of them, for every number and random arguments", () => {
     console.log(`seccomp seed ${seed} (TSD_SEED=${seed} repeats it)`);
     const random = randomNumbers(seed);
-    for (let profile = 0; profile < 12; profile++) expectSameDecisions(randomProfile(random), random, 3, multiplexers);
+    for (let profile = 0; profile < 4; profile++) expectSameDecisions(randomProfile(random), random, 2, multiplexers);
   }, 60_000);
 
   test("each operator compares all 64 bits", () => {
@@ -200,7 +200,7 @@ describe("seccomp compiler", () => {
           architectures: allArchitectures,
           syscalls: [{ names: ["mmap"], action: "SCMP_ACT_ALLOW", args: [{ index: 5, op, value, valueTwo: value }] }],
         };
-        expectSameDecisions(profile, randomNumbers(seed), 4);
+        expectSameDecisions(profile, randomNumbers(seed), 2);
       }
     }
   }, 60_000);
