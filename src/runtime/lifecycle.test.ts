@@ -1,6 +1,15 @@
 /** The verbs on the real kernel: create, start, run, kill, delete, state, list. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { isAlive, processStat } from "../../ffi/process.ts";
 import type { TestBundles } from "./testing/bundle.ts";
@@ -21,6 +30,18 @@ beforeEach(() => {
 afterEach(async () => {
   expect(await scene.end()).toEqual([]);
 });
+
+/** ENXIO says that nobody has the fifo open for reading. */
+async function openWhenRead(fifo: string): Promise<number> {
+  for (;;) {
+    try {
+      return openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENXIO") throw error;
+      await Bun.sleep(2);
+    }
+  }
+}
 
 describe.skipIf(!isRoot)("run", () => {
   test("shows what the program writes, ends with its status, and leaves nothing", async () => {
@@ -192,6 +213,16 @@ describe.skipIf(!isRoot)("create", () => {
       // Without the wait it is the same, but for the hook, whose status is there to be told.
       expect(await fail(root, "run", "-b", bundle, "c1")).toStartWith(message.replace("failed", "exit status 1"));
     }
+  });
+  test("whose process is killed while it passes the fifo has stopped, and start says so", async () => {
+    await succeed(root, "create", "-b", bundles.make(["true"]), "c1");
+    const { pid } = await scene.stateOf("c1");
+    process.kill(pid, "SIGSTOP");
+    const started = fail(root, "start", "c1");
+    // In its place: opens the fifo as soon as there is a reader, and writes nothing.
+    closeSync(await openWhenRead(join(root, "c1", "exec.fifo")));
+    process.kill(pid, "SIGKILL");
+    expect(await started).toBe("container c1: cannot start a container that has stopped");
   });
   test("survives a process that dies before it is started", async () => {
     await succeed(root, "create", "-b", bundles.make(["sleep", "60"]), "c1");

@@ -59,7 +59,9 @@ function passFifo(id: string, path: string, process: Fd): Uint8Array {
     if (set.ready(0)) {
       const chunk = readAvailable(fifo);
       if (chunk?.length === 0 && report.length > 0) break;
-      if (chunk !== undefined && chunk.length > 0) report = appended(report, chunk);
+      // It was killed between its open(2) and its byte: the fifo hangs up for good, and the process is about to end.
+      if (chunk?.length === 0) set.clear(0);
+      else if (chunk !== undefined) report = appended(report, chunk);
     } else if (set.ready(1)) {
       break;
     }

@@ -118,7 +118,7 @@ export class Surroundings implements Disposable {
     return ["--pid-file", this.pidFile, "--preserve-fds", "1", ...console];
   }
 
-  /** Starts a command; the fourth descriptor is the one to preserve. */
+  /** Starts a command, which is killed if it comes to no end; the fourth descriptor is the one to preserve. */
   spawn(argv: string[]): Bun.Subprocess {
     const [out, err, kept] = [
       openSync(`${this.#streams}.out`, "w"),
@@ -126,7 +126,7 @@ export class Surroundings implements Disposable {
       openSync("/dev/null", "r"),
     ];
     this.#kept.push(out, err, kept);
-    return Bun.spawn(argv, { stdio: ["ignore", out, err, kept] });
+    return Bun.spawn(argv, { stdio: ["ignore", out, err, kept], timeout: 60_000, killSignal: "SIGKILL" });
   }
 
   /** Takes the terminal's master, which the command that has ended has sent; closes it. */

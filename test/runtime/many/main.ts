@@ -17,6 +17,10 @@ try {
   await timed(`${containers} containers`, () => leadLives(scene, containers));
   await timed(`${kills} killed`, () => killing.rounds(kills));
   await timed(`${races} races`, () => runRaces(scene, races, random));
+} catch (error) {
+  // Before what closing has to say of it.
+  console.error(error);
+  process.exitCode = 1;
 } finally {
   await scene.close();
 }
