@@ -57,9 +57,9 @@ export async function checkpointContainer(root: string, id: string, options: Che
     const program = findCriu();
     await refuseMissingFeatures(program, options);
     checkStatusFd(options);
-    using directories = openDirectories(options, logFile, true);
-    checkParent(options);
     const config = readConfig(root, id);
+    using directories = openDirectories(options, logFile, config);
+    checkParent(options);
     const subject: Subject = { record, config, init: status.init };
     const answer = await keepFrozenState(subject, () => save(program, subject, options, directories));
     if (!answer.response?.success || answer.problem !== undefined || (!options.preDump && answer.exitCode !== 0)) {
@@ -71,7 +71,8 @@ export async function checkpointContainer(root: string, id: string, options: Che
   deleteContainer(root, id, { force: true, ...(warn && { warn }), ...(cgroupDriver && { cgroupDriver }) });
 }
 
-interface Subject {
+/** A container that is saved. */
+export interface Subject {
   record: ContainerRecord;
   config: RuntimeConfig;
   init: ProcessIdentity;
@@ -94,7 +95,8 @@ function save(
   });
 }
 
-function dumpOptions(subject: Subject, options: CheckpointOptions, directories: CriuDirectories): CriuOptions {
+/** What criu is told. */
+export function dumpOptions(subject: Subject, options: CheckpointOptions, directories: CriuDirectories): CriuOptions {
   const { record, config, init } = subject;
   const { parentPath, pageServer, leaveRunning, linkRemap, tcpSkipInFlight } = options;
   return {

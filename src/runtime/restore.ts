@@ -5,7 +5,14 @@ import { open, write } from "../../ffi/files.ts";
 import { readFileSync, rmSync } from "../../ffi/fs.ts";
 import { mount } from "../../ffi/mount.ts";
 import { inPrivateMounts } from "../../ffi/namespace.ts";
-import { openProcess, pidfd_send_signal, reapChild, waitForEnd } from "../../ffi/process.ts";
+import {
+  openProcess,
+  type ProcessIdentity,
+  pidfd_open,
+  pidfd_send_signal,
+  reapChild,
+  waitForEnd,
+} from "../../ffi/process.ts";
 import { statx } from "../../ffi/stat.ts";
 import { EngineError } from "../core/errors.ts";
 import type { OciState } from "../oci/runtime.ts";
@@ -71,7 +78,7 @@ export async function restoreContainer(given: RestoreOptions): Promise<RunningCo
   const checked = checkConfig(config, options.bundle);
   const program = findCriu();
   // Opened again where criu is; what is wrong with them is told before anything is made.
-  openDirectories(settings, logFile, false)[Symbol.dispose]();
+  openDirectories(settings, logFile)[Symbol.dispose]();
   const streamNames = readStreamNames(settings.imagePath);
   await refuseOldCriu(program, options);
   using namespaces = restoredNamespaces(config);
@@ -85,7 +92,15 @@ export async function restoreContainer(given: RestoreOptions): Promise<RunningCo
     record: newRecord(options, checked, cgroup),
     process: undefined,
   };
-  const restoration: Restoration = { creation, options, program, namespaces, streamNames, console };
+  const restoration: Restoration = {
+    creation,
+    options,
+    program,
+    namespaces,
+    streamNames,
+    console,
+    restored: undefined,
+  };
   try {
     writeConfig(root, id, config);
     writeRecord(root, creation.record);
@@ -106,6 +121,8 @@ interface Restoration {
   namespaces: RestoredNamespaces;
   streamNames: readonly string[];
   console: ConsoleReceiver | undefined;
+  /** The first process; taken while it stands still, for it may end as soon as it runs. */
+  restored: { init: ProcessIdentity; pidfd: Fd } | undefined;
 }
 
 async function refuseOldCriu(program: string, { lsmProfile, lsmMountContext }: RestoreOptions): Promise<void> {
@@ -123,6 +140,7 @@ async function bringBack(restoration: Restoration): Promise<RunningContainer> {
   const stdio = "stdin" in options.stdio ? options.stdio : undefined;
   const streams: Descriptor[] = stdio === undefined ? [] : [stdio.stdin, stdio.stdout, stdio.stderr];
   using opened = new DisposableStack();
+  opened.defer(() => restoration.restored?.pidfd.close());
   const surroundings: { directories?: CriuDirectories } = {};
   const answer = await askCriu(program, {
     request: (pid) => {
@@ -136,21 +154,18 @@ async function bringBack(restoration: Restoration): Promise<RunningContainer> {
         // criu takes no root that is not a mount, or that is hidden below another one.
         mount(rootfs, containerDirectory(root, id), null, MS_BIND | MS_REC);
         // It also mounts below its working directory, which has to be of its own mount namespace.
-        surroundings.directories = opened.use(openDirectories(options.settings, logFile, false));
+        surroundings.directories = opened.use(openDirectories(options.settings, logFile));
         return start();
       }),
     onNotify: (script, pid, descriptors) => attend(restoration, script, pid, descriptors),
   });
-  const pid = answer.response?.pid;
-  if (!answer.response?.success || answer.problem !== undefined || pid === undefined) {
+  const { restored } = restoration;
+  if (!answer.response?.success || answer.problem !== undefined || restored === undefined) {
     throw criuFailure(`restore of container ${id}`, answer, surroundings.directories!.logPath, options.warn);
   }
-  const init = identityOf(pid);
-  const pidfd = openProcess(init);
-  if (pidfd === undefined)
-    throw new EngineError("internal", `restore of container ${id}: process ${pid} ended at once`);
+  const { init, pidfd } = restored;
   runHooks("poststart", config.hooks?.poststart, ociState(creation.record, { status: "running", init }));
-  return { id, pid, pidfd };
+  return { id, pid: init.pid, pidfd: pidfd.move() };
 }
 
 /** criu goes into the container's cgroup first: its children are born there. */
@@ -201,12 +216,9 @@ function cgroupRoots(pid: number): { controller: string; path: string }[] {
 }
 
 /** What criu waits for, at its various stages. */
-function attend(
-  { creation, options: { config, pidFile }, console }: Restoration,
-  script: string,
-  pid: number | undefined,
-  descriptors: readonly Fd[],
-): void {
+function attend(restoration: Restoration, script: string, pid: number | undefined, descriptors: readonly Fd[]): void {
+  const { creation, console, options } = restoration;
+  const { config, pidFile } = options;
   if (script === "setup-namespaces" && pid !== undefined) {
     const init = identityOf(pid);
     setLifecycle(creation, { phase: "creating", creator: identityOf(process.pid), init });
@@ -220,7 +232,9 @@ function attend(
     if (master !== undefined) console?.deliver(master.move());
   } else if (script === "post-restore" && pid !== undefined) {
     // The processes do not run yet: who hears of them finds the container.
-    setLifecycle(creation, { phase: "created", init: identityOf(pid) });
+    const init = identityOf(pid);
+    restoration.restored = { init, pidfd: pidfd_open(pid) };
+    setLifecycle(creation, { phase: "created", init });
     keepTimeNamespace(creation, pid);
     if (pidFile !== undefined) writePidFile(pidFile, pid);
   }

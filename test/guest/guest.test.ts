@@ -12,7 +12,9 @@ const checks = ["service.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "systemd.t
   (name) => `test/guest/checks/${name}`,
 );
 /** Tests of the runtime's command line that look at cgroups, devices or anything else that is otherwise here. */
-const conformance = ["cgroups", "pause", "update", "events"].map((name) => `test/runtime/conformance/${name}.test.ts`);
+const conformance = ["cgroups", "pause", "update", "events", "checkpoint-criu"].map(
+  (name) => `test/runtime/conformance/${name}.test.ts`,
+);
 /** Tests of the source that need what only the guest has. */
 const sources = [
   "src/runtime/cgroup/cgroup.test.ts",

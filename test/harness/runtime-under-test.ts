@@ -25,6 +25,16 @@ const runcVersion: number[] | undefined = foreignRuntime === undefined ? undefin
 /** Nothing but cgroup v2 on this machine. */
 export const isCgroup2: boolean = existsSync("/sys/fs/cgroup/cgroup.controllers");
 
+/** Why containers cannot be saved on this machine; undefined where they can be. */
+const whyNoCriu: string | undefined = checkCriu();
+
+function checkCriu(): string | undefined {
+  const program = Bun.which("criu");
+  if (program === null) return "criu is not installed";
+  const { success, stderr } = Bun.spawnSync([program, "check"]);
+  return success ? undefined : `criu check: ${/Error \(.*/.exec(stderr.toString())?.[0] ?? "failed"}`;
+}
+
 function findProgram(name: string): string {
   const path = Bun.which(name);
   if (path === null) throw new Error(`${runtimeVariable}: ${name}: no such program`);
@@ -42,9 +52,9 @@ function versionOfRunc(program: string): number[] | undefined {
  * - `runc >= 1.2`: a behaviour that runc has since then. tsd has it; an older runc and every other runtime is let off.
  * - `tsd`: something that no other runtime has, or has otherwise for a reason that the test gives.
  * - `runc`: what runc and tsd have, and crun, for example, need not.
- * - `cgroup v1`, `cgroup v2`, `systemd`: of the machine. In the guest there are cgroup v2 and systemd.
+ * - `cgroup v1`, `cgroup v2`, `systemd`, `criu` that works with this kernel: of the machine. The guest has all but v1.
  */
-export type Need = `runc >= ${number}.${number}` | "tsd" | "runc" | "cgroup v1" | "cgroup v2" | "systemd";
+export type Need = `runc >= ${number}.${number}` | "tsd" | "runc" | "cgroup v1" | "cgroup v2" | "systemd" | "criu";
 
 /** What defines a test: `test` itself, or something that skips it. */
 type Define = (name: string, body: () => Promise<unknown>, timeoutMs?: number) => void;
@@ -71,6 +81,8 @@ function whyNot(need: Need): string | undefined {
       return isCgroup2 ? undefined : "the machine has cgroup v1 controllers";
     case "systemd":
       return readFileSync("/proc/1/comm", "utf8") === "systemd\n" ? undefined : "the machine does not run systemd";
+    case "criu":
+      return whyNoCriu;
     default:
       return whyNotSince(need);
   }

@@ -4,7 +4,7 @@ import { command } from "./command.ts";
 import { criuFlags, criuSettings, warnUnprivileged } from "./criu-flags.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
 
-const checkpointFlags = {
+export const checkpointFlags = {
   "image-path": criuFlags["image-path"],
   "work-path": criuFlags["work-path"],
   "parent-path": {

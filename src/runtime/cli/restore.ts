@@ -10,7 +10,7 @@ import { consoleSocketNotUsed, createFlags, detachedStdio, wantedDriver } from "
 import { criuFlags, criuSettings, warnUnprivileged } from "./criu-flags.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
 
-const restoreFlags = {
+export const restoreFlags = {
   "console-socket": createFlags["console-socket"],
   "image-path": criuFlags["image-path"],
   "work-path": criuFlags["work-path"],

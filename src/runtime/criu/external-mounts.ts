@@ -23,17 +23,18 @@ export function savedMounts(
   mountAt: (path: string) => number | undefined,
 ): string[] {
   const names = new Map<string, string>();
-  const destinations = new Set((config.mounts ?? []).map(({ destination }) => cleanPath(destination)));
+  const destinations = (config.mounts ?? []).map(({ destination }) => cleanPath(destination));
   for (const mount of bindsOf(config)) {
     const id = mountAt(mount.path);
     const top = mounts.find((entry) => entry.id === id);
     if (top === undefined) continue;
     names.set(top.mountPoint, mount.path);
     for (const { mountPoint } of mounts) {
+      if (!isBelow(mountPoint, top.mountPoint)) continue;
+      const name = mount.path + mountPoint.slice(top.mountPoint.length);
       // What another mount of config.json has put there is not the host's.
-      if (!isBelow(mountPoint, top.mountPoint) || destinations.has(mountPoint)) continue;
-      if ([...destinations].some((path) => isBelow(path, mount.path) && isBelow(mountPoint, path))) continue;
-      names.set(mountPoint, mount.path + mountPoint.slice(top.mountPoint.length));
+      const isOther = (path: string) => name === path || (isBelow(path, mount.path) && isBelow(name, path));
+      if (!destinations.some(isOther)) names.set(mountPoint, name);
     }
   }
   const masked = new Set((config.linux?.maskedPaths ?? []).map(cleanPath));

@@ -22,9 +22,9 @@ const outputBytesMax = 64 * 1024;
 
 /** Where criu is. @throws EngineError unsupported, naming the directories that were searched. */
 export function findCriu(): string {
-  const program = Bun.which("criu");
-  if (program !== null) return program;
   const path = process.env.PATH ?? "";
+  const program = Bun.which("criu", { PATH: path });
+  if (program !== null) return program;
   throw new EngineError("unsupported", `criu is not installed: install the package criu; looked in PATH: ${path}`);
 }
 

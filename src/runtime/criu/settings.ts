@@ -2,8 +2,8 @@
 import { CLONE_NEWNET } from "../../../ffi/constants/namespace.ts";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { open } from "../../../ffi/files.ts";
-import { mkdirSync } from "../../../ffi/fs.ts";
+import { fchown, open } from "../../../ffi/files.ts";
+import { existsSync, mkdirSync } from "../../../ffi/fs.ts";
 import { join } from "../../../ffi/path.ts";
 import { wrapError } from "../../core/errors.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
@@ -31,21 +31,21 @@ export interface CriuDirectories extends Disposable {
   logPath: string;
 }
 
-/** @param make whether the images' directory is made where it is missing. @throws EngineError. */
-export function openDirectories({ imagePath, workPath }: CriuSettings, log: string, make: boolean): CriuDirectories {
-  const images = directory(imagePath, "--image-path", make);
-  try {
-    const work = workPath === undefined ? undefined : directory(workPath, "--work-path", true);
-    const logPath = join(workPath ?? imagePath, log);
-    const close = () => {
-      images.close();
-      work?.close();
-    };
-    return { images, work, logPath, [Symbol.dispose]: close };
-  } catch (error) {
-    images.close();
-    throw error;
-  }
+/**
+ * @param owner given when the images' directory is made where it is missing: criu reads it as root of the container,
+ *   who may be nobody in particular outside of its user namespace, so a new one is that root's.
+ * @throws EngineError.
+ */
+export function openDirectories(settings: CriuSettings, log: string, owner?: RuntimeConfig): CriuDirectories {
+  const { imagePath, workPath } = settings;
+  const isNew = owner !== undefined && !existsSync(imagePath);
+  using opened = new DisposableStack();
+  const images = opened.use(directory(imagePath, "--image-path", isNew));
+  const root = owner && hostRoot(owner);
+  if (isNew && root !== undefined) fchown(images, root.uid, root.gid);
+  const work = workPath === undefined ? undefined : opened.use(directory(workPath, "--work-path", true));
+  const kept = opened.move();
+  return { images, work, logPath: join(workPath ?? imagePath, log), [Symbol.dispose]: () => kept.dispose() };
 }
 
 function directory(path: string, flag: string, make: boolean): Fd {
@@ -55,6 +55,14 @@ function directory(path: string, flag: string, make: boolean): Fd {
   } catch (error) {
     throw wrapError(error, flag);
   }
+}
+
+/** The host's numbers of root in a user namespace of the container's own; undefined where it has none. */
+function hostRoot({ linux }: RuntimeConfig): { uid: number; gid: number } | undefined {
+  const [uid, gid] = [linux?.uidMappings, linux?.gidMappings].map((maps) => {
+    return maps?.find(({ containerID, size }) => containerID === 0 && size > 0)?.hostID;
+  });
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
 
 /** The options of criu that follow from the settings, and those that are always the same. */
