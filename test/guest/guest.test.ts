@@ -15,8 +15,6 @@ const checks = ["service.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "systemd.t
 const conformance = ["cgroups", "pause", "update", "events", "checkpoint-criu"].map(
   (name) => `test/runtime/conformance/${name}.test.ts`,
 );
-  (name) => `test/runtime/conformance/${name}.test.ts`,
-);
 /** Tests of the source that need what only the guest has. */
 const sources = [
   "src/runtime/cgroup/cgroup.test.ts",
