@@ -30,7 +30,7 @@ const ask = (script: string, exchange: Partial<CriuExchange> = {}) =>
 describe("a request", () => {
   test("is sent to `swrk 3`, and its answer is returned when the program has ended", async () => {
     const answer = await ask(
-      `fs.writeFileSync("${directory}/told", process.argv.slice(2).join(" ") + " " + receive()); send("08011001"); process.exit(4)`,
+      `fs.writeFileSync("${directory}/told", process.argv.slice(2).join(" ") + " " + receive()); send("08011001"); process.exitCode = 4`,
     );
     expect(readFileSync(join(directory, "told"), "utf8")).toBe("swrk 3 0801");
     expect(answer).toEqual({
@@ -142,7 +142,7 @@ describe("a failure", () => {
     );
     expect(await told(`receive(); send("08011000" + "4a026e6f")`)).toBe(`${failed}no`);
     expect(await told(`receive(); send("08011000" + "3803")`)).toBe(`${failed}error 3, exit status 0`);
-    expect(await told("process.exit(9)")).toBe(`${failed}no answer, exit status 9`);
+    expect(await told("process.exitCode = 9")).toBe(`${failed}no answer, exit status 9`);
     expect(await told(`receive(); process.kill(process.pid, "SIGKILL")`)).toBe(`${failed}no answer, killed by SIGKILL`);
   });
 
