@@ -7,17 +7,27 @@
 import * as v from "valibot";
 import { parse } from "./parse.ts";
 
+/** Everything of a schema but its properties. */
+const template = v.looseObject({}) as unknown as v.ObjectSchema<v.ObjectEntries, undefined>;
+
 /**
  * Keeps unknown properties, as the specification's "Extensibility" asks, but does not let typed code see them. A list
  * is no object, which valibot would have it be.
+ * @param properties is asked when the first such object is read: most files have a few of the forty that there are.
  */
-function open<const Entries extends v.ObjectEntries>(entries: Entries): v.ObjectSchema<Entries, undefined> {
-  const schema = v.looseObject(entries) as unknown as v.ObjectSchema<Entries, undefined>;
-  const run = schema["~run"];
+function open<const Entries extends v.ObjectEntries>(properties: () => Entries): v.ObjectSchema<Entries, undefined> {
+  let made: v.ObjectSchema<Entries, undefined> | undefined;
+  const whole = () => {
+    made ??= v.looseObject(properties()) as unknown as v.ObjectSchema<Entries, undefined>;
+    return made;
+  };
   return {
-    ...schema,
+    ...(template as v.ObjectSchema<Entries, undefined>),
+    get entries() {
+      return whole().entries;
+    },
     "~run"(dataset, config) {
-      if (!Array.isArray(dataset.value)) return run.call(this, dataset, config);
+      if (!Array.isArray(dataset.value)) return whole()["~run"](dataset, config);
       v._addIssue(this, "type", dataset, config);
       return dataset as unknown as v.FailureDataset<never>;
     },
@@ -52,36 +62,36 @@ const int64 = v.pipe(
 );
 const cpuList = v.pipe(v.string(), v.regex(/^[0-9, -]*$/, "not a list of CPUs such as 0-3,7"));
 
-const idMapping = open({ containerID: uint32, hostID: uint32, size: uint32 });
+const idMapping = open(() => ({ containerID: uint32, hostID: uint32, size: uint32 }));
 
-const hook = open({
+const hook = open(() => ({
   path: v.pipe(v.string(), v.regex(/^\//, "not an absolute path")),
   args: v.optional(texts),
   env: v.optional(texts),
   /** Seconds. */
   timeout: v.optional(integer(1, 0x7fffffff)),
-});
+}));
 const hooks = v.optional(v.array(hook));
 
-const containerHooks = open({
+const containerHooks = open(() => ({
   prestart: hooks,
   createRuntime: hooks,
   createContainer: hooks,
   startContainer: hooks,
   poststart: hooks,
   poststop: hooks,
-});
+}));
 /** In the order in which they run. */
 export const hookNames: readonly string[] = Object.keys(containerHooks.entries);
 
-const mount = open({
+const mount = open(() => ({
   destination: v.pipe(v.string(), v.minLength(1, "empty")),
   source: v.optional(text),
   type: v.optional(text),
   options: v.optional(texts),
   uidMappings: v.optional(v.array(idMapping)),
   gidMappings: v.optional(v.array(idMapping)),
-});
+}));
 
 /** Resource limits by the names of getrlimit(2). */
 export const rlimitTypes = [
@@ -104,36 +114,36 @@ export const rlimitTypes = [
 ] as const;
 
 const rlimit = v.pipe(
-  open({ type: v.picklist(rlimitTypes), soft: exactUint64, hard: exactUint64 }),
+  open(() => ({ type: v.picklist(rlimitTypes), soft: exactUint64, hard: exactUint64 })),
   v.forward(
     v.check((limit) => limit.soft <= limit.hard, "above the hard limit"),
     ["soft"],
   ),
 );
 
-const process = open({
+const process = open(() => ({
   terminal: v.optional(flag),
-  consoleSize: v.optional(open({ height: uint64, width: uint64 })),
+  consoleSize: v.optional(open(() => ({ height: uint64, width: uint64 }))),
   user: v.optional(
-    open({
+    open(() => ({
       uid: v.optional(uint32),
       gid: v.optional(uint32),
       umask: v.optional(uint32),
       additionalGids: v.optional(v.array(uint32)),
       username: v.optional(text),
-    }),
+    })),
   ),
   args: v.optional(texts),
   env: v.optional(texts),
   cwd: v.pipe(v.string(), v.regex(/^\//, "not an absolute path")),
   capabilities: v.optional(
-    open({
+    open(() => ({
       bounding: v.optional(texts),
       effective: v.optional(texts),
       inheritable: v.optional(texts),
       permitted: v.optional(texts),
       ambient: v.optional(texts),
-    }),
+    })),
   ),
   rlimits: v.optional(
     v.pipe(
@@ -146,13 +156,13 @@ const process = open({
   oomScoreAdj: v.optional(integer(-1000, 1000)),
   selinuxLabel: v.optional(text),
   ioPriority: v.optional(
-    open({
+    open(() => ({
       class: v.picklist(["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"]),
       priority: v.optional(integer(0, 7)),
-    }),
+    })),
   ),
   scheduler: v.optional(
-    open({
+    open(() => ({
       policy: v.picklist([
         "SCHED_OTHER",
         "SCHED_FIFO",
@@ -180,12 +190,12 @@ const process = open({
       runtime: v.optional(uint64),
       deadline: v.optional(uint64),
       period: v.optional(uint64),
-    }),
+    })),
   ),
-  execCPUAffinity: v.optional(open({ initial: v.optional(cpuList), final: v.optional(cpuList) })),
-});
+  execCPUAffinity: v.optional(open(() => ({ initial: v.optional(cpuList), final: v.optional(cpuList) }))),
+}));
 
-const device = open({
+const device = open(() => ({
   type: v.picklist(["c", "b", "u", "p"]),
   path: v.pipe(v.string(), v.regex(/^\//, "not an absolute path")),
   major: v.optional(int64),
@@ -194,7 +204,7 @@ const device = open({
   fileMode: v.optional(uint32),
   uid: v.optional(uint32),
   gid: v.optional(uint32),
-});
+}));
 
 export const seccompAction = v.picklist([
   "SCMP_ACT_KILL",
@@ -216,19 +226,19 @@ export const seccompOperator = v.picklist([
   "SCMP_CMP_GT",
   "SCMP_CMP_MASKED_EQ",
 ]);
-const seccompArgument = open({
+const seccompArgument = open(() => ({
   index: integer(0, 5),
   value: exactUint64,
   valueTwo: v.optional(exactUint64),
   op: seccompOperator,
-});
-const seccompRule = open({
+}));
+const seccompRule = open(() => ({
   names: v.pipe(texts, v.minLength(1, "empty")),
   action: seccompAction,
   errnoRet: v.optional(uint32),
   args: v.optional(v.array(seccompArgument)),
-});
-const seccomp = open({
+}));
+const seccomp = open(() => ({
   defaultAction: seccompAction,
   defaultErrnoRet: v.optional(uint32),
   flags: v.optional(
@@ -245,36 +255,36 @@ const seccomp = open({
   listenerMetadata: v.optional(text),
   architectures: v.optional(v.array(v.pipe(v.string(), v.regex(/^SCMP_ARCH_[A-Z0-9_]+$/, "not a SCMP_ARCH_ name")))),
   syscalls: v.optional(v.array(seccompRule)),
-});
+}));
 
-const deviceRule = open({
+const deviceRule = open(() => ({
   allow: flag,
   type: v.optional(v.picklist(["a", "b", "c", "u", "p", ""])),
   major: v.optional(int64),
   minor: v.optional(int64),
   access: v.optional(v.pipe(v.string(), v.regex(/^[rwm]*$/, "not made of r, w and m"))),
-});
+}));
 const blockDevice = { major: int64, minor: int64 };
-const throttles = v.optional(v.array(open({ ...blockDevice, rate: v.optional(uint64) })));
-const resources = open({
+const throttles = v.optional(v.array(open(() => ({ ...blockDevice, rate: v.optional(uint64) }))));
+const resources = open(() => ({
   unified: v.optional(textMap),
   devices: v.optional(v.array(deviceRule)),
-  pids: v.optional(open({ limit: v.optional(int64) })),
+  pids: v.optional(open(() => ({ limit: v.optional(int64) }))),
   blockIO: v.optional(
-    open({
+    open(() => ({
       weight: v.optional(uint16),
       leafWeight: v.optional(uint16),
       weightDevice: v.optional(
-        v.array(open({ ...blockDevice, weight: v.optional(uint16), leafWeight: v.optional(uint16) })),
+        v.array(open(() => ({ ...blockDevice, weight: v.optional(uint16), leafWeight: v.optional(uint16) }))),
       ),
       throttleReadBpsDevice: throttles,
       throttleWriteBpsDevice: throttles,
       throttleReadIOPSDevice: throttles,
       throttleWriteIOPSDevice: throttles,
-    }),
+    })),
   ),
   cpu: v.optional(
-    open({
+    open(() => ({
       cpus: v.optional(text),
       mems: v.optional(text),
       /** Microseconds, as are quota, burst and the realtime fields. */
@@ -285,18 +295,18 @@ const resources = open({
       realtimeRuntime: v.optional(int64),
       shares: v.optional(uint64),
       idle: v.optional(int64),
-    }),
+    })),
   ),
   hugepageLimits: v.optional(
     v.array(
-      open({
+      open(() => ({
         pageSize: v.pipe(v.string(), v.regex(/^[1-9][0-9]*[KMG]B$/, "not a size such as 2MB")),
         limit: uint64,
-      }),
+      })),
     ),
   ),
   memory: v.optional(
-    open({
+    open(() => ({
       /** Bytes; -1 is no limit. */
       limit: v.optional(int64),
       reservation: v.optional(int64),
@@ -308,27 +318,37 @@ const resources = open({
       disableOOMKiller: v.optional(flag),
       useHierarchy: v.optional(flag),
       checkBeforeUpdate: v.optional(flag),
-    }),
+    })),
   ),
   network: v.optional(
-    open({
+    open(() => ({
       classID: v.optional(uint32),
-      priorities: v.optional(v.array(open({ name: text, priority: uint32 }))),
-    }),
+      priorities: v.optional(v.array(open(() => ({ name: text, priority: uint32 })))),
+    })),
   ),
-  rdma: v.optional(v.record(v.string(), open({ hcaHandles: v.optional(uint32), hcaObjects: v.optional(uint32) }))),
-});
+  rdma: v.optional(
+    v.record(
+      v.string(),
+      open(() => ({ hcaHandles: v.optional(uint32), hcaObjects: v.optional(uint32) })),
+    ),
+  ),
+}));
 
 const namespaceType = v.picklist(["mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time"]);
-const namespace = open({
+const namespace = open(() => ({
   type: namespaceType,
   path: v.optional(v.pipe(v.string(), v.regex(/^(\/|$)/, "not an absolute path"))),
-});
+}));
 
-const timeOffset = v.optional(open({ secs: v.optional(int64), nanosecs: v.optional(uint32) }));
-const linux = open({
+const timeOffset = v.optional(open(() => ({ secs: v.optional(int64), nanosecs: v.optional(uint32) })));
+const linux = open(() => ({
   devices: v.optional(v.array(device)),
-  netDevices: v.optional(v.record(v.string(), open({ name: v.optional(text) }))),
+  netDevices: v.optional(
+    v.record(
+      v.string(),
+      open(() => ({ name: v.optional(text) })),
+    ),
+  ),
   uidMappings: v.optional(v.array(idMapping)),
   gidMappings: v.optional(v.array(idMapping)),
   namespaces: v.optional(
@@ -348,16 +368,16 @@ const linux = open({
   readonlyPaths: v.optional(texts),
   mountLabel: v.optional(text),
   intelRdt: v.optional(
-    open({
+    open(() => ({
       closID: v.optional(text),
       schemata: v.optional(texts),
       l3CacheSchema: v.optional(text),
       memBwSchema: v.optional(text),
       enableMonitoring: v.optional(flag),
-    }),
+    })),
   ),
   memoryPolicy: v.optional(
-    open({
+    open(() => ({
       mode: v.picklist([
         "MPOL_DEFAULT",
         "MPOL_BIND",
@@ -369,25 +389,27 @@ const linux = open({
       ]),
       nodes: v.optional(text),
       flags: v.optional(v.array(v.picklist(["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"]))),
-    }),
+    })),
   ),
-  personality: v.optional(open({ domain: v.optional(v.picklist(["LINUX", "LINUX32"])), flags: v.optional(texts) })),
-  timeOffsets: v.optional(open({ boottime: timeOffset, monotonic: timeOffset })),
-});
+  personality: v.optional(
+    open(() => ({ domain: v.optional(v.picklist(["LINUX", "LINUX32"])), flags: v.optional(texts) })),
+  ),
+  timeOffsets: v.optional(open(() => ({ boottime: timeOffset, monotonic: timeOffset }))),
+}));
 
-const runtimeConfig = open({
+const runtimeConfig = open(() => ({
   ociVersion: v.pipe(v.string(), v.regex(/^1\.\d+\.\d+(?:[-+].*)?$/, "not a version of the 1.x specification")),
   process: v.optional(process),
-  root: v.optional(open({ path: v.pipe(v.string(), v.minLength(1, "empty")), readonly: v.optional(flag) })),
+  root: v.optional(open(() => ({ path: v.pipe(v.string(), v.minLength(1, "empty")), readonly: v.optional(flag) }))),
   hostname: v.optional(text),
   domainname: v.optional(text),
   mounts: v.optional(v.array(mount)),
   hooks: v.optional(containerHooks),
   annotations: v.optional(textMap),
   linux: v.optional(linux),
-});
+}));
 
-const state = open({
+const state = open(() => ({
   ociVersion: text,
   id: text,
   status: v.picklist(["creating", "created", "running", "stopped"]),
@@ -395,7 +417,7 @@ const state = open({
   pid: v.optional(integer(0, 0x7fffffff)),
   bundle: text,
   annotations: v.optional(textMap),
-});
+}));
 
 export type RuntimeConfig = v.InferOutput<typeof runtimeConfig>;
 export type OciProcess = v.InferOutput<typeof process>;
