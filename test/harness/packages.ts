@@ -9,15 +9,21 @@ export const guestRig: string = join(projectRoot, "..", "shared", "vm", "run.sh"
 const packages: Record<string, string> = {
   binutils: "/usr/bin/as",
   "busybox-static": "/bin/busybox",
+  // Of podman's default networks.
+  "containernetworking-plugins": "/usr/lib/cni/bridge",
+  containerd: "/usr/bin/containerd",
   curl: "/usr/bin/curl",
+  "docker.io": "/usr/sbin/dockerd",
   "docker-registry": "/usr/bin/docker-registry",
   iproute2: "/sbin/ip",
   iptables: "/usr/sbin/iptables",
   mmdebstrap: "/usr/bin/mmdebstrap",
   nftables: "/usr/sbin/nft",
+  podman: "/usr/bin/podman",
   runc: "/usr/sbin/runc",
   skopeo: "/usr/bin/skopeo",
   strace: "/usr/bin/strace",
+  tini: "/usr/bin/tini",
   "util-linux": "/usr/bin/nsenter",
   zstd: "/usr/bin/zstd",
 };
@@ -28,7 +34,7 @@ const guestPackages: Record<string, string> = {
   "qemu-system-x86": "/usr/bin/qemu-system-x86_64",
 };
 
-/** The docker client of the machine, or else Debian's: docker.io brings the engine too, which is left alone. */
+/** The docker client of the machine, or else Debian's. */
 const dockerClients = ["/usr/local/bin/docker", "/usr/bin/docker"];
 
 /** The one that the tests use. */
@@ -40,7 +46,6 @@ export function dockerClient(): string {
 export async function installPackages(): Promise<void> {
   const wanted = { ...packages, ...(existsSync(guestRig) && guestPackages) };
   const missing = Object.entries(wanted).flatMap(([name, file]) => (existsSync(file) ? [] : [name]));
-  if (!dockerClients.some((client) => existsSync(client))) missing.push("docker.io");
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0) throw new Error(`the tests need root to install ${missing.join(" ")}`);
   if (!existsSync("/usr/bin/apt-get")) throw new Error(`the tests need these programs: ${missing.join(" ")}`);
