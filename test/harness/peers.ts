@@ -30,12 +30,17 @@ export class Peer {
   }
 
   run(words: string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return command(this.argv(...words), { ...options, env: this.env });
+    return command(this.argv(...words), { ...options, ...this.#where });
   }
 
   /** Runs a command that has to succeed. @returns its standard output, without the last newline. */
   ok(...words: string[]): Promise<string> {
-    return succeed(this.argv(...words), { env: this.env });
+    return succeed(this.argv(...words), this.#where);
+  }
+
+  /** conmon leaves a file `oom` in the directory in which podman was run. */
+  get #where(): CommandOptions {
+    return { env: this.env, cwd: this.workspace.directory };
   }
 
   /** Waits until a command succeeds and says something. */
