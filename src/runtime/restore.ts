@@ -2,7 +2,7 @@ import { MS_BIND, MS_REC } from "../../ffi/constants/mount.ts";
 import { AT_FDCWD, O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Descriptor, Fd } from "../../ffi/fd.ts";
 import { open, write } from "../../ffi/files.ts";
-import { readFileSync, rmSync } from "../../ffi/fs.ts";
+import { readFileSync, readTextIfThere, rmSync } from "../../ffi/fs.ts";
 import { mount } from "../../ffi/mount.ts";
 import { inPrivateMounts } from "../../ffi/namespace.ts";
 import {
@@ -164,6 +164,7 @@ async function bringBack(restoration: Restoration): Promise<RunningContainer> {
     throw criuFailure(`restore of container ${id}`, answer, surroundings.directories!.logPath, options.warn);
   }
   const { init, pidfd } = restored;
+  warnOfNewPrivileges(options, init.pid);
   runHooks("poststart", config.hooks?.poststart, ociState(creation.record, { status: "running", init }));
   return { id, pid: init.pid, pidfd: pidfd.move() };
 }
@@ -254,6 +255,13 @@ function keepTimeNamespace({ options: { root, id, config } }: Creation, pid: num
   const namespaces = config.linux?.namespaces ?? [];
   if (theirs === own || namespaces.some(({ type }) => type === "time")) return;
   replaceConfig(root, id, { ...config, linux: { ...config.linux, namespaces: [...namespaces, { type: "time" }] } });
+}
+
+/** criu does not know of it before version 4, and nobody can set it from outside (PR_SET_NO_NEW_PRIVS(2const)). */
+function warnOfNewPrivileges({ id, config, warn }: RestoreOptions, pid: number): void {
+  if (!config.process?.noNewPrivileges || !/^NoNewPrivs:\t0$/m.test(readTextIfThere(`/proc/${pid}/status`) ?? ""))
+    return;
+  warn?.(`container ${id}: process.noNewPrivileges is not in force: criu has not restored it`);
 }
 
 /** It is a child of this process: its cgroup cannot be removed before it is reaped. */

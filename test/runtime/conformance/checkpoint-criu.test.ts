@@ -36,6 +36,8 @@ async function counter(change: ConfigChange = () => undefined, start = ""): Prom
   mkdirSync(data);
   const container = await runtime.running(["sh", "-c", counting(start)], (config) => {
     config.mounts.push({ destination: "/data", type: "bind", source: data, options: ["rbind"] });
+    // Debian 12's criu does not restore it.
+    config.process.noNewPrivileges = false;
     change(config);
   });
   const count = (): number => {
@@ -313,6 +315,31 @@ needs("tsd", "criu")("a container of a user namespace keeps its users and limits
   expect(readFileSync(`/proc/${pid}/status`, "utf8")).toMatch(/^Uid:\t100000\t/m);
 });
 
+needs("criu")("capabilities, limits, seccomp filters and its environment are what they were", async () => {
+  await using container = await counter((config) => {
+    config.process.rlimits!.push({ type: "RLIMIT_CORE", hard: 7, soft: 3 });
+    config.linux.seccomp = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      architectures: ["SCMP_ARCH_X86_64"],
+      syscalls: [{ names: ["swapon"], action: "SCMP_ACT_ERRNO", errnoRet: 11 }],
+    };
+  });
+  const { id, images } = container;
+  const look = async () => {
+    const { pid } = await runtime.state(id);
+    const status = readFileSync(`/proc/${pid}/status`, "utf8").split("\n");
+    return [
+      status.filter((line) => /^(Cap|Seccomp|NoNewPrivs|Umask|Groups|Uid)/.test(line)),
+      ...["limits", "cmdline", "environ", "oom_score_adj"].map((name) => readFileSync(`/proc/${pid}/${name}`, "utf8")),
+    ];
+  };
+  const before = await look();
+  expect(before[0]).toContain("Seccomp_filters:\t1");
+  await runtime.ok("checkpoint", "--image-path", images, id);
+  expect(await restore(container)).toMatchObject({ status: 0 });
+  expect(await look()).toEqual(before);
+});
+
 needs("criu", "systemd")("with --systemd-cgroup it comes into a scope of systemd's", async () => {
   await using container = await counter();
   const { id, bundle, images } = container;
@@ -330,6 +357,39 @@ needs("criu", "systemd")("with --systemd-cgroup it comes into a scope of systemd
   expect((await succeed(["systemctl", "is-active", `criu-${id}.scope`])).trim()).toBe("active");
   await runtime.remove(id);
   expect(existsSync(`/sys/fs/cgroup/system.slice/criu-${id}.scope`)).toBe(false);
+});
+
+needs("tsd", "criu")("noNewPrivileges is restored, or its loss is told", async () => {
+  await using container = await counter((config) => {
+    config.process.noNewPrivileges = true;
+  });
+  const { id, images } = container;
+  const isSet = async () => {
+    const { pid } = await runtime.state(id);
+    return /^NoNewPrivs:\t1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  };
+  expect(await isSet()).toBe(true);
+  await runtime.ok("checkpoint", "--image-path", images, id);
+  const { status, stderr } = await restore(container);
+  const isTold = stderr.includes(`container ${id}: process.noNewPrivileges is not in force`);
+  expect([status, isTold]).toEqual([0, !(await isSet())]);
+});
+
+needs("tsd", "criu")("delete takes away what a restoration has left that was killed half-way", async () => {
+  await using container = await counter();
+  const { id, bundle, images } = container;
+  await runtime.ok("checkpoint", "--image-path", images, id);
+  const path = join(bundle, "config.json");
+  const config = JSON.parse(readFileSync(path, "utf8"));
+  const hooks = { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", "kill -9 $PPID"] }] };
+  writeFileSync(path, JSON.stringify({ ...config, hooks }));
+  expect((await restore(container)).status).not.toBe(0);
+  expect(runtime.traces(id).filter((trace) => trace.startsWith("mount"))).toEqual([]);
+  await runtime.remove(id);
+  writeFileSync(path, JSON.stringify(config));
+  const saved = container.count();
+  expect(await restore(container)).toMatchObject({ status: 0 });
+  await container.goesOn(saved);
 });
 
 needs("criu")("a network namespace that is not its own is joined again", async () => {
