@@ -24,11 +24,18 @@ export function runIsolated(argv: string[], timeoutMs: number): Promise<CommandR
 const script = `set -eu
 kept=("\${@:2:$1}")
 shift $(($1 + 1))
-while read -r _ _ _ _ point _; do
-  case $point in /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) continue ;; esac
-  for path in "\${kept[@]}"; do [[ $path/ != "\${point%/}"/* ]] || continue 2; done
-  umount -l "$point"
-done < <(tac /proc/self/mountinfo)
+foreign() {
+  while read -r _ _ _ _ point _; do
+    case $point in /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) continue ;; esac
+    for path in "\${kept[@]}"; do [[ $path/ != "\${point%/}"/* ]] || continue 2; done
+    printf '%b\\n' "$point"
+  done < <(tac /proc/self/mountinfo)
+}
+# Of those that are seen, one may be gone before it is taken away.
+for attempt in 1 2 3 4 5; do
+  while read -r point; do umount -l "$point" || :; done < <(foreign)
+done
+if [ -n "$(foreign)" ]; then foreign >&2; exit 1; fi
 mount -t tmpfs tmpfs /run
 for index in "\${!kept[@]}"; do
   case \${kept[index]} in /tmp/* | /var/tmp/*) ;; *) unset "kept[index]"; continue ;; esac
