@@ -86,7 +86,7 @@ describe.each(runtimes)("with %s a task", (runtime) => {
     await using session = new TerminalSession(ctr.argv(...run(["--rm", "-t"], "sh")), options);
     await session.expect("# ");
     session.resize({ rows: 20, columns: 50 });
-    session.type("until stty size | grep '^20 50'; do :; done; exit 4\n");
+    session.type("until stty size | grep '^20 50'; do sleep 0.05; done; exit 4\n");
     await session.expect(/\n20 50\r/);
     expect(await session.end()).toBe(4);
   });

@@ -129,7 +129,7 @@ describe.each(runtimes)("with %s a container", (runtime) => {
     session.type("tty; test -c /dev/console && stty size\n");
     await session.expect(/\/dev\/(pts\/0|console)\r\n33 99\r\n/);
     session.resize({ rows: 20, columns: 50 });
-    session.type("until stty size | grep '^20 50'; do :; done; exit 4\n");
+    session.type("until stty size | grep '^20 50'; do sleep 0.05; done; exit 4\n");
     await session.expect(/\r\n20 50\r\n/);
     expect(await session.end()).toBe(4);
   });
