@@ -202,11 +202,9 @@ export class OciRuntime implements AsyncDisposable {
     ];
   }
 
-  /** Pids of the runtime's commands on a container that have not ended. */
+  /** Pids of commands on a container that have not ended, and of shells that are about to become one. */
   commands(id: string): string[] {
-    return readdirSync("/proc").filter(
-      (pid) => /^\d+$/.test(pid) && wordsOf(pid).slice(0, 1).includes(this.program) && wordsOf(pid).includes(id),
-    );
+    return readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && wordsOf(pid).includes(id));
   }
 
   async #removeAll(): Promise<void> {

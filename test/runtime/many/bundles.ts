@@ -29,7 +29,10 @@ export class RichBundles {
     mkdirSync(this.#path("volume", "below"), { recursive: true });
     writeFileSync(this.#path("file"), "bound\n");
     for (const place of ["volume", "data", "scratch"]) mkdirSync(join(runtime.rootfs, place));
-    for (const variant of variants) mkdirSync(this.directory(variant));
+    for (const variant of variants) {
+      mkdirSync(this.directory(variant));
+      this.write(variant, "nobody", ["true"]);
+    }
   }
 
   #path(...names: string[]): string {
