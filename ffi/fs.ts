@@ -17,6 +17,7 @@ import {
   O_WRONLY,
 } from "./constants/open.ts";
 import { SYS } from "./constants/syscalls.ts";
+import { SyscallError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import {
   type DirectoryEntry,
@@ -38,6 +39,7 @@ import { check, cString, syscall } from "./syscall.ts";
 import { decodeText } from "./text.ts";
 
 const ENOENT = 2;
+const ESRCH = 3;
 const EEXIST = 17;
 
 /** A file's bytes, or its text as UTF-8. */
@@ -49,12 +51,20 @@ export function readFileSync(path: string, encoding?: "utf8"): Uint8Array | stri
   return encoding === undefined ? bytes : decodeText(bytes);
 }
 
-/** The text of a file; undefined where there is none, without the cost of an exception. */
+/**
+ * The text of a file; undefined where there is none, without the cost of an exception. A file of a process that is
+ * reaped between opening and reading is none either: procfs says ESRCH then.
+ */
 export function readTextIfThere(path: string): string | undefined {
   const result = openToRead(path);
-  if (result === -ENOENT) return undefined;
+  if (result === -ENOENT || result === -ESRCH) return undefined;
   using file = new Fd(check("openat", result, path));
-  return decodeText(readAll(file));
+  try {
+    return decodeText(readAll(file));
+  } catch (error) {
+    if (error instanceof SyscallError && error.errno === "ESRCH") return undefined;
+    throw error;
+  }
 }
 
 function openToRead(path: string): number {

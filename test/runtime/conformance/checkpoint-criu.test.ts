@@ -152,7 +152,12 @@ async function expectFlagToBeNeeded(counting: Counting, flag: string): Promise<v
 }
 
 needs("criu")("pipes of the caller's are given to it anew, and its status is that of restore", async () => {
-  await using container = runtime.bundle(["sh", "-c", "read a; echo first $a; read b; echo second $b; exit 7"]);
+  await using container = runtime.bundle(
+    ["sh", "-c", "read a; echo first $a; read b; echo second $b; exit 7"],
+    (config) => {
+      config.process.noNewPrivileges = false;
+    },
+  );
   const { id, bundle } = container;
   const images = runtime.path("images");
   // The pipes of a LiveCommand are sockets in truth.
