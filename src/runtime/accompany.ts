@@ -6,18 +6,21 @@ import type { PlanProcess } from "../../ffi/plan/spawn.ts";
 import type { Ref } from "../../ffi/plan/values.ts";
 import { pidfd_getfd } from "../../ffi/process.ts";
 import { isMaster } from "../../ffi/pty.ts";
-import { wrapError } from "../core/errors.ts";
-import type { OciProcess } from "../oci/runtime.ts";
+import { EngineError, wrapError } from "../core/errors.ts";
+import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ConsoleReceiver } from "./console.ts";
 import { copyUp } from "./copy-up.ts";
 import type { CompiledPlan, PlanCheckpoint } from "./plan/context.ts";
 import { planError } from "./plan/failure.ts";
+import { differentKinds } from "./plan/mount-kinds.ts";
 import { keepTrace } from "./plan/trace.ts";
 
 /** What the parent does while a plan waits for it. */
 export interface Companion {
   /** What the plan was compiled of: its explanation, should it fail, says why each call was made. */
   config: object;
+  /** The container that is being created; `rootfs` is absolute, on the host. */
+  container?: { config: RuntimeConfig; rootfs: string };
   writeUserMaps?: () => void;
   runCreateHooks?: () => void;
   console?: ConsoleReceiver | undefined;
@@ -45,13 +48,18 @@ export function accompany(
       running.proceed();
     }
     const error = planError(running, compiled, process);
-    if (error !== undefined) throw error;
+    if (error !== undefined) throw explained(error, running, companion);
   } catch (error) {
     const { plan } = compiled;
     const failed = checkpoint === undefined ? running.failure()?.record : waitingRecord(compiled, checkpoint);
     keepTrace(error, { plan, config: companion.config, results: running.results(), failed });
     throw error;
   }
+}
+
+function explained(error: EngineError, running: PlanProcess, { container }: Companion): EngineError {
+  const reason = container && differentKinds(running.failure(), container.config, container.rootfs);
+  return reason === undefined ? error : new EngineError(error.code, `${error.message}: ${reason}`, { cause: error });
 }
 
 /** Where the plan waits for an answer that does not come, because its parent has failed. */

@@ -220,6 +220,7 @@ function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefi
   if (options.pidFile !== undefined) writePidFile(options.pidFile, init.pid);
   accompany(process, compiled, checked.process, {
     config,
+    container: { config, rootfs: checked.rootfs },
     writeUserMaps: () => writeUserMaps(init.pid, config.linux?.uidMappings ?? [], config.linux?.gidMappings ?? []),
     runCreateHooks: () => {
       const state: OciState = { ...ociState(creation.record, { status: "creating" }), pid: init.pid };

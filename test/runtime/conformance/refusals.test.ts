@@ -168,6 +168,22 @@ describe("a configuration", () => {
   }
 });
 
+/** dockerd looks for these words, and tells people what they have done. */
+test("a directory on a file, and a file on a directory, are refused as such", async () => {
+  for (const [source, destination] of [
+    ["/etc", "/etc/passwd"],
+    ["/etc/passwd", "/etc"],
+  ] as const) {
+    const { id, bundle } = runtime.bundle(["true"], (config) => {
+      config.mounts.push({ destination, type: "bind", source, options: ["bind"] });
+    });
+    const { message } = await runtime.fails("run", "-b", bundle, id);
+    expect(message).toContain("not a directory");
+    expect(message).toContain(destination);
+    expect(runtime.traces(id)).toEqual([]);
+  }
+});
+
 describe("ociVersion", () => {
   const withVersion = (ociVersion: string | undefined) => {
     const { id, bundle } = runtime.bundle(["true"], (config) => Object.assign(config, { ociVersion }));

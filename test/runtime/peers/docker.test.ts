@@ -65,6 +65,8 @@ describe.each(runtimes)("with %s a container", (runtime) => {
   test("that cannot be made is refused with the runtime's own reason", async () => {
     const wrong = await docker.run(run(["--rm", "--sysctl", "net.ipv4.nope=1"], "true"));
     expect([wrong.status, wrong.stderr]).toEqual([127, expect.stringMatching(/OCI runtime create failed: .*nope/)]);
+    const file = await docker.run(run(["--rm", "-v", "/etc:/etc/passwd"], "true"));
+    expect([file.status, file.stderr]).toEqual([125, expect.stringMatching(/mount a directory onto a file/)]);
   });
 
   test("is who it is told to be, with no more than it is given", async () => {
