@@ -9,7 +9,8 @@ import { cleanPath } from "./emit.ts";
 
 /**
  * move_mount(2) answers EINVAL where a directory would be mounted on what is none, or the other way round. This says
- * so, with the words "not a directory", for which dockerd looks to explain it; undefined where it is not the reason,
+ * so, with the words "not a directory", for which dockerd looks to explain it, and without "is a directory", which
+ * docker takes for a command that cannot be executed; undefined where it is not the reason,
  * or the two are not to be seen from here.
  * @param rootfs absolute, on the host.
  */
@@ -30,8 +31,8 @@ export function differentKinds(
     const kinds = [isDirectory(statx(mounted)), isDirectory(statx(covered))];
     if (kinds[0] === kinds[1]) return undefined;
     return kinds[0]
-      ? `${source} is a directory, and ${destination} is not a directory`
-      : `${source} is not a directory, and ${destination} is one`;
+      ? `${destination} is not a directory, as ${source} is`
+      : `${source} is not a directory, as ${destination} is`;
   } catch (error) {
     // An engine's root can be mounted in the container's namespace alone: the kernel's answer has to do.
     if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP", "EXDEV")) return undefined;
