@@ -96,8 +96,14 @@ describe("a scope of systemd's", () => {
     // The same but for what is each one's own, or a moment's.
     const own =
       /^(Description|CollectMode|DropInPaths|NeedDaemonReload|InvocationID|ControlGroupId|CPUUsageNSec|.*(Timestamp.*|Current|Available|Bytes|Operations))$/;
+    // Where the tun driver is loaded, runc before 1.2 lets every container have it.
+    const withoutTun = (value: string) => value.replace("/dev/char/10:200 rwm\n", "");
     const shared = (all: Record<string, string>) =>
-      Object.fromEntries(Object.entries(all).filter(([key]) => !own.test(key)));
+      Object.fromEntries(
+        Object.entries(all)
+          .filter(([key]) => !own.test(key))
+          .map(([key, value]) => [key, withoutTun(value)]),
+      );
     expect(shared(ours)).toEqual(shared(theirs));
     expect(ours).toMatchObject({
       Description: "tsd container check",
