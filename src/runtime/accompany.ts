@@ -89,6 +89,9 @@ function answer(
     case "terminal":
       companion.console?.deliver(takeMaster(process, compiled.terminal));
       break;
+    case "recorded":
+      // It was, before anybody went along with the process.
+      break;
     case "seccomp-listener":
       companion.takeSeccompListener?.(takeListener(process, compiled.seccompListener));
   }

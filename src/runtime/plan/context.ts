@@ -39,6 +39,11 @@ export type PlanCheckpoint =
   | "create-runtime"
   /** Waits: the parent takes the terminal's master: pidfd_getfd(process.pidfd, process.result(compiled.terminal)). */
   | "terminal"
+  /**
+   * Waits, in a container that is started at once: its program must not run before the parent has written down who it
+   * is, or a `kill` that follows the program's first word would not find it.
+   */
+  | "recorded"
   /** Waits: the parent takes seccomp's listener likewise, from `compiled.seccompListener`. */
   | "seccomp-listener"
   /** The process is set up and opens exec.fifo next, where it stays until `start`. */

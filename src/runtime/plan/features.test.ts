@@ -50,7 +50,7 @@ describe("user namespaces", () => {
     config.mounts!.push({ destination: "/data", source, type: "bind", options: ["rbind", "ro"] });
     const { output, error, checkpoints } = runConfig(bundle, config, { at: { "user-maps": writeMaps } });
     expect(error).toBeUndefined();
-    expect(checkpoints).toEqual(["user-maps", "ready"]);
+    expect(checkpoints).toEqual(["user-maps", "recorded", "ready"]);
     expect(output).toMatch(/^0\n +0 +200000 +65536\nreached\ncrw-rw-rw- .*\nplanned\n$/);
   });
 
@@ -288,7 +288,7 @@ describe("seccomp", () => {
       at: { "seccomp-listener": take },
     });
     expect(error).toBeUndefined();
-    expect(checkpoints).toEqual(["seccomp-listener", "ready"]);
+    expect(checkpoints).toEqual(["recorded", "seccomp-listener", "ready"]);
     expect(readlinkSync(`/proc/self/fd/${listener!.number}`)).toContain("seccomp notify");
     listener?.close();
   });

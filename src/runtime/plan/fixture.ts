@@ -112,7 +112,7 @@ interface RunOptions extends Partial<InitContext> {
   at?: Record<string, (running: PlanProcess, compiled: CompiledPlan) => void>;
 }
 
-const waiting = new Set(["user-maps", "create-runtime", "terminal", "seccomp-listener"]);
+const waiting = new Set(["user-maps", "create-runtime", "terminal", "recorded", "seccomp-listener"]);
 
 /** Runs a container to its end and collects what it writes. */
 export function runConfig(bundle: Bundle, config: RuntimeConfig, options: RunOptions = {}): Outcome {

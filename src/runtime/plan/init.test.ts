@@ -104,7 +104,7 @@ describe("a container like Docker's", () => {
     const { output, error, ending, checkpoints } = runConfig(bundle, dockerLikeConfig(script));
     expect(error).toBeUndefined();
     expect(ending).toEqual({ status: 0 });
-    expect(checkpoints).toEqual(["ready"]);
+    expect(checkpoints).toEqual(["recorded", "ready"]);
     expect(output).toStartWith("planned\n1\n");
     expect(output).toContain(
       "fd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n\n",

@@ -84,6 +84,7 @@ class Init {
     const keepsProc = hooks !== undefined || usesProc(this.#process, this.#context.start);
     const identity = this.#identity(keepsProc ? this.#lastProc(proc) : undefined, terminal);
     if (identity.proc !== proc) plan.because("procfs", () => plan.close(proc));
+    if (this.#context.start === "now") plan.because("progress", () => plan.checkpoint("recorded", true));
     assumeIdentity(plan, this.#process, identity);
     startSession(plan, terminal);
     becomeCommand(plan, this.#process, identity, this.#context.start, hooks);
