@@ -134,18 +134,23 @@ export class DbusConnection implements Disposable {
   /**
    * SASL's EXTERNAL: the kernel tells the other side who this is. Without a name of the user in the request, so that
    * it works in a user namespace, where the number here is not the one there. ("Authentication Protocol".)
+   *
+   * All of it is sent at once, as systemd's own client does: systemd's end, when it reads BEGIN together with the first
+   * message, does not look at that message before something else arrives (seen with 252). Once OK is here, BEGIN has
+   * been read.
    */
   #authenticate(deadline: number): void {
-    this.#transport.send(Buffer.from("\0AUTH EXTERNAL\r\n"));
+    this.#transport.send(Buffer.from("\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"));
     for (;;) {
       const line = this.#line(deadline);
       const [word] = line.split(" ", 1);
-      if (word === "OK") break;
-      if (word === "DATA") this.#transport.send(Buffer.from("DATA\r\n"));
-      else if (word === "REJECTED") throw this.#error("forbidden", `does not accept this user (${line})`);
-      else throw this.#error("corrupt", `answered the handshake with ${JSON.stringify(line.slice(0, 100))}`);
+      if (word === "OK") return;
+      if (word === "REJECTED") throw this.#error("forbidden", `does not accept this user (${line})`);
+      // It asks for what is on its way already.
+      if (word !== "DATA") {
+        throw this.#error("corrupt", `answered the handshake with ${JSON.stringify(line.slice(0, 100))}`);
+      }
     }
-    this.#transport.send(Buffer.from("BEGIN\r\n"));
   }
 
   #line(deadline: number): string {
