@@ -24,7 +24,18 @@ describe.each(runtimes)("with %s a task", (runtime) => {
     const binary = ["--runc-binary", runtimePath(workspace, runtime), "--runc-root", workspace.path("runtimes")];
     return ["run", ...binary, ...flags, ctr.image, newId(), ...args];
   };
-  const shell = (flags: string[], script: string) => ctr.run(run(["--rm", ...flags], "sh", "-c", script));
+  /**
+   * Runs a command whose process writes to a file: ctr 1.6 cancels its own streams when a process ends, and loses what
+   * it has not begun to read. Of two streams the shim closes the file with the first: there is only one.
+   */
+  const logged = async (make: (flags: string[]) => string[]) => {
+    const log = workspace.path("streams");
+    await Bun.write(log, "");
+    const { status, stderr } = await ctr.run(make(["--log-uri", `file://${log}`]));
+    return { status, stderr, output: (await Bun.file(log).text()).replaceAll("\t", " ") };
+  };
+  const shell = (flags: string[], script: string) =>
+    logged((log) => run(["--rm", ...log, ...flags], "sh", "-c", `exec 2>&1; ${script}`));
   /** A task that runs until the test ends. */
   const running = async (flags: string[] = [], ...args: string[]) => {
     const pidFile = workspace.path("pid");
@@ -48,11 +59,14 @@ describe.each(runtimes)("with %s a task", (runtime) => {
     until(`${id} is ${wanted}`, async () => (await tasks()).get(id) === wanted);
   let execs = 0;
   const exec = (id: string, flags: string[], ...args: string[]) =>
-    ctr.run(["tasks", "exec", "--exec-id", `exec-${++execs}`, ...flags, id, ...args]);
+    logged((log) => {
+      const streams = flags.includes("-d") ? [] : log;
+      return ["tasks", "exec", "--exec-id", `exec-${++execs}`, ...streams, ...flags, id, ...args];
+    });
 
   test("ends with its status, and leaves nothing", async () => {
     const result = await shell([], "echo out; echo err >&2; exit 7");
-    expect([result.status, result.stdout, result.stderr]).toEqual([7, "out\n", expect.stringContaining("err\n")]);
+    expect([result.status, result.output.split("\n").sort()]).toEqual([7, ["", "err", "out"]]);
     expect(await tasks()).toEqual(new Map());
   });
 
@@ -67,27 +81,31 @@ describe.each(runtimes)("with %s a task", (runtime) => {
   test("has its environment, directory and filter", async () => {
     const flags = ["--env", "A=b", "--cwd", "/tmp", "--seccomp", "--read-only"];
     const script = 'echo "$A"; pwd; grep Seccomp: /proc/self/status; touch /x';
-    const { stdout, stderr } = await shell(flags, script);
-    expect(stdout.replaceAll("\t", " ")).toBe("b\n/tmp\nSeccomp: 2\n");
-    expect(stderr).toContain("/x: Read-only file system");
+    const { output } = await shell(flags, script);
+    expect(output.split("\n").sort()).toEqual(["", "/tmp", "Seccomp: 2", "b", "touch: /x: Read-only file system"]);
   });
 
   test("has all of its caller's capabilities when it is privileged", async () => {
-    const { stdout } = await shell(
+    const { output } = await shell(
       ["--privileged"],
       "grep -E 'CapEff|Seccomp:' /proc/self/status; : > /proc/sys/kernel/domainname",
     );
     const own = /^CapEff:\t(\w+)$/m.exec(readFileSync("/proc/self/status", "utf8"))![1];
-    expect(stdout.replaceAll("\t", " ")).toBe(`CapEff: ${own}\nSeccomp: 0\n`);
+    expect(output).toBe(`CapEff: ${own}\nSeccomp: 0\n`);
   });
 
   test("has a terminal of the window's size, which follows it", async () => {
     const options = { rows: 33, columns: 99 };
     await using session = new TerminalSession(ctr.argv(...run(["--rm", "-t"], "sh")), options);
     await session.expect("# ");
-    session.resize({ rows: 20, columns: 50 });
-    session.type("until stty size | grep '^20 50'; do sleep 0.05; done; exit 4\n");
-    await session.expect(/\n20 50\r/);
+    session.type("until stty size | grep '^3[45] 50'; do sleep 0.05; done; exit 4\n");
+    // ctr hears of a change only some time after the shell's prompt: there are changes until one is heard of.
+    let rows = 34;
+    await until("the terminal follows", async () => {
+      rows = rows === 34 ? 35 : 34;
+      session.resize({ rows, columns: 50 });
+      return /\n3[45] 50\r/.test(session.output);
+    });
     expect(await session.end()).toBe(4);
   });
 
@@ -95,8 +113,8 @@ describe.each(runtimes)("with %s a task", (runtime) => {
     await using box = await running();
     expect(existsSync(`/proc/${box.pid}`)).toBe(true);
     const result = await exec(box.id, [], "sh", "-c", "echo in; exit 3");
-    expect([result.status, result.stdout]).toEqual([3, "in\n"]);
-    expect((await exec(box.id, ["--user", "alice", "--cwd", "/tmp"], "sh", "-c", "id -un; pwd")).stdout).toBe(
+    expect([result.status, result.output]).toEqual([3, "in\n"]);
+    expect((await exec(box.id, ["--user", "alice", "--cwd", "/tmp"], "sh", "-c", "id -un; pwd")).output).toBe(
       "alice\n/tmp\n",
     );
     expect((await exec(box.id, [], "sh", "-c", "kill -9 $$")).status).toBe(137);
@@ -138,10 +156,10 @@ describe.each(runtimes)("with %s a task", (runtime) => {
 
   test("is limited, and measured", async () => {
     await using box = await running(["--memory-limit", "67108864", "--cpus", "0.5"]);
-    const metrics = await ctr.ok("tasks", "metrics", box.id);
+    // runc's own threads are there for a moment after the start.
+    const metrics = await ctr.says(/pids\.current +1\s/, "tasks", "metrics", box.id);
     expect(metrics).toMatch(/memory\.(limit_in_bytes|usage_limit) +67108864/);
-    expect(metrics).toMatch(/pids\.current +1\s/);
-    const path = (await exec(box.id, [], "cat", "/proc/self/cgroup")).stdout;
+    const path = (await exec(box.id, [], "cat", "/proc/self/cgroup")).output;
     expect(path).toContain(`:/${workspace.name}/${box.id}\n`);
   });
 
@@ -165,7 +183,7 @@ describe.each(runtimes)("with %s a task", (runtime) => {
     await ctr.ok("tasks", "kill", "--all", "--signal", "SIGKILL", guest.id);
     await status(guest.id, "STOPPED");
     await until("only the host's is left", async () => {
-      return (await exec(host.id, [], "sh", "-c", "ps -o args | grep -c 'sleep 300[0]'")).stdout === "0\n";
+      return (await exec(host.id, [], "sh", "-c", "ps -o args | grep -c 'sleep 300[0]'")).output === "0\n";
     });
   });
 
