@@ -118,8 +118,9 @@ describe.each(runtimes)("with %s a container", (runtime) => {
       options,
     );
     await session.expect("# ");
-    session.type("tty; test -c /dev/console && stty size\n");
-    await session.expect(/\/dev\/(pts\/0|console)\r\n33 99\r\n/);
+    session.type("tty; test -c /dev/console && until stty size | grep '^33 99'; do sleep 0.05; done\n");
+    await session.expect(/\/dev\/(pts\/0|console)\r\n/);
+    await session.expect(/\n33 99\r\n/);
     session.resize({ rows: 20, columns: 50 });
     session.type("until stty size | grep '^20 50'; do sleep 0.05; done\n");
     await session.expect(/\r\n20 50\r\n/);

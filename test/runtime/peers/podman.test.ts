@@ -126,8 +126,9 @@ describe.each(runtimes)("with %s a container", (runtime) => {
     const options = { env: podman.env, rows: 33, columns: 99 };
     await using session = new TerminalSession(podman.argv(...run(["--rm", "-it"], "sh")), options);
     await session.expect("# ");
-    session.type("tty; test -c /dev/console && stty size\n");
-    await session.expect(/\/dev\/(pts\/0|console)\r\n33 99\r\n/);
+    session.type("tty; test -c /dev/console && until stty size | grep '^33 99'; do sleep 0.05; done\n");
+    await session.expect(/\/dev\/(pts\/0|console)\r\n/);
+    await session.expect(/\n33 99\r\n/);
     session.resize({ rows: 20, columns: 50 });
     session.type("until stty size | grep '^20 50'; do sleep 0.05; done; exit 4\n");
     await session.expect(/\r\n20 50\r\n/);
@@ -151,7 +152,7 @@ describe.each(runtimes)("with %s a container", (runtime) => {
     const options = { env: podman.env, rows: 33, columns: 99 };
     await using session = new TerminalSession(podman.argv("exec", "-it", box.id, "sh"), options);
     await session.expect("# ");
-    session.type("stty size; exit 6\n");
+    session.type("until stty size | grep '^33 99'; do sleep 0.05; done; exit 6\n");
     await session.expect(/\r\n33 99\r\n/);
     expect(await session.end()).toBe(6);
   });
