@@ -57,12 +57,15 @@ export async function* readLog(path: string, options: ReadLogOptions): AsyncGene
   }
 }
 
+const againMs = 10;
+
 /** Waits for changes of a file, and for the reasons to stop waiting for them. */
 class Changes implements Disposable {
   readonly #watcher: FSWatcher;
   readonly #stop: () => void;
   readonly #signal: AbortSignal | undefined;
   #timer: Timer | undefined;
+  #again: Timer | undefined;
   #changed = false;
   #wake: (() => void) | undefined;
   /** Nothing more will come: the container has ended, or the time is up. */
@@ -72,7 +75,11 @@ class Changes implements Disposable {
     const name = basename(path);
     // The directory and not the file: a rotation puts another file in its place.
     this.#watcher = watch(dirname(path), { persistent: false }, (_, changed) => {
-      if (changed === null || changed === name) this.#change();
+      if (changed !== null && changed !== name) return;
+      this.#change();
+      // Bun drops what happens to the same file within a millisecond of an event: it is looked at once more.
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => this.#change(), againMs).unref();
     });
     this.#stop = () => {
       this.over = true;
@@ -108,6 +115,7 @@ class Changes implements Disposable {
   [Symbol.dispose](): void {
     this.#watcher.close();
     clearTimeout(this.#timer);
+    clearTimeout(this.#again);
     this.#signal?.removeEventListener("abort", this.#stop);
   }
 }
