@@ -66,6 +66,24 @@ export class TerminalSession implements AsyncDisposable {
     this.#terminal.resize(size.columns, size.rows);
   }
 
+  /**
+   * Gives the window a size until the program has told it by a line of its own, as stty(1) does. A client of docker's
+   * begins to listen for changes some time after the program's first word, and loses what comes before.
+   */
+  async resizeUntilTold(size: { rows: number; columns: number }): Promise<void> {
+    const change = () => {
+      this.resize({ ...size, columns: size.columns + 1 });
+      this.resize(size);
+    };
+    const timer = setInterval(change, 200);
+    try {
+      change();
+      await this.expect(new RegExp(`${size.rows} ${size.columns}\\r\\n`));
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
   /** Waits for output that matches, after what was waited for last. @returns the match. */
   async expect(pattern: string | RegExp, timeoutMs?: number): Promise<RegExpExecArray> {
     const wanted = typeof pattern === "string" ? new RegExp(RegExp.escape(pattern)) : pattern;

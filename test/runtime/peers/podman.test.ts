@@ -128,10 +128,9 @@ describe.each(runtimes)("with %s a container", (runtime) => {
     await session.expect("# ");
     session.type("tty; test -c /dev/console && until stty size | grep '^33 99'; do sleep 0.05; done\n");
     await session.expect(/\/dev\/(pts\/0|console)\r\n/);
-    await session.expect(/\n33 99\r\n/);
-    session.resize({ rows: 20, columns: 50 });
+    await session.expect(/33 99\r\n/);
     session.type("until stty size | grep '^20 50'; do sleep 0.05; done; exit 4\n");
-    await session.expect(/\r\n20 50\r\n/);
+    await session.resizeUntilTold({ rows: 20, columns: 50 });
     expect(await session.end()).toBe(4);
   });
 
