@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { acceptUnix, listenUnix, receiveDescriptors } from "../../../ffi/scm.ts";
+import { isErrno } from "../../../src/core/errors.ts";
 import { command } from "../../harness/command.ts";
 import { OciRuntime } from "../../harness/oci-runtime.ts";
 import { isTsd, needs } from "../../harness/runtime-under-test.ts";
@@ -16,6 +17,16 @@ afterAll(() => runtime?.[Symbol.asyncDispose]());
 /** Runs words below a bash script that opens descriptors for them. */
 function below(script: string, words: string[]) {
   return command(["bash", "-c", `${script}; exec "$@"`, "bash", ...runtime.argv(...words)]);
+}
+
+/** With a blank after each word; nothing of a process that has ended meanwhile. */
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH")) return "";
+    throw error;
+  }
 }
 
 describe("exit statuses of run", () => {
@@ -180,7 +191,7 @@ describe("run", () => {
       const withCommand = (words: string) =>
         runtime.cgroups(container.id).flatMap((path) => {
           const pids = readFileSync(join(path, "cgroup.procs"), "utf8").split("\n").filter(Boolean);
-          return pids.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ") === words);
+          return pids.filter((pid) => commandLine(pid) === words);
         })[0];
       await runtime.until("the first process has lost its child", () => withCommand("sleep 999 "));
       const orphan = await runtime.until("there is an orphan", () => withCommand("sleep 1000 "));
