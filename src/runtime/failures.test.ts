@@ -1,6 +1,6 @@
 /** What goes wrong on the real kernel: a killed runtime, creations that fail, missing privileges. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { RuntimeConfig } from "../oci/runtime.ts";
 import { specTemplate } from "./spec-template.ts";
@@ -97,6 +97,17 @@ describe.skipIf(!isRoot)("a creation that fails", () => {
     expect(await fail(root, "run", "-d", "--pid-file", "/no/such/pid", "-b", bundle, "c1")).toContain("/no/such");
     expect(scene.stateRoot()).toEqual([]);
     expect(processesOf(bundle)).toEqual([]);
+  });
+  test("because of a directory in its pid file's place leaves nothing but the directory", async () => {
+    const bundle = bundles.make(["sleep", "60"]);
+    const directory = join(bundles.directory, "pid");
+    mkdirSync(join(directory, "below"), { recursive: true });
+    const message = await fail(root, "run", "-d", "--pid-file", directory, "-b", bundle, "c1");
+    expect(message).toContain(`pid file ${directory}`);
+    expect(message).not.toContain("and then");
+    expect(scene.stateRoot()).toEqual([]);
+    expect(processesOf(bundle)).toEqual([]);
+    expect(readdirSync(directory)).toEqual(["below"]);
   });
   test("names the wrong field of config.json", async () => {
     const bundle = bundles.make(["true"], (config) =>

@@ -2,7 +2,7 @@ import { MS_BIND, MS_REC } from "../../ffi/constants/mount.ts";
 import { AT_FDCWD, O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Descriptor, Fd } from "../../ffi/fd.ts";
 import { open, write } from "../../ffi/files.ts";
-import { readFileSync, readTextIfThere, rmSync } from "../../ffi/fs.ts";
+import { readFileSync, readTextIfThere } from "../../ffi/fs.ts";
 import { mount } from "../../ffi/mount.ts";
 import { inPrivateMounts } from "../../ffi/namespace.ts";
 import {
@@ -22,13 +22,13 @@ import { type ConsoleReceiver, openConsole } from "./console.ts";
 import {
   abandon,
   admission,
+  beginCreation,
   type Creation,
   identityOf,
   makeCgroup,
-  newRecord,
-  openEmptyCgroup,
   setLifecycle,
-} from "./create.ts";
+  writeFirstRecord,
+} from "./creation.ts";
 import { restoredMounts } from "./criu/external-mounts.ts";
 import { raiseLoopback } from "./criu/loopback.ts";
 import { type CriuOptions, encodeRequest } from "./criu/messages.ts";
@@ -43,14 +43,7 @@ import { runHooks } from "./hooks.ts";
 import type { CreateOptions, RunningContainer } from "./options.ts";
 import { writePidFile } from "./pid-file.ts";
 import { ociState } from "./status.ts";
-import {
-  containerDirectory,
-  createContainerDirectory,
-  refuseTakenId,
-  replaceConfig,
-  writeConfig,
-  writeRecord,
-} from "./store.ts";
+import { containerDirectory, refuseTakenId, replaceConfig } from "./store.ts";
 
 const logFile = "restore.log";
 const SIGKILL = 9;
@@ -83,15 +76,8 @@ export async function restoreContainer(given: RestoreOptions): Promise<RunningCo
   await refuseOldCriu(program, options);
   using namespaces = restoredNamespaces(config);
   using console = openConsole(checked.process.terminal ?? false, options.stdio);
-  const cgroup = openEmptyCgroup(options);
-  using _lock = createContainerDirectory(root, id);
-  const creation: Creation = {
-    options,
-    checked,
-    cgroup,
-    record: newRecord(options, checked, cgroup),
-    process: undefined,
-  };
+  const { creation, lock } = beginCreation(options, checked);
+  using _lock = lock;
   const restoration: Restoration = {
     creation,
     options,
@@ -102,15 +88,11 @@ export async function restoreContainer(given: RestoreOptions): Promise<RunningCo
     restored: undefined,
   };
   try {
-    writeConfig(root, id, config);
-    writeRecord(root, creation.record);
+    writeFirstRecord(creation);
     makeCgroup(creation);
     return await bringBack(restoration);
   } catch (error) {
-    if (options.pidFile !== undefined && creation.record.lifecycle.phase === "created")
-      rmSync(options.pidFile, { force: true });
-    endFirstProcess(creation);
-    throw abandon(creation, error);
+    throw abandon(creation, error, [() => endFirstProcess(creation)]);
   }
 }
 
@@ -237,7 +219,10 @@ function attend(restoration: Restoration, script: string, pid: number | undefine
     restoration.restored = { init, pidfd: pidfd_open(pid) };
     setLifecycle(creation, { phase: "created", init });
     keepTimeNamespace(creation, pid);
-    if (pidFile !== undefined) writePidFile(pidFile, pid);
+    if (pidFile !== undefined) {
+      writePidFile(pidFile, pid);
+      creation.hasPidFile = true;
+    }
   }
 }
 
