@@ -21,7 +21,7 @@ export interface Engine {
 }
 
 export async function startTsd(workspace: Workspace): Promise<Engine> {
-  const registry = await startRegistry(workspace, 5001);
+  const registry = await startRegistry(workspace, { port: 5001 });
   const daemon = await Daemon.start(workspace);
   const image = await registry.push("busybox");
   await daemon.ok("pull", "-q", image);

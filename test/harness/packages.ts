@@ -19,6 +19,7 @@ const packages: Record<string, string> = {
   iptables: "/usr/sbin/iptables",
   mmdebstrap: "/usr/bin/mmdebstrap",
   nftables: "/usr/sbin/nft",
+  openssl: "/usr/bin/openssl",
   podman: "/usr/bin/podman",
   runc: "/usr/sbin/runc",
   skopeo: "/usr/bin/skopeo",

@@ -189,7 +189,7 @@ test("an image that the registry does not have, and a registry that is down", as
 });
 
 test("a blob whose digest is wrong is refused, and the image is not there", async () => {
-  const registry = await startRegistry(engine.workspace, 5001);
+  const registry = await startRegistry(engine.workspace, { port: 5001 });
   const reference = await registry.push("debian", "tampered");
   const blobs = engine.workspace.path("registry-5001", "data", "docker/registry/v2/blobs/sha256");
   const files = (await engine.workspace.run(["find", blobs, "-name", "data", "-size", "+100k"])).stdout
