@@ -58,10 +58,11 @@ function answer(directory: string, request: Request, url: URL, rule: Rule): Resp
   }
   if (rule.truncate !== undefined) bytes = bytes.subarray(0, rule.truncate);
   if (rule.append !== undefined) bytes = Buffer.concat([bytes, Buffer.alloc(rule.append)]);
-  const from = Number(/^bytes=(\d+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0);
-  const status = from > 0 ? 206 : 200;
-  if (from > 0) headers["content-range"] = `bytes ${from}-${bytes.length - 1}/${bytes.length}`;
-  const rest = bytes.subarray(from);
+  const asked = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get("range") ?? "");
+  const from = Number(asked?.[1] ?? 0);
+  const rest = bytes.subarray(from, asked?.[2] ? Number(asked[2]) + 1 : undefined);
+  const status = asked ? 206 : 200;
+  if (asked) headers["content-range"] = `bytes ${from}-${from + rest.length - 1}/${bytes.length}`;
   if (request.method === "HEAD")
     return new Response(null, { headers: { ...headers, "content-length": String(rest.length) } });
   const body = rule.pieceBytes === undefined ? Buffer.from(rest) : pieces(rest, rule.pieceBytes, rule.pauseMs ?? 0);

@@ -60,6 +60,17 @@ describe("a registry client", () => {
     expect([whole.offset, await text(whole.body)]).toEqual([0, "0123456789"]);
   });
 
+  test("reads a part of a blob, and says where the registry gives no parts", async () => {
+    const { digest } = registry.addBlob(Buffer.from("0123456789"));
+    const part = await client.blob(reference, digest, 0, { end: 4 });
+    expect([part.offset, part.isRange, await text(part.body)]).toEqual([0, true, "0123"]);
+    const last = await client.blob(reference, digest, 7, { end: 10 });
+    expect([last.offset, last.isRange, await text(last.body)]).toEqual([7, true, "789"]);
+    registry.supportsRanges = false;
+    const whole = await client.blob(reference, digest, 7, { end: 10 });
+    expect([whole.offset, whole.isRange, await text(whole.body)]).toEqual([0, false, "0123456789"]);
+  });
+
   test("starts over where the registry does not like the range", async () => {
     const { digest } = registry.addBlob(Buffer.from("0123456789"));
     registry.misbehave = (request) => (request.headers.has("range") ? new Response(null, { status: 416 }) : undefined);
@@ -68,7 +79,10 @@ describe("a registry client", () => {
       request.headers.has("range")
         ? new Response("xx", { status: 206, headers: { "content-range": "bytes 1-2/10" } })
         : undefined;
-    expect((await failure(client.blob(reference, digest, 4))).message).toContain("asked for bytes from 4, got 1");
+    const whole = await client.blob(reference, digest, 4);
+    expect([whole.offset, whole.isRange, await text(whole.body)]).toEqual([0, false, "0123456789"]);
+    registry.misbehave = () => new Response("xx", { status: 206, headers: { "content-range": "bytes 1-2/10" } });
+    expect((await failure(client.blob(reference, digest, 4))).message).toContain("asked for the whole blob, got 206");
   });
 
   test.each([

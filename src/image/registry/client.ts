@@ -33,7 +33,15 @@ export interface FetchedManifest {
 export interface BlobStream {
   /** Where in the blob the body starts: what was asked for, or 0 where the registry knows no ranges. */
   offset: number;
+  /** Did the registry answer with a range? Then it may be asked for others at the same time. */
+  isRange: boolean;
+  /** May go on behind the end that was asked for. */
   body: AsyncIterable<Uint8Array>;
+}
+
+export interface BlobRequestOptions extends RequestOptions {
+  /** The first byte that is not wanted any more; without it the body goes on to the blob's end. */
+  end?: number | undefined;
 }
 
 export interface RequestOptions {
@@ -109,23 +117,26 @@ export class RegistryClient {
    * A blob from `offset` on. Nothing is verified here: the bytes are to be hashed as they come.
    * @throws EngineError not_found, unauthorized, unavailable, cancelled.
    */
-  async blob(reference: Reference, digest: Digest, offset: number, options: RequestOptions = {}): Promise<BlobStream> {
-    const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
+  async blob(
+    reference: Reference,
+    digest: Digest,
+    offset: number,
+    { end, ...options }: BlobRequestOptions = {},
+  ): Promise<BlobStream> {
+    const isWhole = offset === 0 && end === undefined;
+    const headers: Record<string, string> = isWhole
+      ? {}
+      : { range: `bytes=${offset}-${end === undefined ? "" : end - 1}` };
     const { request, response } = await this.#request(reference, "GET", `blobs/${digest}`, headers, options);
-    if (response.status === 416) {
-      await response.discard();
-      return this.blob(reference, digest, 0, options);
-    }
-    if (response.status === 206) {
-      const start = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];
-      if (start !== undefined && Number(start) === offset) return { offset, body: response.body };
-      await response.discard();
-      throw new EngineError(
-        "unavailable",
-        `${requestName(request)}: asked for bytes from ${offset}, got ${start ?? "no range"}`,
-      );
-    }
-    return { offset: 0, body: response.body };
+    if (response.status === 200) return { offset: 0, isRange: false, body: response.body };
+    const start = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];
+    const isRange = response.status === 206 && start !== undefined;
+    if (isRange && Number(start) === offset) return { offset, isRange, body: response.body };
+    await response.discard();
+    // A registry, or a cache before it, that gets ranges wrong may still have the blob as a whole.
+    if (!isWhole) return this.blob(reference, digest, 0, options);
+    const answer = `${response.status} ${response.statusText}`.trim();
+    throw new EngineError("unavailable", `${requestName(request)}: asked for the whole blob, got ${answer}`);
   }
 
   /** Asks one host after the other, who answered last first. What the registry itself answers is the answer. */

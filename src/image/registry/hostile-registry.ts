@@ -74,11 +74,13 @@ export class TestRegistry {
     }
     const blob = this.blobs.get(name ?? "");
     if (!blob) return registryError(404, "BLOB_UNKNOWN", "blob unknown to registry");
-    const offset = Number(/^bytes=(\d+)-/.exec(range ?? "")?.[1] ?? 0);
-    if (offset === 0 || !this.supportsRanges) return new Response(Buffer.from(blob));
-    return new Response(Buffer.from(blob.subarray(offset)), {
+    const asked = /^bytes=(\d+)-(\d*)$/.exec(range ?? "");
+    if (!asked || !this.supportsRanges) return new Response(Buffer.from(blob));
+    const offset = Number(asked[1]);
+    const part = blob.subarray(offset, asked[2] === "" ? undefined : Number(asked[2]) + 1);
+    return new Response(Buffer.from(part), {
       status: 206,
-      headers: { "content-range": `bytes ${offset}-${blob.length - 1}/${blob.length}` },
+      headers: { "content-range": `bytes ${offset}-${offset + part.length - 1}/${blob.length}` },
     });
   }
 }
