@@ -106,12 +106,18 @@ export function unlinkat(directory: Descriptor, path: Path, flags = 0): void {
   call("unlinkat", shownPath(path), descriptorNumber(directory), cString(path), flags);
 }
 
+/** readlinkat(2), for paths that are text. */
 export function readlinkat(directory: Descriptor, path: Path): string {
+  return fromCString(readlinkBytes(directory, path));
+}
+
+/** readlinkat(2): what a symlink says is any bytes, and to be copied as such. */
+export function readlinkBytes(directory: Descriptor, path: Path): Uint8Array {
   for (let size = 256; ; size *= 2) {
     const buffer = new Uint8Array(size);
     const name = cString(path);
     const length = call("readlinkat", shownPath(path), descriptorNumber(directory), name, buffer, size);
-    if (length < size) return fromCString(buffer, length);
+    if (length < size) return buffer.subarray(0, length);
   }
 }
 

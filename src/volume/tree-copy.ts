@@ -3,41 +3,16 @@
  * attributes, hard links, symlinks, device nodes, names that are not UTF-8. By descriptor throughout: no path
  * of the source is ever looked up from the host's root.
  */
-import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../../ffi/constants/open.ts";
+
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../../ffi/constants/open.ts";
+import { copyOwnerAndMode, copyRegularFile, copySpecialFile, copyTimes, copyXattrs } from "../../ffi/copy-file.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import {
-  copy_file_range,
-  fchmod,
-  fchmodat,
-  fchown,
-  fchownat,
-  linkat,
-  makeDevice,
-  mkdirat,
-  mknodat,
-  openat,
-  read,
-  readDirectory,
-  readlinkat,
-  symlinkat,
-  utimensat,
-  write,
-} from "../../ffi/files.ts";
-import {
-  type FileStatus,
-  getXattr,
-  isDirectory,
-  isRegularFile,
-  isSymlink,
-  listXattr,
-  setXattr,
-  statx,
-} from "../../ffi/stat.ts";
-import { isErrno } from "../core/errors.ts";
+import { linkat, mkdirat, openat, readDirectory } from "../../ffi/files.ts";
+import { type FileStatus, isDirectory, isRegularFile, statx } from "../../ffi/stat.ts";
 
 /** How long the copy may hold the event loop before others have their turn. */
 const sliceMs = 8;
-const bufferBytes = 1 << 20;
+const overlayAttributes = /^(trusted|user)\.overlay\./;
 
 interface Copy {
   /** Where hard links are made from: the destination's root. */
@@ -85,45 +60,17 @@ function linkedAlready(copy: Copy, status: FileStatus, to: Fd, name: Uint8Array,
 }
 
 function copyFile(from: Fd, to: Fd, name: Uint8Array, status: FileStatus): void {
-  if (isRegularFile(status)) {
-    using source = openat(from, name, O_RDONLY | O_NOFOLLOW);
-    using target = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    copyBytes(source, target);
-    copyAttributes(source, target, status);
+  if (!isRegularFile(status)) {
+    copySpecialFile(from, name, to, name, status);
     return;
   }
-  if (isSymlink(status)) {
-    symlinkat(readlinkat(from, name), to, name);
-    fchownat(to, name, status.uid, status.gid);
-  } else {
-    mknodat(to, name, status.mode, makeDevice(status.specialMajor, status.specialMinor));
-    fchownat(to, name, status.uid, status.gid);
-    fchmodat(to, name, status.mode & 0o7777);
-  }
-  utimensat(to, name, status.accessed, status.modified);
+  using source = openat(from, name, O_RDONLY | O_NOFOLLOW);
+  using target = copyRegularFile(source, to, name);
+  copyAttributes(source, target, status);
 }
 
-function copyBytes(source: Fd, target: Fd): void {
-  try {
-    while (copy_file_range(source, target, 1 << 30) > 0);
-  } catch (error) {
-    // Between different file systems since Linux 5.19: copy_file_range(2). Nothing has been copied then.
-    if (!isErrno(error, "EXDEV", "EINVAL", "EOPNOTSUPP", "ENOSYS")) throw error;
-    const buffer = new Uint8Array(bufferBytes);
-    for (let length = read(source, buffer); length > 0; length = read(source, buffer)) {
-      write(target, buffer.subarray(0, length));
-    }
-  }
-}
-
-/** chown before chmod and before the capabilities in security.capability: it clears both (chown(2), capabilities(7)). */
 function copyAttributes(source: Fd, target: Fd, status: FileStatus): void {
-  fchown(target, status.uid, status.gid);
-  fchmod(target, status.mode & 0o7777);
-  for (const name of listXattr(source)) {
-    if (/^(trusted|user)\.overlay\./.test(name)) continue;
-    const value = getXattr(source, name);
-    if (value !== undefined) setXattr(target, name, value);
-  }
-  utimensat(target, "", status.accessed, status.modified);
+  copyOwnerAndMode(target, status);
+  copyXattrs(source, target, overlayAttributes);
+  copyTimes(target, status);
 }

@@ -2,35 +2,13 @@
  * Hard links of a layer to files of the layers below it. overlayfs knows no link across layers: making one through a
  * merged mount copies the file up first, and so does this.
  */
+
 import { open as openFile } from "node:fs/promises";
 import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../../../ffi/constants/open.ts";
-import { S_IFMT } from "../../../ffi/constants/stat.ts";
+import { copyOwnerAndMode, copyPieces, copySpecialFile, copyTimes, copyXattrs } from "../../../ffi/copy-file.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import {
-  copy_file_range,
-  fchmod,
-  fchmodat,
-  fchown,
-  fchownat,
-  linkat,
-  makeDevice,
-  mknodat,
-  openat,
-  readlinkat,
-  symlinkat,
-  unlinkat,
-  utimensat,
-} from "../../../ffi/files.ts";
-import {
-  type FileStatus,
-  getXattr,
-  isDirectory,
-  isRegularFile,
-  isSymlink,
-  listXattr,
-  setXattr,
-  statx,
-} from "../../../ffi/stat.ts";
+import { linkat, openat, unlinkat, utimensat } from "../../../ffi/files.ts";
+import { type FileStatus, isDirectory, isRegularFile, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { isWhiteout, type LowerLink } from "../unpack/applier.ts";
 import { nameOf, parentOf } from "../unpack/layer-path.ts";
@@ -39,6 +17,8 @@ import { directoriesAbove, look, openBeneath } from "./look.ts";
 
 /** The event loop gets a turn after so much. */
 const bytesPerTurn = 1 << 20;
+/** overlayfs's own say what a file is in its own layer, and not here. */
+const overlayAttributes = /^trusted\.overlay\./;
 
 /**
  * Makes the links, each with the file that it is a link to: the copy that the first link to a file makes is what later
@@ -136,39 +116,25 @@ function findFile(lower: readonly Fd[], path: string): { directory: Fd; status: 
 
 /** As overlayfs does on the first write: content, owner, mode, attributes, time. @returns the bytes of its content. */
 async function copyUp(from: Fd, to: Fd, name: Uint8Array, status: FileStatus): Promise<number> {
-  const mode = status.mode & 0o7777;
+  const copyAttributes = () => copyXattrs(inDirectory(from, name), inDirectory(to, name), overlayAttributes);
   if (isRegularFile(status)) {
     using source = openat(from, name, O_RDONLY | O_NOFOLLOW);
     using copy = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    while (copy_file_range(source, copy, bytesPerTurn) > 0) await new Promise(setImmediate);
-    fchown(copy, status.uid, status.gid);
-    fchmod(copy, mode);
-    copyXattrs(from, to, name);
-    utimensat(copy, "", status.accessed, status.modified);
+    for (const _piece of copyPieces(source, copy, bytesPerTurn)) await new Promise(setImmediate);
+    copyOwnerAndMode(copy, status);
+    copyAttributes();
+    copyTimes(copy, status);
     await sync(copy);
     return status.size;
   }
-  if (isSymlink(status)) symlinkat(readlinkat(from, name), to, name);
-  else mknodat(to, name, (status.mode & S_IFMT) | 0o600, makeDevice(status.specialMajor, status.specialMinor));
-  fchownat(to, name, status.uid, status.gid);
-  if (!isSymlink(status)) fchmodat(to, name, mode);
-  copyXattrs(from, to, name);
-  utimensat(to, name, status.accessed, status.modified);
+  copySpecialFile(from, name, to, name, status);
+  copyAttributes();
   return 0;
 }
 
-/** overlayfs's own say what a file is in its own layer, and not here. */
-function copyXattrs(from: Fd, to: Fd, name: Uint8Array): void {
-  const [source, copy] = [{ path: inDirectory(from, name) }, { path: inDirectory(to, name) }];
-  for (const attribute of listXattr(source)) {
-    const value = attribute.startsWith("trusted.overlay.") ? undefined : getXattr(source, attribute);
-    if (value) setXattr(copy, attribute, value);
-  }
-}
-
 /** There is no lsetxattrat in the kernels that tsd runs on. */
-function inDirectory(directory: Fd, name: Uint8Array): Uint8Array {
-  return Buffer.concat([Buffer.from(`/proc/self/fd/${directory.number}/`), name]);
+function inDirectory(directory: Fd, name: Uint8Array): { path: Uint8Array } {
+  return { path: Buffer.concat([Buffer.from(`/proc/self/fd/${directory.number}/`), name]) };
 }
 
 /** The layer is told to be on the disk already: this has to be as well. Beside the event loop, for it takes a while. */

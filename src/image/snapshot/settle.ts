@@ -2,11 +2,13 @@
  * What is left to do for a freshly unpacked layer by somebody who sees the layers below and may set trusted
  * attributes: the child that unpacked it had neither.
  */
+
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { S_IFCHR } from "../../../ffi/constants/stat.ts";
+import { copyOwnerAndMode, copyXattrs } from "../../../ffi/copy-file.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { fchmod, fchown, mknodat, open, openat, readDirectory, utimensat } from "../../../ffi/files.ts";
-import { type FileStatus, getXattr, isDirectory, listXattr, setXattr, statx } from "../../../ffi/stat.ts";
+import { mknodat, open, openat, readDirectory, utimensat } from "../../../ffi/files.ts";
+import { isDirectory, setXattr, statx } from "../../../ffi/stat.ts";
 import { isErrno } from "../../core/errors.ts";
 import type { ApplyReport } from "../unpack/applier.ts";
 import { directoriesAbove, look, opaqueAttribute, openBeneath } from "./look.ts";
@@ -78,19 +80,11 @@ function inheritAttributes(root: Fd, path: string, lower: readonly Fd[]): void {
     const seen = look(below, path);
     if (seen.directory) {
       using found = seen.directory;
-      copyAttributes(found, seen.status, directory);
+      copyOwnerAndMode(directory, seen.status);
+      copyXattrs(found, directory, /^trusted\./);
+      utimensat(directory, "", seen.status.modified, seen.status.modified);
       return;
     }
     if (seen.hides) return;
   }
-}
-
-function copyAttributes(from: Fd, status: FileStatus, to: Fd): void {
-  fchown(to, status.uid, status.gid);
-  fchmod(to, status.mode & 0o7777);
-  for (const name of listXattr(from)) {
-    const value = name.startsWith("trusted.") ? undefined : getXattr(from, name);
-    if (value) setXattr(to, name, value);
-  }
-  utimensat(to, "", status.modified, status.modified);
 }
