@@ -5,12 +5,12 @@ import { EngineError } from "./errors.ts";
 export type Digest = `${string}:${string}`;
 
 /** Registered algorithms that tsd verifies, with the length of their hexadecimal form. */
-const algorithms: Record<string, number> = { sha256: 64, sha384: 96, sha512: 128 };
+export const digestHexLengths: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };
 
 /** @throws EngineError invalid_argument when the text is no digest of a known algorithm. */
 export function parseDigest(text: string): Digest {
   const separator = text.indexOf(":");
-  const hexLength = algorithms[text.slice(0, separator)];
+  const hexLength = digestHexLengths[text.slice(0, separator)];
   if (hexLength === undefined) {
     throw new EngineError("invalid_argument", `digest ${JSON.stringify(text)}: unsupported algorithm`);
   }

@@ -3,7 +3,7 @@
  * registry when it looks like a host. Grammar and words follow github.com/distribution/reference, because scripts
  * match on them.
  */
-import { type Digest, parseDigest } from "../core/digest.ts";
+import { type Digest, digestAlgorithm, digestHex, digestHexLengths, parseDigest } from "../core/digest.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 
 export const defaultRegistry = "docker.io";
@@ -19,8 +19,11 @@ const path = `${pathComponent}(?:/${pathComponent})*`;
 const tagPattern = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
 const digestPattern = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
 
-/** The registry is always there: parseReference puts the default in before it matches. */
-const full = new RegExp(`^(${host})/(${path})(?::(${tagPattern}))?(?:@(${digestPattern}))?$`);
+/**
+ * The registry is always there: parseReference puts the default in before it matches. With an underscore it is no host's
+ * name by the grammar; docker takes it because it is a path's, and asks the host of that name.
+ */
+const full = new RegExp(`^(${host}|${pathComponent})/(${path})(?::(${tagPattern}))?(?:@(${digestPattern}))?$`);
 const identifier = /^[a-f0-9]{64}$/;
 
 export interface Reference {
@@ -57,7 +60,8 @@ export function parseRepository(text: string): Reference {
   }
   const whole = `${registry}/${rest}`;
   const match = full.exec(whole);
-  if (!match) throw invalid("invalid reference format");
+  if (!match)
+    throw invalid(full.test(whole.toLowerCase()) ? "repository name must be lowercase" : "invalid reference format");
   const [, , repository, tag, digest] = match;
   if (repository!.length > pathLengthMax) {
     throw invalid(`repository name must not be more than ${pathLengthMax} characters`);
@@ -119,8 +123,15 @@ function checkedDigest(text: string): Digest {
   try {
     return parseDigest(text);
   } catch (error) {
-    throw new EngineError("invalid_argument", `invalid reference format: ${errorMessage(error)}`, { cause: error });
+    throw new EngineError("invalid_argument", `${digestFault(text)}: ${errorMessage(error)}`, { cause: error });
   }
+}
+
+/** In docker's words. */
+function digestFault(text: string): string {
+  const hexDigits = digestHexLengths[digestAlgorithm(text as Digest)];
+  if (hexDigits === undefined) return "unsupported digest algorithm";
+  return `invalid checksum digest ${digestHex(text as Digest).length === hexDigits ? "format" : "length"}`;
 }
 
 function invalid(message: string): EngineError {
