@@ -232,7 +232,9 @@ class ElfFile {
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    writeSync(this.#fd, bytes, 0, bytes.length, offset);
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.#fd, bytes, done, bytes.length - done, offset + done);
+    }
   }
 }
 

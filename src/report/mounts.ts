@@ -1,4 +1,5 @@
 /** What the mount table tells about a container: proc_pid_mountinfo(5). */
+import { unescapeMountPath } from "../../ffi/text.ts";
 
 export interface MountFacts {
   root: { type: string; readOnly: boolean };
@@ -49,11 +50,13 @@ function parse(line: string): Mount {
   const [mount = "", superBlock = ""] = line.split(" - ");
   const [, , , root = "", path = "", options = ""] = mount.split(" ");
   const [type = "", , superOptions = ""] = superBlock.split(" ");
-  return { root, path: unescapePath(path), type, options: options.split(","), superOptions: superOptions.split(",") };
-}
-
-function unescapePath(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  return {
+    root,
+    path: unescapeMountPath(path),
+    type,
+    options: options.split(","),
+    superOptions: superOptions.split(","),
+  };
 }
 
 function isReadOnly({ options }: Mount): boolean {

@@ -88,7 +88,7 @@ export class BuiltinRuntime implements RuntimeDriver {
   }
 
   #cgroup(): Cgroup {
-    return openCgroup(this.#config.linux?.cgroupsPath || `/${this.#container.id}`);
+    return openCgroup(this.#config.linux?.cgroupsPath || this.#container.id);
   }
 }
 

@@ -59,7 +59,10 @@ export type Need = `runc >= ${number}.${number}` | "tsd" | "runc" | "cgroup v1" 
 /** What defines a test: `test` itself, or something that skips it. */
 type Define = (name: string, body: () => Promise<unknown>, timeoutMs?: number) => void;
 
-/** Like `test`; where a need is not met it skips the test, and prints its name and the reason. */
+/**
+ * Like `test`; where a need is not met it skips the test, and prints its name and the reason. With tsd-runc such a skip
+ * has to be one of test/expected-skips.json.
+ */
 export function needs(...list: Need[]): Define {
   const reason = list.map(whyNot).find((found) => found !== undefined);
   if (reason === undefined) return (name, body, timeoutMs) => test(name, body, timeoutMs);

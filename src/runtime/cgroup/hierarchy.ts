@@ -2,9 +2,11 @@
  * Where cgroups are on this host: one hierarchy of v2 on /sys/fs/cgroup, or v1's, a mount for each controller or for a
  * few together, and beside them perhaps a v2 one ("hybrid"). cgroups(7).
  */
+
 import { readFileSync } from "../../../ffi/fs.ts";
 import { dirname, join, normalize } from "../../../ffi/path.ts";
 import { statfs } from "../../../ffi/stat.ts";
+import { unescapeMountPath } from "../../../ffi/text.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 
 export interface Hierarchy {
@@ -88,9 +90,9 @@ export function parseHierarchies(mountinfo: string, membership: string): Hierarc
     const own = ownCgroup(memberships, type === "cgroup2" ? undefined : controllers);
     hierarchies.push({
       version: type === "cgroup2" ? 2 : 1,
-      mountPoint: unescapeMount(mountPoint),
+      mountPoint: unescapeMountPath(mountPoint),
       controllers,
-      own: belowRoot(own, unescapeMount(root)),
+      own: belowRoot(own, unescapeMountPath(root)),
     });
   }
   return hierarchies;
@@ -122,12 +124,6 @@ function belowRoot(own: string, root: string): string {
   if (root === "/") return own;
   if (own === root) return "/";
   return own.startsWith(`${root}/`) ? own.slice(root.length) : "/";
-}
-
-/** proc_pid_mountinfo(5): space, tab, newline and backslash are written in octal. */
-function unescapeMount(text: string): string {
-  if (!text.includes("\\")) return text;
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The mounts of a mount namespace as /proc/<pid>/mountinfo tells them: proc_pid_mountinfo(5). */
+import { unescapeMountPath } from "../../../ffi/text.ts";
 export interface MountEntry {
   id: number;
   /** What of the file system is mounted: `/` for all of it. */
@@ -15,14 +16,10 @@ export function parseMountInfo(text: string): MountEntry[] {
     const [id, , , root = "", mountPoint = ""] = mount.split(" ");
     entries.push({
       id: Number(id),
-      root: unescaped(root),
-      mountPoint: unescaped(mountPoint),
+      root: unescapeMountPath(root),
+      mountPoint: unescapeMountPath(mountPoint),
       type: fileSystem.split(" ")[0] ?? "",
     });
   }
   return entries;
-}
-
-function unescaped(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -70,8 +70,13 @@ function makePoint(root: Fd, path: string, directory: boolean): Fd {
 }
 
 function make(parent: Fd, name: string, directory: boolean): void {
-  if (directory) mkdirat(parent, name, 0o755);
-  else mknodat(parent, name, S_IFREG | 0o755);
+  try {
+    if (directory) mkdirat(parent, name, 0o755);
+    else mknodat(parent, name, S_IFREG | 0o755);
+  } catch (error) {
+    // Somebody else has made it meanwhile; what it is will be looked at.
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
 }
 
 function openInside(root: Fd, path: string): Fd {

@@ -1,4 +1,5 @@
 /** What the parts of a plan share: the builder, descriptors that stay open for a while, and walks inside the root. */
+
 import {
   AT_FDCWD,
   O_CLOEXEC,
@@ -15,6 +16,7 @@ import {
   resolveFlags,
 } from "../../../ffi/constants/open.ts";
 import { S_IFREG } from "../../../ffi/constants/stat.ts";
+import { resolve } from "../../../ffi/path.ts";
 import type { CallOptions, PlanBuilder } from "../../../ffi/plan/builder.ts";
 import type { Label } from "../../../ffi/plan/records.ts";
 import { type Argument, constant, flags, octal, type Ref, str, struct } from "../../../ffi/plan/values.ts";
@@ -33,12 +35,7 @@ export function unsupported(field: string, reason: string): EngineError {
 
 /** A path without `.`, `..`, doubled and trailing slashes; always absolute. It is text only: symlinks are not looked at. */
 export function cleanPath(path: string): string {
-  const parts: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  return `/${parts.join("/")}`;
+  return resolve("/", path);
 }
 
 interface OpenOptions extends CallOptions {
