@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { parseGoDuration } from "./go-duration.ts";
 import { humanDuration } from "./human-duration.ts";
 
 test("durations are said as docker says them", () => {
@@ -22,4 +23,21 @@ test("durations are said as docker says them", () => {
     [730 * day, "2 years"],
   ];
   for (const [duration, words] of cases) expect(humanDuration(duration)).toBe(words);
+});
+
+test("durations are read as Go reads them", () => {
+  const cases: [string, number | undefined][] = [
+    ["300ms", 300],
+    ["1.5h", 5_400_000],
+    ["2h45m", 9_900_000],
+    ["-1s", -1000],
+    [".5s", 500],
+    ["0", 0],
+    ["1", undefined],
+    ["", undefined],
+    ["s", undefined],
+    ["1s ", undefined],
+    ["1d", undefined],
+  ];
+  for (const [text, durationMs] of cases) expect(parseGoDuration(text)).toBe(durationMs);
 });

@@ -13,6 +13,7 @@ import { ShimPool } from "../engine/shim/pool.ts";
 import { readHostFacts } from "../engine/system/facts.ts";
 import { ImageStore } from "../image/images.ts";
 import { imageSchema } from "../image/schema.ts";
+import { defaultUnpackLimits } from "../image/unpack/protocol.ts";
 import { Networks } from "../network/networks.ts";
 import { networkSchema } from "../network/records.ts";
 import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
@@ -37,7 +38,12 @@ export async function composeEngine(
   const images = new ImageStore({
     root: configuration.root,
     database,
-    registry: { mirrors: configuration.registryMirrors, insecure: configuration.insecureRegistries },
+    registry: {
+      mirrors: configuration.registryMirrors,
+      insecure: configuration.insecureRegistries,
+      ...(configuration.registryTimeoutMs !== undefined && { stallTimeoutMs: configuration.registryTimeoutMs }),
+    },
+    limits: { ...defaultUnpackLimits, ...configuration.layerLimits },
     usersOf: (imageId) =>
       containers
         .all()

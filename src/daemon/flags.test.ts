@@ -42,7 +42,18 @@ describe("the daemon's command line", () => {
     expect(options("--state", "/s").hosts).toEqual(["unix:///s/tsd.sock"]);
   });
 
+  test("limits of images are sizes, numbers and durations; without a flag the image part has its own", () => {
+    const parsed = options("--max-layer-size=1.5g", "--max-layer-files", "1000", "--registry-timeout=1m30s");
+    expect(parsed).toMatchObject({ maxLayerBytes: 1.5 * 2 ** 30, maxLayerFiles: 1000, registryTimeoutMs: 90_000 });
+    expect(options()).toMatchObject({ maxLayerBytes: undefined, registryTimeoutMs: undefined });
+  });
+
   test.each([
+    [["--max-layer-size", "big"], 'invalid argument "big" for "--max-layer-size" flag: invalid size: \'big\''],
+    [["--max-layer-size", "0"], 'invalid argument "0" for "--max-layer-size" flag'],
+    [["--max-layer-files=1e6"], 'invalid argument "1e6" for "--max-layer-files" flag'],
+    [["--registry-timeout=30"], 'invalid argument "30" for "--registry-timeout" flag'],
+    [["--registry-timeout", "-1s"], 'invalid argument "-1s" for "--registry-timeout" flag'],
     [["--colour"], "unknown flag: --colour"],
     [["-x"], "unknown shorthand flag: 'x' in -x"],
     [["--root"], "flag needs an argument: --root"],

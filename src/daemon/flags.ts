@@ -1,6 +1,8 @@
 /** The daemon's command line, with pflag's syntax: `--name value`, `--name=value`, `-n value`, `-nvalue`, repeatable. */
-import { EngineError } from "../core/errors.ts";
+import { EngineError, errorMessage } from "../core/errors.ts";
+import { parseGoDuration } from "../core/go-duration.ts";
 import { type LogLevel, logLevels } from "../core/log.ts";
+import { parseBytes } from "../core/size.ts";
 
 export interface DaemonOptions {
   root: string;
@@ -13,6 +15,11 @@ export interface DaemonOptions {
   group: string | undefined;
   registryMirrors: string[];
   insecureRegistries: string[];
+  /** Silence of a registry after which a request is given up; absent: the default. */
+  registryTimeoutMs: number | undefined;
+  /** What one layer may unpack to; absent: the defaults. */
+  maxLayerBytes: number | undefined;
+  maxLayerFiles: number | undefined;
   /** Name to the path of an OCI runtime's executable. */
   runtimes: Record<string, string>;
   defaultRuntime: string;
@@ -28,7 +35,7 @@ export type DaemonCommand = { kind: "run"; options: DaemonOptions } | { kind: "h
 interface Flag {
   short?: string;
   /** What stands for its value in the help; a flag without one is a switch. */
-  value?: "string" | "list";
+  value?: "string" | "number" | "bytes" | "duration" | "list";
   help: string;
 }
 
@@ -47,8 +54,11 @@ const flags: Record<string, Flag> = {
   host: { short: "H", value: "list", help: 'Socket to listen on (default "unix:///run/tsd/tsd.sock")' },
   "insecure-registry": { value: "list", help: "Registry that may be spoken to without verified TLS" },
   "log-level": { short: "l", value: "string", help: `One of ${logLevels.join(", ")} (default "info")` },
+  "max-layer-files": { value: "number", help: "Most entries that a layer may have (default 10000000)" },
+  "max-layer-size": { value: "bytes", help: 'Most bytes that a layer may unpack to (default "128g")' },
   pidfile: { short: "p", value: "string", help: "File for the daemon's process id" },
   "registry-mirror": { value: "list", help: "Mirror to try before Docker Hub" },
+  "registry-timeout": { value: "duration", help: 'Silence after which a registry is given up (default "30s")' },
   root: { value: "string", help: `Directory of everything that lasts (default "${defaultRoot}")` },
   state: { value: "string", help: `Directory of what lasts until the next boot (default "${defaultState}")` },
   version: { short: "v", help: "Print version information and quit" },
@@ -82,6 +92,9 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       group: last(given, "group"),
       registryMirrors: (given.get("registry-mirror") ?? []).map(parseMirror),
       insecureRegistries: given.get("insecure-registry") ?? [],
+      registryTimeoutMs: read(given, "registry-timeout", parseGoDuration),
+      maxLayerBytes: read(given, "max-layer-size", parseBytes),
+      maxLayerFiles: read(given, "max-layer-files", (text) => (/^\d+$/.test(text) ? Number(text) : undefined)),
       runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
@@ -108,7 +121,7 @@ function readFlags(args: readonly string[]): Given {
     }
     const value = attached ?? args[++index];
     if (value === undefined) throw usage(`flag needs an argument: ${shown}`);
-    if (flag.value === "string") values.length = 0;
+    if (flag.value !== "list") values.length = 0;
     values.push(value);
   }
   return given;
@@ -136,6 +149,20 @@ function usage(message: string): EngineError {
 
 function last(given: Given, name: string): string | undefined {
   return given.get(name)?.at(-1);
+}
+
+/** A flag's value as a number above 0; undefined where it is not given. */
+function read(given: Given, name: string, parse: (text: string) => number | undefined): number | undefined {
+  const text = last(given, name);
+  if (text === undefined) return undefined;
+  let value: number | undefined;
+  try {
+    value = parse(text);
+  } catch (error) {
+    throw usage(`invalid argument "${text}" for "--${name}" flag: ${errorMessage(error)}`);
+  }
+  if (value === undefined || !(value > 0)) throw usage(`invalid argument "${text}" for "--${name}" flag`);
+  return value;
 }
 
 function absolute(path: string, flag: string): string {

@@ -93,11 +93,17 @@ function stopSignal(): Promise<string> {
 
 function configurationOf(options: DaemonOptions): EngineConfiguration {
   const { root, state, registryMirrors, insecureRegistries, runtimes, defaultRuntime, cgroupParent } = options;
+  const { registryTimeoutMs, maxLayerBytes, maxLayerFiles } = options;
   return {
     root,
     state,
     registryMirrors,
     insecureRegistries,
+    ...(registryTimeoutMs !== undefined && { registryTimeoutMs }),
+    layerLimits: {
+      ...(maxLayerBytes !== undefined && { bytesMax: maxLayerBytes }),
+      ...(maxLayerFiles !== undefined && { entriesMax: maxLayerFiles }),
+    },
     runtimes,
     defaultRuntime,
     cgroupParent,

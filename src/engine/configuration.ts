@@ -6,6 +6,10 @@ export interface EngineConfiguration {
   state: string;
   registryMirrors: string[];
   insecureRegistries: string[];
+  /** Silence of a registry after which a request is given up; absent: the image part's own. */
+  registryTimeoutMs?: number;
+  /** Of one unpacked layer; absent: the image part's own. */
+  layerLimits?: { bytesMax?: number; entriesMax?: number };
   /** Further OCI runtimes: name to the path of the executable. */
   runtimes: Record<string, string>;
   /** Runtime of containers that name none: `tsd` is the one inside. */

@@ -404,8 +404,8 @@ export class LayerApplier implements TarSink, Disposable {
   }
 }
 
-const limitHint =
-  "the limit is there against archives made to fill the disk; it can be raised in the daemon's configuration";
+export const limitHint =
+  "the limit is there against archives made to fill the disk; the daemon's --max-layer-size and --max-layer-files raise it";
 
 function deletedTarget(target: string): EngineError {
   return new EngineError("invalid_argument", `hard link target ${printable(target)} is deleted by the layer`);

@@ -5,7 +5,7 @@ import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open, syncfs } from "../../../ffi/files.ts";
 import { Digester, digestAlgorithm } from "../../core/digest.ts";
 import { EngineError, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
-import { LayerApplier } from "./applier.ts";
+import { LayerApplier, limitHint } from "./applier.ts";
 import { decompressor, detectCompression, magicBytes, pieceBytes } from "./decompress.ts";
 import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
 import { TarReader } from "./tar-reader.ts";
@@ -39,7 +39,9 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
   for await (const piece of inflate(input)) {
     digester.update(piece);
     if (digester.size > request.limits.bytesMax) {
-      throw new EngineError("invalid_argument", `layer inflates to more than ${request.limits.bytesMax} bytes`);
+      throw new EngineError("invalid_argument", `layer inflates to more than ${request.limits.bytesMax} bytes`, {
+        hint: limitHint,
+      });
     }
     reader.write(piece);
   }

@@ -1,7 +1,8 @@
 import { formatExactJson } from "../../core/exact-json.ts";
+import { parseGoDuration } from "../../core/go-duration.ts";
 import { containerStats, watchContainer } from "../events.ts";
 import { command } from "./command.ts";
-import { parseGoDuration } from "./go-duration.ts";
+import { UsageError } from "./flags.ts";
 import { printLine } from "./output.ts";
 import { statsView } from "./stats-view.ts";
 
@@ -21,7 +22,10 @@ export const verb = command({
   },
   arguments: { min: 1, max: 1 },
   run({ root }, flags, [id]) {
-    const intervalMs = parseGoDuration("interval", flags.interval);
+    const intervalMs = parseGoDuration(flags.interval);
+    if (intervalMs === undefined) {
+      throw new UsageError(`invalid value ${JSON.stringify(flags.interval)} for flag -interval: parse error`);
+    }
     if (intervalMs <= 0) throw new Error("duration interval must be greater than 0");
     const print = (type: string, data?: object): void => {
       printLine(formatExactJson({ type, id, ...(data && { data }) }));

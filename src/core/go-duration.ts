@@ -1,5 +1,3 @@
-import { UsageError } from "./flags.ts";
-
 /** Nanoseconds, by the names that Go gives them. */
 const units: Readonly<Record<string, number>> = {
   ns: 1,
@@ -15,23 +13,18 @@ const parts = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y;
 
 /**
  * Milliseconds from what Go's time.ParseDuration reads: `300ms`, `1.5h`, `2h45m`, `-1s`; 0 may stand without a unit.
- * @param name of the flag.
- * @throws UsageError in the words of Go's flag package.
+ * @returns undefined for anything else.
  */
-export function parseGoDuration(name: string, text: string): number {
+export function parseGoDuration(text: string): number | undefined {
   const [, sign, rest = ""] = /^([+-]?)(.*)$/.exec(text) ?? [];
   if (rest === "0") return 0;
+  if (rest === "") return undefined;
   let nanoseconds = 0;
   parts.lastIndex = 0;
   while (parts.lastIndex < rest.length) {
     const match = parts.exec(rest);
-    if (match === null) throw wrong(name, text);
+    if (match === null) return undefined;
     nanoseconds += Number(match[1]) * units[match[2]!]!;
   }
-  if (rest === "") throw wrong(name, text);
   return ((sign === "-" ? -1 : 1) * nanoseconds) / 1e6;
-}
-
-function wrong(name: string, text: string): UsageError {
-  return new UsageError(`invalid value ${JSON.stringify(text)} for flag -${name}: parse error`);
 }
