@@ -27,6 +27,10 @@ export interface ImagePart {
     },
   ): Promise<Image>;
   remove(reference: string, options: { force: boolean }): Promise<RemoveResult[]>;
+  /** Unpacks what is only stored. To be called before a snapshot of the image is prepared. */
+  ensureUnpacked(image: Image): Promise<Image>;
+  /** Records that the image is used now. */
+  touch(id: string): void;
   /** Writes the image's files into a directory that is there and empty. */
   unpack(image: Image, directory: string, signal: AbortSignal): Promise<void>;
 }

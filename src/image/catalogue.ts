@@ -1,11 +1,13 @@
 /** Images as the rest of the engine sees them, put together from rows and stored documents. */
 import type { Digest } from "../core/digest.ts";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, isEngineError } from "../core/errors.ts";
+import { log } from "../core/log.ts";
 import { type ImageConfig, type ImageManifest, type Platform, parseImageConfig, parseManifest } from "../oci/image.ts";
 import type { NamedContent } from "./content/layout.ts";
 import type { ContentStore } from "./content/store.ts";
 import type { Image, ImageSummary } from "./image.ts";
 import { hostPlatform, satisfies } from "./platform.ts";
+import type { RecordedPlatform } from "./record.ts";
 import type { ImageRecords, ImageRow, PlatformRow } from "./records.ts";
 import { familiarName, familiarReference, parseReference } from "./reference.ts";
 import { chainIds, type Layers } from "./snapshot/layers.ts";
@@ -34,7 +36,7 @@ export class ImageCatalogue {
   select(id: Digest, platform: Platform | undefined): Image | undefined {
     const row = this.#records.get(id);
     if (!row) return undefined;
-    const platforms = this.#records.platforms(id);
+    const platforms = this.#records.platforms(id).filter(({ manifestDigest }) => this.readable(manifestDigest));
     const wanted = platform ?? hostPlatform();
     const fitting = platforms.find((candidate) => satisfies(candidate.platform, wanted));
     const chosen = fitting ?? (platform === undefined ? platforms[0] : undefined);
@@ -65,13 +67,34 @@ export class ImageCatalogue {
     });
   }
 
-  topChain(config: ImageConfig): Digest | undefined {
-    return chainIds(config.rootfs.diff_ids).at(-1);
+  /** The row of one manifest whose content is here. @throws EngineError internal when it is said to be unpacked and is not. */
+  platformRow({ manifestDigest, platform, diffIds, isUnpacked }: RecordedPlatform): PlatformRow {
+    const chainId = chainIds(diffIds).at(-1);
+    const isThere = chainId === undefined || this.#layers.get(chainId) !== undefined;
+    if (isUnpacked && !isThere) {
+      throw new EngineError("internal", `manifest ${manifestDigest}: layer ${chainId} is not unpacked`);
+    }
+    const { manifest } = this.documents(manifestDigest);
+    const blobs = [manifest.config, ...manifest.layers];
+    const contentBytes = blobs.reduce((sum, { size }) => sum + size, this.#content.size(manifestDigest) ?? 0);
+    return { manifestDigest, platform, chainId, isUnpacked: isThere, contentBytes };
+  }
+
+  /** Is every blob of the image's manifests in the store? */
+  isStored(platforms: readonly Pick<PlatformRow, "manifestDigest">[]): boolean {
+    return platforms.every(({ manifestDigest }) => {
+      if (!this.#content.has(manifestDigest)) return false;
+      const documents = this.readable(manifestDigest);
+      if (documents === undefined) return false;
+      const { config, layers } = documents.manifest;
+      return [config, ...layers].every(({ digest, size }) => this.#content.has(digest, size));
+    });
   }
 
   #image(row: ImageRow, platform: PlatformRow): Image {
     const { manifest, config } = this.documents(platform.manifestDigest);
-    const chain = platform.chainId === undefined ? [] : this.#layers.chain(platform.chainId);
+    const { chainId, isUnpacked } = platform;
+    const chain = chainId === undefined || !isUnpacked ? [] : this.#layers.chain(chainId);
     const unpackedBytes = chain.reduce((sum, layer) => sum + layer.bytes, 0);
     return {
       id: row.id,
@@ -82,12 +105,25 @@ export class ImageCatalogue {
       configDigest: manifest.config.digest,
       config,
       platform: platform.platform,
-      chainId: platform.chainId,
+      chainId,
+      isUnpacked,
       sizeBytes: platform.contentBytes + unpackedBytes,
       unpackedBytes,
       createdAt: config.created ?? undefined,
       lastTaggedAt: row.lastTaggedAt,
+      lastUsedAt: row.lastUsedAt,
     };
+  }
+
+  /** Manifest and configuration; undefined when the store lost them. */
+  readable(manifestDigest: Digest): Documents | undefined {
+    try {
+      return this.documents(manifestDigest);
+    } catch (error) {
+      if (!isEngineError(error, "corrupt") && !isEngineError(error, "not_found")) throw error;
+      log("warn", "manifest cannot be read", { manifest: manifestDigest, error: error.message });
+      return undefined;
+    }
   }
 
   /** @throws EngineError not_found, corrupt when the store lost them. */

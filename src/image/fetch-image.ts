@@ -1,6 +1,7 @@
 /** Finds out what a reference stands for: index, manifest of the platform, configuration; all verified and stored. */
 import { type Digest, digestHex } from "../core/digest.ts";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, isEngineError } from "../core/errors.ts";
+import { log } from "../core/log.ts";
 import {
   type Descriptor,
   type ImageConfig,
@@ -15,6 +16,7 @@ import {
 } from "../oci/image.ts";
 import type { ContentStore } from "./content/store.ts";
 import type { RegistryCredentials } from "./image.ts";
+import type { Lease } from "./leases.ts";
 import { formatPlatform, normalise, satisfies, selectManifest } from "./platform.ts";
 import { familiarReference, type Reference } from "./reference.ts";
 import type { RegistryClient } from "./registry/client.ts";
@@ -25,6 +27,8 @@ export interface FetchOptions {
   isExplicit: boolean;
   credentials?: RegistryCredentials | undefined;
   signal: AbortSignal;
+  /** Holds what is fetched, and what is found here already, until the image is recorded. */
+  lease: Lease;
 }
 
 export interface FetchedImage {
@@ -79,7 +83,7 @@ export async function fetchImage(
     if (parsed.kind === "manifest") {
       const config = await fetchConfig(client, store, reference, parsed.manifest, options);
       documents.push({ digest: parsed.manifest.config.digest, size: parsed.manifest.config.size });
-      await storeDocuments(store, [document]);
+      await storeDocuments(store, options.lease, [document]);
       const platform = checkPlatform(config, options, name, depth > 0);
       checkLayers(parsed.manifest, config, name);
       const { digest: id, mediaType, bytes } = root;
@@ -96,7 +100,7 @@ export async function fetchImage(
       };
     }
     if (depth >= indexDepthMax) throw new EngineError("unsupported", `manifest of ${name}: indexes nested too deeply`);
-    await storeDocuments(store, [document]);
+    await storeDocuments(store, options.lease, [document]);
     const chosen = selectManifest(parsed.index.manifests, options.platform, name);
     document = await fetchChild(client, store, reference, chosen, options);
   }
@@ -109,10 +113,10 @@ async function fetchRoot(
   options: FetchOptions,
 ): Promise<Document> {
   // By digest it may be here already; by tag only the registry knows.
-  if (reference.digest !== undefined && store.has(reference.digest)) {
-    const bytes = store.read(reference.digest);
-    const own = mediaTypeOf(bytes);
-    if (own !== undefined) return { bytes, digest: reference.digest, mediaType: own };
+  const stored = reference.digest && (await readStored(store, options.lease, reference.digest));
+  if (stored) {
+    const own = mediaTypeOf(stored);
+    if (own !== undefined) return { bytes: stored, digest: reference.digest!, mediaType: own };
   }
   return client.manifest(reference, options);
 }
@@ -131,7 +135,8 @@ async function fetchChild(
   if (size > manifestBytesMax) {
     throw new EngineError("corrupt", `manifest ${digest}: ${size} bytes are more than the ${manifestBytesMax} allowed`);
   }
-  if (store.has(digest, size)) return { bytes: store.read(digest), digest, mediaType };
+  const stored = await readStored(store, options.lease, digest, size);
+  if (stored) return { bytes: stored, digest, mediaType };
   const fetched = await client.manifest(reference, options, digest);
   if (fetched.bytes.length !== size) {
     throw new EngineError(
@@ -161,7 +166,8 @@ async function fetchConfig(
       `configuration ${digest}: ${size} bytes are more than the ${manifestBytesMax} allowed`,
     );
   }
-  if (!store.has(digest, size)) {
+  let bytes = await readStored(store, options.lease, digest, size);
+  if (bytes === undefined) {
     const { body } = await client.blob(reference, digest, 0, options);
     const pieces: Uint8Array[] = [];
     let received = 0;
@@ -176,12 +182,33 @@ async function fetchConfig(
         `configuration ${digest}: ${received > size ? "more" : "less"} than ${size} bytes`,
       );
     }
-    await store.write(Buffer.concat(pieces), digest);
+    bytes = Buffer.concat(pieces);
+    await store.write(bytes, digest);
   }
-  return parseImageConfig(store.read(digest), `configuration of ${name}`);
+  return parseImageConfig(bytes, `configuration of ${name}`);
 }
 
-async function storeDocuments(store: ContentStore, documents: readonly Document[]): Promise<void> {
+/** What an earlier pull fetched, held from now on. A damaged document is removed, to be fetched again. */
+async function readStored(
+  store: ContentStore,
+  lease: Lease,
+  digest: Digest,
+  size?: number,
+): Promise<Uint8Array | undefined> {
+  lease.add({ content: [digest] });
+  if (!store.has(digest, size)) return undefined;
+  try {
+    return store.read(digest);
+  } catch (error) {
+    if (!isEngineError(error, "corrupt")) throw error;
+    log("warn", "a damaged document is fetched again", { error: error.message });
+    await store.remove(digest);
+    return undefined;
+  }
+}
+
+async function storeDocuments(store: ContentStore, lease: Lease, documents: readonly Document[]): Promise<void> {
+  lease.add({ content: documents.map(({ digest }) => digest) });
   for (const { bytes, digest } of documents) await store.write(bytes, digest);
 }
 

@@ -2,7 +2,7 @@
 import type { Digest } from "../core/digest.ts";
 import type { ImageConfig, ImageManifest, Platform } from "../oci/image.ts";
 
-/** One image, of one platform, whose layers are unpacked. */
+/** One image, of one platform, whose content is here. */
 export interface Image {
   /** The digest that its name points at: of the index when the registry has one, else of the manifest, as in Docker 29. */
   id: Digest;
@@ -17,14 +17,18 @@ export interface Image {
   platform: Platform;
   /** Chain id of the last layer (image specification, config.md "Layer ChainID"); undefined without layers. */
   chainId: Digest | undefined;
+  /** Its layers are unpacked; else `ImageStore.ensureUnpacked` does it before the files are needed. */
+  isUnpacked: boolean;
   /** Compressed content and unpacked files together, as Docker 29 counts. */
   sizeBytes: number;
-  /** Bytes of the unpacked files alone. */
+  /** Bytes of the unpacked files alone; 0 while they are not. */
   unpackedBytes: number;
   /** From the configuration; ISO 8601. Undefined where the image does not say. */
   createdAt: string | undefined;
   /** When one of its names was last set here; ISO 8601. */
   lastTaggedAt: string;
+  /** When it was last pulled, tagged, pushed, saved, or a container of it created or started; ISO 8601. */
+  lastUsedAt: string;
 }
 
 /** A line of `tsd images`. */

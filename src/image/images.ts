@@ -10,11 +10,13 @@ import { type Documents, ImageCatalogue } from "./catalogue.ts";
 import { writeLayoutIndex } from "./content/layout.ts";
 import { ContentStore } from "./content/store.ts";
 import { EmbeddedImage, embeddedName, isEmbeddedReference } from "./embedded/embedded.ts";
-import type { FetchedImage } from "./fetch-image.ts";
+import { type EnsureUnpackedOptions, ensureUnpacked } from "./ensure-unpacked.ts";
 import type { Image, ImageSummary, ImageUser, PullProgress, RegistryCredentials, RemoveResult } from "./image.ts";
+import { Leases } from "./leases.ts";
 import { hostPlatform, normalise } from "./platform.ts";
 import { Puller } from "./pull.ts";
 import { reconcileImages } from "./reconcile.ts";
+import { type ImageRecord, pulledImage } from "./record.ts";
 import { type Freed, ImageRecords } from "./records.ts";
 import { canonicalReference, familiarReference, parseReference, parseRepository, type Reference } from "./reference.ts";
 import { RegistryClient, type RegistryClientOptions } from "./registry/client.ts";
@@ -49,10 +51,14 @@ export interface PullImageOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Uses of an image are recorded as exactly as this. */
+const usedPrecisionMs = 60_000;
+
 export class ImageStore {
   readonly content: ContentStore;
   readonly snapshots: SnapshotStore;
   readonly layers: Layers;
+  readonly leases: Leases;
   readonly records: ImageRecords;
   readonly options: ImageStoreOptions;
   readonly directories: SnapshotDirectories;
@@ -61,15 +67,16 @@ export class ImageStore {
   readonly #client: RegistryClient;
   readonly #puller: Puller;
   readonly #lock = new KeyedLock();
-  /** Blobs that a pull counts on and no row names yet. */
-  readonly #held = new Map<Digest, number>();
+  /** When images were last said to be used, so that a busy one is not written about at every use. */
+  readonly #usedAt = new Map<string, number>();
 
   constructor(options: ImageStoreOptions) {
     const { root, database, limits = defaultUnpackLimits, unpackProgram } = options;
     this.options = options;
     this.content = new ContentStore(join(root, "content"));
     this.directories = new SnapshotDirectories(join(root, "snapshots"));
-    this.layers = new Layers({ database, directories: this.directories, limits, unpackProgram });
+    this.leases = new Leases(database);
+    this.layers = new Layers({ database, directories: this.directories, leases: this.leases, limits, unpackProgram });
     this.snapshots = new SnapshotStore(database, this.directories, this.layers);
     this.records = new ImageRecords(database);
     this.#catalogue = new ImageCatalogue(this.content, this.layers, this.records);
@@ -104,10 +111,12 @@ export class ImageStore {
     onProgress({ id: reference.digest ?? reference.tag!, status: `Pulling from ${reference.repository}` });
     const current = await this.#current(reference, { ...options, signal });
     if (current) {
+      this.touch(current.id);
       tellResult(reference, current.id, "Image is up to date", onProgress);
       return current;
     }
-    const held: Disposable[] = [];
+    const name = storedName(reference);
+    using lease = this.leases.take(`pull ${name}`);
     try {
       const image = await this.#puller.pull(reference, {
         platform: normalise(options.platform ?? hostPlatform()),
@@ -115,14 +124,15 @@ export class ImageStore {
         credentials: options.credentials,
         signal,
         onProgress,
-        hold: (content, chains) => held.push(this.#hold(content), this.layers.hold(chains)),
+        lease,
       });
       throwIfAborted(signal);
-      await this.record(image, storedName(reference));
+      await this.record(pulledImage(image, name));
       tellResult(reference, image.id, "Downloaded newer image", onProgress);
-      return this.#catalogue.load(image.id, image.manifestDigest);
-    } finally {
-      for (const hold of held) hold[Symbol.dispose]();
+      return this.load(image.id, image.manifestDigest);
+    } catch (error) {
+      lease.keep();
+      throw error;
     }
   }
 
@@ -141,6 +151,24 @@ export class ImageStore {
     const image = this.resolve(text, platform);
     if (!image) throw new EngineError("not_found", `No such image: ${shownReference(text)}`);
     return image;
+  }
+
+  /** One platform of an image. @throws EngineError not_found. */
+  load(id: Digest, manifestDigest: Digest): Image {
+    return this.#catalogue.load(id, manifestDigest);
+  }
+
+  /** The image with its layers unpacked. @throws EngineError not_found when a layer's content is gone, no_space, cancelled. */
+  async ensureUnpacked(image: Image, options: EnsureUnpackedOptions = {}): Promise<Image> {
+    return ensureUnpacked(this, image, options);
+  }
+
+  /** The image is used now: what is used least goes first when space is needed. Cheap enough for every start. */
+  touch(id: string): void {
+    const now = Date.now();
+    if (now - (this.#usedAt.get(id) ?? 0) < usedPrecisionMs) return;
+    this.#usedAt.set(id, now);
+    this.records.setUsed(id, new Date(now).toISOString());
   }
 
   list(): ImageSummary[] {
@@ -182,23 +210,23 @@ export class ImageStore {
     });
   }
 
-  /** Records an image whose content and layers are here. */
-  async record(image: FetchedImage, name: string | undefined): Promise<void> {
-    const { id, mediaType, size, manifestDigest, manifest, config, platform, documents } = image;
-    const content = [...documents, ...manifest.layers];
+  /**
+   * Makes an image visible whose content is stored, or adds platforms to one. The caller holds the content by a lease.
+   * @throws EngineError not_found when some of the content is not there.
+   */
+  async record({ platforms, content, ...image }: ImageRecord): Promise<void> {
     await this.#lock.run("images", async () => {
+      for (const { digest, size } of content) {
+        if (this.content.has(digest, size)) continue;
+        throw new EngineError("not_found", `image ${image.id}: content ${digest} is not in the store`);
+      }
       this.records.commit({
-        id,
-        mediaType,
-        size,
-        manifestDigest,
-        platform,
-        chainId: this.#catalogue.topChain(config),
-        contentBytes: content.reduce((sum, blob) => sum + blob.size, 0),
-        content: content.map(({ digest }) => digest),
-        name,
+        ...image,
+        name: image.name,
+        platforms: platforms.map((platform) => this.#catalogue.platformRow(platform)),
+        content,
         lastTaggedAt: new Date().toISOString(),
-        isStored: manifest.layers.every((layer) => this.content.has(layer.digest, layer.size)),
+        isStored: this.#catalogue.isStored([...this.records.platforms(image.id), ...platforms]),
       });
       await this.publish();
     });
@@ -207,14 +235,21 @@ export class ImageStore {
   /** Deletes content and layers that nothing needs any more. */
   async free({ content, chains }: Freed): Promise<void> {
     this.layers.collect(chains);
-    for (const digest of content) {
-      if (!this.#held.has(digest) && !this.records.isReferenced(digest)) await this.content.remove(digest);
-    }
+    for (const digest of content) if (!this.isContentNeeded(digest)) await this.content.remove(digest);
+  }
+
+  isContentNeeded(digest: Digest): boolean {
+    return this.records.isReferenced(digest) || this.leases.holdsContent(digest);
   }
 
   /** Manifest and configuration. @throws EngineError not_found, corrupt when the store lost them. */
   documents(manifestDigest: Digest): Documents {
     return this.#catalogue.documents(manifestDigest);
+  }
+
+  /** Manifest and configuration; undefined when the store lost them. */
+  readable(manifestDigest: Digest): Documents | undefined {
+    return this.#catalogue.readable(manifestDigest);
   }
 
   /** Says in index.json what images there are, for other tools that read the layout. */
@@ -230,13 +265,19 @@ export class ImageStore {
     return image;
   }
 
-  /** The image that the reference has here, when the registry has no newer one. */
+  /** The image that the reference has here, whole, when the registry has no newer one. */
   async #current(reference: Reference, options: PullImageOptions): Promise<Image | undefined> {
     const row = this.records.byName(storedName(reference));
-    const image = row && this.#catalogue.select(row.id, options.platform ?? hostPlatform());
+    const image = row && this.#whole(row.id, options.platform ?? hostPlatform());
     if (!image) return undefined;
     const newest = reference.digest ?? (await this.#newest(reference, options));
     return newest === image.id ? image : undefined;
+  }
+
+  /** Undefined for an image that a pull has to complete. */
+  #whole(id: Digest, platform: Platform): Image | undefined {
+    const image = this.#catalogue.select(id, platform);
+    return image?.isUnpacked && this.#catalogue.isStored([image]) ? image : undefined;
   }
 
   /** Undefined where HEAD does not tell: GET then says what is wrong, if anything is. */
@@ -280,19 +321,6 @@ export class ImageStore {
     const [first, second] = this.records.byIdPrefix(`sha256:${prefix}`);
     if (second) throw new EngineError("invalid_argument", `image id prefix ${prefix} is ambiguous`);
     return first?.id;
-  }
-
-  #hold(content: readonly Digest[]): Disposable {
-    for (const digest of content) this.#held.set(digest, (this.#held.get(digest) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        for (const digest of content) {
-          const count = this.#held.get(digest)! - 1;
-          if (count === 0) this.#held.delete(digest);
-          else this.#held.set(digest, count);
-        }
-      },
-    };
   }
 }
 

@@ -12,8 +12,6 @@ import { chainIds, type LayerEvent, type LayerSource, type Layers } from "./snap
 
 export interface PullOptions extends FetchOptions {
   onProgress: (event: PullProgress) => void;
-  /** Told before anything is fetched of what is not to be collected. */
-  hold: (content: readonly Digest[], chains: readonly Digest[]) => void;
 }
 
 /** Docker's default of max-concurrent-downloads, for the whole daemon as there. */
@@ -38,10 +36,7 @@ export class Puller {
     const image = await fetchImage(this.#client, this.#store, reference, options);
     const { manifest, config } = image;
     const chain = chainIds(config.rootfs.diff_ids);
-    options.hold(
-      [...image.documents, ...manifest.layers].map(({ digest }) => digest),
-      chain,
-    );
+    options.lease.add({ content: manifest.layers.map(({ digest }) => digest), chains: chain });
     const sources = manifest.layers.map((layer, index) =>
       this.#source(reference, layer, config.rootfs.diff_ids[index]!, options),
     );
@@ -128,7 +123,8 @@ export function shortLayerId(layer: Pick<Descriptor, "digest">): string {
   return digestHex(layer.digest).slice(0, 12);
 }
 
-function progressOf(id: string, event: LayerEvent, total: number): PullProgress {
+/** In docker's words. @param total bytes of the compressed layer. */
+export function progressOf(id: string, event: LayerEvent, total: number): PullProgress {
   switch (event.step) {
     case "waiting":
       return { id, status: "Waiting" };

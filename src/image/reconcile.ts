@@ -1,27 +1,21 @@
 /**
  * What is done at the daemon's start about whatever a killed one was in the middle of: directories without rows go,
- * layers without directories are unpacked again, images that cannot be made whole are forgotten, so that they are
- * pulled anew. Partial downloads and layers of unfinished pulls stay for a while: the next try continues with them.
+ * layers without directories are unpacked again, images that cannot be made whole are incomplete until they are pulled
+ * anew. What is collected is collected later (collection/): nothing of that holds up the start.
  */
 import type { Digest } from "../core/digest.ts";
 import { errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
+import { storedLayer } from "./ensure-unpacked.ts";
 import type { ImageStore } from "./images.ts";
 import { chainIds, type LayerRow, type LayerSource } from "./snapshot/layers.ts";
-
-/** How long something waits for a pull that continues it. */
-const unfinishedKeptMs = 7 * 24 * 3600 * 1000;
 
 export async function reconcileImages(store: ImageStore): Promise<void> {
   store.directories.discardExcept(new Set([...store.layers.directoryNames(), ...store.snapshots.directoryNames()]));
   await restoreLayers(store);
-  forgetUnreadable(store);
-  const oldest = new Date(Date.now() - unfinishedKeptMs);
-  store.layers.collect(store.layers.unused(oldest));
-  for (const { digest, changedAtMs } of await store.content.list()) {
-    if (changedAtMs < oldest.getTime() && !store.records.isReferenced(digest)) await store.content.remove(digest);
-  }
-  await store.content.removeStale(unfinishedKeptMs);
+  loseUnreadable(store);
+  fillInSizes(store);
+  await store.content.removeTemporary();
 }
 
 /** From the bottom up, because a layer is settled over those below it. */
@@ -45,7 +39,7 @@ async function restoreLayers(store: ImageStore): Promise<void> {
       });
     }
   }
-  forgetImagesWith(store, lost);
+  loseImagesWith(store, lost);
 }
 
 /** Chain id → where the layer's content is, of all layers whose content is stored. */
@@ -53,48 +47,59 @@ function storedLayers(store: ImageStore): Map<Digest, LayerSource> {
   const sources = new Map<Digest, LayerSource>();
   for (const { id } of store.records.all()) {
     for (const { manifestDigest } of store.records.platforms(id)) {
-      const image = tryLoad(store, manifestDigest);
-      const diffIds = image?.config.rootfs.diff_ids ?? [];
-      for (const [index, chainId] of chainIds(diffIds).entries()) {
-        const layer = image!.manifest.layers[index];
-        const diffId = diffIds[index]!;
-        if (!layer || !store.content.has(layer.digest, layer.size)) continue;
-        sources.set(chainId, { diffId, fetch: async () => ({ path: store.content.path(layer.digest) }) });
+      const documents = store.readable(manifestDigest);
+      if (documents === undefined) continue;
+      for (const [index, chainId] of chainIds(documents.config.rootfs.diff_ids).entries()) {
+        const layer = documents.manifest.layers[index];
+        if (layer && store.content.has(layer.digest, layer.size)) {
+          sources.set(chainId, storedLayer(store, { id, ...documents }, index));
+        }
       }
     }
   }
   return sources;
 }
 
-function forgetImagesWith(store: ImageStore, lost: ReadonlySet<Digest>): void {
+function loseImagesWith(store: ImageStore, lost: ReadonlySet<Digest>): void {
   if (lost.size === 0) return;
   for (const { id } of store.records.all()) {
-    for (const { manifestDigest, chainId } of store.records.platforms(id)) {
-      if (chainId === undefined || !store.layers.chain(chainId).some((layer) => lost.has(layer.chainId))) continue;
-      log("error", "image cannot be made whole and has to be pulled again", { image: id });
-      store.records.removePlatform(id, manifestDigest);
+    for (const { manifestDigest, chainId, isUnpacked } of store.records.platforms(id)) {
+      if (chainId === undefined || !isUnpacked) continue;
+      if (!store.layers.chain(chainId).some((layer) => lost.has(layer.chainId))) continue;
+      log("error", "image is damaged and has to be pulled again", { image: id });
+      store.records.losePlatform(id, manifestDigest);
     }
   }
   store.layers.collect(lost);
 }
 
 /** Images whose manifest or configuration is gone or damaged. */
-function forgetUnreadable(store: ImageStore): void {
+function loseUnreadable(store: ImageStore): void {
   for (const { id } of store.records.all()) {
     for (const { manifestDigest } of store.records.platforms(id)) {
-      if (tryLoad(store, manifestDigest)) continue;
+      if (store.readable(manifestDigest)) continue;
       log("error", "image cannot be read and has to be pulled again", { image: id });
-      store.records.removePlatform(id, manifestDigest);
+      store.records.losePlatform(id, manifestDigest);
     }
   }
 }
 
-function tryLoad(store: ImageStore, manifestDigest: Digest) {
-  try {
-    return store.documents(manifestDigest);
-  } catch (error) {
-    log("warn", "manifest cannot be read", { manifest: manifestDigest, error: errorMessage(error) });
-    return undefined;
+/** Of blobs that were recorded before their sizes were. */
+function fillInSizes(store: ImageStore): void {
+  if (![...store.records.allContent().values()].includes(undefined)) return;
+  for (const { id, size } of store.records.all()) {
+    store.records.setSize({ digest: id, size });
+    for (const { manifestDigest } of store.records.platforms(id)) {
+      const { manifest } = store.documents(manifestDigest);
+      for (const { digest, size: bytes } of [manifest.config, ...manifest.layers]) {
+        store.records.setSize({ digest, size: bytes });
+      }
+    }
+  }
+  // What is left are manifests of an index, and indexes below it, whose descriptors are all in documents of this size.
+  for (const [digest, size] of store.records.allContent()) {
+    const actual = size === undefined ? store.content.size(digest) : undefined;
+    if (actual !== undefined) store.records.setSize({ digest, size: actual });
   }
 }
 

@@ -69,5 +69,43 @@ export const imageSchema: Schema = {
       fingerprint TEXT NOT NULL
     ) STRICT;
     `,
+    `
+    -- Where it came from: pull, load, import, commit or made.
+    ALTER TABLE images ADD COLUMN origin TEXT NOT NULL DEFAULT 'pull';
+    ALTER TABLE images ADD COLUMN last_used_at TEXT NOT NULL DEFAULT '';
+    UPDATE images SET last_used_at = last_tagged_at;
+    UPDATE images SET origin = 'made' WHERE id IN (SELECT image_id FROM embedded_images);
+
+    -- A row from now on for each manifest whose content is here, unpacked or not. top_chain: the chain id of its last
+    -- layer, null without layers. chain_id: the same once the layers are unpacked, which it keeps.
+    ALTER TABLE image_platforms ADD COLUMN top_chain TEXT;
+    ALTER TABLE image_platforms ADD COLUMN os_version TEXT;
+    UPDATE image_platforms SET top_chain = chain_id;
+    CREATE INDEX image_platforms_top ON image_platforms (top_chain);
+
+    -- Only what is in the store from now on: the layer of a made image never was. Sizes of earlier rows are filled in at
+    -- the daemon's start.
+    DELETE FROM image_content WHERE EXISTS (
+      SELECT 1 FROM embedded_images JOIN image_platforms USING (image_id)
+      WHERE image_id = image_content.image_id AND chain_id = image_content.digest);
+    ALTER TABLE image_content ADD COLUMN size INTEGER;
+
+    -- What is not to be collected although nothing refers to it yet.
+    CREATE TABLE leases (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      reason TEXT NOT NULL,
+      created_at TEXT NOT NULL,
+      touched_at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX leases_reason ON leases (reason);
+    CREATE TABLE lease_resources (
+      lease_id INTEGER NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+      -- content: a blob's digest; chain: a layer's chain id.
+      kind TEXT NOT NULL CHECK (kind IN ('content', 'chain')),
+      name TEXT NOT NULL,
+      PRIMARY KEY (lease_id, kind, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX lease_resources_name ON lease_resources (kind, name);
+    `,
   ],
 };

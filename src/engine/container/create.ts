@@ -84,13 +84,14 @@ async function buildContainer(
   cleanup: Cleanup,
 ): Promise<Container> {
   const { id, name, draft, state } = parts;
-  const { image, warnings: _warnings, planned, ...rest } = draft;
+  const { image: found, warnings: _warnings, planned, ...rest } = draft;
   const { layout, snapshots, volumes, volumeUsers, containers } = context;
   const paths = layout.container(id);
   cleanup.add(`remove ${paths.directory}`, () => rm(paths.directory, { recursive: true, force: true }));
   cleanup.add("remove the snapshot", () => snapshots.remove(id));
   mkdirSync(paths.directory, { mode: 0o710 });
   mkdirSync(paths.rootfs, { mode: 0o755 });
+  const image = found.isUnpacked ? found : await context.images.ensureUnpacked(found);
   // Its row means nothing without the container's, whose transaction waits for the disk.
   const root = withoutSync(context.database, () => snapshots.prepare(id, image));
   const realized = await realizeMounts(planned, {
@@ -108,6 +109,7 @@ async function buildContainer(
   const container = containers.insert(record, () => volumes.store(realized.unstored));
   for (const volume of realized.unstored) volumeUsers.add(volume.name, id);
   for (const volume of [...realized.created, ...realized.unstored]) volumeEvent(context, "create", volume.name);
+  context.images.touch(image.id);
   containerEvent(context, container, "create");
   return container;
 }

@@ -46,6 +46,7 @@ export async function launch(context: EngineContext, container: Container, start
   } catch (error) {
     throw failStart(context, container, starting, error);
   }
+  context.images.touch(container.definition.imageId);
   containerEvent(context, container, "start");
   void watchExit(context, container, container.shim!);
 }

@@ -14,5 +14,7 @@ export class ImageParts implements ImagePart {
   list: ImagePart["list"] = () => this.#store.list();
   pull: ImagePart["pull"] = (reference, options) => this.#store.pull(reference, options);
   remove: ImagePart["remove"] = (reference, options) => this.#store.remove(reference, options);
+  ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
+  touch: ImagePart["touch"] = (id) => this.#store.touch(id);
   unpack: ImagePart["unpack"] = (image, directory, signal) => unpackImage(this.#store, image, { directory, signal });
 }

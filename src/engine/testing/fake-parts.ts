@@ -196,6 +196,8 @@ export class FakeWorld implements Disposable {
       list: () => [],
       pull: async () => this.image,
       remove: async () => [],
+      ensureUnpacked: async (image) => image,
+      touch: () => undefined,
       unpack: async () => undefined,
     };
   }
@@ -274,10 +276,12 @@ function fakeImage(config: ImageConfigDefaults): Image {
     config: { os: "linux", architecture: "amd64", config, rootfs: { type: "layers", diff_ids: [] } },
     platform: { os: "linux", architecture: "amd64" },
     chainId: undefined,
+    isUnpacked: true,
     sizeBytes: 0,
     unpackedBytes: 100,
     createdAt: undefined,
     lastTaggedAt: "2026-01-01T00:00:00Z",
+    lastUsedAt: "2026-01-01T00:00:00Z",
   };
 }
 

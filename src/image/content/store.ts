@@ -38,6 +38,11 @@ export class ContentStore {
     return status !== undefined && (size === undefined || status.size === size);
   }
 
+  /** Bytes of the blob; undefined when it is not there. */
+  size(digest: Digest): number | undefined {
+    return statSync(this.path(digest), { throwIfNoEntry: false })?.size;
+  }
+
   /**
    * A small blob, verified: a manifest or a configuration.
    * @throws EngineError not_found, corrupt.
@@ -55,11 +60,11 @@ export class ContentStore {
     return bytes;
   }
 
-  /** Stores a small blob. @throws EngineError corrupt when it has another digest. */
+  /** Stores a small blob, over a damaged one of that name. @throws EngineError corrupt when it has another digest. */
   async write(bytes: Uint8Array, digest: Digest): Promise<void> {
     const actual = digestOf(bytes, digestAlgorithm(digest));
     if (actual !== digest) throw new EngineError("corrupt", `content has digest ${actual}, not ${digest}`);
-    if (this.has(digest, bytes.length)) return;
+    if (this.has(digest, bytes.length) && Buffer.from(bytes).equals(readFileSync(this.path(digest)))) return;
     this.#makeAlgorithmDirectory(digest);
     await writeFileAtomic(this.path(digest), bytes);
   }
@@ -88,13 +93,8 @@ export class ContentStore {
     return found;
   }
 
-  /** Removes partial downloads that nobody came back for, and temporary files that a killed daemon left. */
-  async removeStale(maxAgeMs: number): Promise<void> {
-    const oldest = Date.now() - maxAgeMs;
-    const ingests = join(this.root, "ingest");
-    for (const name of await readdir(ingests)) {
-      if ((await stat(join(ingests, name))).mtimeMs < oldest) await rm(join(ingests, name));
-    }
+  /** Removes temporary files that a killed daemon left. Not to be called while anything is written. */
+  async removeTemporary(): Promise<void> {
     const directories = (await readdir(join(this.root, "blobs"))).map((algorithm) => join("blobs", algorithm));
     for (const directory of [".", ...directories]) {
       for (const name of await readdir(join(this.root, directory))) {

@@ -13,6 +13,7 @@ import { buildTime, version } from "../../core/version.ts";
 import { type ImageConfig, type ImageManifest, mediaTypes } from "../../oci/image.ts";
 import type { Image } from "../image.ts";
 import type { ImageStore } from "../images.ts";
+import type { Lease } from "../leases.ts";
 import { hostPlatform } from "../platform.ts";
 import { canonicalReference, parseReference } from "../reference.ts";
 import { SharedWork } from "../shared-work.ts";
@@ -96,8 +97,8 @@ export class EmbeddedImage {
 
   async #make(files: readonly string[], fingerprint: string): Promise<Image> {
     const before = this.#made();
-    const { diffId, size } = await this.#makeLayer(files);
-    using _held = this.#store.layers.hold([diffId]);
+    using lease = this.#store.leases.take(`make ${canonicalName}`);
+    const { diffId, size } = await this.#makeLayer(files, lease);
     const libraries = files.slice(1).map((path) => dirname(path));
     const config = encode(imageConfig(diffId, libraries));
     const manifest: ImageManifest = {
@@ -108,15 +109,22 @@ export class EmbeddedImage {
     };
     const bytes = encode(manifest);
     const id = digestOf(bytes);
+    lease.add({ content: [manifest.config.digest, id] });
     await this.#store.content.write(config, manifest.config.digest);
     await this.#store.content.write(bytes, id);
-    const documents = [
-      { digest: id, size: bytes.length },
-      { digest: manifest.config.digest, size: config.length },
-    ];
-    const described = { id, mediaType: mediaTypes.ociManifest, size: bytes.length, manifestDigest: id, manifest };
-    const parsed = imageConfig(diffId, libraries);
-    await this.#store.record({ ...described, config: parsed, platform: hostPlatform(), documents }, canonicalName);
+    await this.#store.record({
+      id,
+      mediaType: mediaTypes.ociManifest,
+      size: bytes.length,
+      name: canonicalName,
+      // The layer is unpacked, and in no blob.
+      content: [
+        { digest: id, size: bytes.length },
+        { digest: manifest.config.digest, size: config.length },
+      ],
+      platforms: [{ manifestDigest: id, platform: hostPlatform(), diffIds: [diffId], isUnpacked: true }],
+      origin: "made",
+    });
     this.#database.run("INSERT OR REPLACE INTO embedded_images (image_id, fingerprint) VALUES (?, ?)", [
       id,
       fingerprint,
@@ -126,7 +134,7 @@ export class EmbeddedImage {
   }
 
   /** Puts the files into a directory of their own and records it as a layer. */
-  async #makeLayer(files: readonly string[]): Promise<{ diffId: Digest; size: number }> {
+  async #makeLayer(files: readonly string[], lease: Lease): Promise<{ diffId: Digest; size: number }> {
     const partial = this.#store.directories.makePartial();
     try {
       const root = join(this.#store.directories.path(partial), "fs");
@@ -138,6 +146,7 @@ export class EmbeddedImage {
       }
       await syncDirectory(root);
       const { digest, size } = await layerDigest(root);
+      lease.add({ chains: [digest] });
       await this.#store.layers.adopt(
         partial,
         digest,

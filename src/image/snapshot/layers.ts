@@ -5,6 +5,7 @@
 import type { Database } from "bun:sqlite";
 import { type Digest, digestAlgorithm, digestOf } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
+import type { Leases } from "../leases.ts";
 import { SharedWork, Slots } from "../shared-work.ts";
 import type { UnpackLimits } from "../unpack/protocol.ts";
 import { type UnpackProgram, unpackLayer } from "../unpack/unpacker.ts";
@@ -36,6 +37,7 @@ export interface LayerRow {
 export interface LayersOptions {
   database: Database;
   directories: SnapshotDirectories;
+  leases: Leases;
   limits: UnpackLimits;
   /** What unpacks layers; its default is this executable. */
   unpackProgram?: UnpackProgram | undefined;
@@ -58,8 +60,6 @@ export class Layers {
   readonly #options: LayersOptions;
   readonly #shared = new SharedWork<LayerEvent, LayerRow>();
   readonly #slots = new Slots(unpackedAtOnce);
-  /** Chains that something is being made of: not to be collected although nothing refers to them yet. */
-  readonly #held = new Map<Digest, number>();
 
   constructor(options: LayersOptions) {
     this.#options = options;
@@ -121,22 +121,8 @@ export class Layers {
     return { chainId: diffId, parent: undefined, directory, bytes };
   }
 
-  /** Keeps layers from being collected until the result is disposed of. */
-  hold(chain: readonly Digest[]): Disposable {
-    for (const chainId of chain) this.#held.set(chainId, (this.#held.get(chainId) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        for (const chainId of chain) {
-          const count = this.#held.get(chainId)! - 1;
-          if (count === 0) this.#held.delete(chainId);
-          else this.#held.set(chainId, count);
-        }
-      },
-    };
-  }
-
   /**
-   * Removes layers of these chains that no image, no container and no other layer needs any more.
+   * Removes layers of these chains that no image, no container, no lease and no other layer needs any more.
    * @returns the chain ids that went, top first.
    */
   collect(tops: Iterable<Digest>): Digest[] {
@@ -151,17 +137,18 @@ export class Layers {
     return removed;
   }
 
-  /** Layers that nothing needs and that were made before that time: left by pulls that were not finished. */
-  unused(before: Date): Digest[] {
+  /** The topmost of the layers that nothing needs: left by pulls that were given up. */
+  unused(): LayerRow[] {
     return this.#options.database
-      .query<{ chain_id: Digest }, [string]>(
-        `SELECT chain_id FROM layer_snapshots AS layer WHERE created_at < ?
-           AND NOT EXISTS (SELECT 1 FROM layer_snapshots WHERE parent = layer.chain_id)
+      .query<{ chain_id: Digest }, []>(
+        `SELECT chain_id FROM layer_snapshots AS layer
+         WHERE NOT EXISTS (SELECT 1 FROM layer_snapshots WHERE parent = layer.chain_id)
            AND NOT EXISTS (SELECT 1 FROM image_platforms WHERE chain_id = layer.chain_id)
-           AND NOT EXISTS (SELECT 1 FROM container_snapshots WHERE chain_id = layer.chain_id)`,
+           AND NOT EXISTS (SELECT 1 FROM container_snapshots WHERE chain_id = layer.chain_id)
+           AND NOT EXISTS (SELECT 1 FROM lease_resources WHERE kind = 'chain' AND name = layer.chain_id)`,
       )
-      .all(before.toISOString())
-      .map((row) => row.chain_id);
+      .all()
+      .map((row) => this.get(row.chain_id)!);
   }
 
   /** Rows whose directory is gone, with all that lie above them. */
@@ -196,7 +183,7 @@ export class Layers {
   }
 
   #isUnused(chainId: Digest): boolean {
-    if (this.#held.has(chainId)) return false;
+    if (this.#options.leases.holdsChain(chainId)) return false;
     const users = this.#options.database
       .query<{ count: number }, { id: string }>(
         `SELECT (SELECT count(*) FROM layer_snapshots WHERE parent = $id)
