@@ -23,7 +23,20 @@ describe("lists", () => {
   test("follow a template, as a table with headers too", () => {
     expect(formatList(items, columns, ["ID"], "{{.ID}}:{{.Size}}")).toBe("abc:1\ndefghi:22");
     expect(formatList(items, columns, ["ID"], "table {{.Size}}\\t{{.ID | upper}}")).toBe(
-      "SIZE   CONTAINER ID\n1      ABC\n22     DEFGHI",
+      "SIZE      CONTAINER ID\n1         ABC\n22        DEFGHI",
+    );
+  });
+  test("have JSON as Go writes it for the whole of an item, and as it is for a field", () => {
+    const odd = [{ id: "<none>", size: 1 }];
+    const whole = '{"ID":"\\u003cnone\\u003e","Size":1}';
+    expect(formatList(odd, columns, ["ID"], "json")).toBe(whole);
+    expect(formatList(odd, columns, ["ID"], "{{json .}}")).toBe(whole);
+    expect(formatList(odd, columns, ["ID"], "{{json .ID}}")).toBe('"<none>"');
+  });
+  test("are aligned line by line: one with fewer cells begins the columns anew", () => {
+    const lines = [{ id: "a\nlonger than that", size: 1 }];
+    expect(formatList(lines, columns, ["Size", "ID", "Size"], "")).toBe(
+      "SIZE      CONTAINER ID   SIZE\n1         a\nlonger than that   1",
     );
   });
   test("of nothing are the header alone", () => {

@@ -1,6 +1,6 @@
-import { formatTable } from "./table.ts";
+import { alignColumns } from "./table.ts";
 import { compileTemplate } from "./template/execute.ts";
-import { parseTemplate } from "./template/parse.ts";
+import type { TemplateFunction } from "./template/functions.ts";
 
 /** A column or template field of a listing: its name in templates, its header in tables, and its value. */
 export interface Column<T> {
@@ -9,6 +9,11 @@ export interface Column<T> {
   value: (item: T) => string | number | boolean;
 }
 
+/** Functions leave a table's headers as they are: `table {{.ID | lower}}` still says IMAGE ID. */
+const headerFunctions = Object.fromEntries(
+  ["json", "title", "lower", "upper", "truncate"].map((name): [string, TemplateFunction] => [name, (value) => value]),
+);
+
 /**
  * Prints a list the way `--format` asks: "table" (or nothing), "json" (an object a line), "table TEMPLATE" or
  * "TEMPLATE" (a line an item).
@@ -16,22 +21,34 @@ export interface Column<T> {
  * @returns the text without its last newline; empty when there is nothing to print.
  */
 export function formatList<T>(items: T[], columns: Column<T>[], shown: string[], format: string): string {
-  if (format === "" || format === "table") {
-    const picked = shown.map((name) => columns.find((column) => column.name === name)!);
-    const rows = items.map((item) => picked.map((column) => String(column.value(item))));
-    return formatTable([picked.map((column) => column.header), ...rows]);
-  }
   const fields = (item: T) => Object.fromEntries(columns.map((column) => [column.name, column.value(item)]));
-  if (format === "json") return items.map((item) => JSON.stringify(sorted(fields(item)))).join("\n");
-  if (format.startsWith("table ")) {
-    const source = unescapeTemplate(format.slice("table ".length));
-    const headers = Object.fromEntries(columns.map((column) => [column.name, column.header]));
-    const template = compileTemplate(source);
-    const lines = [templateHeader(source, headers), ...items.map((item) => template.execute(fields(item)))];
-    return formatTable(lines.map((line) => line.split("\t")));
-  }
-  const template = compileTemplate(unescapeTemplate(format));
-  return items.map((item) => template.execute(fields(item))).join("\n");
+  if (format === "json") return items.map((item) => goJson(sorted(fields(item)))).join("\n");
+  const isTable = format === "" || format.startsWith("table");
+  const plain = shown.map((name) => `{{.${name}}}`).join("\t");
+  const source = isTable ? unescapeTemplate(format.replace(/^table/, "").trim()) || plain : unescapeTemplate(format);
+  const whole = new WeakSet<object>();
+  const template = compileTemplate(source, {
+    json: (value) => {
+      const isItem = typeof value === "object" && value !== null && whole.has(value);
+      return isItem ? goJson(sorted(value as Record<string, unknown>)) : JSON.stringify(value ?? null);
+    },
+  });
+  const lines = items.map((item) => {
+    const data = fields(item);
+    whole.add(data);
+    return template.execute(data);
+  });
+  if (!isTable) return lines.join("\n");
+  const headers = Object.fromEntries(columns.map((column) => [column.name, column.header]));
+  return alignColumns([compileTemplate(source, headerFunctions).execute(headers), ...lines].join("\n"));
+}
+
+/** JSON as Go's encoder writes it when it is not told otherwise: safe within HTML. */
+export function goJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function sorted(fields: Record<string, unknown>): Record<string, unknown> {
@@ -41,17 +58,6 @@ function sorted(fields: Record<string, unknown>): Record<string, unknown> {
 /** docker reads `\t` and `\n` in a format as tab and newline, because shells pass them as two characters. */
 export function unescapeTemplate(format: string): string {
   return format.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
-}
-
-/** The table's header: the template applied to the headers, with every function left out. */
-function templateHeader(source: string, headers: Record<string, string>): string {
-  return parseTemplate(source)
-    .map((node) => {
-      if (node.kind === "text") return node.text;
-      const name = /\.(\w+)/.exec(node.kind === "action" ? node.pipeline.source : "")?.[1];
-      return name === undefined ? "" : (headers[name] ?? name.toUpperCase());
-    })
-    .join("");
 }
 
 /** Prints objects the way `inspect --format` asks: indented JSON of the list, the same in one line, or a template each. */

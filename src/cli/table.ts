@@ -1,22 +1,38 @@
-/** Columns as docker's tables have them: padded with spaces, three between, the last one free. */
+/** The least width of a column with its gap, and the gap: what docker gives to Go's text/tabwriter. */
+const columnMin = 10;
+const gap = 3;
+
+/** Columns as docker's tables have them: padded with spaces, the last one free. */
 export function formatTable(rows: string[][]): string {
-  const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, column) => {
-      widths[column] = Math.max(widths[column] ?? 0, Bun.stringWidth(cell));
-    });
+  return alignColumns(rows.map((row) => row.join("\t")).join("\n"));
+}
+
+/**
+ * Aligns the cells of lines, each ended by a tab, as Go's text/tabwriter does: a column is as wide as the widest of the
+ * lines in sequence that have it, so that a line with fewer cells (a value with a line break) ends it.
+ */
+export function alignColumns(text: string): string {
+  const lines = text.split("\n").map((line) => line.split("\t"));
+  const widths: number[][] = lines.map(() => []);
+  const columns = Math.max(...lines.map((cells) => cells.length - 1));
+  for (let column = 0; column < columns; column++) {
+    for (let start = 0; start < lines.length; start++) {
+      let end = start;
+      let width = columnMin;
+      for (; end < lines.length && column < lines[end]!.length - 1; end++) {
+        width = Math.max(width, Bun.stringWidth(lines[end]![column]!) + gap);
+      }
+      for (let line = start; line < end; line++) widths[line]![column] = width;
+      start = end;
+    }
   }
-  const gap = 3;
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => {
-          const isLast = column === row.length - 1;
-          return isLast ? cell : cell + " ".repeat(widths[column]! - Bun.stringWidth(cell) + gap);
-        })
-        .join(""),
-    )
+  return lines
+    .map((cells, line) => cells.map((cell, column) => padded(cell, widths[line]![column])).join(""))
     .join("\n");
+}
+
+function padded(cell: string, width: number | undefined): string {
+  return width === undefined ? cell : cell + " ".repeat(width - Bun.stringWidth(cell));
 }
 
 /** Cuts to a width with an ellipsis, as docker shows long commands. */

@@ -6,6 +6,12 @@ export function ago(unixSeconds: number, nowMs = Date.now()): string {
   return `${humanDuration(nowMs - unixSeconds * 1000)} ago`;
 }
 
+/** RFC 3339 of a Unix time in local time: `2026-01-02T03:04:05Z`, or with the zone's offset. */
+export function rfc3339(unixSeconds: number): string {
+  const [day, time, offset] = goTime(unixSeconds).split(" ") as [string, string, string];
+  return `${day}T${time}${offset === "+0000" ? "Z" : `${offset.slice(0, 3)}:${offset.slice(3)}`}`;
+}
+
 /** Go's time.String() of a Unix time in local time, which `{{.CreatedAt}}` prints: `2026-01-02 03:04:05 +0000 UTC`. */
 export function goTime(unixSeconds: number): string {
   const date = new Date(unixSeconds * 1000);

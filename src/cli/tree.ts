@@ -95,6 +95,16 @@ const pull = leaf(
   async () => (await import("./commands/pull.ts")).pullCommand,
 );
 const rmi = leaf("rmi", "Remove one or more images", async () => (await import("./commands/rmi.ts")).rmiCommand);
+const history = leaf(
+  "history",
+  "Show the history of an image",
+  async () => (await import("./commands/history.ts")).historyCommand,
+);
+const tag = leaf(
+  "tag",
+  "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+  async () => (await import("./commands/tag.ts")).tagCommand,
+);
 const bundle = leaf(
   "bundle",
   "Write an image as an OCI bundle: rootfs and config.json",
@@ -140,12 +150,15 @@ export const managementCommands: Record<string, CommandDef> = {
   }),
   image: group("image", "Manage images", {
     bundle,
+    history,
     inspect: inspectImage,
     ls: images,
     list: images,
     pull,
     rm: rmi,
     remove: rmi,
+    rmi,
+    tag,
   }),
   system: group("system", "Manage tsd", { events, info }),
 };
@@ -157,6 +170,7 @@ export const otherCommands: Record<string, CommandDef> = {
   bundle,
   create,
   events,
+  history,
   inspect,
   kill,
   logs,
@@ -164,6 +178,7 @@ export const otherCommands: Record<string, CommandDef> = {
   rmi,
   start,
   stop,
+  tag,
   wait,
 };
 
@@ -180,7 +195,7 @@ export const rootCommand: CommandDef = defineCommand({
 
 /** docker's commands that tsd does not have yet, and those that it will not have with the reason. */
 const notBuilt =
-  "build builder buildx checkpoint commit compose context cp diff export history import load login logout manifest network pause plugin port push rename restart save search stats tag top unpause update volume";
+  "build builder buildx checkpoint commit compose context cp diff export import load login logout manifest network pause plugin port push rename restart save search stats top unpause update volume";
 const swarm = "config node secret service stack swarm";
 
 /** Why a command that docker has is not here; undefined for words that are no command of docker's either. */

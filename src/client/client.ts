@@ -9,7 +9,14 @@ import type { ContainerCreateRequest } from "../api/schema/container-config.ts";
 import type { EventMessage } from "../api/schema/event.ts";
 import type { ExecCreateRequest, ExecInspect, ExecStartRequest } from "../api/schema/exec.ts";
 import type { Filters } from "../api/schema/filters.ts";
-import type { ImageDeleteItem, ImageInspect, ImageSummary } from "../api/schema/image.ts";
+import type {
+  ImageDeleteItem,
+  ImageHistoryItem,
+  ImageInspect,
+  ImageSearchItem,
+  ImageSummary,
+  OciPlatform,
+} from "../api/schema/image.ts";
 import type { JsonMessage } from "../api/schema/progress.ts";
 import type { RunRequest } from "../api/schema/run-protocol.ts";
 import type { SystemInfo, VersionResponse } from "../api/schema/system.ts";
@@ -160,21 +167,52 @@ export class Client {
 
   // Images
 
-  listImages(options: { all: boolean; filters: Filters }): Promise<ImageSummary[]> {
-    return this.#json("GET", "/images/json", { all: options.all, filters: JSON.stringify(options.filters) });
+  listImages(options: { all: boolean; filters: Filters; manifests?: boolean }): Promise<ImageSummary[]> {
+    const query = { all: options.all, manifests: options.manifests, filters: JSON.stringify(options.filters) };
+    return this.#json("GET", "/images/json", query);
   }
 
-  inspectImage(name: string): Promise<ImageInspect> {
-    return this.#json("GET", `/images/${imagePath(name)}/json`);
+  inspectImage(name: string, options: { platform?: OciPlatform } = {}): Promise<ImageInspect> {
+    const query = options.platform && { platform: JSON.stringify(options.platform) };
+    return this.#json("GET", `/images/${imagePath(name)}/json`, query);
   }
 
-  removeImage(name: string, options: { force: boolean; noprune: boolean }): Promise<ImageDeleteItem[]> {
-    return this.#json("DELETE", `/images/${imagePath(name)}`, options);
+  imageHistory(name: string, options: { platform?: OciPlatform } = {}): Promise<ImageHistoryItem[]> {
+    const query = options.platform && { platform: JSON.stringify(options.platform) };
+    return this.#json("GET", `/images/${imagePath(name)}/history`, query);
   }
 
-  async *pullImage(reference: { image: string; tag?: string; platform?: string }): AsyncGenerator<JsonMessage> {
-    const query = { fromImage: reference.image, tag: reference.tag, platform: reference.platform };
-    const response = await request(this.address, "POST", "/images/create", { query });
+  async tagImage(name: string, target: { repo: string; tag?: string }): Promise<void> {
+    await request(this.address, "POST", `/images/${imagePath(name)}/tag`, { query: target });
+  }
+
+  /** @param options.platforms only these of the image. */
+  removeImage(
+    name: string,
+    options: { force: boolean; noprune: boolean; platforms?: readonly OciPlatform[] },
+  ): Promise<ImageDeleteItem[]> {
+    const { platforms, ...query } = options;
+    const list = platforms?.map((platform) => JSON.stringify(platform));
+    return this.#json("DELETE", `/images/${imagePath(name)}`, { ...query, platforms: list });
+  }
+
+  searchImages(options: { term: string; limit?: number; filters: Filters; auth?: string }): Promise<ImageSearchItem[]> {
+    const { auth, filters, ...query } = options;
+    return this.#json("GET", "/images/search", { ...query, filters: JSON.stringify(filters) }, undefined, {
+      ...(auth !== undefined && { "x-registry-auth": auth }),
+    });
+  }
+
+  async *pullImage(
+    reference: { image: string; tag?: string; platform?: string },
+    options: { signal?: AbortSignal; auth?: string } = {},
+  ): AsyncGenerator<JsonMessage> {
+    const { signal, auth } = options;
+    const response = await request(this.address, "POST", "/images/create", {
+      query: { fromImage: reference.image, tag: reference.tag, platform: reference.platform },
+      ...(auth !== undefined && { headers: { "x-registry-auth": auth } }),
+      ...(signal && { signal }),
+    });
     yield* jsonLines<JsonMessage>(response.chunks());
   }
 
@@ -189,8 +227,15 @@ export class Client {
     yield* jsonLines<JsonMessage>(response.chunks());
   }
 
-  async #json<T>(method: string, path: string, query: Query = {}, body?: unknown): Promise<T> {
-    const response = await request(this.address, method, path, { query, ...(body !== undefined && { body }) });
+  async #json<T>(
+    method: string,
+    path: string,
+    query: Query = {},
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<T> {
+    const options = { query, ...(body !== undefined && { body }), ...(headers && { headers }) };
+    const response = await request(this.address, method, path, options);
     return response.json<T>();
   }
 }

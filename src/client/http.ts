@@ -4,7 +4,8 @@ import { apiVersion } from "../core/version.ts";
 import { Answer } from "./answer.ts";
 import { connectionError, type DaemonAddress } from "./host.ts";
 
-export type Query = Record<string, string | number | boolean | undefined>;
+/** A list is a parameter that is there several times. */
+export type Query = Record<string, string | number | boolean | readonly string[] | undefined>;
 
 export interface RequestOptions {
   query?: Query;
@@ -16,7 +17,10 @@ export interface RequestOptions {
 /** `/v1.55/containers/json?all=true`; what is undefined is left out. */
 export function requestTarget(path: string, query: Query = {}): string {
   const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
+  for (const [name, value] of Object.entries(query)) {
+    if (typeof value === "object") for (const item of value) parameters.append(name, item);
+    else if (value !== undefined) parameters.set(name, String(value));
+  }
   const text = parameters.toString();
   return `/v${apiVersion}${path}${text === "" ? "" : `?${text}`}`;
 }

@@ -13,9 +13,12 @@ export function parseBytes(text: string): number {
   return Math.floor(Number(match[1]) * unit);
 }
 
-/** Bytes for people in decimal units and three digits, as docker prints image sizes: `4.26MB`. */
-export function formatBytesDecimal(bytes: number): string {
-  return formatWith(bytes, 1000, ["B", "kB", "MB", "GB", "TB", "PB"], 3);
+/**
+ * Bytes for people in decimal units, as docker prints them: with three digits the sizes of images, `4.26MB`, with four
+ * progress and what is shared.
+ */
+export function formatBytesDecimal(bytes: number, digits: 3 | 4 = 3): string {
+  return formatWith(bytes, 1000, ["B", "kB", "MB", "GB", "TB", "PB"], digits);
 }
 
 /** Bytes for people in binary units and four digits, as docker prints memory: `1.944GiB`. */

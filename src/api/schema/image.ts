@@ -88,6 +88,28 @@ export interface ImageSummary {
   Descriptor?: OciDescriptor;
 }
 
+/** A step of how an image was made, the newest first. */
+export interface ImageHistoryItem {
+  /** The image's id in the newest; `<missing>` in all others. */
+  Id: string;
+  /** Seconds since the epoch; 0 where the image does not say. */
+  Created: number;
+  CreatedBy: string;
+  Tags: string[] | null;
+  /** Bytes of its unpacked layer; 0 where it made none. */
+  Size: number;
+  Comment: string;
+}
+
+/** What a registry found. Its keys are as the index's search of version 1 has them. */
+export interface ImageSearchItem {
+  star_count: number;
+  is_official: boolean;
+  name: string;
+  is_automated: boolean;
+  description: string;
+}
+
 export type ImageDeleteItem = { Untagged: string } | { Deleted: string };
 
 /** X-Registry-Auth: base64url JSON. */

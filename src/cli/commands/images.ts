@@ -3,9 +3,10 @@ import { shortId } from "../../core/id.ts";
 import { formatBytesDecimal } from "../../core/size.ts";
 import { command } from "../command.ts";
 import { parseFilters } from "../filters.ts";
-import { boolFlag, listFlag, stringFlag } from "../flags.ts";
+import { boolFlag, listFlag, stringFlag, UsageError } from "../flags.ts";
 import { type Column, formatList } from "../format.ts";
-import { printLine } from "../output.ts";
+import { formatHelp } from "../help.ts";
+import { print, printError, printLine, terminalColumns } from "../output.ts";
 import { ago, goTime } from "../time.ts";
 
 /** One line: an image has as many as it has names. */
@@ -18,62 +19,119 @@ interface Row {
 
 const none = "<none>";
 
+const imagesFlags = {
+  all: boolFlag("Show all images (default hides intermediate images)", { short: "a" }),
+  digests: boolFlag("Show digests"),
+  filter: listFlag("Filter output based on conditions provided", { short: "f", valueName: "filter" }),
+  format: stringFlag(formatHelp),
+  "no-trunc": boolFlag("Don't truncate output"),
+  quiet: boolFlag("Only show image IDs", { short: "q" }),
+  tree: boolFlag("List multi-platform images as a tree"),
+};
+
 export const imagesCommand = command({
   usage: "[OPTIONS] [REPOSITORY[:TAG]]",
   summary: "List images",
   aliases: ["image ls", "image list", "images"],
-  flags: {
-    all: boolFlag("Show all images (default hides intermediate images)", { short: "a" }),
-    digests: boolFlag("Show digests"),
-    filter: listFlag("Filter output based on conditions provided", { short: "f", valueName: "filter" }),
-    format: stringFlag("Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'"),
-    "no-trunc": boolFlag("Don't truncate output"),
-    quiet: boolFlag("Only show image IDs", { short: "q" }),
-  },
+  flags: imagesFlags,
   arity: { min: 0, max: 1 },
   run: async ({ session, flags, positionals }) => {
     const filters = parseFilters(flags.filter);
-    if (positionals[0] !== undefined) filters.reference = [...(filters.reference ?? []), positionals[0]];
+    const [name] = positionals;
+    if (name !== undefined) filters.reference = [...(filters.reference ?? []), name];
+    const unfit = (["quiet", "no-trunc", "digests", "format"] as const).find((flag) => flags[flag]);
+    if (flags.tree && unfit) throw new UsageError(`--${unfit} cannot be used with --tree`, 1);
     const client = await session.client();
-    const images = await client.listImages({ all: flags.all, filters });
-    images.sort((a, b) => b.Created - a.Created);
-    const truncate = !flags["no-trunc"];
-    if (flags.quiet && flags.format === "") {
-      for (const id of new Set(images.map((image) => image.Id))) printLine(truncate ? shortId(id) : id);
-      return 0;
+    const images = await client.listImages({ all: flags.all, filters, ...(flags.tree && { manifests: true }) });
+    if (flags.tree) {
+      const { imageTree, terminalStyle } = await import("../image-tree.ts");
+      const hasName = ({ RepoTags, RepoDigests }: ImageSummary) => RepoTags.length + RepoDigests.length > 0;
+      const wanted = flags.all || filters.dangling !== undefined ? images : images.filter(hasName);
+      print(
+        imageTree(
+          wanted,
+          terminalStyle(() => terminalColumns(1)),
+        ),
+      );
+    } else {
+      const text = formatImages(images, flags);
+      if (text !== "") printLine(text);
     }
-    const shown = ["Repository", "Tag", ...(flags.digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
-    const text = formatList(images.flatMap(rowsOf), columns(truncate), shown, flags.format);
-    if (text !== "") printLine(text);
+    if (images.length === 0 && name !== undefined) await hintAtCommand(name, session.program);
     return 0;
   },
 });
 
-function rowsOf(image: ImageSummary): Row[] {
-  const digests = new Map(image.RepoDigests.map((name) => name.split("@", 2) as [string, string]));
-  const rows = image.RepoTags.map((name) => {
+interface ImagesFormat {
+  format: string;
+  quiet: boolean;
+  digests: boolean;
+  "no-trunc": boolean;
+}
+
+export function formatImages(images: ImageSummary[], flags: ImagesFormat): string {
+  const { digests } = flags;
+  const isTable = flags.format === "" || flags.format.startsWith("table");
+  const isPlain = flags.format === "" || flags.format === "table";
+  const names = flags.format.includes("{{.Digest}}");
+  const rows = images.flatMap((image) => rowsOf(image, digests, digests || names));
+  const shown = ["Repository", "Tag", ...(digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
+  const withDigest = isTable && !isPlain && digests && !names ? `${flags.format}\\t{{.Digest}}` : flags.format;
+  const format = isPlain && flags.quiet ? "{{.ID}}" : withDigest;
+  return formatList(rows, columns(!flags["no-trunc"]), shown, format);
+}
+
+/**
+ * A line a tag; names that have a digest alone get one of their own.
+ * @param withDigests a tag's line says its digest, else none.
+ */
+function rowsOf(image: ImageSummary, digests: boolean, withDigests: boolean): Row[] {
+  const digestOf = new Map(image.RepoDigests.map((name) => name.split("@", 2) as [string, string]));
+  const rows: Row[] = image.RepoTags.map((name) => {
     const colon = name.lastIndexOf(":");
     const repository = name.slice(0, colon);
-    return { image, repository, tag: name.slice(colon + 1), digest: digests.get(repository) ?? none };
+    const digest = withDigests ? (digestOf.get(repository) ?? none) : none;
+    return { image, repository, tag: name.slice(colon + 1), digest };
   });
-  if (rows.length > 0) return rows;
-  const [repository, digest] = [...digests][0] ?? [none, none];
-  return [{ image, repository, tag: none, digest }];
+  for (const [repository, digest] of digestOf) {
+    if (rows.some((row) => row.repository === repository)) continue;
+    rows.push({ image, repository, tag: none, digest: digests ? digest : "" });
+  }
+  return rows.length > 0 ? rows : [{ image, repository: none, tag: none, digest: none }];
 }
 
 function columns(truncate: boolean): Column<Row>[] {
+  const shared = ({ SharedSize }: ImageSummary) => SharedSize >= 0;
   return [
     { name: "Repository", header: "REPOSITORY", value: (row) => row.repository },
     { name: "Tag", header: "TAG", value: (row) => row.tag },
     { name: "Digest", header: "DIGEST", value: (row) => row.digest },
     { name: "ID", header: "IMAGE ID", value: ({ image }) => (truncate ? shortId(image.Id) : image.Id) },
-    { name: "CreatedSince", header: "CREATED", value: ({ image }) => (image.Created > 0 ? ago(image.Created) : "N/A") },
+    { name: "CreatedSince", header: "CREATED", value: ({ image }) => ago(image.Created) },
     { name: "CreatedAt", header: "CREATED AT", value: ({ image }) => goTime(image.Created) },
     { name: "Size", header: "SIZE", value: ({ image }) => formatBytesDecimal(image.Size) },
+    { name: "VirtualSize", header: "SIZE", value: ({ image }) => formatBytesDecimal(image.Size, 4) },
+    {
+      name: "SharedSize",
+      header: "SHARED SIZE",
+      value: ({ image }) => (shared(image) ? formatBytesDecimal(image.SharedSize, 4) : "N/A"),
+    },
+    {
+      name: "UniqueSize",
+      header: "UNIQUE SIZE",
+      value: ({ image }) => (shared(image) ? formatBytesDecimal(image.Size - image.SharedSize, 4) : "N/A"),
+    },
     {
       name: "Containers",
       header: "CONTAINERS",
-      value: ({ image }) => (image.Containers < 0 ? "N/A" : image.Containers),
+      value: ({ image }) => (image.Containers < 0 ? "N/A" : String(image.Containers)),
     },
   ];
+}
+
+/** `images ls` finds no image of that name, and was meant for `image ls`. */
+async function hintAtCommand(name: string, program: string): Promise<void> {
+  const { managementCommands } = await import("../tree.ts");
+  if (!Object.hasOwn(managementCommands.image!.subCommands as object, name)) return;
+  printError(`\nNo images found matching ${JSON.stringify(name)}: did you mean "${program} image ${name}"?`);
 }
