@@ -33,10 +33,21 @@ describe("lists", () => {
     expect(formatList(odd, columns, ["ID"], "{{json .}}")).toBe(whole);
     expect(formatList(odd, columns, ["ID"], "{{json .ID}}")).toBe('"<none>"');
   });
-  test("are aligned line by line: one with fewer cells begins the columns anew", () => {
-    const lines = [{ id: "a\nlonger than that", size: 1 }];
-    expect(formatList(lines, columns, ["Size", "ID", "Size"], "")).toBe(
-      "SIZE      CONTAINER ID   SIZE\n1         a\nlonger than that   1",
+  test("are aligned line by line: one with fewer cells begins a column anew", () => {
+    const lines = [
+      { id: "a", size: 1 },
+      { id: "b\nc", size: 2 },
+      { id: "d", size: 333_333_333 },
+    ];
+    expect(formatList(lines, columns, ["Size", "ID", "Size"], "{{.ID}}\t{{.Size}}\t|")).toContain("\t");
+    expect(formatList(lines, columns, [], "table {{.ID}}\t{{.Size}}\t|")).toBe(
+      [
+        "CONTAINER ID   SIZE      |",
+        "a              1         |",
+        "b",
+        "c         2           |",
+        "d         333333333   |",
+      ].join("\n"),
     );
   });
   test("of nothing are the header alone", () => {
