@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, openSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { imageLayout } from "../harness/fixtures.ts";
@@ -18,6 +19,10 @@ export interface Engine {
   daemonPids(): Promise<number[]>;
   /** The name of its shim processes as /proc/PID/cmdline has it. */
   shimPattern: RegExp;
+  /** The socket of its API, where it has one. */
+  socket?: string;
+  /** Waits until what was removed is gone from the disk, where that happens in the background. */
+  settled?: () => Promise<void>;
 }
 
 export async function startTsd(workspace: Workspace): Promise<Engine> {
@@ -33,6 +38,10 @@ export async function startTsd(workspace: Workspace): Promise<Engine> {
     image,
     daemonPids: async () => [daemon.pid],
     shimPattern: new RegExp(`\\bshim\\b.*${workspace.name}`),
+    socket: daemon.socket,
+    settled: async () => {
+      await until("the trash is empty", () => readdirSync(join(daemon.root, "snapshots/trash")).length === 0, 60_000);
+    },
   };
 }
 
@@ -75,6 +84,7 @@ export async function startDocker(workspace: Workspace): Promise<Engine | undefi
     image: "bench/busybox:latest",
     daemonPids: async () => [child.pid, ...(await childrenNamed(child.pid, /^containerd\b/))],
     shimPattern: /containerd-shim/,
+    socket,
   };
 }
 

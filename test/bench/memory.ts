@@ -25,3 +25,17 @@ export function processesMatching(pattern: RegExp): number[] {
     })
     .map(Number);
 }
+
+/** The children of a process, and theirs. */
+export function descendants(pid: number): number[] {
+  let children: number[];
+  try {
+    const tasks = readdirSync(`/proc/${pid}/task`);
+    children = tasks.flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+    );
+  } catch {
+    return []; // it ended while it was looked at
+  }
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}

@@ -61,41 +61,43 @@ async function makeDebian(rootfs: string): Promise<string[]> {
 
 /** Writes an OCI layout of one gzipped layer: OCI image specification, image-layout.md. */
 export async function writeLayout(layout: string, rootfs: string, cmd: string[]): Promise<void> {
+  await writeImageLayout(layout, [rootfs], { cmd });
+}
+
+/** Writes an OCI layout of an image with a gzipped layer of each of these directories, from the bottom up. */
+export async function writeImageLayout(
+  layout: string,
+  directories: readonly string[],
+  { cmd, gzipLevel = 1 }: { cmd: string[]; gzipLevel?: number },
+): Promise<void> {
   const blobs = join(layout, "blobs", "sha256");
   await mkdir(blobs, { recursive: true });
-  const tar = join(layout, "layer.tar");
-  const owner = ["--numeric-owner", "--xattrs", "--sort=name", "--exclude=./dev/*"];
-  await succeed(["tar", ...owner, "-cf", tar, "-C", rootfs, "."], { timeoutMs: 300_000 });
-  const diffId = await sha256File(tar);
-  await succeed(["gzip", "-1", "-n", tar], { timeoutMs: 300_000 });
-  const layerDigest = await sha256File(`${tar}.gz`);
-  await rename(`${tar}.gz`, join(blobs, layerDigest));
-
+  const layers: { diffId: string; digest: string; size: number }[] = [];
+  for (const directory of directories) layers.push(await writeLayer(blobs, directory, gzipLevel));
   const put = async (mediaType: string, value: object) => {
     const text = JSON.stringify(value);
     const digest = createHash("sha256").update(text).digest("hex");
     await Bun.write(join(blobs, digest), text);
     return { mediaType, digest: `sha256:${digest}`, size: Buffer.byteLength(text) };
   };
+  const created = "2026-01-01T00:00:00Z";
   const config = await put("application/vnd.oci.image.config.v1+json", {
     architecture: "amd64",
     os: "linux",
-    created: "2026-01-01T00:00:00Z",
+    created,
     config: { Cmd: cmd, Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
-    rootfs: { type: "layers", diff_ids: [`sha256:${diffId}`] },
-    history: [{ created: "2026-01-01T00:00:00Z", created_by: "test fixture" }],
+    rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => `sha256:${diffId}`) },
+    history: layers.map(() => ({ created, created_by: "test fixture" })),
   });
   const manifest = await put("application/vnd.oci.image.manifest.v1+json", {
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
     config,
-    layers: [
-      {
-        mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
-        digest: `sha256:${layerDigest}`,
-        size: Bun.file(join(blobs, layerDigest)).size,
-      },
-    ],
+    layers: layers.map(({ digest, size }) => ({
+      mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+      digest: `sha256:${digest}`,
+      size,
+    })),
   });
   await Bun.write(
     join(layout, "index.json"),
@@ -105,6 +107,21 @@ export async function writeLayout(layout: string, rootfs: string, cmd: string[])
     }),
   );
   await Bun.write(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
+}
+
+async function writeLayer(
+  blobs: string,
+  directory: string,
+  gzipLevel: number,
+): Promise<{ diffId: string; digest: string; size: number }> {
+  const tar = join(blobs, "layer.tar");
+  const owner = ["--numeric-owner", "--xattrs", "--sort=name", "--exclude=./dev/*"];
+  await succeed(["tar", ...owner, "-cf", tar, "-C", directory, "."], { timeoutMs: 300_000 });
+  const diffId = await sha256File(tar);
+  await succeed(["gzip", `-${gzipLevel}`, "-n", tar], { timeoutMs: 300_000 });
+  const digest = await sha256File(`${tar}.gz`);
+  await rename(`${tar}.gz`, join(blobs, digest));
+  return { diffId, digest, size: Bun.file(join(blobs, digest)).size };
 }
 
 async function sha256File(path: string): Promise<string> {
