@@ -14,6 +14,8 @@ import {
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
+  SEEK_DATA,
+  SEEK_HOLE,
 } from "./constants/open.ts";
 import { FICLONE } from "./constants/stat.ts";
 import { SYS } from "./constants/syscalls.ts";
@@ -190,6 +192,22 @@ export function pwrite(fd: Descriptor, data: Uint8Array, offset: number): void {
     const rest = data.subarray(done);
     done += call("pwrite64", undefined, descriptorNumber(fd), rest, rest.length, offset + done);
   }
+}
+
+/** Where the next data at or after `offset` begins (lseek(2), SEEK_DATA); undefined where there is none. */
+export function nextData(fd: Descriptor, offset: number): number | undefined {
+  return seekTo(fd, offset, SEEK_DATA);
+}
+
+/** Where the next hole at or after `offset` begins, the end of the file being one; undefined beyond the end. */
+export function nextHole(fd: Descriptor, offset: number): number | undefined {
+  return seekTo(fd, offset, SEEK_HOLE);
+}
+
+function seekTo(fd: Descriptor, offset: number, whence: number): number | undefined {
+  const ENXIO = 6;
+  const result = syscall(SYS.lseek, descriptorNumber(fd), offset, whence);
+  return result === -ENXIO ? undefined : check("lseek", result);
 }
 
 /** Copies bytes between files inside the kernel; the number that was copied, 0 at the end of `from`. */

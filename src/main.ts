@@ -20,6 +20,8 @@ async function select(invokedAs: string, args: string[]): Promise<number> {
       return run((await import("./daemon/main.ts")).daemonMain, rest);
     case "unpack":
       return run((await import("./image/unpack/main.ts")).unpackMain, rest);
+    case "pack":
+      return run((await import("./image/pack/main.ts")).packMain, rest);
     case "hello-report":
       return run((await import("./report/main.ts")).reportMain, rest);
     default:

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { EngineError } from "../core/errors.ts";
 import type { Backends } from "./backend/backends.ts";
 import { failed } from "./errors.ts";
+import { archiveRoutes } from "./routes/archives.ts";
 import { containerStreamRoutes } from "./routes/container-streams.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -24,6 +25,7 @@ export function createApp(backends: Backends): ApiApp {
   containerRoutes(app, backends.containers);
   containerStreamRoutes(app, backends.containers);
   execRoutes(app, backends.exec);
+  archiveRoutes(app, backends.archives);
   imageRoutes(app, backends.images);
   runRoutes(app, backends);
   unbuiltRoutes(app);

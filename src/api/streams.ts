@@ -37,3 +37,22 @@ export function streamed(c: ApiContext, contentType: string, chunks: AsyncIterab
   // Named chunked, the adapter sends the headers before it asks for the first chunk: clients wait for them.
   return c.body(body, 200, { "content-type": contentType, "transfer-encoding": "chunked" });
 }
+
+/** As `streamed`, but the headers wait for the first chunk: an error before it has a status of its own. */
+export async function streamedOnceBegun(
+  c: ApiContext,
+  contentType: string,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<Response> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  return streamed(c, contentType, resumed(first, iterator));
+}
+
+async function* resumed<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T, void, void> {
+  try {
+    for (let next = first; !next.done; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
+  }
+}

@@ -57,6 +57,11 @@ const attach = leaf(
   "Attach local standard input, output, and error streams to a running container",
   async () => (await import("./commands/attach.ts")).attachCommand,
 );
+const exportContainer = leaf(
+  "export",
+  "Export a container's filesystem as a tar archive",
+  async () => (await import("./commands/export.ts")).exportCommand,
+);
 const stop = leaf(
   "stop",
   "Stop one or more running containers",
@@ -135,6 +140,7 @@ export const managementCommands: Record<string, CommandDef> = {
     attach,
     create,
     exec,
+    export: exportContainer,
     inspect: inspectContainer,
     kill,
     logs,
@@ -170,6 +176,7 @@ export const otherCommands: Record<string, CommandDef> = {
   bundle,
   create,
   events,
+  export: exportContainer,
   history,
   inspect,
   kill,
@@ -194,13 +201,41 @@ export const rootCommand: CommandDef = defineCommand({
 });
 
 /** docker's commands that tsd does not have yet, and those that it will not have with the reason. */
-const notBuilt =
-  "build builder buildx checkpoint commit compose context cp diff export import load login logout manifest network pause plugin port push rename restart save search stats top unpause update volume";
+const notBuilt = [
+  "build",
+  "builder",
+  "buildx",
+  "checkpoint",
+  "commit",
+  "compose",
+  "context",
+  "cp",
+  "diff",
+  "import",
+  "load",
+  "login",
+  "logout",
+  "manifest",
+  "network",
+  "pause",
+  "plugin",
+  "port",
+  "push",
+  "rename",
+  "restart",
+  "save",
+  "search",
+  "stats",
+  "top",
+  "unpause",
+  "update",
+  "volume",
+];
 const swarm = "config node secret service stack swarm";
 
 /** Why a command that docker has is not here; undefined for words that are no command of docker's either. */
 export function whyMissing(name: string): string | undefined {
-  if (notBuilt.split(" ").includes(name)) return `${name} is not built in tsd yet`;
+  if (notBuilt.includes(name)) return `${name} is not built in tsd yet`;
   if (swarm.split(" ").includes(name)) return `${name} belongs to swarm, which tsd does not have`;
   if (name === "trust") return "trust is retired: verify images by their digest";
   return undefined;

@@ -6,6 +6,7 @@ import type { Schema } from "../core/database.ts";
 import { KeyedLock } from "../core/lock.ts";
 import { log } from "../core/log.ts";
 import type { VolumeStore } from "../volume/volumes.ts";
+import { ArchiveService } from "./archive/archives.ts";
 import { Background } from "./background.ts";
 import { Bundles } from "./bundles.ts";
 import type { EngineConfiguration } from "./configuration.ts";
@@ -44,6 +45,7 @@ export class Engine {
   readonly containers: ContainerService;
   readonly exec: ExecService;
   readonly images: ImageService;
+  readonly archives: ArchiveService;
   readonly system: SystemService;
   readonly events: EventService;
   readonly #context: EngineContext;
@@ -53,6 +55,7 @@ export class Engine {
     this.exec = new ExecService(context);
     this.containers = new ContainerService(context, this.exec);
     this.images = new ImageService(context);
+    this.archives = new ArchiveService(context);
     this.system = new SystemService(context, engineId, facts);
     this.events = new EventService(context.events);
   }

@@ -33,6 +33,8 @@ export interface ImagePart {
   touch(id: string): void;
   /** Writes the image's files into a directory that is there and empty. */
   unpack(image: Image, directory: string, signal: AbortSignal): Promise<void>;
+  /** A container's file system as a tar archive, without what is mounted in it. @param key the container's id. */
+  exportContainer(key: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface OverlayRoot {

@@ -39,6 +39,8 @@ export interface ImageStoreOptions {
   usersOf?: (imageId: Digest) => ImageUser[];
   /** What unpacks layers; its default is this executable. */
   unpackProgram?: UnpackProgram;
+  /** What archives trees; its default is this executable. */
+  packProgram?: UnpackProgram;
   /** What the image `hello` is made of; its default is this executable. */
   executable?: string;
 }

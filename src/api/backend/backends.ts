@@ -1,3 +1,4 @@
+import type { ArchiveBackend } from "./archives.ts";
 import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
 import type { ImageBackend } from "./images.ts";
@@ -8,6 +9,7 @@ export interface Backends {
   containers: ContainerBackend;
   exec: ExecBackend;
   images: ImageBackend;
+  archives: ArchiveBackend;
   system: SystemBackend;
   events: EventBackend;
 }

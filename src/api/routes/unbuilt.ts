@@ -18,7 +18,6 @@ const unbuilt: [string, string, string][] = [
   ["GET", "/system/df", "disk usage"],
   ["GET", "/containers/:id/top", "listing a container's processes"],
   ["GET", "/containers/:id/changes", "listing changes to a container's file system"],
-  ["GET", "/containers/:id/export", "exporting a container"],
   ["GET", "/containers/:id/stats", "resource statistics"],
   ["POST", "/containers/:id/restart", "restarting a container"],
   ["POST", "/containers/:id/update", "updating a container"],

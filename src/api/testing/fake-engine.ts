@@ -3,6 +3,7 @@ import { EngineError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import { parseSignal } from "../../core/signals.ts";
 import { apiVersion, minApiVersion } from "../../core/version.ts";
+import type { ArchiveBackend } from "../backend/archives.ts";
 import type { Backends } from "../backend/backends.ts";
 import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/containers.ts";
 import type { ExecBackend } from "../backend/exec.ts";
@@ -14,6 +15,7 @@ import type { EventMessage } from "../schema/event.ts";
 import type { ExecCreateRequest, ExecInspect } from "../schema/exec.ts";
 import { encodeFrame, frameType } from "../schema/run-protocol.ts";
 import type { SystemInfo } from "../schema/system.ts";
+import { FakeArchives } from "./fake-archives.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
 import { FakeProcess } from "./fake-process.ts";
 
@@ -146,6 +148,7 @@ export class FakeEngine implements Backends {
     inspect: async (id) => this.#inspectExec(id),
   };
 
+  readonly archives: ArchiveBackend = new FakeArchives((call) => this.calls.push(call));
   readonly images: ImageBackend = {
     pull: (reference, { platform, auth }) => this.#pull(reference, platform, auth?.username),
     bundle: ({ image, directory }) => this.#bundle(image, directory),

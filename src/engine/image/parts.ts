@@ -1,4 +1,5 @@
 /** The image part as the engine wants it. */
+import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
 import type { ImagePart } from "../parts.ts";
@@ -17,4 +18,5 @@ export class ImageParts implements ImagePart {
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
   touch: ImagePart["touch"] = (id) => this.#store.touch(id);
   unpack: ImagePart["unpack"] = (image, directory, signal) => unpackImage(this.#store, image, { directory, signal });
+  exportContainer: ImagePart["exportContainer"] = (key, signal) => exportContainer(this.#store, key, signal);
 }

@@ -199,6 +199,7 @@ export class FakeWorld implements Disposable {
       ensureUnpacked: async (image) => image,
       touch: () => undefined,
       unpack: async () => undefined,
+      exportContainer: () => noBytes(),
     };
   }
 
@@ -288,4 +289,8 @@ function fakeImage(config: ImageConfigDefaults): Image {
 /** A request for a container of the one image there is. */
 export function busybox(request: ContainerCreateRequest = {}): ContainerCreateRequest {
   return { Image: "busybox", ...request };
+}
+
+async function* noBytes(): AsyncGenerator<Uint8Array, void, void> {
+  yield new Uint8Array();
 }

@@ -4,8 +4,9 @@ import { getPriority, setPriority } from "node:os";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open, syncfs } from "../../../ffi/files.ts";
 import { Digester, digestAlgorithm } from "../../core/digest.ts";
-import { EngineError, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { EngineError } from "../../core/errors.ts";
 import { LayerApplier, limitHint } from "./applier.ts";
+import { childError } from "./child-error.ts";
 import { decompressor, detectCompression, magicBytes, pieceBytes } from "./decompress.ts";
 import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
 import { TarReader } from "./tar-reader.ts";
@@ -22,7 +23,7 @@ export async function unpackMain(args: string[]): Promise<number> {
     send({ kind: "report", report: await unpack(request, createReadStream("", { fd: 0, highWaterMark: pieceBytes })) });
     return 0;
   } catch (error) {
-    send(errorMessageOf(error));
+    send(childError("unpack", error));
     return 1;
   }
 }
@@ -116,19 +117,4 @@ function send(message: UnpackMessage): void {
   for (let rest = Buffer.from(`${JSON.stringify(message)}\n`); rest.length > 0; ) {
     rest = rest.subarray(writeSync(1, rest));
   }
-}
-
-const codes = ["invalid_argument", "unsupported", "corrupt", "no_space"];
-
-function errorMessageOf(error: unknown): UnpackMessage {
-  const engineError = isEngineError(error) ? error : wrapError(error, "unpack", { stage: "unpack" });
-  const { stage, syscall, errno, path, hint } = engineError;
-  const details = Object.entries({ stage, syscall, errno, path, hint }).filter(([, value]) => value !== undefined);
-  const code = isErrno(error, "ENOSPC", "EDQUOT") ? "no_space" : engineError.code;
-  return {
-    kind: "error",
-    code: codes.includes(code) ? code : "internal",
-    message: engineError.message,
-    details: Object.fromEntries(details) as Record<string, string>,
-  };
 }

@@ -13,6 +13,7 @@ import {
   MNT_DETACH,
   MOVE_MOUNT_F_EMPTY_PATH,
   MS_BIND,
+  MS_NOATIME,
   MS_NODEV,
   MS_NOEXEC,
   MS_NOSUID,
@@ -47,13 +48,19 @@ import {
   SIGKILL,
 } from "../../../ffi/constants/process.ts";
 import { S_IFREG } from "../../../ffi/constants/stat.ts";
+import { optionsMax, relativeOptions } from "../../../ffi/overlay.ts";
 import { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import type { Plan } from "../../../ffi/plan/records.ts";
 import { bytes, constant, flags, octal, type Ref, str, strings } from "../../../ffi/plan/values.ts";
+import { byteLength } from "../../../ffi/text.ts";
 
 export interface Sandbox {
   /** The directory that the process may write to; it sees it as `sandboxTarget`. */
   target: string;
+  /** To read from the target is all it may, and it has no other capability than to read every file. */
+  isReadOnly?: boolean;
+  /** Directories that it sees put together, read-only, in the place of the target, which is an empty directory. */
+  layers?: readonly string[];
   /** What it may read: files and directories of the host, at their own paths. */
   readable: readonly string[];
   /** Absolute path of the program among them, and its arguments. */
@@ -74,6 +81,7 @@ const keptCapabilities: readonly CapabilityName[] = [
   "CAP_MKNOD",
   "CAP_SETFCAP",
 ];
+const readingCapabilities: readonly CapabilityName[] = ["CAP_DAC_READ_SEARCH"];
 const capabilityBits = 64;
 
 /** Mount points only; nothing is written to it. */
@@ -87,7 +95,7 @@ export function sandboxPlan(sandbox: Sandbox): Plan {
   plan.call("close", [plan.descriptor("plan")]);
   for (const [number, name] of sandboxDescriptors.entries()) plan.call("dup3", [plan.descriptor(name), number, 0]);
   enterRoot(plan, sandbox);
-  dropPrivileges(plan);
+  dropPrivileges(plan, sandbox.isReadOnly ? readingCapabilities : keptCapabilities);
   plan.call("close_range", [3, 0xffffffff, flags(CLOSE_RANGE_CLOEXEC, closeRangeFlags)]);
   plan.call("rt_sigprocmask", [SIG_SETMASK, bytes(new Uint8Array(8), "no signals"), null, 8]);
   plan.finish();
@@ -97,8 +105,9 @@ export function sandboxPlan(sandbox: Sandbox): Plan {
 }
 
 /** A tmpfs with what is to be seen moved into it becomes the root; the host's is gone from the namespace. */
-function enterRoot(plan: PlanBuilder, { target, readable }: Sandbox): void {
+function enterRoot(plan: PlanBuilder, { target, readable, isReadOnly, layers }: Sandbox): void {
   mount(plan, null, "/", null, MS_PRIVATE | MS_REC);
+  if (layers !== undefined) mountLayers(plan, target, layers);
   // Taken before anything is mounted over them.
   const targetTree = cloneTree(plan, target);
   const trees = readable.map((path) => ({ path, tree: cloneTree(plan, path) }));
@@ -107,7 +116,7 @@ function enterRoot(plan: PlanBuilder, { target, readable }: Sandbox): void {
   const made = new Set(["."]);
   attach(plan, made, targetTree, sandboxTarget, true);
   // What the layer holds of devices and set-id programs is for containers.
-  restrict(plan, sandboxTarget, MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  restrict(plan, sandboxTarget, MS_NOSUID | MS_NODEV | MS_NOEXEC | (isReadOnly ? MS_RDONLY | MS_NOATIME : 0));
   for (const { path, tree } of trees) {
     attach(plan, made, tree, path, statSync(path).isDirectory());
     restrict(plan, path, MS_RDONLY | MS_NOSUID | MS_NODEV);
@@ -121,8 +130,18 @@ function enterRoot(plan: PlanBuilder, { target, readable }: Sandbox): void {
   mount(plan, null, "/", null, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV);
 }
 
-function dropPrivileges(plan: PlanBuilder): void {
-  const kept = new Set<number>(keptCapabilities.map((name) => capabilityNumbers[name]));
+/** In this namespace alone, where nobody else can hold it: it goes with the process. */
+function mountLayers(plan: PlanBuilder, target: string, layers: readonly string[]): void {
+  const { shared, options } = relativeOptions({ lower: layers });
+  if (byteLength(options) > optionsMax) {
+    throw new RangeError(`the overlay's ${layers.length} layers do not fit into one page of options`);
+  }
+  plan.call("chdir", [str(shared)], { what: shared });
+  mount(plan, "overlay", target, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, options);
+}
+
+function dropPrivileges(plan: PlanBuilder, capabilities: readonly CapabilityName[]): void {
+  const kept = new Set<number>(capabilities.map((name) => capabilityNumbers[name]));
   const done = plan.label("the kernel has no more capabilities");
   const known = Object.keys(capabilityNumbers).length;
   for (let number = 0; number < capabilityBits; number++) {

@@ -34,6 +34,11 @@ export interface UnpackProgram {
 
 const stderrCharactersMax = 2000;
 
+/** A mode of this executable, to be run confined. */
+export function confinedProgram(mode: "unpack" | "pack"): UnpackProgram {
+  return unpackProgram(selfCommand(mode));
+}
+
 /** This executable and what it is linked with; run from source, the project's directory as well. */
 export function unpackProgram(command: readonly string[] = selfCommand("unpack")): UnpackProgram {
   const [executable, ...args] = command as [string, ...string[]];

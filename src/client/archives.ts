@@ -1,0 +1,9 @@
+/** The daemon's routes that carry archives. @throws EngineError for every refusal. */
+import type { DaemonAddress } from "./host.ts";
+import { request } from "./http.ts";
+
+/** The container's file system as a tar archive. */
+export async function exportContainer(address: DaemonAddress, container: string): Promise<AsyncIterable<Uint8Array>> {
+  const response = await request(address, "GET", `/containers/${encodeURIComponent(container)}/export`);
+  return response.chunks();
+}

@@ -1,0 +1,275 @@
+/**
+ * A directory as a tar archive: every file with owner, mode, time, attributes, hard links and holes, in the order of
+ * names. By descriptor throughout, and of a tree that may change meanwhile: what is gone is left out, and a file that
+ * shrinks or grows keeps in the archive the size that its header says.
+ */
+import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../../../ffi/constants/open.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../../../ffi/constants/stat.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { openat, pread, readDirectory, readlinkBytes } from "../../../ffi/files.ts";
+import { type FileStatus, getXattr, isDirectory, isRegularFile, listXattr, statx } from "../../../ffi/stat.ts";
+import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { printable, type SparseRegion, type TarEntry, type TarType } from "../unpack/tar-entry.ts";
+import { dataRegions } from "./holes.ts";
+import type { PackForm } from "./protocol.ts";
+import { endOfArchive, padding, tarHeader } from "./tar-writer.ts";
+
+/** Handed on in pieces of about this size. */
+const pieceBytes = 2 ** 20;
+/** Every level holds a descriptor; no file system that people use is as deep. */
+const depthMax = 4096;
+
+const opaqueMarker = ".wh..wh..opq";
+
+/** The host's own labels, and what the kernel computes: none of the container's. */
+const foreignXattrs = /^(trusted\.|user\.overlay\.|security\.(selinux|SMACK64|ima|evm|apparmor)$)/;
+
+export interface PackOptions {
+  form: PackForm;
+  /** Of form "layer": directories that hide what lies below them. Byte strings. */
+  opaque?: ReadonlySet<string>;
+  /** Left out where they are empty: what a container's mounts lay on. Byte strings. */
+  mountPoints?: ReadonlySet<string>;
+  /** Describe the root itself. */
+  describesRoot?: boolean;
+}
+
+interface Level {
+  directory: Fd;
+  /** With its final slash, "" for the root. A byte string. */
+  prefix: string;
+  names: Uint8Array[];
+}
+
+export class TreePacker {
+  readonly #root: Fd;
+  readonly #options: PackOptions;
+  readonly #gathered: Buffer = Buffer.allocUnsafe(pieceBytes);
+  #gatheredBytes = 0;
+  /** `device:inode` of files with several names, to the first of them. */
+  readonly #linked = new Map<string, string>();
+  entries = 0;
+  /** Sockets, which no archive can hold. */
+  skipped = 0;
+
+  /** @param root stays the caller's to close. */
+  constructor(root: Fd, options: PackOptions) {
+    this.#root = root;
+    this.#options = options;
+  }
+
+  /** The archive in pieces, each valid until the next is asked for. @throws EngineError that names the file. */
+  *pack(): Generator<Uint8Array, void, void> {
+    if (this.#options.describesRoot) {
+      this.entries++;
+      yield* this.#add(tarHeader(entryOf("./", "directory", statx(this.#root), this.#root)));
+    }
+    const levels = [this.#level(openat(this.#root, ".", O_RDONLY | O_DIRECTORY), "")];
+    try {
+      if (this.#options.opaque?.has("")) yield* this.#marker(opaqueMarker);
+      for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+        const name = level.names.pop();
+        if (name === undefined) {
+          level.directory.close();
+          levels.pop();
+          continue;
+        }
+        const below = yield* this.#entry(level, name);
+        if (below) levels.push(below);
+        if (levels.length > depthMax)
+          throw new EngineError("unsupported", `${printable(below!.prefix)}: more than ${depthMax} directories deep`);
+      }
+    } finally {
+      for (const { directory } of levels) directory.close();
+    }
+    yield* this.#add(endOfArchive);
+    yield* this.#flush();
+  }
+
+  /** Names from the last to the first, so that the next is taken from the end. */
+  #level(directory: Fd, prefix: string): Level {
+    const names = readDirectory(directory).map(({ bytes }) => bytes);
+    return { directory, prefix, names: names.sort((a, b) => Buffer.compare(b, a)) };
+  }
+
+  *#entry(level: Level, name: Uint8Array): Generator<Uint8Array, Level | undefined, void> {
+    const path = level.prefix + Buffer.from(name).toString("latin1");
+    try {
+      const status = statx(level.directory, name);
+      if (this.#options.form === "layer" && isWhiteout(status)) {
+        yield* this.#marker(`${level.prefix}.wh.${Buffer.from(name).toString("latin1")}`);
+        return undefined;
+      }
+      if (isDirectory(status)) return yield* this.#directory(level.directory, name, path);
+      if (isRegularFile(status)) yield* this.#file(level.directory, name, path);
+      else yield* this.#special(level.directory, name, path, status);
+    } catch (error) {
+      // It was removed, or has become something else, since its directory was read.
+      if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE"))
+        throw wrapError(error, printable(path), { stage: "pack" });
+    }
+    return undefined;
+  }
+
+  *#directory(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, Level | undefined, void> {
+    const directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    try {
+      const level = this.#level(directory, `${path}/`);
+      if (level.names.length === 0 && this.#options.mountPoints?.has(path)) {
+        directory.close();
+        return undefined;
+      }
+      this.entries++;
+      yield* this.#add(tarHeader(entryOf(level.prefix, "directory", statx(directory), directory)));
+      if (this.#options.opaque?.has(path)) yield* this.#marker(level.prefix + opaqueMarker);
+      return level;
+    } catch (error) {
+      directory.close();
+      throw error;
+    }
+  }
+
+  *#file(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, void, void> {
+    // Whatever has taken its place meanwhile is not waited for.
+    using file = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const status = statx(file);
+    if (!isRegularFile(status)) return;
+    if (status.size === 0 && this.#options.mountPoints?.has(path)) return;
+    if (yield* this.#isLinked(status, path)) return;
+    const { size } = status;
+    const sparse = this.#options.form === "tree" ? dataRegions(file, status) : undefined;
+    const entry: TarEntry = { ...entryOf(path, "file", status, file), size, sparse };
+    this.entries++;
+    yield* this.#add(tarHeader(entry));
+    const regions = sparse ?? [{ offset: 0, size }];
+    for (const region of regions) yield* this.#bytes(file, region);
+    yield* this.#add(padding(regions.reduce((sum, region) => sum + region.size, 0)));
+  }
+
+  *#bytes(file: Fd, region: SparseRegion): Generator<Uint8Array, void, void> {
+    for (let done = 0; done < region.size; ) {
+      if (this.#gatheredBytes === pieceBytes) yield* this.#flush();
+      const wanted = Math.min(pieceBytes - this.#gatheredBytes, region.size - done);
+      const place = this.#gathered.subarray(this.#gatheredBytes, this.#gatheredBytes + wanted);
+      let read = pread(file, place, region.offset + done);
+      if (read === 0) {
+        // It was cut off meanwhile.
+        place.fill(0);
+        read = wanted;
+      }
+      this.#gatheredBytes += read;
+      done += read;
+    }
+  }
+
+  *#special(parent: Fd, name: Uint8Array, path: string, status: FileStatus): Generator<Uint8Array, void, void> {
+    const type = specialTypes[status.mode & S_IFMT];
+    if (type === undefined) {
+      this.skipped++;
+      return;
+    }
+    const linkPath = type === "symlink" ? Buffer.from(readlinkBytes(parent, name)).toString("latin1") : "";
+    if (yield* this.#isLinked(status, path)) return;
+    const target = { path: Buffer.concat([Buffer.from(`/proc/self/fd/${parent.number}/`), name]) };
+    const entry = entryOf(path, type, status, target);
+    const isDevice = type === "character" || type === "block";
+    const device = { deviceMajor: status.specialMajor, deviceMinor: status.specialMinor };
+    this.entries++;
+    yield* this.#add(tarHeader({ ...entry, linkPath, ...(isDevice && device) }));
+  }
+
+  /** A further name of a file that is in the archive under its first. */
+  *#isLinked(status: FileStatus, path: string): Generator<Uint8Array, boolean, void> {
+    if (status.links < 2) return false;
+    const key = `${status.deviceMajor}:${status.deviceMinor}:${status.inode}`;
+    const first = this.#linked.get(key);
+    if (first === undefined) {
+      this.#linked.set(key, path);
+      return false;
+    }
+    const entry = entryOf(path, "hardlink", status, undefined);
+    this.entries++;
+    yield* this.#add(tarHeader({ ...entry, linkPath: first }));
+    return true;
+  }
+
+  *#marker(path: string): Generator<Uint8Array, void, void> {
+    const entry = { ...emptyEntry, path };
+    this.entries++;
+    yield* this.#add(tarHeader(entry));
+  }
+
+  *#add(bytes: Uint8Array): Generator<Uint8Array, void, void> {
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#gatheredBytes === pieceBytes) yield* this.#flush();
+      const taken = Math.min(pieceBytes - this.#gatheredBytes, bytes.length - at);
+      this.#gathered.set(bytes.subarray(at, at + taken), this.#gatheredBytes);
+      this.#gatheredBytes += taken;
+      at += taken;
+    }
+  }
+
+  *#flush(): Generator<Uint8Array, void, void> {
+    const bytes = this.#gatheredBytes;
+    if (bytes === 0) return;
+    yield this.#gathered.subarray(0, bytes);
+    this.#gatheredBytes = 0;
+  }
+}
+
+const specialTypes: Record<number, TarType> = {
+  [S_IFREG]: "file",
+  [S_IFDIR]: "directory",
+  [S_IFLNK]: "symlink",
+  [S_IFCHR]: "character",
+  [S_IFBLK]: "block",
+  [S_IFIFO]: "fifo",
+};
+
+const emptyEntry: TarEntry = {
+  type: "file",
+  path: "",
+  linkPath: "",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtime: { seconds: 0, nanoseconds: 0 },
+  deviceMajor: 0,
+  deviceMinor: 0,
+  xattrs: new Map(),
+  sparse: undefined,
+};
+
+function isWhiteout(status: FileStatus): boolean {
+  return (status.mode & S_IFMT) === S_IFCHR && status.specialMajor === 0 && status.specialMinor === 0;
+}
+
+function entryOf(
+  path: string,
+  type: TarType,
+  status: FileStatus,
+  attributesOf: Parameters<typeof listXattr>[0] | undefined,
+): TarEntry {
+  const { seconds, nanoseconds } = status.modified;
+  return {
+    ...emptyEntry,
+    type,
+    path,
+    mode: status.mode & 0o7777,
+    uid: status.uid,
+    gid: status.gid,
+    mtime: { seconds: Number(seconds), nanoseconds },
+    xattrs: attributesOf === undefined ? new Map() : xattrsOf(attributesOf),
+  };
+}
+
+function xattrsOf(target: Parameters<typeof listXattr>[0]): Map<string, Uint8Array> {
+  const xattrs = new Map<string, Uint8Array>();
+  for (const name of listXattr(target)) {
+    const value = foreignXattrs.test(name) ? undefined : getXattr(target, name);
+    if (value !== undefined) xattrs.set(Buffer.from(name).toString("latin1"), value);
+  }
+  return xattrs;
+}
