@@ -16,3 +16,9 @@ export function platformFlag(text: string): OciPlatform | undefined {
     throw new EngineError("invalid_argument", `invalid platform: ${errorMessage(error)}`, { cause: error });
   }
 }
+
+/** A `--platform` that may hold several, between commas, each as JSON. @throws EngineError invalid_argument. */
+export function platformsJson(lists: readonly string[]): string[] {
+  const platforms = lists.flatMap((list) => list.split(",")).map((text) => platformFlag(text.trim()));
+  return platforms.filter((platform) => platform !== undefined).map((platform) => JSON.stringify(platform));
+}

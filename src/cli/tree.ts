@@ -62,6 +62,11 @@ const exportContainer = leaf(
   "Export a container's filesystem as a tar archive",
   async () => (await import("./commands/export.ts")).exportCommand,
 );
+const save = leaf(
+  "save",
+  "Save one or more images to a tar archive (streamed to STDOUT by default)",
+  async () => (await import("./commands/save.ts")).saveCommand,
+);
 const stop = leaf(
   "stop",
   "Stop one or more running containers",
@@ -164,6 +169,7 @@ export const managementCommands: Record<string, CommandDef> = {
     rm: rmi,
     remove: rmi,
     rmi,
+    save,
     tag,
   }),
   system: group("system", "Manage tsd", { events, info }),
@@ -183,6 +189,7 @@ export const otherCommands: Record<string, CommandDef> = {
   logs,
   rm,
   rmi,
+  save,
   start,
   stop,
   tag,
@@ -223,7 +230,6 @@ const notBuilt = [
   "push",
   "rename",
   "restart",
-  "save",
   "search",
   "stats",
   "top",

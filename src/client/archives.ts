@@ -7,3 +7,13 @@ export async function exportContainer(address: DaemonAddress, container: string)
   const response = await request(address, "GET", `/containers/${encodeURIComponent(container)}/export`);
   return response.chunks();
 }
+
+/** @param platforms as JSON. */
+export async function saveImages(
+  address: DaemonAddress,
+  names: readonly string[],
+  platforms: readonly string[],
+): Promise<AsyncIterable<Uint8Array>> {
+  const response = await request(address, "GET", "/images/get", { query: { names, platform: platforms } });
+  return response.chunks();
+}

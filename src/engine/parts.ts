@@ -33,6 +33,12 @@ export interface ImagePart {
   touch(id: string): void;
   /** Writes the image's files into a directory that is there and empty. */
   unpack(image: Image, directory: string, signal: AbortSignal): Promise<void>;
+  /** Images as an archive, and their ids. @throws EngineError not_found for a name that stands for none. */
+  save(
+    names: readonly string[],
+    platforms: readonly Platform[],
+    signal: AbortSignal,
+  ): { ids: string[]; archive: AsyncIterable<Uint8Array> };
   /** A container's file system as a tar archive, without what is mounted in it. @param key the container's id. */
   exportContainer(key: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

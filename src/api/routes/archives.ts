@@ -1,12 +1,32 @@
 import type { Hono } from "hono";
 import type { ArchiveBackend } from "../backend/archives.ts";
+import { invalid } from "../errors.ts";
+import { platformOfJson } from "../platform.ts";
 import { streamedOnceBegun } from "../streams.ts";
-import type { ApiEnv } from "../transport.ts";
+import type { ApiContext, ApiEnv } from "../transport.ts";
 
 const tarType = "application/x-tar";
+/** Since when `save` and `load` take a platform, and since when several. */
+const [platformSince, platformsSince] = [48, 52];
 
 export function archiveRoutes(app: Hono<ApiEnv>, archives: ArchiveBackend): void {
   app.get("/containers/:id/export", (c) =>
     streamedOnceBegun(c, tarType, archives.exportContainer(c.req.param("id"), c.req.raw.signal)),
   );
+  app.get("/images/get", (c) => save(c, archives, c.req.queries("names") ?? []));
+  app.get("/images/:name{.+}/get", (c) => save(c, archives, [c.req.param("name")]));
+}
+
+async function save(c: ApiContext, archives: ArchiveBackend, names: string[]): Promise<Response> {
+  if (names.length === 0) throw invalid("no image named: the parameter names is missing");
+  return streamedOnceBegun(c, tarType, archives.save(names, { platforms: queryPlatforms(c) }, c.req.raw.signal));
+}
+
+/** OCI platforms as JSON: one, and several in newer versions of the API. */
+function queryPlatforms(c: ApiContext): string[] {
+  const given = c.get("api") >= platformSince ? (c.req.queries("platform") ?? []).filter((text) => text !== "") : [];
+  if (given.length > 1 && c.get("api") < platformsSince) {
+    throw invalid(`several platforms need API version 1.${platformsSince} or later`);
+  }
+  return given.map(platformOfJson);
 }

@@ -9,6 +9,11 @@ export class FakeArchives implements ArchiveBackend {
     this.#call = call;
   }
 
+  save(names: string[], { platforms }: { platforms: string[] }): AsyncIterable<Uint8Array> {
+    this.#call(`save ${names.join(",")} ${platforms.join(",") || "-"}`);
+    return oneChunk(`archive of ${names.join(",")}`);
+  }
+
   exportContainer(ref: string): AsyncIterable<Uint8Array> {
     this.#call(`export ${ref}`);
     return oneChunk(`archive of ${ref}`);

@@ -1,4 +1,6 @@
 /** The image part as the engine wants it. */
+import { saveImages } from "../../image/archive/save.ts";
+import { savedNames } from "../../image/archive/saved-names.ts";
 import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
@@ -18,5 +20,9 @@ export class ImageParts implements ImagePart {
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
   touch: ImagePart["touch"] = (id) => this.#store.touch(id);
   unpack: ImagePart["unpack"] = (image, directory, signal) => unpackImage(this.#store, image, { directory, signal });
+  save: ImagePart["save"] = (names, platforms, signal) => {
+    const images = savedNames(this.#store, names);
+    return { ids: images.map(({ id }) => id), archive: saveImages(this.#store, { images, platforms, signal }) };
+  };
   exportContainer: ImagePart["exportContainer"] = (key, signal) => exportContainer(this.#store, key, signal);
 }

@@ -199,6 +199,7 @@ export class FakeWorld implements Disposable {
       ensureUnpacked: async (image) => image,
       touch: () => undefined,
       unpack: async () => undefined,
+      save: () => ({ ids: [], archive: noBytes() }),
       exportContainer: () => noBytes(),
     };
   }

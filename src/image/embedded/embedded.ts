@@ -79,6 +79,11 @@ export class EmbeddedImage {
     await this.#removeUnused(outdated);
   }
 
+  /** Is this the layer of an embedded image, whose archive can be written? */
+  isArchive(digest: Digest): boolean {
+    return this.#made().some(({ image_id }) => this.#store.resolve(image_id)?.chainId === digest);
+  }
+
   /** The layer's archive, written from its unpacked files: it is not stored. Undefined for other layers. */
   archive(diffId: Digest): ReadableStream<Uint8Array> | undefined {
     const layer = this.#made().some(({ image_id }) => this.#store.resolve(image_id)?.chainId === diffId)
