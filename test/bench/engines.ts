@@ -91,7 +91,7 @@ export async function startDocker(workspace: Workspace): Promise<Engine | undefi
 /** podman has no daemon: its storage alone is its own. With runc, for crun refuses machines with both cgroup versions. */
 export async function startPodman(workspace: Workspace): Promise<Engine | undefined> {
   if (!existsSync("/usr/bin/podman")) return undefined;
-  mkdirSync(workspace.path("podman"));
+  mkdirSync(workspace.path("podman"), { recursive: true });
   const places = ["--root", workspace.path("podman", "root"), "--runroot", workspace.path("podman", "run")];
   const prefix = workspace.inNetwork([
     "podman",

@@ -24,10 +24,7 @@ export async function measureImages(workspace: Workspace, engines: readonly Engi
     return timed({ name: engine.name, env: engine.env, argv: pullCommand(engine, image) });
   });
   console.log(table("pull, 10 layers, 500 MB, 30,000 files", pull, "docker"));
-  for (const engine of engines) {
-    await clear(engine, image);
-    console.log(await watchedPull(engine, image));
-  }
+  for (const engine of engines) console.log(await whilePulling(engine, image));
   const able = await those(engines, (engine) => hasCommand(engine, "save"));
   const save = await interleaved(able, rounds, async (engine) => {
     const saved = workspace.path("saved.tar");
@@ -86,31 +83,41 @@ async function hasCommand({ prefix, env }: Engine, name: string): Promise<boolea
   return (await command([...prefix, name, "--help"], { env })).status === 0;
 }
 
-/** One more pull, which is looked at while it goes on: looking takes time, so it does not count above. */
-async function watchedPull(engine: Engine, image: string): Promise<string> {
-  const client = Bun.spawn(pullCommand(engine, image), {
-    stdio: ["ignore", "ignore", "ignore"],
-    env: { ...process.env, ...engine.env },
-  });
+/** Two more pulls, which are looked at while they go on: looking takes time, so they do not count above. */
+async function whilePulling(engine: Engine, image: string): Promise<string> {
   // What works for the daemon are its children; podman is its own daemon.
   const daemons = await engine.daemonPids();
-  const roots = daemons.length > 0 ? daemons : [client.pid];
-  const memory = watchMemory(roots);
-  const latency = engine.socket === undefined ? undefined : watchLatency(engine.socket);
-  const status = await client.exited;
-  const peak = await memory.stop();
-  const latencies = await latency?.stop();
-  if (status !== 0) throw new Error(`${engine.name}: pull of ${image}: status ${status}`);
+  const peak = await duringPull(engine, image, (client) => watchMemory(daemons.length > 0 ? daemons : [client]));
+  const { socket } = engine;
+  const latencies = socket === undefined ? [] : await duringPull(engine, image, () => watchLatency(socket));
+  const whose = daemons.length > 0 ? "the daemon and its helpers" : "the command";
   return [
     `### ${engine.name} during the pull`,
     "",
-    `- memory, PSS of ${daemons.length > 0 ? "the daemon and its helpers" : "the command"}: at most ${formatBytesBinary(peak.bytes)} in ${peak.processes} processes`,
-    ...(latencies ?? []).map(({ path, samples }) => `- ${shownLatency(path, samples)}`),
+    `- memory, PSS of ${whose}: at most ${formatBytesBinary(peak.bytes)} in ${peak.processes} processes`,
+    ...latencies.map(({ path, samples }) => `- ${shownLatency(path, samples)}`),
     "",
   ].join("\n");
 }
 
-function watchMemory(roots: readonly number[]): { stop: () => Promise<{ bytes: number; processes: number }> } {
+interface Watch<T> {
+  stop(): Promise<T>;
+}
+
+async function duringPull<T>(engine: Engine, image: string, watch: (client: number) => Watch<T>): Promise<T> {
+  await clear(engine, image);
+  const client = Bun.spawn(pullCommand(engine, image), {
+    stdio: ["ignore", "ignore", "ignore"],
+    env: { ...process.env, ...engine.env },
+  });
+  const watching = watch(client.pid);
+  const status = await client.exited;
+  const seen = await watching.stop();
+  if (status !== 0) throw new Error(`${engine.name}: pull of ${image}: status ${status}`);
+  return seen;
+}
+
+function watchMemory(roots: readonly number[]): Watch<{ bytes: number; processes: number }> {
   let going = true;
   const peak = { bytes: 0, processes: 0 };
   const work = (async () => {
@@ -143,7 +150,7 @@ interface Latencies {
   samples: number[];
 }
 
-function watchLatency(socket: string): { stop: () => Promise<Latencies[]> } {
+function watchLatency(socket: string): Watch<Latencies[]> {
   let going = true;
   const all: Latencies[] = ["/_ping", "/images/json"].map((path) => ({ path, samples: [] }));
   const work = (async () => {

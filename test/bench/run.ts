@@ -13,6 +13,7 @@ import { formatBytesBinary } from "../../src/core/size.ts";
 import { command, succeed } from "../harness/command.ts";
 import { installPackages } from "../harness/packages.ts";
 import { Workspace } from "../harness/workspace.ts";
+import { mountDisk } from "./disk.ts";
 import { type Engine, startDocker, startPodman, startTsd } from "./engines.ts";
 import { measureImages } from "./images.ts";
 import { measureVerbs } from "./lifecycle.ts";
@@ -52,6 +53,7 @@ if (chosen.includes("runtime-verbs")) {
 if (chosen.some((name) => !name.startsWith("runtime"))) await engineScenarios();
 
 async function engineScenarios(): Promise<void> {
+  if (chosen.includes("images")) await mountDisk(workspace, ["d", "docker", "podman"]);
   const started = [await startTsd(workspace), await startDocker(workspace), await startPodman(workspace)];
   const engines = started.filter((engine) => engine !== undefined);
   const runWith = (network: string): Contender[] =>
