@@ -41,6 +41,8 @@ export async function composeEngine(
     registry: {
       mirrors: configuration.registryMirrors,
       insecure: configuration.insecureRegistries,
+      ...(configuration.certificateDirectories && { certificateDirectories: configuration.certificateDirectories }),
+      ...(configuration.proxies && { proxies: configuration.proxies }),
       ...(configuration.registryTimeoutMs !== undefined && { stallTimeoutMs: configuration.registryTimeoutMs }),
     },
     limits: { ...defaultUnpackLimits, ...configuration.layerLimits },

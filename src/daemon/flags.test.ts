@@ -36,6 +36,7 @@ describe("the daemon's command line", () => {
     expect(parsed.runtimes).toEqual({ runc: "/usr/sbin/runc" });
     expect(parsed.registryMirrors).toEqual(["http://127.0.0.1:5000"]);
     expect(parsed.logLevel).toBe("debug");
+    expect(options("--certs-dir", "/a", "--certs-dir=/b/").certificateDirectories).toEqual(["/a", "/b"]);
   });
 
   test("a state directory of its own moves the socket along", () => {
@@ -58,6 +59,7 @@ describe("the daemon's command line", () => {
     [["-x"], "unknown shorthand flag: 'x' in -x"],
     [["--root"], "flag needs an argument: --root"],
     [["--root", "relative"], "--root relative: must be an absolute path"],
+    [["--certs-dir", "certs.d"], "--certs-dir certs.d: must be an absolute path"],
     [["-H", "tcp://0.0.0.0:2375"], "listening on TCP is not built"],
     [["-H", "fd://"], "socket activation is not built"],
     [["-H", "npipe://x"], "invalid bind address (npipe://x)"],

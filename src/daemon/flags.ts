@@ -15,6 +15,8 @@ export interface DaemonOptions {
   group: string | undefined;
   registryMirrors: string[];
   insecureRegistries: string[];
+  /** Absent: the image part's own. */
+  certificateDirectories: string[] | undefined;
   /** Silence of a registry after which a request is given up; absent: the default. */
   registryTimeoutMs: number | undefined;
   /** What one layer may unpack to; absent: the defaults. */
@@ -47,6 +49,10 @@ const flags: Record<string, Flag> = {
   bip: { value: "string", help: "Address of the bridge, with its prefix length" },
   bridge: { value: "string", help: "Name of the bridge that containers are attached to" },
   "cgroup-parent": { value: "string", help: 'Parent cgroup of all containers (default "/tsd")' },
+  "certs-dir": {
+    value: "list",
+    help: 'Directory with HOST/hosts.toml and certificates of registries (default "/etc/tsd/certs.d", "/etc/docker/certs.d")',
+  },
   debug: { short: "D", help: "Same as --log-level debug" },
   "default-runtime": { value: "string", help: 'OCI runtime of containers that name none (default "tsd")' },
   group: { short: "G", value: "string", help: 'Group of the socket (default "tsd", else "docker", else root)' },
@@ -92,6 +98,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       group: last(given, "group"),
       registryMirrors: (given.get("registry-mirror") ?? []).map(parseMirror),
       insecureRegistries: given.get("insecure-registry") ?? [],
+      certificateDirectories: given.get("certs-dir")?.map((path) => absolute(path, "certs-dir")),
       registryTimeoutMs: read(given, "registry-timeout", parseGoDuration),
       maxLayerBytes: read(given, "max-layer-size", parseBytes),
       maxLayerFiles: read(given, "max-layer-files", (text) => (/^\d+$/.test(text) ? Number(text) : undefined)),

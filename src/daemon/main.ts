@@ -10,6 +10,7 @@ import { commit, version } from "../core/version.ts";
 import type { EngineConfiguration } from "../engine/configuration.ts";
 import { type Engine, makeDirectories } from "../engine/engine.ts";
 import { Layout } from "../engine/layout.ts";
+import { type ProxySettings, takeProxies } from "../image/registry/proxies.ts";
 import { composeEngine } from "./compose.ts";
 import { clearSocket, lockDirectory, removePidFile, writePidFile } from "./exclusive.ts";
 import { type DaemonOptions, daemonHelp, parseDaemonArguments } from "./flags.ts";
@@ -49,6 +50,7 @@ function assertRoot(): void {
 }
 
 async function serve(options: DaemonOptions): Promise<void> {
+  const proxies = takeProxies(process.env);
   scrubEnvironment();
   surviveMistakes();
   // Directories are made with modes of their own; no file of the engine is for others to write.
@@ -70,7 +72,7 @@ async function serve(options: DaemonOptions): Promise<void> {
     writePidFile(pidFile);
     cleanup.add("remove the pid file", () => removePidFile(pidFile));
   }
-  const { engine, close } = await composeEngine(configurationOf(options), layout, options.logLevel);
+  const { engine, close } = await composeEngine(configurationOf(options, proxies), layout, options.logLevel);
   cleanup.add("close the engine", close);
   for (const host of options.hosts) {
     const server = await listenOn(socketPath(host), engine, gid);
@@ -91,14 +93,16 @@ function stopSignal(): Promise<string> {
   });
 }
 
-function configurationOf(options: DaemonOptions): EngineConfiguration {
+function configurationOf(options: DaemonOptions, proxies: ProxySettings): EngineConfiguration {
   const { root, state, registryMirrors, insecureRegistries, runtimes, defaultRuntime, cgroupParent } = options;
-  const { registryTimeoutMs, maxLayerBytes, maxLayerFiles } = options;
+  const { certificateDirectories, registryTimeoutMs, maxLayerBytes, maxLayerFiles } = options;
   return {
     root,
     state,
     registryMirrors,
     insecureRegistries,
+    ...(certificateDirectories !== undefined && { certificateDirectories }),
+    proxies,
     ...(registryTimeoutMs !== undefined && { registryTimeoutMs }),
     layerLimits: {
       ...(maxLayerBytes !== undefined && { bytesMax: maxLayerBytes }),

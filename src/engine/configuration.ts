@@ -1,3 +1,5 @@
+import type { ProxySettings } from "../image/registry/proxies.ts";
+
 /** What the engine is told by whoever composes it: the daemon, or a test. */
 export interface EngineConfiguration {
   /** Absolute directory of everything that lasts. */
@@ -6,6 +8,10 @@ export interface EngineConfiguration {
   state: string;
   registryMirrors: string[];
   insecureRegistries: string[];
+  /** Where registries' certificates and hosts.toml are; absent: the image part's own. */
+  certificateDirectories?: string[];
+  /** On the way to registries. */
+  proxies?: ProxySettings;
   /** Silence of a registry after which a request is given up; absent: the image part's own. */
   registryTimeoutMs?: number;
   /** Of one unpacked layer; absent: the image part's own. */

@@ -72,8 +72,12 @@ export interface OverlayMount {
   work: string;
 }
 
-/** What `--username` and X-Registry-Auth carry. */
+/** What X-Registry-Auth carries. Name and password are empty where a token stands for them. */
 export interface RegistryCredentials {
   username: string;
   password: string;
+  /** What a token server gave at login for the password (OAuth 2's refresh token). */
+  identityToken?: string | undefined;
+  /** A bearer token for the registry itself. */
+  registryToken?: string | undefined;
 }

@@ -66,7 +66,7 @@ export class ImageStore {
   readonly directories: SnapshotDirectories;
   readonly embedded: EmbeddedImage;
   readonly #catalogue: ImageCatalogue;
-  readonly #client: RegistryClient;
+  readonly registry: RegistryClient;
   readonly #puller: Puller;
   readonly #lock = new KeyedLock();
   /** When images were last said to be used, so that a busy one is not written about at every use. */
@@ -82,8 +82,8 @@ export class ImageStore {
     this.snapshots = new SnapshotStore(database, this.directories, this.layers);
     this.records = new ImageRecords(database);
     this.#catalogue = new ImageCatalogue(this.content, this.layers, this.records);
-    this.#client = new RegistryClient(options.registry);
-    this.#puller = new Puller(this.#client, this.content, this.layers);
+    this.registry = new RegistryClient(options.registry);
+    this.#puller = new Puller(this.registry, this.content, this.layers);
     this.embedded = new EmbeddedImage(this, options.executable);
   }
 
@@ -285,7 +285,7 @@ export class ImageStore {
   /** Undefined where HEAD does not tell: GET then says what is wrong, if anything is. */
   async #newest(reference: Reference, options: PullImageOptions): Promise<Digest | undefined> {
     try {
-      return await this.#client.resolve(reference, options);
+      return await this.registry.resolve(reference, options);
     } catch (error) {
       if (isEngineError(error, "unavailable")) return undefined;
       throw error;

@@ -24,12 +24,15 @@ export function parseRegistryErrors(body: string): RegistryError[] {
 export interface RegistryToken {
   token: string;
   expiresInSeconds: number;
+  /** To get further tokens with, in place of name and password. */
+  refreshToken: string | undefined;
 }
 
 const tokenSchema = v.looseObject({
   token: v.optional(v.string()),
   access_token: v.optional(v.string()),
   expires_in: v.optional(v.number()),
+  refresh_token: v.optional(v.string()),
 });
 
 /** @returns undefined when the body holds no token. */
@@ -37,7 +40,8 @@ export function parseToken(body: string): RegistryToken | undefined {
   const result = v.safeParse(tokenSchema, tryJson(body));
   const token = result.success ? result.output.token || result.output.access_token : undefined;
   if (!result.success || !token) return undefined;
-  return { token, expiresInSeconds: Math.max(60, result.output.expires_in ?? 60) };
+  const { expires_in: lifeSeconds = 60, refresh_token: refreshToken } = result.output;
+  return { token, expiresInSeconds: Math.max(60, lifeSeconds), refreshToken: refreshToken || undefined };
 }
 
 function tryJson(text: string): unknown {

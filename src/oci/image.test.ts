@@ -84,8 +84,16 @@ describe("registries' answers", () => {
   });
 
   test("tokens are read under both names and live a minute at least", () => {
-    expect(parseToken('{"token":"a","expires_in":300}')).toEqual({ token: "a", expiresInSeconds: 300 });
-    expect(parseToken('{"access_token":"b","expires_in":1}')).toEqual({ token: "b", expiresInSeconds: 60 });
+    expect(parseToken('{"token":"a","expires_in":300}')).toEqual({
+      token: "a",
+      expiresInSeconds: 300,
+      refreshToken: undefined,
+    });
+    expect(parseToken('{"access_token":"b","expires_in":1}')).toEqual({
+      token: "b",
+      expiresInSeconds: 60,
+      refreshToken: undefined,
+    });
     for (const other of ["", "{}", '{"token":""}', '{"token":1}']) expect(parseToken(other)).toBeUndefined();
   });
 });

@@ -70,9 +70,9 @@ export class SystemService {
       IndexServerAddress: "https://index.docker.io/v1/",
       RegistryConfig: this.#registries(),
       GenericResources: null,
-      HttpProxy: process.env.HTTP_PROXY ?? "",
-      HttpsProxy: process.env.HTTPS_PROXY ?? "",
-      NoProxy: process.env.NO_PROXY ?? "",
+      HttpProxy: shownProxy(this.#context.configuration.proxies?.http),
+      HttpsProxy: shownProxy(this.#context.configuration.proxies?.https),
+      NoProxy: this.#context.configuration.proxies?.no ?? "",
       Name: hostname(),
       Labels: [],
       ExperimentalBuild: false,
@@ -176,4 +176,15 @@ export class SystemService {
       ...insecureRegistries.map((entry) => `WARNING: ${entry} is spoken to without verified TLS`),
     ];
   }
+}
+
+/** As Docker shows a proxy: without its password. */
+function shownProxy(proxy: string | undefined): string {
+  if (proxy === undefined) return "";
+  const url = new URL(proxy);
+  if (url.username !== "" || url.password !== "") {
+    url.username = "xxxxx";
+    url.password = "xxxxx";
+  }
+  return url.href.replace(/\/$/, "");
 }

@@ -16,7 +16,7 @@ let reference: Reference;
 beforeEach(() => {
   registry = new TestRegistry();
   other = new TestRegistry();
-  client = new RegistryClient({ stallTimeoutMs: 300 });
+  client = new RegistryClient({ stallTimeoutMs: 300, retryDelayMs: 1 });
   reference = parseReference(`${registry.host}/some/image:tag`);
 });
 afterEach(async () => {
@@ -358,14 +358,12 @@ describe("hosts", () => {
   });
 
   test("HTTP is tried for insecure registries alone, after HTTPS", () => {
-    expect(registryHosts("docker.io", {})).toEqual([
-      { baseUrl: "https://registry-1.docker.io", isInsecure: false, isMirror: false },
-    ]);
-    expect(registryHosts("localhost:5000", {}).map(({ baseUrl }) => baseUrl)).toEqual([
-      "https://localhost:5000",
-      "http://localhost:5000",
-    ]);
-    expect(registryHosts("quay.io", { mirrors: ["https://mirror.example"] })).toHaveLength(1);
+    const urls = (registry: string, config: object = {}) =>
+      registryHosts(registry, { certificateDirectories: [], ...config }, "pull").map(({ apiUrl }) => apiUrl);
+    expect(urls("docker.io")).toEqual(["https://registry-1.docker.io/v2"]);
+    expect(urls("localhost:5000")).toEqual(["https://localhost:5000/v2", "http://localhost:5000/v2"]);
+    expect(urls("docker.io", { mirrors: ["https://mirror.example/"] })[0]).toBe("https://mirror.example/v2");
+    expect(urls("quay.io", { mirrors: ["https://mirror.example"] })).toHaveLength(1);
   });
 });
 

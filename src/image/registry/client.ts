@@ -1,28 +1,15 @@
 /** Reads manifests and blobs from registries (OCI distribution specification 1.1, "Pull"). */
 import { type Digest, digestAlgorithm, digestOf, parseDigest } from "../../core/digest.ts";
-import { EngineError, isEngineError } from "../../core/errors.ts";
-import { manifestBytesMax, mediaTypes } from "../../oci/image.ts";
+import { EngineError } from "../../core/errors.ts";
+import { type Descriptor, manifestBytesMax, mediaTypes } from "../../oci/image.ts";
 import type { RegistryCredentials } from "../image.ts";
-import { type Reference, repositoryName } from "../reference.ts";
-import { type AuthorizationRequest, Authorizer } from "./authorization.ts";
-import { parseChallenges } from "./challenge.ts";
-import { registryFailure } from "./failure.ts";
-import { type RegistryHost, type RegistryHostsConfig, registryHosts } from "./hosts.ts";
-import {
-  defaultStallTimeoutMs,
-  type RegistryRequest,
-  type RegistryResponse,
-  requestName,
-  send,
-  type TransportOptions,
-} from "./transport.ts";
+import type { Reference } from "../reference.ts";
+import { listReferrers, listTags } from "./listing.ts";
+import { type LoginResult, login } from "./login.ts";
+import { type Answered, type RegistryClientOptions, RegistryRequests, type RequestOptions } from "./requests.ts";
+import { type RegistryRequest, type RegistryResponse, requestName } from "./transport.ts";
 
-export interface RegistryClientOptions extends RegistryHostsConfig {
-  stallTimeoutMs?: number;
-  /** Before a download that broke off is continued; doubled as long as nothing comes. */
-  retryDelayMs?: number;
-  certificateAuthorities?: (host: string) => string | undefined;
-}
+export type { RegistryClientOptions, RequestOptions } from "./requests.ts";
 
 export interface FetchedManifest {
   bytes: Uint8Array;
@@ -44,11 +31,6 @@ export interface BlobRequestOptions extends RequestOptions {
   end?: number | undefined;
 }
 
-export interface RequestOptions {
-  credentials?: RegistryCredentials | undefined;
-  signal?: AbortSignal | undefined;
-}
-
 const acceptedManifests = [
   mediaTypes.ociIndex,
   mediaTypes.ociManifest,
@@ -56,19 +38,16 @@ const acceptedManifests = [
   mediaTypes.dockerManifest,
 ].join(", ");
 
-/** All registries of a daemon: knows which host answered last, and the tokens. */
+/** All registries of a daemon, for reading. */
 export class RegistryClient {
-  readonly options: RegistryClientOptions;
-  readonly #transport: TransportOptions;
-  readonly #authorizer: Authorizer;
-  /** Repository → the host that answered last. */
-  readonly #served = new Map<string, RegistryHost>();
+  readonly requests: RegistryRequests;
 
   constructor(options: RegistryClientOptions = {}) {
-    this.options = options;
-    const { stallTimeoutMs = defaultStallTimeoutMs, certificateAuthorities } = options;
-    this.#transport = { stallTimeoutMs, ...(certificateAuthorities && { certificateAuthorities }) };
-    this.#authorizer = new Authorizer(options, this.#transport);
+    this.requests = new RegistryRequests(options);
+  }
+
+  get options(): RegistryClientOptions {
+    return this.requests.options;
   }
 
   /**
@@ -77,8 +56,7 @@ export class RegistryClient {
    * @throws EngineError not_found, unauthorized, unavailable, cancelled.
    */
   async resolve(reference: Reference, options: RequestOptions = {}): Promise<Digest | undefined> {
-    const path = `manifests/${reference.digest ?? reference.tag}`;
-    const { response } = await this.#request(reference, "HEAD", path, { accept: acceptedManifests }, options);
+    const { response } = await this.#manifest(reference, "HEAD", reference.digest, options);
     await response.discard();
     return headerDigest(response);
   }
@@ -93,8 +71,7 @@ export class RegistryClient {
     options: RequestOptions = {},
     digest = reference.digest,
   ): Promise<FetchedManifest> {
-    const path = `manifests/${digest ?? reference.tag}`;
-    const { request, response } = await this.#request(reference, "GET", path, { accept: acceptedManifests }, options);
+    const { request, response } = await this.#manifest(reference, "GET", digest, options);
     const mediaType = manifestMediaType(request, response);
     const claimed = Number(response.headers.get("content-length") ?? 0);
     if (claimed > manifestBytesMax) {
@@ -127,7 +104,12 @@ export class RegistryClient {
     const headers: Record<string, string> = isWhole
       ? {}
       : { range: `bytes=${offset}-${end === undefined ? "" : end - 1}` };
-    const { request, response } = await this.#request(reference, "GET", `blobs/${digest}`, headers, options);
+    // "Range not satisfiable" is for whoever asked for one.
+    const accepts = isWhole ? [] : [416];
+    const { request, response } = await this.requests.ask(
+      { reference, need: "pull", path: `blobs/${digest}`, headers, accepts },
+      options,
+    );
     if (response.status === 200) return { offset: 0, isRange: false, body: response.body };
     const start = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];
     const isRange = response.status === 206 && start !== undefined;
@@ -139,78 +121,35 @@ export class RegistryClient {
     throw new EngineError("unavailable", `${requestName(request)}: asked for the whole blob, got ${answer}`);
   }
 
-  /** Asks one host after the other, who answered last first. What the registry itself answers is the answer. */
-  async #request(
-    reference: Reference,
-    method: "GET" | "HEAD",
-    path: string,
-    headers: Record<string, string>,
-    options: RequestOptions,
-  ): Promise<{ request: RegistryRequest; response: RegistryResponse }> {
-    const name = repositoryName(reference);
-    const served = this.#served.get(name);
-    const hosts = registryHosts(reference.registry, this.options);
-    let failure: EngineError | undefined;
-    for (const host of served ? [served, ...hosts.filter(({ baseUrl }) => baseUrl !== served.baseUrl)] : hosts) {
-      let hasAnswered = false;
-      const onAnswer = () => {
-        hasAnswered = true;
-        this.#served.set(name, host);
-      };
-      try {
-        return await this.#ask(host, reference, method, path, headers, { ...options, onAnswer });
-      } catch (error) {
-        if (!isEngineError(error) || error.code === "cancelled" || (hasAnswered && !host.isMirror)) throw error;
-        if (this.#served.get(name) === host) this.#served.delete(name);
-        // Of a host that used to answer the failure says more than that of others in its place.
-        failure = served ? (failure ?? error) : error;
-      }
-    }
-    throw failure ?? new EngineError("internal", `registry ${reference.registry} has no hosts`);
+  /** All tags of a repository, a page at a time. @throws EngineError not_found, unauthorized, unavailable, corrupt, cancelled. */
+  tags(reference: Reference, options: RequestOptions = {}): AsyncGenerator<string> {
+    return listTags(this.requests, reference, options);
   }
 
-  async #ask(
-    host: RegistryHost,
+  /** What refers to a manifest: signatures, attestations; none where the registry knows none. */
+  referrers(
+    reference: Reference,
+    subject: Digest,
+    options: RequestOptions & { artifactType?: string } = {},
+  ): Promise<Descriptor[]> {
+    return listReferrers(this.requests, reference, subject, options);
+  }
+
+  /** @throws EngineError unauthorized, unavailable, cancelled. */
+  login(registry: string, credentials: RegistryCredentials, signal?: AbortSignal): Promise<LoginResult> {
+    return login(this.requests, registry, credentials, signal);
+  }
+
+  /** A name is resolved, a digest is pulled: a mirror may be there for the one and not for the other. */
+  #manifest(
     reference: Reference,
     method: "GET" | "HEAD",
-    path: string,
-    headers: Record<string, string>,
-    options: RequestOptions & { onAnswer: () => void },
-  ): Promise<{ request: RegistryRequest; response: RegistryResponse }> {
-    const { repository } = reference;
-    const request: RegistryRequest = {
-      method,
-      url: `${host.baseUrl}/v2/${repository}/${path}`,
-      headers,
-      isInsecure: host.isInsecure,
-      signal: options.signal,
-    };
-    // The user's password is for the registry, not for whoever mirrors it.
-    const credentials = host.isMirror ? undefined : options.credentials;
-    const who: AuthorizationRequest = { host, repository, credentials, signal: options.signal };
-    let authorization = this.#authorizer.remembered(who);
-    for (let attempt = 0; ; attempt++) {
-      const response = await send({ ...request, authorization }, this.#transport);
-      options.onAnswer();
-      const isSuccess = response.status >= 200 && response.status < 300;
-      // "Range not satisfiable" is for whoever asked for one.
-      if (isSuccess || (response.status === 416 && headers.range !== undefined)) return { request, response };
-      // Of the registry itself: where it redirects to has no say in where passwords go.
-      const isOwn = new URL(response.url).origin === new URL(request.url).origin;
-      const challenge = response.status === 401 && isOwn ? response.headers.get("www-authenticate") : null;
-      if (challenge === null || attempt > 0) {
-        this.#authorizer.forget(who);
-        throw await registryFailure(reference, request, response);
-      }
-      const challenges = parseChallenges(challenge);
-      await response.discard();
-      authorization = await this.#authorizer.answer(challenges, who);
-      if (authorization === undefined) {
-        const wanted = challenges.map(({ scheme }) => scheme).join(", ");
-        const reason = wanted.includes("basic") ? "no basic auth credentials" : `unknown authentication ${wanted}`;
-        throw new EngineError("unauthorized", `${requestName(request)}: ${reason}`);
-      }
-    }
+    digest: Digest | undefined,
+    options: RequestOptions,
+  ): Promise<Answered> {
+    const path = `manifests/${digest ?? reference.tag}`;
+    const need = digest === undefined ? "resolve" : "pull";
+    return this.requests.ask({ reference, need, method, path, headers: { accept: acceptedManifests } }, options);
   }
 }
 

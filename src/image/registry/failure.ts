@@ -11,6 +11,7 @@ export async function registryFailure(
   reference: Reference,
   request: Pick<RegistryRequest, "method" | "url">,
   response: RegistryResponse,
+  action: "pull" | "push" = "pull",
 ): Promise<EngineError> {
   const [error] = parseRegistryErrors(await readBody(response));
   const meaning = meaningOf(response.status, error, request.url);
@@ -25,7 +26,7 @@ export async function registryFailure(
     case "denied":
     case "unauthorized": {
       const code: ErrorCode = meaning === "denied" ? "not_found" : "unauthorized";
-      const what = `pull access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login'`;
+      const what = `${action} access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login'`;
       return new EngineError(code, `${what}: ${cause}`);
     }
     case "too many requests":
@@ -77,11 +78,13 @@ function meaningOf(status: number, error: RegistryError | undefined, url: string
     case "TOOMANYREQUESTS":
       return "too many requests";
   }
+  // Of an upload or a list the address names nothing that could be unknown.
+  const kind = /\/(manifests|blobs)\/[^/]+$/.exec(new URL(url).pathname)?.[1];
   if (status === 401) return "unauthorized";
   if (status === 403) return "denied";
   if (status === 429) return "too many requests";
-  if (status !== 404) return "other";
-  return /\/blobs\/[^/]+$/.test(new URL(url).pathname) ? "blob unknown" : "manifest unknown";
+  if (status !== 404 || kind === undefined) return "other";
+  return kind === "blobs" ? "blob unknown" : "manifest unknown";
 }
 
 function retryHint(response: RegistryResponse): { hint?: string } {

@@ -1,6 +1,7 @@
 /** A registry for tests, which misbehaves as told. */
 import { type Digest, digestOf } from "../../core/digest.ts";
 import { mediaTypes } from "../../oci/image.ts";
+import { UploadServer } from "./upload-server.ts";
 
 export interface SeenRequest {
   method: string;
@@ -18,10 +19,14 @@ export class TestRegistry {
   /** Asked before the well-behaved answer; undefined lets that through. */
   misbehave: Handler = () => undefined;
   supportsRanges = true;
+  /** Has the referrers API, and says so to whoever pushes a manifest with a subject. */
+  supportsReferrers = true;
+  readonly uploads = new UploadServer(this);
   readonly #server: Bun.Server<undefined>;
 
-  constructor() {
+  constructor(tls?: Bun.TLSOptions) {
     this.#server = Bun.serve({
+      ...(tls && { tls }),
       port: 0,
       hostname: "127.0.0.1",
       idleTimeout: 0,
@@ -64,6 +69,8 @@ export class TestRegistry {
     this.seen.push({ method, path: url.pathname, authorization, range });
     const misbehaviour = await this.misbehave(request, url);
     if (misbehaviour) return misbehaviour;
+    const taken = await this.uploads.answer(request, url);
+    if (taken) return taken;
     const [, kind, name] = /^\/v2\/.+\/(manifests|blobs)\/([^/]+)$/.exec(url.pathname) ?? [];
     if (kind === "manifests") {
       const manifest = this.manifests.get(name!);

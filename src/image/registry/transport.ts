@@ -4,22 +4,44 @@
  */
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { version } from "../../core/version.ts";
+import {
+  type ClientCertificate,
+  defaultCertificateDirectories,
+  hostCertificates,
+  trustedAuthorities,
+} from "./certificates.ts";
+import { type ProxySettings, proxyFor } from "./proxies.ts";
 
 export interface RegistryRequest {
   url: string;
-  method?: "GET" | "HEAD";
+  method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   headers?: Record<string, string>;
   /** Sent to the first host alone, and to redirects that stay on it. */
   authorization?: string | undefined;
+  /** As above: what the administrator's configuration adds for that host. */
+  ownHeaders?: Readonly<Record<string, string>>;
   isInsecure: boolean;
+  /** Of the first host, beside those that the certificate directories hold for it. */
+  authorities?: readonly string[];
+  client?: ClientCertificate | undefined;
+  body?: RequestBody | undefined;
+  /** How many times the usual silence is borne: a registry hashes what it got before it answers. */
+  patience?: number;
   signal?: AbortSignal | undefined;
 }
 
+/** What is sent; opened anew for every try. */
+export interface RequestBody {
+  size: number;
+  open(): AsyncIterable<Uint8Array>;
+}
+
 export interface TransportOptions {
-  /** Silence that ends a request: no headers, or no further byte of the body, for so long. */
+  /** Silence that ends a request: no headers, or no further byte of a body in either direction, for so long. */
   stallTimeoutMs: number;
-  /** PEM certificates to trust beside the system's, by host. */
-  certificateAuthorities?: (host: string) => string | undefined;
+  /** Directories with certificates by host (certificates.ts). */
+  certificateDirectories: readonly string[];
+  proxies: ProxySettings;
 }
 
 export const defaultStallTimeoutMs = 30_000;
@@ -41,7 +63,8 @@ export interface RegistryResponse {
 
 /**
  * Makes a request and follows its redirects.
- * @throws EngineError unavailable when nobody answers, or with a redirect that must not be followed; cancelled.
+ * @throws EngineError unavailable when nobody answers, or with a redirect that must not be followed; cancelled;
+ * invalid_argument for certificates that are none.
  */
 export async function send(request: RegistryRequest, options: TransportOptions): Promise<RegistryResponse> {
   let url = new URL(request.url);
@@ -49,20 +72,30 @@ export async function send(request: RegistryRequest, options: TransportOptions):
   for (let redirects = 0; ; redirects++) {
     const isOrigin = url.origin === origin;
     // Credentials, and the trust in an unverified certificate, are for the host that was asked.
-    const here = isOrigin ? request : { ...request, authorization: undefined, isInsecure: false };
+    const here = isOrigin ? request : stranger(request);
     const response = await sendOnce(here, url, options);
     const location = redirectStatuses.has(response.status) ? response.headers.get("location") : null;
     if (location === null) return response;
     await response.discard();
     if (redirects >= redirectsMax) throw unavailable(request, `stopped after ${redirectsMax} redirects`);
+    const keepsMethod = response.status === 307 || response.status === 308;
+    if (!keepsMethod && !["GET", "HEAD"].includes(request.method ?? "GET")) {
+      throw unavailable(request, `redirected with status ${response.status}, which says to drop what is sent`);
+    }
     url = redirectTarget(request, url, location);
   }
 }
 
-function redirectTarget(request: RegistryRequest, from: URL, location: string): URL {
+/** The request for a host that it was not meant for. */
+function stranger({ authorization, ownHeaders, authorities, client, ...request }: RegistryRequest): RegistryRequest {
+  return { ...request, isInsecure: false };
+}
+
+/** @throws EngineError unavailable for what is no URL, or leads from https to http. */
+export function redirectTarget(request: Pick<RegistryRequest, "method" | "url">, from: URL, location: string): URL {
   if (!URL.canParse(location, from.href)) throw unavailable(request, `redirected to ${JSON.stringify(location)}`);
   const to = new URL(location, from);
-  const isDowngrade = from.protocol === "https:" && to.protocol === "http:" && !request.isInsecure;
+  const isDowngrade = from.protocol === "https:" && to.protocol === "http:";
   if (isDowngrade || !["http:", "https:"].includes(to.protocol)) {
     throw unavailable(
       request,
@@ -75,9 +108,11 @@ function redirectTarget(request: RegistryRequest, from: URL, location: string): 
 }
 
 async function sendOnce(request: RegistryRequest, url: URL, options: TransportOptions): Promise<RegistryResponse> {
+  const tls = url.protocol === "https:" ? tlsOptions(request, url, options) : undefined;
+  const proxy = proxyFor(url, options.proxies);
   const stall = new Stall(options.stallTimeoutMs, request.signal);
   try {
-    const ca = options.certificateAuthorities?.(url.host);
+    const { body } = request;
     const response = await fetch(url.href, {
       method: request.method ?? "GET",
       headers: {
@@ -85,20 +120,61 @@ async function sendOnce(request: RegistryRequest, url: URL, options: TransportOp
         // Else a server may compress what already is compressed, and offsets would count other bytes.
         "accept-encoding": "identity",
         ...request.headers,
+        ...request.ownHeaders,
         ...(request.authorization !== undefined && { authorization: request.authorization }),
+        ...(body && { "content-length": String(body.size) }),
       },
+      ...(body && { body: sentBody(body, stall, request.patience ?? 1) }),
       redirect: "manual",
       signal: stall.signal,
       decompress: false,
       timeout: false,
-      ...(url.protocol === "https:" && { tls: { rejectUnauthorized: !request.isInsecure, ...(ca && { ca }) } }),
+      ...(tls && { tls }),
+      ...(proxy !== undefined && { proxy }),
     } as RequestInit);
     stall.restart();
     return watched(response, url, stall, request);
   } catch (error) {
     stall.end();
-    throw stall.explain(request, error);
+    throw stall.explain(request, error, proxy);
   }
+}
+
+/** Every piece that the server takes is a sign of life; after the last it may think for a while. */
+function sentBody(body: RequestBody, stall: Stall, patience: number): ReadableStream<Uint8Array> | undefined {
+  stall.restart(patience);
+  if (body.size === 0) return undefined;
+  const iterator = body.open()[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          // Reading the disk is not the server's silence.
+          stall.pause();
+          const { done, value } = await iterator.next();
+          stall.restart(done ? patience : 1);
+          if (done) controller.close();
+          else controller.enqueue(value);
+        } catch (error) {
+          controller.error(error);
+        }
+      },
+      async cancel() {
+        await iterator.return?.();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function tlsOptions(request: RegistryRequest, url: URL, options: TransportOptions) {
+  const { authorities, client } = hostCertificates(url.host, options.certificateDirectories);
+  const own = request.client ?? client;
+  return {
+    rejectUnauthorized: !request.isInsecure,
+    ca: trustedAuthorities([...(request.authorities ?? []), ...authorities]),
+    ...(own && { cert: own.cert, key: own.key }),
+  };
 }
 
 function watched(response: Response, url: URL, stall: Stall, request: RegistryRequest): RegistryResponse {
@@ -155,7 +231,7 @@ class Stall {
   readonly #outer: AbortSignal | undefined;
   readonly #onOuter = () => this.#controller.abort(this.#outer?.reason);
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #stalled = false;
+  #stalledMs: number | undefined;
 
   constructor(timeoutMs: number, outer: AbortSignal | undefined) {
     this.#timeoutMs = timeoutMs;
@@ -169,12 +245,13 @@ class Stall {
     return this.#controller.signal;
   }
 
-  restart(): void {
+  restart(patience = 1): void {
     clearTimeout(this.#timer);
+    const timeoutMs = this.#timeoutMs * patience;
     this.#timer = setTimeout(() => {
-      this.#stalled = true;
+      this.#stalledMs = timeoutMs;
       this.#controller.abort(new Error("stalled"));
-    }, this.#timeoutMs);
+    }, timeoutMs);
   }
 
   pause(): void {
@@ -186,17 +263,29 @@ class Stall {
     this.#outer?.removeEventListener("abort", this.#onOuter);
   }
 
-  explain(request: RegistryRequest, error: unknown): EngineError {
+  explain(request: RegistryRequest, error: unknown, proxy?: string): EngineError {
     if (error instanceof EngineError) return error;
     if (this.#outer?.aborted) return new EngineError("cancelled", "cancelled", { cause: error });
-    if (this.#stalled) return unavailable(request, `no data for ${this.#timeoutMs / 1000} seconds`);
-    return unavailable(request, networkMessage(error), error);
+    const through = proxy === undefined ? "" : `through proxy ${new URL(proxy).host}: `;
+    if (this.#stalledMs !== undefined) {
+      return unavailable(request, `${through}no data for ${this.#stalledMs / 1000} seconds`);
+    }
+    return unavailable(request, `${through}${networkMessage(error)}`, error, trustHint(request, error));
   }
 }
 
+const untrusted = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
 /** In the words that docker's users search for. */
 function networkMessage(error: unknown): string {
-  const { code } = error as { code?: unknown };
+  const code = codeOf(error);
+  if (untrusted.has(code)) return "tls: failed to verify certificate: x509: certificate signed by unknown authority";
   switch (code) {
     case "ConnectionRefused":
     case "ECONNREFUSED":
@@ -205,16 +294,38 @@ function networkMessage(error: unknown): string {
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return "no such host, or it cannot be reached";
+    case "CERT_HAS_EXPIRED":
+    case "CERT_NOT_YET_VALID":
+      return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return "tls: failed to verify certificate: x509: certificate is valid for other names than this host's";
     default:
-      return `${errorMessage(error)}${typeof code === "string" ? ` (${code})` : ""}`;
+      return `${errorMessage(error)}${code === "" ? "" : ` (${code})`}`;
   }
 }
 
-/** `Get "https://…"`: as docker names requests in errors. */
-export function requestName(request: Pick<RegistryRequest, "method" | "url">): string {
-  return `${request.method === "HEAD" ? "Head" : "Get"} ${JSON.stringify(request.url)}`;
+function trustHint(request: RegistryRequest, error: unknown): string | undefined {
+  const { host } = new URL(request.url);
+  return untrusted.has(codeOf(error))
+    ? `put the certificate of the authority that signed it into ${defaultCertificateDirectories[0]}/${host}/ca.crt`
+    : undefined;
 }
 
-function unavailable(request: RegistryRequest, reason: string, cause?: unknown): EngineError {
-  return new EngineError("unavailable", `${requestName(request)}: ${reason}`, { cause });
+function codeOf(error: unknown): string {
+  const { code } = error as { code?: unknown };
+  return typeof code === "string" ? code : "";
+}
+
+/** `Get "https://…"`: as docker names requests in errors. */
+export function requestName({ method = "GET", url }: Pick<RegistryRequest, "method" | "url">): string {
+  return `${method[0]}${method.slice(1).toLowerCase()} ${JSON.stringify(url)}`;
+}
+
+function unavailable(
+  request: Pick<RegistryRequest, "method" | "url">,
+  reason: string,
+  cause?: unknown,
+  hint?: string,
+): EngineError {
+  return new EngineError("unavailable", `${requestName(request)}: ${reason}`, { cause, ...(hint && { hint }) });
 }
