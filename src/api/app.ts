@@ -10,6 +10,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { runRoutes } from "./routes/run.ts";
+import { storageRoutes } from "./routes/storage.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { unbuiltRoutes } from "./routes/unbuilt.ts";
 import type { ApiEnv } from "./transport.ts";
@@ -27,6 +28,7 @@ export function createApp(backends: Backends): ApiApp {
   execRoutes(app, backends.exec);
   archiveRoutes(app, backends.archives);
   imageRoutes(app, backends.images);
+  storageRoutes(app, backends.storage);
   runRoutes(app, backends);
   unbuiltRoutes(app);
   app.notFound((c) => failed(c, new EngineError("not_found", "page not found")));

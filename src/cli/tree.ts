@@ -130,6 +130,11 @@ const info = leaf(
   "Display system-wide information",
   async () => (await import("./commands/info.ts")).infoCommand,
 );
+const gc = leaf(
+  "gc",
+  "Remove what no image or container needs, and images when there is too little space",
+  async () => (await import("./commands/gc.ts")).gcCommand,
+);
 const events = leaf(
   "events",
   "Get real time events from the server",
@@ -172,7 +177,7 @@ export const managementCommands: Record<string, CommandDef> = {
     save,
     tag,
   }),
-  system: group("system", "Manage tsd", { events, info }),
+  system: group("system", "Manage tsd", { events, gc, info }),
 };
 
 export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull, images, version, info };
@@ -184,6 +189,7 @@ export const otherCommands: Record<string, CommandDef> = {
   events,
   export: exportContainer,
   history,
+  gc,
   inspect,
   kill,
   logs,

@@ -49,7 +49,31 @@ describe("the daemon's command line", () => {
     expect(options()).toMatchObject({ maxLayerBytes: undefined, registryTimeoutMs: undefined });
   });
 
+  test("garbage collection is on, with a little space to keep free, unless flags say otherwise", () => {
+    expect(options().gc).toEqual({
+      isOn: true,
+      intervalMs: 3_600_000,
+      keepForMs: 86_400_000,
+      maxUsed: undefined,
+      minFree: { percent: 5, bytesMax: 20 * 2 ** 30 },
+    });
+    const flags = ["--gc=off", "--gc-interval=10m", "--gc-keep-for=0", "--gc-max-used", "2g", "--gc-min-free", "12.5%"];
+    expect(options(...flags).gc).toEqual({
+      isOn: false,
+      intervalMs: 600_000,
+      keepForMs: 0,
+      maxUsed: { bytes: 2 ** 31 },
+      minFree: { percent: 12.5 },
+    });
+    expect(options("--gc-min-free=0").gc.minFree).toBeUndefined();
+  });
+
   test.each([
+    [["--gc=sometimes"], 'invalid argument "sometimes" for "--gc" flag'],
+    [["--gc-interval=10"], 'invalid argument "10" for "--gc-interval" flag'],
+    [["--gc-interval=1ms"], 'invalid argument "1ms" for "--gc-interval" flag: less than 1s'],
+    [["--gc-max-used=110%"], 'invalid argument "110%" for "--gc-max-used" flag'],
+    [["--gc-min-free=much"], 'invalid argument "much" for "--gc-min-free" flag: invalid size: \'much\''],
     [["--max-layer-size", "big"], 'invalid argument "big" for "--max-layer-size" flag: invalid size: \'big\''],
     [["--max-layer-size", "0"], 'invalid argument "0" for "--max-layer-size" flag'],
     [["--max-layer-files=1e6"], 'invalid argument "1e6" for "--max-layer-files" flag'],

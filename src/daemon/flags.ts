@@ -3,6 +3,7 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseGoDuration } from "../core/go-duration.ts";
 import { type LogLevel, logLevels } from "../core/log.ts";
 import { parseBytes } from "../core/size.ts";
+import { type GcOptions, readGcOptions } from "./gc-flags.ts";
 
 export interface DaemonOptions {
   root: string;
@@ -22,6 +23,7 @@ export interface DaemonOptions {
   /** What one layer may unpack to; absent: the defaults. */
   maxLayerBytes: number | undefined;
   maxLayerFiles: number | undefined;
+  gc: GcOptions;
   /** Name to the path of an OCI runtime's executable. */
   runtimes: Record<string, string>;
   defaultRuntime: string;
@@ -55,6 +57,11 @@ const flags: Record<string, Flag> = {
   },
   debug: { short: "D", help: "Same as --log-level debug" },
   "default-runtime": { value: "string", help: 'OCI runtime of containers that name none (default "tsd")' },
+  gc: { value: "string", help: 'Garbage collection of images: on or off (default "on")' },
+  "gc-interval": { value: "duration", help: 'Time between two collections (default "1h")' },
+  "gc-keep-for": { value: "duration", help: 'Never remove images used within this time (default "24h")' },
+  "gc-max-used": { value: "string", help: "Size, or % of the file system, that images may take (default none)" },
+  "gc-min-free": { value: "string", help: 'Size, or % of the file system, to keep free (default "5%", at most 20g)' },
   group: { short: "G", value: "string", help: 'Group of the socket (default "tsd", else "docker", else root)' },
   help: { short: "h", help: "Print usage" },
   host: { short: "H", value: "list", help: 'Socket to listen on (default "unix:///run/tsd/tsd.sock")' },
@@ -102,6 +109,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       registryTimeoutMs: read(given, "registry-timeout", parseGoDuration),
       maxLayerBytes: read(given, "max-layer-size", parseBytes),
       maxLayerFiles: read(given, "max-layer-files", (text) => (/^\d+$/.test(text) ? Number(text) : undefined)),
+      gc: gcOptions(given),
       runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
@@ -170,6 +178,14 @@ function read(given: Given, name: string, parse: (text: string) => number | unde
   }
   if (value === undefined || !(value > 0)) throw usage(`invalid argument "${text}" for "--${name}" flag`);
   return value;
+}
+
+function gcOptions(given: Given): GcOptions {
+  try {
+    return readGcOptions((name) => last(given, name));
+  } catch (error) {
+    throw usage(errorMessage(error));
+  }
 }
 
 function absolute(path: string, flag: string): string {

@@ -108,6 +108,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
       ...(maxLayerBytes !== undefined && { bytesMax: maxLayerBytes }),
       ...(maxLayerFiles !== undefined && { entriesMax: maxLayerFiles }),
     },
+    gc: options.gc,
     runtimes,
     defaultRuntime,
     cgroupParent,

@@ -1,3 +1,4 @@
+import type { CollectionPolicy } from "../image/collection/collected.ts";
 import type { ProxySettings } from "../image/registry/proxies.ts";
 
 /** What the engine is told by whoever composes it: the daemon, or a test. */
@@ -16,6 +17,8 @@ export interface EngineConfiguration {
   registryTimeoutMs?: number;
   /** Of one unpacked layer; absent: the image part's own. */
   layerLimits?: { bytesMax?: number; entriesMax?: number };
+  /** Garbage collection of images; absent: only when it is asked for, of what nothing refers to. */
+  gc?: GcConfiguration;
   /** Further OCI runtimes: name to the path of the executable. */
   runtimes: Record<string, string>;
   /** Runtime of containers that name none: `tsd` is the one inside. */
@@ -29,6 +32,12 @@ export interface EngineConfiguration {
     address?: string;
   };
   debug: boolean;
+}
+
+export interface GcConfiguration extends CollectionPolicy {
+  /** On a schedule; off: only when it is asked for. */
+  isOn: boolean;
+  intervalMs: number;
 }
 
 /** The runtime inside tsd, as `run --runtime` names it. */

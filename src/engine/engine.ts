@@ -16,11 +16,13 @@ import type { EngineContext } from "./context.ts";
 import { EventBus } from "./event/bus.ts";
 import { EventService } from "./event/events.ts";
 import { ExecService } from "./exec/execs.ts";
+import { Collector } from "./image/collector.ts";
 import { ImageService } from "./image/images.ts";
 import type { Layout } from "./layout.ts";
 import { VolumeUsers } from "./mount/volume-users.ts";
 import type { ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
+import { StorageService } from "./storage/storage.ts";
 import { type HostFacts, SystemService } from "./system/system.ts";
 
 /** Facts about the engine itself. */
@@ -48,6 +50,8 @@ export class Engine {
   readonly archives: ArchiveService;
   readonly system: SystemService;
   readonly events: EventService;
+  readonly storage: StorageService;
+  readonly #collector: Collector;
   readonly #context: EngineContext;
 
   private constructor(context: EngineContext, engineId: string, facts: () => HostFacts) {
@@ -58,6 +62,8 @@ export class Engine {
     this.archives = new ArchiveService(context);
     this.system = new SystemService(context, engineId, facts);
     this.events = new EventService(context.events);
+    this.#collector = new Collector(context);
+    this.storage = new StorageService(this.#collector);
   }
 
   /** Opens the engine and makes records, shims and kernel agree; containers that run go on running. */
@@ -87,10 +93,12 @@ export class Engine {
   warmUp(): void {
     this.#context.shims.prepare();
     void this.#context.cgroupVersion;
+    this.#collector.start();
   }
 
   /** The daemon ends; containers do not. Everything that is due is written. */
   async close(): Promise<void> {
+    await this.#collector.close();
     await this.#context.background.close();
     this.#context.containers.flush();
     await this.#context.shims.close();

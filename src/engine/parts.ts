@@ -6,6 +6,7 @@
 import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { Collected, CollectOptions } from "../image/collection/collected.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
 import type { Platform } from "../oci/image.ts";
@@ -29,6 +30,8 @@ export interface ImagePart {
   remove(reference: string, options: { force: boolean }): Promise<RemoveResult[]>;
   /** Unpacks what is only stored. To be called before a snapshot of the image is prepared. */
   ensureUnpacked(image: Image): Promise<Image>;
+  /** Removes what nothing refers to, and images when there is too little space. */
+  collect(options: CollectOptions): Promise<Collected[]>;
   /** Records that the image is used now. */
   touch(id: string): void;
   /** Writes the image's files into a directory that is there and empty. */

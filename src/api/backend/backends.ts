@@ -2,6 +2,7 @@ import type { ArchiveBackend } from "./archives.ts";
 import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
 import type { ImageBackend } from "./images.ts";
+import type { StorageBackend } from "./storage.ts";
 import type { EventBackend, SystemBackend } from "./system.ts";
 
 /** The engine, as the API sees it: structural, so that the engine need not import this. */
@@ -11,5 +12,6 @@ export interface Backends {
   images: ImageBackend;
   archives: ArchiveBackend;
   system: SystemBackend;
+  storage: StorageBackend;
   events: EventBackend;
 }

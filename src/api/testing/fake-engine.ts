@@ -8,6 +8,7 @@ import type { Backends } from "../backend/backends.ts";
 import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/containers.ts";
 import type { ExecBackend } from "../backend/exec.ts";
 import type { ImageBackend } from "../backend/images.ts";
+import type { StorageBackend } from "../backend/storage.ts";
 import type { EventBackend, SystemBackend } from "../backend/system.ts";
 import type { ContainerInspect, ContainerWaitResponse } from "../schema/container.ts";
 import type { ContainerCreateRequest } from "../schema/container-config.ts";
@@ -44,6 +45,13 @@ export class FakeEngine implements Backends {
   readonly #listeners = new Set<(event: EventMessage) => void>();
   readonly #history: EventMessage[] = [];
   readonly pulled = new Set(["busybox"]);
+
+  readonly storage: StorageBackend = {
+    collect: async ({ isDryRun }) => {
+      this.calls.push(`collect ${isDryRun}`);
+      return { Items: [], SpaceReclaimed: 0 };
+    },
+  };
 
   readonly containers: ContainerBackend = {
     create: async (request, { name, platform }) => {

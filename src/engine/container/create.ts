@@ -91,6 +91,8 @@ async function buildContainer(
   cleanup.add("remove the snapshot", () => snapshots.remove(id));
   mkdirSync(paths.directory, { mode: 0o710 });
   mkdirSync(paths.rootfs, { mode: 0o755 });
+  // Before the container is on record: an image that is used now is not removed to make space.
+  context.images.touch(found.id);
   const image = found.isUnpacked ? found : await context.images.ensureUnpacked(found);
   // Its row means nothing without the container's, whose transaction waits for the disk.
   const root = withoutSync(context.database, () => snapshots.prepare(id, image));
@@ -109,7 +111,6 @@ async function buildContainer(
   const container = containers.insert(record, () => volumes.store(realized.unstored));
   for (const volume of realized.unstored) volumeUsers.add(volume.name, id);
   for (const volume of [...realized.created, ...realized.unstored]) volumeEvent(context, "create", volume.name);
-  context.images.touch(image.id);
   containerEvent(context, container, "create");
   return container;
 }

@@ -31,6 +31,7 @@ type Listener = (event: EngineEvent) => void;
 export class EventBus {
   readonly #ring: EngineEvent[] = [];
   readonly #listeners = new Set<Listener>();
+  readonly #observers: Listener[] = [];
   #lastMicros = 0;
 
   publish(type: EventType, action: string, id: string, attributes: Record<string, string> = {}): EngineEvent {
@@ -39,7 +40,7 @@ export class EventBus {
     const event: EngineEvent = { type, action, actor: { id, attributes }, timeMicros };
     this.#ring.push(event);
     if (this.#ring.length > ringSize) this.#ring.shift();
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of [...this.#observers, ...this.#listeners]) listener(event);
     return event;
   }
 
@@ -85,6 +86,11 @@ export class EventBus {
         end();
       }
     })();
+  }
+
+  /** For the engine itself: called at once, and not counted among those that listen. */
+  observe(listener: Listener): void {
+    this.#observers.push(listener);
   }
 
   /** How many are listening: for `info`. */

@@ -1,6 +1,7 @@
 /** The image part as the engine wants it. */
 import { saveImages } from "../../image/archive/save.ts";
 import { savedNames } from "../../image/archive/saved-names.ts";
+import { collect } from "../../image/collection/collect.ts";
 import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
@@ -18,6 +19,7 @@ export class ImageParts implements ImagePart {
   pull: ImagePart["pull"] = (reference, options) => this.#store.pull(reference, options);
   remove: ImagePart["remove"] = (reference, options) => this.#store.remove(reference, options);
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
+  collect: ImagePart["collect"] = (options) => collect(this.#store, options);
   touch: ImagePart["touch"] = (id) => this.#store.touch(id);
   unpack: ImagePart["unpack"] = (image, directory, signal) => unpackImage(this.#store, image, { directory, signal });
   save: ImagePart["save"] = (names, platforms, signal) => {

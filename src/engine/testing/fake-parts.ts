@@ -198,6 +198,7 @@ export class FakeWorld implements Disposable {
       remove: async () => [],
       ensureUnpacked: async (image) => image,
       touch: () => undefined,
+      collect: async () => [],
       unpack: async () => undefined,
       save: () => ({ ids: [], archive: noBytes() }),
       exportContainer: () => noBytes(),

@@ -2,12 +2,25 @@
  * Content by digest, as an OCI image layout (image-layout.md): `blobs/<algorithm>/<hex>`, which skopeo and others
  * read as it lies there. A blob under its name is whole, verified and on the disk; what is not yet so is an ingest.
  */
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { syncDirectory, writeFileAtomic } from "../../core/atomic-file.ts";
 import { type Digest, digestAlgorithm, digestHex, digestOf, parseDigest } from "../../core/digest.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
+
+export interface Ingest {
+  /** Of the file. */
+  name: string;
+  /** Of the blob that it is to become; undefined for a file of another name. */
+  digest: Digest | undefined;
+  /** On the disk. */
+  bytes: number;
+  /** Of the file. */
+  size: number;
+  changedAtMs: number;
+}
 
 const layoutFile = '{"imageLayoutVersion":"1.0.0"}';
 
@@ -76,8 +89,39 @@ export class ContentStore {
     await syncDirectory(join(this.root, "blobs", digestAlgorithm(digest)));
   }
 
+  /**
+   * Out of sight before this first waits, so that whoever has looked whether it is needed is still right; deleted then.
+   * A missing one is no error.
+   */
   async remove(digest: Digest): Promise<void> {
-    await rm(this.path(digest), { force: true });
+    const trash = join(this.root, "trash");
+    mkdirSync(trash, { recursive: true, mode: 0o700 });
+    const name = join(trash, `${digestHex(digest)}-${randomBytes(4).toString("hex")}`);
+    try {
+      renameSync(this.path(digest), name);
+    } catch (error) {
+      if (isErrno(error, "ENOENT")) return;
+      throw error;
+    }
+    await rm(name, { force: true });
+  }
+
+  /** What has been fetched of blobs that are not whole yet. */
+  async ingests(): Promise<Ingest[]> {
+    const directory = join(this.root, "ingest");
+    const found: Ingest[] = [];
+    for (const name of await readdir(directory)) {
+      const status = await statUnless(join(directory, name));
+      if (!status) continue; // it became whole meanwhile
+      const text = name.replace("-", ":").replace(/\..*$/, "");
+      const digest = isDigest(text) ? text : undefined;
+      found.push({ name, digest, bytes: status.blocks * 512, size: status.size, changedAtMs: status.mtimeMs });
+    }
+    return found;
+  }
+
+  async removeIngest(name: string): Promise<void> {
+    await rm(join(this.root, "ingest", name), { recursive: true, force: true });
   }
 
   /** All blobs, with the time of their last change in ms since 1970. */
@@ -86,15 +130,17 @@ export class ContentStore {
     for (const algorithm of await readdir(join(this.root, "blobs"))) {
       for (const name of await readdir(join(this.root, "blobs", algorithm))) {
         if (!isDigest(`${algorithm}:${name}`)) continue;
-        const status = await stat(join(this.root, "blobs", algorithm, name));
+        const status = await statUnless(join(this.root, "blobs", algorithm, name));
+        if (!status) continue; // it went meanwhile
         found.push({ digest: `${algorithm}:${name}`, size: status.size, changedAtMs: status.mtimeMs });
       }
     }
     return found;
   }
 
-  /** Removes temporary files that a killed daemon left. Not to be called while anything is written. */
+  /** Removes temporary files and trash that a killed daemon left. Not to be called while anything is written. */
   async removeTemporary(): Promise<void> {
+    await rm(join(this.root, "trash"), { recursive: true, force: true });
     const directories = (await readdir(join(this.root, "blobs"))).map((algorithm) => join("blobs", algorithm));
     for (const directory of [".", ...directories]) {
       for (const name of await readdir(join(this.root, directory))) {
@@ -108,7 +154,16 @@ export class ContentStore {
   }
 }
 
-function isDigest(text: string): boolean {
+async function statUnless(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function isDigest(text: string): text is Digest {
   try {
     return parseDigest(text) === text;
   } catch {

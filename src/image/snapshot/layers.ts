@@ -128,27 +128,22 @@ export class Layers {
   collect(tops: Iterable<Digest>): Digest[] {
     const removed: Digest[] = [];
     for (const top of tops) {
-      for (let row = this.get(top); row && this.#isUnused(row.chainId); row = row.parent && this.get(row.parent)) {
-        this.#options.database.run("DELETE FROM layer_snapshots WHERE chain_id = ?", [row.chainId]);
-        this.#options.directories.discard(row.directory);
+      let row = this.get(top);
+      while (row && this.removeUnused(row.chainId)) {
         removed.push(row.chainId);
+        row = row.parent && this.get(row.parent);
       }
     }
     return removed;
   }
 
-  /** The topmost of the layers that nothing needs: left by pulls that were given up. */
-  unused(): LayerRow[] {
-    return this.#options.database
-      .query<{ chain_id: Digest }, []>(
-        `SELECT chain_id FROM layer_snapshots AS layer
-         WHERE NOT EXISTS (SELECT 1 FROM layer_snapshots WHERE parent = layer.chain_id)
-           AND NOT EXISTS (SELECT 1 FROM image_platforms WHERE chain_id = layer.chain_id)
-           AND NOT EXISTS (SELECT 1 FROM container_snapshots WHERE chain_id = layer.chain_id)
-           AND NOT EXISTS (SELECT 1 FROM lease_resources WHERE kind = 'chain' AND name = layer.chain_id)`,
-      )
-      .all()
-      .map((row) => this.get(row.chain_id)!);
+  /** Removes a layer unless something needs it, and says whether it did. */
+  removeUnused(chainId: Digest): boolean {
+    const row = this.get(chainId);
+    if (!row || !this.#isUnused(chainId)) return false;
+    this.#options.database.run("DELETE FROM layer_snapshots WHERE chain_id = ?", [chainId]);
+    this.#options.directories.discard(row.directory);
+    return true;
   }
 
   /** Rows whose directory is gone, with all that lie above them. */
