@@ -1,5 +1,5 @@
 import type { Filters } from "../api/schema/filters.ts";
-import { EngineError } from "../core/errors.ts";
+import { UsageError } from "./flags.ts";
 
 /** `--filter name=value`, repeated, as the API wants it: `{name: [value, …]}`. */
 export function parseFilters(list: string[]): Filters {
@@ -7,10 +7,8 @@ export function parseFilters(list: string[]): Filters {
   for (const item of list) {
     const equals = item.indexOf("=");
     if (equals <= 0) {
-      throw new EngineError(
-        "invalid_argument",
-        `invalid argument ${JSON.stringify(item)} for "-f, --filter" flag: invalid filter '${item}'`,
-      );
+      const reason = "bad format of filter (expected name=value)";
+      throw new UsageError(`invalid argument ${JSON.stringify(item)} for "-f, --filter" flag: ${reason}`);
     }
     const name = item.slice(0, equals).trim().toLowerCase();
     const values = filters[name] ?? [];

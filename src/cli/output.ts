@@ -16,16 +16,21 @@ export function printError(text: string): void {
 }
 
 /**
- * How wide the terminal at 1 or 2 is; 80 where there is none, or one that does not say. Not process.stdout.columns:
+ * The size of the terminal at 1 or 2; 80 by 24 where there is none, or one that does not say. Not process.stdout.columns:
  * that loads all of node:stream, which takes as long as the request that `run` sends.
  */
-export function terminalColumns(descriptor: 1 | 2): number {
+export function terminalSize(descriptor: 1 | 2): { columns: number; rows: number } {
   try {
-    return windowSize(descriptor).columns || 80;
+    const { columns, rows } = windowSize(descriptor);
+    return { columns: columns || 80, rows: rows || 24 };
   } catch (error) {
-    if (isErrno(error, "ENOTTY", "EINVAL", "EBADF", "EIO")) return 80;
+    if (isErrno(error, "ENOTTY", "EINVAL", "EBADF", "EIO")) return { columns: 80, rows: 24 };
     throw error;
   }
+}
+
+export function terminalColumns(descriptor: 1 | 2): number {
+  return terminalSize(descriptor).columns;
 }
 
 /** Nobody reads our output any more, as when `head` has seen enough. The command line then ends like any other program. */

@@ -5,9 +5,12 @@
 
 import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
+import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
+import type { StoredManifest } from "../image/manifests.ts";
+import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
 import type { Platform } from "../oci/image.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
@@ -28,6 +31,15 @@ export interface ImagePart {
     },
   ): Promise<Image>;
   remove(reference: string, options: { force: boolean }): Promise<RemoveResult[]>;
+  removePlatforms(reference: string, options: RemovePlatformsOptions): Promise<RemoveResult[]>;
+  /** Gives an image a name. */
+  tag(id: Image["id"], name: string): Promise<void>;
+  /** The manifests of its index, whether they are here or not; or its one manifest. */
+  manifests(image: Pick<Image, "id" | "mediaType" | "documentBytes">): StoredManifest[];
+  /** Of its unpacked layers, from the bottom up; none where they are not unpacked. */
+  layerBytes(image: Image): number[];
+  /** Where it came from; undefined where that is not known. */
+  identity(id: Image["id"]): ImageIdentity | undefined;
   /** Unpacks what is only stored. To be called before a snapshot of the image is prepared. */
   ensureUnpacked(image: Image): Promise<Image>;
   /** Removes what nothing refers to, and images when there is too little space. */

@@ -54,8 +54,32 @@ export class ImageCatalogue {
   list(): ImageSummary[] {
     return this.#records.all().flatMap((row) => {
       const image = this.select(row.id, undefined);
-      return image ? [summary(image)] : [];
+      return image ? [this.#summary(image)] : [];
     });
+  }
+
+  /** Of the platform that is looked at without another wish, with the sizes of all. */
+  #summary(image: Image): ImageSummary {
+    const references = image.names.map((name) => parseReference(name));
+    const repositories = new Set(references.map(familiarName));
+    const platforms = this.#records.platforms(image.id);
+    const layers = platforms.flatMap(({ chainId, isUnpacked }) =>
+      chainId === undefined || !isUnpacked ? [] : this.#layers.chain(chainId),
+    );
+    const bytes = [...platforms.map(({ contentBytes }) => contentBytes), ...layers.map((layer) => layer.bytes)];
+    return {
+      id: image.id,
+      repoTags: references.filter(({ tag }) => tag !== undefined).map(familiarReference),
+      repoDigests: [...repositories].map((name) => `${name}@${image.id}`),
+      manifestDigest: image.manifestDigest,
+      mediaType: image.mediaType,
+      documentBytes: image.documentBytes,
+      platform: image.platform,
+      sizeBytes: bytes.reduce((sum, size) => sum + size, 0),
+      layers,
+      createdAt: image.createdAt,
+      labels: image.config.config?.Labels ?? {},
+    };
   }
 
   /** What other tools can read: images all of whose content is stored. */
@@ -101,6 +125,7 @@ export class ImageCatalogue {
       names: this.#records.names(row.id),
       manifestDigest: platform.manifestDigest,
       mediaType: row.mediaType,
+      documentBytes: row.size,
       manifest,
       configDigest: manifest.config.digest,
       config,
@@ -145,21 +170,4 @@ export class ImageCatalogue {
     if (this.#documents.size > cachedMax) this.#documents.delete(this.#documents.keys().next().value!);
     return documents;
   }
-}
-
-function summary(image: Image): ImageSummary {
-  const references = image.names.map((name) => parseReference(name));
-  const created = image.createdAt === undefined ? Number.NaN : Date.parse(image.createdAt);
-  const repositories = new Set(references.map(familiarName));
-  return {
-    id: image.id,
-    repoTags: references.filter(({ tag }) => tag !== undefined).map(familiarReference),
-    repoDigests: [...repositories].map((name) => `${name}@${image.id}`),
-    manifestDigest: image.manifestDigest,
-    mediaType: image.mediaType,
-    platform: image.platform,
-    sizeBytes: image.sizeBytes,
-    created: Number.isNaN(created) ? 0 : Math.floor(created / 1000),
-    labels: image.config.config?.Labels ?? {},
-  };
 }

@@ -11,6 +11,8 @@ export interface Image {
   manifestDigest: Digest;
   /** Media type of what `id` is the digest of. */
   mediaType: string;
+  /** Bytes of the document that `id` is the digest of. */
+  documentBytes: number;
   manifest: ImageManifest;
   configDigest: Digest;
   config: ImageConfig;
@@ -40,11 +42,20 @@ export interface ImageSummary {
   repoDigests: string[];
   manifestDigest: Digest;
   mediaType: string;
+  documentBytes: number;
   platform: Platform;
+  /** Of all platforms that are here, compressed content and unpacked files together. */
   sizeBytes: number;
-  /** Seconds since 1970; 0 where the image does not say. */
-  created: number;
+  /** The unpacked layers of all its platforms. */
+  layers: UnpackedLayer[];
+  /** From the configuration; ISO 8601. Undefined where the image does not say. */
+  createdAt: string | undefined;
   labels: Record<string, string>;
+}
+
+export interface UnpackedLayer {
+  chainId: Digest;
+  bytes: number;
 }
 
 /** One line of what `rmi` prints. The digests and names are as docker prints them. */

@@ -3,7 +3,6 @@ import type { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { type Digest, digestHex } from "../core/digest.ts";
 import { EngineError, isEngineError } from "../core/errors.ts";
-import { shortId } from "../core/id.ts";
 import { KeyedLock } from "../core/lock.ts";
 import type { Platform } from "../oci/image.ts";
 import { type Documents, ImageCatalogue } from "./catalogue.ts";
@@ -19,7 +18,15 @@ import { Puller } from "./pull.ts";
 import { reconcileImages } from "./reconcile.ts";
 import { type ImageRecord, pulledImage } from "./record.ts";
 import { type Freed, ImageRecords } from "./records.ts";
-import { canonicalReference, familiarReference, parseReference, parseRepository, type Reference } from "./reference.ts";
+import {
+  canonicalReference,
+  familiarReference,
+  parseReference,
+  parseRepository,
+  type Reference,
+  repositoryName,
+  shownReference,
+} from "./reference.ts";
 import { RegistryClient, type RegistryClientOptions } from "./registry/client.ts";
 import { planRemoval } from "./removal.ts";
 import { throwIfAborted } from "./shared-work.ts";
@@ -194,8 +201,7 @@ export class ImageStore {
    */
   async remove(text: string, options: { force?: boolean } = {}): Promise<RemoveResult[]> {
     return this.#lock.run("images", async () => {
-      const id = this.#find(text);
-      if (id === undefined) throw new EngineError("not_found", `No such image: ${shownReference(text)}`);
+      const id = this.identify(text);
       const isById = isIdPrefix(text, id);
       const names = this.records.names(id);
       const users = this.options.usersOf?.(id) ?? [];
@@ -224,6 +230,18 @@ export class ImageStore {
     });
   }
 
+  /** Does something to the rows of images while nobody else does. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return this.#lock.run("images", work);
+  }
+
+  /** What a name, digest or id stands for here. @throws EngineError not_found in docker's words, invalid_argument. */
+  identify(text: string): Digest {
+    const id = this.#find(text);
+    if (id === undefined) throw new EngineError("not_found", `No such image: ${shownReference(text)}`);
+    return id;
+  }
+
   /**
    * Makes an image visible whose content is stored, or adds platforms to one. The caller holds the content by a lease.
    * @throws EngineError not_found when some of the content is not there.
@@ -242,6 +260,9 @@ export class ImageStore {
         lastTaggedAt: new Date().toISOString(),
         isStored: this.#catalogue.isStored([...this.records.platforms(image.id), ...platforms]),
       });
+      if (image.origin === "pull" && image.name !== undefined) {
+        this.records.addSource(image.id, repositoryName(parseReference(image.name)));
+      }
       await this.publish();
     });
   }
@@ -346,15 +367,6 @@ function tellResult(reference: Reference, id: Digest, result: string, onProgress
 /** What an image is filed under: with a digest the tag says nothing more, and docker drops it. */
 function storedName({ registry, repository, tag, digest }: Reference): string {
   return canonicalReference({ registry, repository, ...(digest === undefined ? { tag: tag! } : { digest }) });
-}
-
-/** `busybox` → `busybox:latest`, as docker names what it did not find; an id as it is. */
-function shownReference(text: string): string {
-  try {
-    return familiarReference(parseReference(text));
-  } catch {
-    return text.startsWith("sha256:") ? shortId(text) : text;
-  }
 }
 
 function isIdPrefix(text: string, id: Digest): boolean {

@@ -118,6 +118,18 @@ export class ImageRecords {
     })();
   }
 
+  /** Removes one platform of an image that has others, with the content that is its alone. */
+  removePlatform(id: Digest, { manifestDigest, chainId }: PlatformRow, content: readonly Digest[]): Freed {
+    return this.#database.transaction(() => {
+      const row = [id, manifestDigest];
+      this.#database.run("DELETE FROM image_platforms WHERE image_id = ? AND manifest_digest = ?", row);
+      for (const digest of content) {
+        this.#database.run("DELETE FROM image_content WHERE image_id = ? AND digest = ?", [id, digest]);
+      }
+      return { chains: chainId === undefined ? [] : [chainId], content: [...content] };
+    })();
+  }
+
   /**
    * One platform of an image is damaged. An image without a platform is incomplete: nobody sees it, but it keeps its
    * names and what is left of its content, so that the next pull fetches only what is missing.
@@ -198,6 +210,18 @@ export class ImageRecords {
       )
       .all(id)
       .map(({ digest, size }) => ({ digest, size: size ?? undefined }));
+  }
+
+  /** The registry has it under that repository, as was seen: it was pulled from there, or pushed. */
+  addSource(id: Digest, repository: string): void {
+    this.#database.run("INSERT OR IGNORE INTO image_sources (image_id, repository) VALUES (?, ?)", [id, repository]);
+  }
+
+  sources(id: Digest): string[] {
+    return this.#database
+      .query<{ repository: string }, [string]>("SELECT repository FROM image_sources WHERE image_id = ? ORDER BY rowid")
+      .all(id)
+      .map(({ repository }) => repository);
   }
 
   /** Fills in what an earlier version did not store. */

@@ -107,5 +107,13 @@ export const imageSchema: Schema = {
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX lease_resources_name ON lease_resources (kind, name);
     `,
+    `
+    -- The repositories that an image was pulled from or pushed to: docker.io/library/busybox.
+    CREATE TABLE image_sources (
+      image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+      repository TEXT NOT NULL,
+      PRIMARY KEY (image_id, repository)
+    ) STRICT;
+    `,
   ],
 };

@@ -5,6 +5,7 @@
  */
 import { type Digest, digestAlgorithm, digestHex, digestHexLengths, parseDigest } from "../core/digest.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
+import { shortId } from "../core/id.ts";
 
 export const defaultRegistry = "docker.io";
 const legacyDefaultRegistry = "index.docker.io";
@@ -144,4 +145,13 @@ function digestFault(text: string): string {
 
 function invalid(message: string): EngineError {
   return new EngineError("invalid_argument", message);
+}
+
+/** `busybox` → `busybox:latest`, as docker names what it did not find; an id as it is. */
+export function shownReference(text: string): string {
+  try {
+    return familiarReference(parseReference(text));
+  } catch {
+    return text.startsWith("sha256:") ? shortId(text) : text;
+  }
 }

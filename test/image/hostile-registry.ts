@@ -131,6 +131,15 @@ export class HostileRegistry {
     return { reference: `${this.host}/${name}`, manifest: described, layers: manifest.layers, config: manifest.config };
   }
 
+  /** Files a name's manifest under another name, by its digest, for an index there. */
+  copyManifest(from: string, to: string): void {
+    const bytes = readFileSync(join(this.#directory, "manifests", from, "latest"));
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    const path = join(this.#directory, "manifests", to, digest);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, bytes);
+  }
+
   addIndex(
     name: string,
     children: (Descriptor & { platform: { os: string; architecture: string; variant?: string } })[],

@@ -1,5 +1,5 @@
 import type { Filters } from "../schema/filters.ts";
-import type { AuthConfig, ImageDeleteItem, ImageInspect, ImageSummary } from "../schema/image.ts";
+import type { AuthConfig, ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary } from "../schema/image.ts";
 import type { JsonMessage } from "../schema/progress.ts";
 
 export interface ImagePullOptions {
@@ -12,6 +12,8 @@ export interface ImageListOptions {
   all: boolean;
   sharedSize: boolean;
   manifests: boolean;
+  /** Where each image came from, with its manifests. */
+  identity: boolean;
   filters: Filters;
 }
 
@@ -39,6 +41,17 @@ export interface ImageBackend {
   /** Whether `create` would find it without a pull. */
   exists(reference: string, platform?: string): Promise<boolean>;
   list(options: ImageListOptions): Promise<ImageSummary[]>;
-  inspect(reference: string, options: { manifests: boolean; platform?: string }): Promise<ImageInspect>;
-  remove(reference: string, options: { force: boolean; noprune: boolean }): Promise<ImageDeleteItem[]>;
+  inspect(
+    reference: string,
+    options: { manifests: boolean; identity: boolean; platform?: string },
+  ): Promise<ImageInspect>;
+  /** How it was made, the newest step first. */
+  history(reference: string, options: { platform?: string }): Promise<ImageHistoryItem[]>;
+  /** @param target familiar, with a tag: `name:tag`. */
+  tag(reference: string, target: string): Promise<void>;
+  /** @param options.platforms only these of the image; none: the image. */
+  remove(
+    reference: string,
+    options: { force: boolean; noprune: boolean; platforms: readonly string[] },
+  ): Promise<ImageDeleteItem[]>;
 }

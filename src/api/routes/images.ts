@@ -1,4 +1,5 @@
 import type { Hono } from "hono";
+import { familiarName, familiarReference, isTag, parseRepository } from "../../oci/reference.ts";
 import type { ImageBackend, ImagePullOptions } from "../backend/images.ts";
 import { readJsonBody } from "../body.ts";
 import { errorBody, invalid, logFailure } from "../errors.ts";
@@ -12,7 +13,7 @@ import { streamed } from "../streams.ts";
 import { type ApiContext, type ApiEnv, requestName } from "../transport.ts";
 import { imageInspectOf, imageSummaryOf } from "../versions/images.ts";
 
-const imageFilters = ["before", "dangling", "label", "reference", "since", "until"];
+const imageFilters = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
   app.post("/images/create", (c) => create(c, images));
@@ -22,26 +23,40 @@ export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
     if (reference) filters.reference = [reference];
     // Checked here, so that a wrong value is refused with Docker's words whatever the engine does with it.
     filterFlag(filters, "dangling");
+    const api = c.get("api");
+    const manifests = api >= 47 && queryFlag(c, "manifests");
+    const identity = api >= 54 && queryFlag(c, "identity");
+    if (identity && !manifests) throw invalid("conflicting options: identity requires manifests=1");
     const list = await images.list({
       all: queryFlag(c, "all"),
-      sharedSize: queryFlag(c, "shared-size"),
-      manifests: queryFlag(c, "manifests"),
+      sharedSize: api >= 42 && queryFlag(c, "shared-size"),
+      manifests,
+      identity,
       filters,
     });
-    return c.json(list.map((image) => imageSummaryOf(image, c.get("api"))));
+    return c.json(list.map((image) => imageSummaryOf(image, api)));
   });
   app.get("/images/:name{.+}/json", async (c) => {
-    const asked = c.get("api") >= 49 ? c.req.query("platform") : undefined;
-    const platform = asked ? platformOfJson(asked) : undefined;
-    const manifests = queryFlag(c, "manifests");
+    const api = c.get("api");
+    const platform = api >= 49 ? queryJsonPlatform(c) : undefined;
+    const manifests = api >= 48 && queryFlag(c, "manifests");
     if (manifests && platform !== undefined) {
       throw invalid("conflicting options: manifests and platform options cannot both be set");
     }
     const image = await images.inspect(c.req.param("name"), {
       manifests,
+      identity: api >= 53,
       ...(platform !== undefined && { platform }),
     });
-    return c.json(imageInspectOf(image, c.get("api")));
+    return c.json(imageInspectOf(image, api));
+  });
+  app.get("/images/:name{.+}/history", async (c) => {
+    const platform = c.get("api") >= 48 ? queryJsonPlatform(c) : undefined;
+    return c.json(await images.history(c.req.param("name"), { ...(platform !== undefined && { platform }) }));
+  });
+  app.post("/images/:name{.+}/tag", async (c) => {
+    await images.tag(c.req.param("name"), tagTarget(c.req.query("repo") ?? "", c.req.query("tag") ?? ""));
+    return c.body(null, 201);
   });
   app.post("/tsd/bundle", async (c) => {
     const { image, directory, platform, pull } = readBundleRequest(await readJsonBody(c));
@@ -50,10 +65,28 @@ export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
     return progressStream(c, images.bundle(request, c.req.raw.signal));
   });
   app.delete("/images/:name{.+}", async (c) => {
-    if (c.get("api") >= 50 && c.req.query("platforms")) throw notBuilt("removing single platforms of an image");
-    const options = { force: queryFlag(c, "force"), noprune: queryFlag(c, "noprune") };
-    return c.json(await images.remove(c.req.param("name"), options));
+    const name = c.req.param("name");
+    if (name.trim() === "") throw invalid("image name cannot be blank");
+    const platforms = c.get("api") >= 50 ? (c.req.queries("platforms") ?? []).map(platformOfJson) : [];
+    const options = { force: queryFlag(c, "force"), noprune: queryFlag(c, "noprune"), platforms };
+    return c.json(await images.remove(name, options));
   });
+}
+
+/** The name to give, familiar and with its tag. @throws EngineError invalid_argument in Docker's words. */
+function tagTarget(repo: string, tag: string): string {
+  const reference = parseRepository(repo);
+  if (reference.digest !== undefined) throw invalid("refusing to create a tag with a digest reference");
+  if (tag !== "" && !isTag(tag)) throw invalid("invalid tag format");
+  if (familiarName(reference) === "sha256") {
+    throw invalid("refusing to create an ambiguous tag using digest algorithm as name");
+  }
+  return familiarReference({ ...reference, tag: tag || (reference.tag ?? "latest") });
+}
+
+function queryJsonPlatform(c: ApiContext): string | undefined {
+  const asked = c.req.query("platform");
+  return asked ? platformOfJson(asked) : undefined;
 }
 
 async function create(c: ApiContext, images: ImageBackend): Promise<Response> {

@@ -6,18 +6,18 @@ export interface OciDescriptor {
   mediaType: string;
   digest: string;
   size: number;
-  urls?: string[];
-  annotations?: Record<string, string>;
-  platform?: OciPlatform;
-  artifactType?: string;
+  urls?: string[] | undefined;
+  annotations?: Record<string, string> | undefined;
+  platform?: OciPlatform | undefined;
+  artifactType?: string | undefined;
 }
 
 export interface OciPlatform {
   architecture: string;
   os: string;
-  "os.version"?: string;
-  "os.features"?: string[];
-  variant?: string;
+  "os.version"?: string | undefined;
+  "os.features"?: string[] | undefined;
+  variant?: string | undefined;
 }
 
 export interface ImageManifestSummary {
@@ -27,8 +27,14 @@ export interface ImageManifestSummary {
   Available: boolean;
   Size: { Content: number; Total: number };
   Kind: "image" | "attestation" | "unknown";
-  ImageData?: { Platform: OciPlatform; Containers: string[]; Size: { Unpacked: number } };
+  ImageData?: { Platform: OciPlatform; Identity?: ImageIdentity; Containers: string[]; Size: { Unpacked: number } };
   AttestationData?: { For: string };
+}
+
+/** Where an image came from, as the daemon itself has seen. */
+export interface ImageIdentity {
+  /** The repositories that it was pulled from or pushed to: `docker.io/library/busybox`. */
+  Pull?: { Repository: string }[];
 }
 
 /** The image's `config` object; Docker leaves out what is empty since API 1.52. */
@@ -53,6 +59,7 @@ export interface ImageInspect {
   Id: string;
   Descriptor?: OciDescriptor;
   Manifests?: ImageManifestSummary[];
+  Identity?: ImageIdentity;
   RepoTags: string[];
   RepoDigests: string[];
   Comment?: string;

@@ -169,8 +169,13 @@ export class FakeEngine implements Backends {
       if (!this.pulled.has(reference)) throw new EngineError("not_found", `No such image: ${reference}`);
       return fakeImage(reference).inspect;
     },
-    remove: async (reference, { force }) => {
-      this.calls.push(`remove image ${reference} ${force}`);
+    history: async (reference, { platform }) => {
+      this.calls.push(`history ${reference} ${platform ?? "-"}`);
+      return [];
+    },
+    tag: async (reference, target) => void this.calls.push(`tag ${reference} ${target}`),
+    remove: async (reference, { force, platforms }) => {
+      this.calls.push(["remove image", reference, force, ...platforms].join(" "));
       if (!this.pulled.delete(reference)) throw new EngineError("not_found", `No such image: ${reference}`);
       return [{ Untagged: reference }, { Deleted: `sha256:${"0".repeat(64)}` }];
     },

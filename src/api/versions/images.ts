@@ -27,9 +27,10 @@ const containerConfig = {
 };
 
 export function imageInspectOf(image: ImageInspect, api: number): object {
-  const { Descriptor, Manifests, ...rest } = image;
+  const { Descriptor, Manifests, Identity, ...rest } = image;
   return {
     ...rest,
+    ...(api >= 53 && { Identity }),
     ...(api >= 48 && { Descriptor, Manifests }),
     ...(api < 52 && {
       Parent: "",

@@ -42,7 +42,7 @@ export const historyCommand = command({
 });
 
 function columns(human: boolean, truncate: boolean): Column<ImageHistoryItem>[] {
-  const since = ({ Created }: ImageHistoryItem) => (Created <= epochSeconds ? "" : ago(Created));
+  const since = ({ Created }: ImageHistoryItem) => (Created <= epochSeconds ? "N/A" : ago(Created));
   return [
     { name: "ID", header: "IMAGE", value: ({ Id }) => (truncate ? shortId(Id) : Id) },
     { name: "CreatedSince", header: "CREATED", value: (item) => (human ? since(item) : rfc3339(item.Created)) },

@@ -8,6 +8,7 @@ export const tagCommand = command({
   aliases: ["image tag", "tag"],
   flags: {},
   arity: { min: 2, max: 2 },
+  interspersed: false,
   run: async ({ session, positionals }) => {
     const [source, target] = positionals as [string, string];
     parsed(source, parseAnyReference);

@@ -17,7 +17,7 @@ export type Piece = { kind: "text"; text: string } | { kind: "action"; tokens: T
 /** A mistake in a template, or a field that it names and the object lacks. */
 export class TemplateError extends EngineError {
   constructor(message: string) {
-    super("invalid_argument", message);
+    super("invalid_argument", `template parsing error: ${message}`);
   }
 }
 

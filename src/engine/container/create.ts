@@ -11,6 +11,7 @@ import { newId } from "../../core/id.ts";
 import type { Image } from "../../image/image.ts";
 import { formatPlatform, parsePlatform } from "../../image/platform.ts";
 import type { EngineContext } from "../context.ts";
+import { manifestDescriptor } from "../image/manifests.ts";
 import { type PlannedMount, planMounts } from "../mount/plan.ts";
 import { realizeMounts } from "../mount/realize.ts";
 import type { Container } from "./container.ts";
@@ -140,6 +141,7 @@ function draftContainer(
     image,
     planned: planMounts(config, hostConfig),
     imageId: image.id,
+    imageManifest: manifestDescriptor(image),
     platform: formatPlatform(image.platform),
     config,
     hostConfig,

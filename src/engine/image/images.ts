@@ -1,22 +1,29 @@
 /** The service that the API's image routes call: the image part in the Engine API's words, with events and users. */
-import type { AuthConfig, ImageDeleteItem, ImageInspect, ImageSummary } from "../../api/schema/image.ts";
+import type {
+  AuthConfig,
+  ImageDeleteItem,
+  ImageHistoryItem,
+  ImageInspect,
+  ImageSummary,
+} from "../../api/schema/image.ts";
 import type { JsonMessage } from "../../api/schema/progress.ts";
 import { EngineError } from "../../core/errors.ts";
-import type { Image, PullProgress, RegistryCredentials } from "../../image/image.ts";
+import type { Image, ImageUser, PullProgress, RegistryCredentials } from "../../image/image.ts";
 import { parsePlatform } from "../../image/platform.ts";
-import { familiarReference, parseReference } from "../../image/reference.ts";
+import { familiarReference, parseReference, shownReference } from "../../image/reference.ts";
+import type { Platform } from "../../oci/image.ts";
 import type { EngineContext } from "../context.ts";
-import { matchesLabels } from "../label-filter.ts";
 import { type BundleRequest, writeBundle } from "./bundle.ts";
+import { historyOf } from "./history.ts";
+import { type ListOptions, listImages } from "./list.ts";
+import { isOfManifest, manifestDescriptor, manifestSummaries } from "./manifests.ts";
 import { reported } from "./progress.ts";
-import { inspectImage, summarizeImage } from "./view.ts";
+import { inspectImage } from "./view.ts";
 
 export interface PullOptions {
   platform?: string;
   auth?: AuthConfig;
 }
-
-export type ImageFilters = Readonly<Record<string, readonly string[]>>;
 
 export class ImageService {
   readonly #context: EngineContext;
@@ -48,31 +55,63 @@ export class ImageService {
     return this.#resolve(reference, platform) !== undefined;
   }
 
-  async list(options: { filters: ImageFilters }): Promise<ImageSummary[]> {
-    const { images } = this.#context;
-    const containers = this.#context.containers.all();
-    const usersOf = (imageId: string) => containers.filter(({ definition }) => definition.imageId === imageId).length;
-    const matches = imagePredicate(options.filters, (reference) => images.resolve(reference)?.createdAt);
-    return images
-      .list()
-      .filter(matches)
-      .map((summary) => namedBy(summary, options.filters.reference))
-      .map((summary) => summarizeImage(summary, usersOf(summary.id)));
+  async list(options: ListOptions): Promise<ImageSummary[]> {
+    return listImages(this.#context, options);
   }
 
-  async inspect(reference: string, options: { platform?: string }): Promise<ImageInspect> {
-    return inspectImage(this.#find(reference, options.platform));
+  /** @throws EngineError not_found for an image, or a platform of it, that is not here. */
+  async inspect(
+    reference: string,
+    options: { platform?: string; manifests: boolean; identity: boolean },
+  ): Promise<ImageInspect> {
+    const image = this.#find(reference, options.platform);
+    const whole = { mediaType: image.mediaType, digest: image.id, size: image.documentBytes };
+    return inspectImage(image, {
+      descriptor: options.platform === undefined ? whole : manifestDescriptor(image),
+      ...(options.manifests && { manifests: manifestSummaries(this.#context, image, options) }),
+      ...(options.identity && { identity: this.#context.images.identity(image.id) }),
+    });
+  }
+
+  /** @throws EngineError not_found. */
+  async history(reference: string, options: { platform?: string }): Promise<ImageHistoryItem[]> {
+    const image = this.#find(reference, options.platform);
+    return historyOf(image, this.#context.images.layerBytes(image));
+  }
+
+  /** @param target a name with a tag. @throws EngineError not_found. */
+  async tag(reference: string, target: string): Promise<void> {
+    const image = this.#find(reference);
+    await this.#context.images.tag(image.id, target);
+    this.#context.events.publish("image", "tag", image.id, { name: target, ...image.config.config?.Labels });
   }
 
   /** @throws EngineError not_found, conflict when a container uses it. */
-  async remove(reference: string, options: { force: boolean }): Promise<ImageDeleteItem[]> {
-    const removed = await this.#context.images.remove(reference, { force: options.force });
+  async remove(
+    reference: string,
+    options: { force: boolean; platforms: readonly string[] },
+  ): Promise<ImageDeleteItem[]> {
+    const { images, events } = this.#context;
+    const { force } = options;
+    const image = this.#find(reference);
+    const platforms = options.platforms.map(parsePlatform);
+    const removed =
+      platforms.length > 0
+        ? await images.removePlatforms(reference, { platforms, force, usersOf: (id, row) => this.#usersOf(id, row) })
+        : await images.remove(reference, { force });
     return removed.map((item) => {
-      const [action, id] =
-        "untagged" in item ? (["untag", item.untagged] as const) : (["delete", item.deleted] as const);
-      this.#context.events.publish("image", action, id, { name: id });
-      return "untagged" in item ? { Untagged: item.untagged } : { Deleted: item.deleted };
+      if ("untagged" in item) {
+        events.publish("image", "untag", image.id, { name: item.untagged });
+        return { Untagged: item.untagged };
+      }
+      events.publish("image", "delete", item.deleted, { name: item.deleted });
+      return { Deleted: item.deleted };
     });
+  }
+
+  #usersOf(id: string, manifest: { manifestDigest: string; platform: Platform }): ImageUser[] {
+    const users = this.#context.containers.all().filter(({ definition }) => isOfManifest(definition, id, manifest));
+    return users.map(({ id: containerId, active }) => ({ containerId, running: active }));
   }
 
   async #pull(
@@ -99,8 +138,12 @@ export class ImageService {
 
   #find(reference: string, platform?: string): Image {
     const image = this.#resolve(reference, platform);
-    if (image === undefined) throw new EngineError("not_found", `No such image: ${reference}`);
-    return image;
+    if (image !== undefined) return image;
+    if (platform !== undefined && this.#resolve(reference) !== undefined) {
+      const message = `image with reference ${reference} was found but does not provide the specified platform (${platform})`;
+      throw new EngineError("not_found", message);
+    }
+    throw new EngineError("not_found", `No such image: ${shownReference(reference)}`);
   }
 }
 
@@ -134,61 +177,4 @@ function registryCredentials(auth: AuthConfig): RegistryCredentials | undefined 
     throw new EngineError("unsupported", "registry credentials: identity tokens are not built in this version of tsd");
   }
   return undefined;
-}
-
-type ImageListing = Parameters<typeof summarizeImage>[0];
-
-/** Docker's filters of `images`. @throws EngineError invalid_argument for an unknown one. */
-function imagePredicate(
-  filters: ImageFilters,
-  createdAt: (reference: string) => string | undefined,
-): (image: ImageListing) => boolean {
-  const predicates = Object.entries(filters).map(([name, values]): ((image: ImageListing) => boolean) => {
-    switch (name) {
-      case "reference":
-        return ({ repoTags }) => values.some((pattern) => repoTags.some((tag) => matchesReference(pattern, tag)));
-      case "label":
-        return ({ labels }) => matchesLabels(values, labels);
-      case "dangling": {
-        const wanted = values.includes("true") || values.includes("1");
-        return ({ repoTags }) => (repoTags.length === 0) === wanted;
-      }
-      case "before":
-      case "since": {
-        const bounds = values.map((value) => boundOf(value, createdAt(value)));
-        return ({ created }) => bounds.some((bound) => (name === "before" ? created < bound : created > bound));
-      }
-      case "until": {
-        const bounds = values.map((value) => (/^\d+$/.test(value) ? Number(value) : Date.parse(value) / 1000));
-        return ({ created }) => bounds.every((bound) => created < bound);
-      }
-      default:
-        throw new EngineError("invalid_argument", `invalid filter '${name}'`);
-    }
-  });
-  return (image) => predicates.every((matches) => matches(image));
-}
-
-/** Of an image with several names those that were asked for, as Docker shows it. */
-function namedBy(image: ImageListing, patterns: readonly string[] | undefined): ImageListing {
-  if (patterns === undefined) return image;
-  const repoTags = image.repoTags.filter((tag) => patterns.some((pattern) => matchesReference(pattern, tag)));
-  const names = new Set(repoTags.map(repositoryOf));
-  return { ...image, repoTags, repoDigests: image.repoDigests.filter((digest) => names.has(digest.split("@")[0]!)) };
-}
-
-function repositoryOf(tag: string): string {
-  return tag.slice(0, tag.lastIndexOf(":"));
-}
-
-/** @throws EngineError not_found when no image has that name. */
-function boundOf(reference: string, createdAt: string | undefined): number {
-  if (createdAt === undefined) throw new EngineError("not_found", `No such image: ${reference}`);
-  return Math.floor(Date.parse(createdAt) / 1000);
-}
-
-/** A shell pattern over `name:tag`, or over the name alone when it has no tag: path.Match of Go. */
-function matchesReference(pattern: string, tag: string): boolean {
-  const glob = new Bun.Glob(pattern);
-  return glob.match(tag) || glob.match(repositoryOf(tag));
 }

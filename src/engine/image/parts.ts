@@ -4,6 +4,8 @@ import { savedNames } from "../../image/archive/saved-names.ts";
 import { collect } from "../../image/collection/collect.ts";
 import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
+import { storedManifests } from "../../image/manifests.ts";
+import { removePlatforms } from "../../image/remove-platforms.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
 import type { ImagePart } from "../parts.ts";
 
@@ -18,6 +20,21 @@ export class ImageParts implements ImagePart {
   list: ImagePart["list"] = () => this.#store.list();
   pull: ImagePart["pull"] = (reference, options) => this.#store.pull(reference, options);
   remove: ImagePart["remove"] = (reference, options) => this.#store.remove(reference, options);
+  removePlatforms: ImagePart["removePlatforms"] = (reference, options) =>
+    removePlatforms(this.#store, reference, options);
+  tag: ImagePart["tag"] = (id, name) => this.#store.tag(id, name);
+  manifests: ImagePart["manifests"] = (image) => storedManifests(this.#store, image);
+  layerBytes: ImagePart["layerBytes"] = ({ chainId, isUnpacked }) =>
+    chainId === undefined || !isUnpacked
+      ? []
+      : this.#store.layers
+          .chain(chainId)
+          .map(({ bytes }) => bytes)
+          .reverse();
+  identity: ImagePart["identity"] = (id) => {
+    const repositories = this.#store.records.sources(id);
+    return repositories.length === 0 ? undefined : { Pull: repositories.map((Repository) => ({ Repository })) };
+  };
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
   collect: ImagePart["collect"] = (options) => collect(this.#store, options);
   touch: ImagePart["touch"] = (id) => this.#store.touch(id);
