@@ -71,8 +71,8 @@ describe("unknown and unbuilt routes", () => {
       501,
       "managing networks is not built into this version of tsd",
     ]);
-    const [status, text] = await message(await served.fetch("/images/reg:5000/a/b/history"));
-    expect([status, text]).toEqual([501, "image history is not built into this version of tsd"]);
+    const [status, text] = await message(await served.fetch("/images/reg:5000/a/b/attestations"));
+    expect([status, text]).toEqual([501, "image attestations is not built into this version of tsd"]);
     for (const path of ["/swarm", "/nodes", "/nodes/x", "/services/x/logs", "/secrets", "/configs/x"]) {
       expect(await message(await served.fetch(path))).toEqual([
         503,
@@ -288,7 +288,46 @@ describe("images", () => {
     for (const bad of ["linux/arm", "{}", "[]", "null", '{"os":"linux","architecture":"a/b/c"}']) {
       expect((await message(await inspect(bad)))[1], bad).toStartWith("invalid platform ");
     }
-    expect((await served.fetch("/images/busybox?platforms=%5B%5D", { method: "DELETE" })).status).toBe(501);
+    expect((await served.fetch("/images/busybox?platforms=%5B%5D", { method: "DELETE" })).status).toBe(400);
+  });
+  test("are removed by platform, and have a history of one, since the versions that have these", async () => {
+    const query = `platform=${encodeURIComponent('{"os":"linux","architecture":"arm"}')}`;
+    await served.fetch(`/v1.47/images/busybox/history?${query}`);
+    await served.fetch(`/v1.48/images/busybox/history?${query}`);
+    expect(served.engine.calls.slice(-2)).toEqual(["history busybox -", "history busybox linux/arm"]);
+    const removal = query.replace("platform", "platforms");
+    await served.fetch(`/v1.50/images/a/busybox?force=1&${removal}&${removal.replace("arm", "amd64")}`, {
+      method: "DELETE",
+    });
+    await served.fetch(`/v1.49/images/a/busybox?${removal}`, { method: "DELETE" });
+    expect(served.engine.calls.slice(-2)).toEqual([
+      "remove image a/busybox true linux/arm linux/amd64",
+      "remove image a/busybox false",
+    ]);
+    expect((await message(await served.fetch("/images/json?identity=1")))[1]).toContain("identity requires manifests");
+    expect((await served.fetch("/v1.53/images/json?identity=1")).status).toBe(200);
+  });
+  test("get names that can be, and no others", async () => {
+    const tag = (query: string) => served.fetch(`/images/busybox/tag?${query}`, { method: "POST" });
+    for (const [query, name] of [
+      ["repo=other", "other:latest"],
+      ["repo=docker.io/library/other&tag=1", "other:1"],
+      ["repo=reg:5000/a/b&tag=v1", "reg:5000/a/b:v1"],
+      ["repo=a:1", "a:1"],
+    ] as const) {
+      expect((await tag(query)).status, query).toBe(201);
+      expect(served.engine.calls.at(-1)).toBe(`tag busybox ${name}`);
+    }
+    for (const [query, reason] of [
+      ["", "invalid reference format"],
+      ["repo=Upper", "must be lowercase"],
+      ["repo=a&tag=-x", "invalid tag format"],
+      ["repo=sha256", "ambiguous tag"],
+      [`repo=a@sha256:${"0".repeat(64)}`, "digest reference"],
+    ] as const) {
+      const [status, text] = await message(await tag(query));
+      expect([status, text], query).toEqual([400, expect.stringContaining(reason)]);
+    }
   });
   test("are written as bundles into absolute directories only", async () => {
     const bundle = (json: object) => served.fetch("/tsd/bundle", { json });

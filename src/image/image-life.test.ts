@@ -46,7 +46,7 @@ describe.skipIf(!isRoot)("images", () => {
         repoTags: [fixture.name(), "busybox:latest"],
         repoDigests: [`${fixture.registry.host}/some/image@${id}`, `busybox@${id}`],
         labels: { a: "b" },
-        created: Date.parse("2024-01-02T03:04:05Z") / 1000,
+        createdAt: "2024-01-02T03:04:05Z",
       },
     ]);
     expect(fixture.store.list()[0]!.sizeBytes).toBeGreaterThan(0);
