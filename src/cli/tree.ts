@@ -62,6 +62,11 @@ const exportContainer = leaf(
   "Export a container's filesystem as a tar archive",
   async () => (await import("./commands/export.ts")).exportCommand,
 );
+const load = leaf(
+  "load",
+  "Load an image from a tar archive or STDIN",
+  async () => (await import("./commands/load.ts")).loadCommand,
+);
 const save = leaf(
   "save",
   "Save one or more images to a tar archive (streamed to STDOUT by default)",
@@ -170,6 +175,7 @@ export const managementCommands: Record<string, CommandDef> = {
     inspect: inspectImage,
     ls: images,
     list: images,
+    load,
     pull,
     rm: rmi,
     remove: rmi,
@@ -192,6 +198,7 @@ export const otherCommands: Record<string, CommandDef> = {
   gc,
   inspect,
   kill,
+  load,
   logs,
   rm,
   rmi,
@@ -225,7 +232,6 @@ const notBuilt = [
   "cp",
   "diff",
   "import",
-  "load",
   "login",
   "logout",
   "manifest",

@@ -1,6 +1,8 @@
 /** The daemon's routes that carry archives. @throws EngineError for every refusal. */
+import type { JsonMessage } from "../api/schema/progress.ts";
 import type { DaemonAddress } from "./host.ts";
 import { request } from "./http.ts";
+import { jsonLines } from "./json-lines.ts";
 
 /** The container's file system as a tar archive. */
 export async function exportContainer(address: DaemonAddress, container: string): Promise<AsyncIterable<Uint8Array>> {
@@ -16,4 +18,16 @@ export async function saveImages(
 ): Promise<AsyncIterable<Uint8Array>> {
   const response = await request(address, "GET", "/images/get", { query: { names, platform: platforms } });
   return response.chunks();
+}
+
+/** @param platforms as JSON. */
+export async function* loadImages(
+  address: DaemonAddress,
+  archive: ReadableStream<Uint8Array>,
+  { quiet, platforms }: { quiet: boolean; platforms: readonly string[] },
+): AsyncGenerator<JsonMessage> {
+  const query = { quiet: quiet ? "1" : "0", platform: platforms };
+  const headers = { "content-type": "application/x-tar" };
+  const response = await request(address, "POST", "/images/load", { query, headers, stream: archive });
+  yield* jsonLines<JsonMessage>(response.chunks());
 }

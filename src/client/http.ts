@@ -10,6 +10,8 @@ export type Query = Record<string, string | number | boolean | readonly string[]
 export interface RequestOptions {
   query?: Query;
   body?: unknown;
+  /** A body that is no JSON, sent as it comes. */
+  stream?: ReadableStream<Uint8Array>;
   headers?: Record<string, string>;
   signal?: AbortSignal;
 }
@@ -41,6 +43,7 @@ export async function request(
       method,
       unix: address.socket,
       ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+      ...(options.stream && { body: options.stream }),
       headers: { ...(options.body !== undefined && { "content-type": "application/json" }), ...options.headers },
       ...(options.signal && { signal: options.signal }),
       // Streams of logs, events and waits are silent for as long as nothing happens.

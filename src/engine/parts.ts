@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
 import type { StoredManifest } from "../image/manifests.ts";
@@ -54,6 +55,7 @@ export interface ImagePart {
     platforms: readonly Platform[],
     signal: AbortSignal,
   ): { ids: string[]; archive: AsyncIterable<Uint8Array> };
+  loadArchive(archive: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<LoadedImage[]>;
   /** A container's file system as a tar archive, without what is mounted in it. @param key the container's id. */
   exportContainer(key: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

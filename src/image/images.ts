@@ -97,6 +97,7 @@ export class ImageStore {
 
   /** Puts right what a killed daemon left. To be called once, before anything else. */
   async start(): Promise<void> {
+    await this.content.removeStaged();
     await reconcileImages(this);
     await this.embedded.removeOutdated();
     await this.publish();

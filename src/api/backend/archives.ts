@@ -1,10 +1,21 @@
 /** Images and file systems in and out as archives, as the routes need them. All methods throw EngineError. */
+import type { JsonMessage } from "../schema/progress.ts";
+
 export interface ArchiveBackend {
   /**
    * Images as one archive that is an OCI layout and docker's older format at once.
    * @param platforms `os[/arch[/variant]]`; none: all that are here.
    */
   save(names: string[], options: { platforms: string[] }, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * The messages are docker's: `Loading layer` with progressDetail unless quiet, and `Loaded image: NAME`. All images of
+   * the archive become visible, or none.
+   */
+  load(
+    archive: AsyncIterable<Uint8Array>,
+    options: { quiet: boolean; platforms: string[] },
+    signal: AbortSignal,
+  ): AsyncIterable<JsonMessage>;
   /** The container's whole file system as a tar archive, without what is mounted in it; running or not. */
   exportContainer(ref: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

@@ -2,6 +2,8 @@ import type { Hono } from "hono";
 import type { ArchiveBackend } from "../backend/archives.ts";
 import { invalid } from "../errors.ts";
 import { platformOfJson } from "../platform.ts";
+import { progressStream } from "../progress.ts";
+import { queryFlag } from "../query.ts";
 import { streamedOnceBegun } from "../streams.ts";
 import type { ApiContext, ApiEnv } from "../transport.ts";
 
@@ -14,6 +16,10 @@ export function archiveRoutes(app: Hono<ApiEnv>, archives: ArchiveBackend): void
     streamedOnceBegun(c, tarType, archives.exportContainer(c.req.param("id"), c.req.raw.signal)),
   );
   app.get("/images/get", (c) => save(c, archives, c.req.queries("names") ?? []));
+  app.post("/images/load", (c) => {
+    const options = { quiet: queryFlag(c, "quiet", true), platforms: queryPlatforms(c) };
+    return progressStream(c, archives.load(bodyBytes(c), options, c.req.raw.signal));
+  });
   app.get("/images/:name{.+}/get", (c) => save(c, archives, [c.req.param("name")]));
 }
 
@@ -29,4 +35,13 @@ function queryPlatforms(c: ApiContext): string[] {
     throw invalid(`several platforms need API version 1.${platformsSince} or later`);
   }
   return given.map(platformOfJson);
+}
+
+/** The request's body as it comes. */
+function bodyBytes(c: ApiContext): AsyncIterable<Uint8Array> {
+  return c.req.raw.body ?? nothing();
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array, void, void> {
+  yield new Uint8Array();
 }

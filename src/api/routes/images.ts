@@ -2,15 +2,14 @@ import type { Hono } from "hono";
 import { familiarName, familiarReference, isTag, parseRepository } from "../../oci/reference.ts";
 import type { ImageBackend, ImagePullOptions } from "../backend/images.ts";
 import { readJsonBody } from "../body.ts";
-import { errorBody, invalid, logFailure } from "../errors.ts";
+import { invalid } from "../errors.ts";
 import { notBuilt } from "../not-built.ts";
 import { parsePlatform, platformOfJson } from "../platform.ts";
+import { progressStream } from "../progress.ts";
 import { filterFlag, queryFilters, queryFlag, queryPlatform } from "../query.ts";
 import { readRegistryAuth } from "../registry-auth.ts";
 import { readBundleRequest } from "../schema/bundle-request.ts";
-import type { JsonMessage } from "../schema/progress.ts";
-import { streamed } from "../streams.ts";
-import { type ApiContext, type ApiEnv, requestName } from "../transport.ts";
+import type { ApiContext, ApiEnv } from "../transport.ts";
 import { imageInspectOf, imageSummaryOf } from "../versions/images.ts";
 
 const imageFilters = ["before", "dangling", "label", "label!", "reference", "since", "until"];
@@ -101,31 +100,8 @@ async function create(c: ApiContext, images: ImageBackend): Promise<Response> {
   return progressStream(c, images.pull(withTag(name, c.req.query("tag")), options, c.req.raw.signal));
 }
 
-async function progressStream(c: ApiContext, progress: AsyncIterable<JsonMessage>): Promise<Response> {
-  const iterator = progress[Symbol.asyncIterator]();
-  // The first message decides: an error before it has a status of its own.
-  const first = await iterator.next();
-  return streamed(c, "application/json", messageLines(c, first, iterator));
-}
-
 /** The tag parameter may hold a digest. */
 function withTag(name: string, tag: string | undefined): string {
   if (!tag) return name;
   return `${name}${/^[a-z0-9+._-]+:[0-9a-fA-F]{32,}$/.test(tag) ? "@" : ":"}${tag}`;
-}
-
-async function* messageLines(
-  c: ApiContext,
-  first: IteratorResult<JsonMessage>,
-  rest: AsyncIterator<JsonMessage>,
-): AsyncGenerator<string> {
-  try {
-    for (let message = first; !message.done; message = await rest.next()) yield `${JSON.stringify(message.value)}\r\n`;
-  } catch (error) {
-    logFailure(error, requestName(c));
-    const { message } = errorBody(error);
-    yield `${JSON.stringify({ errorDetail: { message }, error: message } satisfies JsonMessage)}\r\n`;
-  } finally {
-    await rest.return?.();
-  }
 }

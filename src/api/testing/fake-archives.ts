@@ -1,5 +1,6 @@
 /** Archives for tests of the routes: they hold what was asked for. */
 import type { ArchiveBackend } from "../backend/archives.ts";
+import type { JsonMessage } from "../schema/progress.ts";
 
 export class FakeArchives implements ArchiveBackend {
   readonly #call: (text: string) => void;
@@ -12,6 +13,16 @@ export class FakeArchives implements ArchiveBackend {
   save(names: string[], { platforms }: { platforms: string[] }): AsyncIterable<Uint8Array> {
     this.#call(`save ${names.join(",")} ${platforms.join(",") || "-"}`);
     return oneChunk(`archive of ${names.join(",")}`);
+  }
+
+  async *load(
+    archive: AsyncIterable<Uint8Array>,
+    { quiet, platforms }: { quiet: boolean; platforms: string[] },
+  ): AsyncGenerator<JsonMessage, void, void> {
+    this.#call(`load ${quiet} ${platforms.join(",") || "-"}`);
+    let bytes = 0;
+    for await (const chunk of archive) bytes += chunk.length;
+    yield { stream: `Loaded image: of ${bytes} bytes\n` };
   }
 
   exportContainer(ref: string): AsyncIterable<Uint8Array> {

@@ -1,8 +1,10 @@
 /** The service that the API's archive routes call: images and file systems in and out. */
 
+import type { JsonMessage } from "../../api/schema/progress.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import { containerEvent } from "../container/event.ts";
 import type { EngineContext } from "../context.ts";
+import { reported } from "../image/progress.ts";
 
 export class ArchiveService {
   readonly #context: EngineContext;
@@ -19,6 +21,28 @@ export class ArchiveService {
     const { ids, archive } = this.#context.images.save(names, options.platforms.map(parsePlatform), signal);
     yield* archive;
     for (const id of ids) this.#context.events.publish("image", "save", id, { name: id });
+  }
+
+  load(
+    archive: AsyncIterable<Uint8Array>,
+    { quiet, platforms }: { quiet: boolean; platforms: string[] },
+    signal: AbortSignal,
+  ): AsyncGenerator<JsonMessage, void, void> {
+    return reported(async (report) => {
+      const loaded = await this.#context.images.loadArchive(archive, {
+        platforms: platforms.map(parsePlatform),
+        signal,
+        ...(!quiet && {
+          onProgress: ({ id, current, total }) =>
+            report({ status: "Loading layer", id, progressDetail: { current, total } }),
+        }),
+      });
+      for (const { id, names } of loaded) {
+        this.#context.events.publish("image", "load", id, { name: id });
+        for (const name of names) report({ stream: `Loaded image: ${name}\n` });
+        if (names.length === 0) report({ stream: `Loaded image ID: ${id}\n` });
+      }
+    });
   }
 
   async *exportContainer(reference: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, void> {

@@ -1,4 +1,5 @@
 /** The image part as the engine wants it. */
+import { loadImages } from "../../image/archive/load.ts";
 import { saveImages } from "../../image/archive/save.ts";
 import { savedNames } from "../../image/archive/saved-names.ts";
 import { collect } from "../../image/collection/collect.ts";
@@ -43,5 +44,6 @@ export class ImageParts implements ImagePart {
     const images = savedNames(this.#store, names);
     return { ids: images.map(({ id }) => id), archive: saveImages(this.#store, { images, platforms, signal }) };
   };
+  loadArchive: ImagePart["loadArchive"] = (archive, options) => loadImages(this.#store, archive, options);
   exportContainer: ImagePart["exportContainer"] = (key, signal) => exportContainer(this.#store, key, signal);
 }

@@ -205,6 +205,7 @@ export class FakeWorld implements Disposable {
       touch: () => undefined,
       collect: async () => [],
       unpack: async () => undefined,
+      loadArchive: async () => [],
       save: () => ({ ids: [], archive: noBytes() }),
       exportContainer: () => noBytes(),
     };

@@ -159,3 +159,23 @@ function merge(closure: Closure, { blobs, manifests }: Closure): void {
   }
   closure.manifests.push(...manifests);
 }
+
+const layerTypes = new Set<string>([
+  mediaTypes.ociLayer,
+  mediaTypes.ociLayerGzip,
+  mediaTypes.ociLayerZstd,
+  mediaTypes.dockerLayer,
+  mediaTypes.dockerLayerGzip,
+  mediaTypes.dockerLayerZstd,
+]);
+
+/** @throws EngineError unsupported for layers that tsd cannot unpack. */
+export function checkLayerTypes(manifest: ImageManifest, name: string): void {
+  for (const { mediaType, digest } of manifest.layers) {
+    if (layerTypes.has(mediaType)) continue;
+    throw new EngineError(
+      "unsupported",
+      `layer ${digest} of ${name}: unsupported media type ${JSON.stringify(mediaType)}`,
+    );
+  }
+}

@@ -22,6 +22,7 @@ export interface Ingest {
   changedAtMs: number;
 }
 
+const stagingPrefix = "staged-";
 const layoutFile = '{"imageLayoutVersion":"1.0.0"}';
 
 export class ContentStore {
@@ -80,6 +81,25 @@ export class ContentStore {
     if (this.has(digest, bytes.length) && Buffer.from(bytes).equals(readFileSync(this.path(digest)))) return;
     this.#makeAlgorithmDirectory(digest);
     await writeFileAtomic(this.path(digest), bytes);
+  }
+
+  /** Where something grows whose digest is not known yet. */
+  stagingPath(name: string): string {
+    return join(this.root, "ingest", `${stagingPrefix}${name}`);
+  }
+
+  /** Gives a staged file, which was hashed and is on the disk, its name. */
+  async adopt(staged: string, digest: Digest): Promise<void> {
+    this.#makeAlgorithmDirectory(digest);
+    await rename(staged, this.path(digest));
+    await syncDirectory(join(this.root, "blobs", digestAlgorithm(digest)));
+  }
+
+  /** Removes what a killed daemon had staged: nobody can go on with it. */
+  async removeStaged(): Promise<void> {
+    for (const name of await readdir(join(this.root, "ingest"))) {
+      if (name.startsWith(stagingPrefix)) await rm(join(this.root, "ingest", name), { force: true });
+    }
   }
 
   /** Gives a verified ingest, whose data is on the disk, its name. */

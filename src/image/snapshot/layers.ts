@@ -7,17 +7,26 @@ import { type Digest, digestAlgorithm, digestOf } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Leases } from "../leases.ts";
 import { SharedWork, Slots } from "../shared-work.ts";
-import type { UnpackLimits } from "../unpack/protocol.ts";
+import type { UnpackLimits, UnpackReport } from "../unpack/protocol.ts";
 import { type UnpackProgram, unpackLayer } from "../unpack/unpacker.ts";
 import type { SnapshotDirectories } from "./directories.ts";
 import { settleLayer } from "./settle.ts";
 
 export interface LayerSource {
   diffId: Digest;
+  /** It need not be unpacked again. */
+  ahead?: UnpackedAhead | undefined;
   /**
    * Makes the compressed layer available and says where it is. It is only asked for when the layer has to be unpacked.
    */
   fetch(signal: AbortSignal, emit: (event: LayerEvent) => void): Promise<{ path: string } | ReadableStream<Uint8Array>>;
+}
+
+/** Unpacked before it was known what the layer is: of its archive only the digest is known, and not what lies below. */
+export interface UnpackedAhead {
+  /** Of its directory, which is nobody's yet. */
+  name: string;
+  report: UnpackReport;
 }
 
 export type LayerEvent =
@@ -107,6 +116,32 @@ export class Layers {
       this.get(chainId) ??
       this.#shared.join(chainId, (signal, emit) => this.#make(chain, sources, signal, emit), options)
     );
+  }
+
+  /**
+   * Unpacks a layer of which nothing is known but its archive. What nobody makes use of by `ensure` is to be discarded.
+   * @throws as unpackLayer.
+   */
+  async unpackAhead(
+    archive: { path: string } | ReadableStream<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<UnpackedAhead> {
+    const { directories, limits, unpackProgram: program } = this.#options;
+    const name = directories.makePartial();
+    try {
+      const request = { target: this.#filesPath(name), form: "overlay", limits } as const;
+      const unpack = () => unpackLayer(request, { source: archive, signal, program });
+      // A stream is read by whoever makes it: it must not wait for its turn.
+      const report = await (archive instanceof ReadableStream ? unpack() : this.#slots.run(unpack, { signal }));
+      return { name, report };
+    } catch (error) {
+      directories.discard(name);
+      throw error;
+    }
+  }
+
+  discardAhead({ name }: UnpackedAhead): void {
+    this.#options.directories.discard(name);
   }
 
   /** Records a finished directory as a layer with nothing below it. If there is one already, that one stays. */
@@ -235,23 +270,19 @@ export class Layers {
     below?: Promise<LayerRow>,
   ): Promise<{ name: string; bytes: number }> {
     const { directories, limits, unpackProgram: program } = this.#options;
-    const layer = await source.fetch(signal, emit);
-    const name = directories.makePartial();
+    const { ahead } = source;
+    const layer = ahead === undefined ? await source.fetch(signal, emit) : undefined;
+    const name = ahead?.name ?? directories.makePartial();
     try {
       const target = this.#filesPath(name);
-      const report = await this.#slots.run(
-        () =>
-          unpackLayer(
-            { target, form: "overlay", diffId: source.diffId, limits },
-            {
-              source: layer,
-              onProgress: (bytes) => emit({ step: "extracting", bytes }),
+      const request = { target, form: "overlay", diffId: source.diffId, limits } as const;
+      const onProgress = (bytes: number) => emit({ step: "extracting", bytes });
+      const report =
+        layer === undefined
+          ? ahead!.report
+          : await this.#slots.run(() => unpackLayer(request, { source: layer, onProgress, signal, program }), {
               signal,
-              program,
-            },
-          ),
-        { signal },
-      );
+            });
       await below;
       const copied = await settleLayer(target, parent === undefined ? [] : this.paths(parent), report);
       return { name, bytes: report.bytes + copied };

@@ -14,14 +14,14 @@ export const pieceBytes = 2 ** 20;
 
 const unsupported: Record<string, string> = { fd377a585a00: "xz", "425a68": "bzip2", "04224d18": "lz4" };
 
-/** @throws EngineError unsupported for a compression that layers do not have. */
-export function detectCompression(start: Uint8Array): Compression {
+/** @param what is compressed, for the error. @throws EngineError unsupported for a compression that layers do not have. */
+export function detectCompression(start: Uint8Array, what = "layer"): Compression {
   const hex = Buffer.from(start).toString("hex");
   if (hex.startsWith("1f8b")) return "gzip";
   // RFC 8878: a frame, or a skippable frame of which there may be some in front.
   if (hex.startsWith("28b52ffd") || /^5.2a4d18/.test(hex)) return "zstd";
   for (const [magic, name] of Object.entries(unsupported)) {
-    if (hex.startsWith(magic)) throw new EngineError("unsupported", `layer compressed with ${name} is not supported`);
+    if (hex.startsWith(magic)) throw new EngineError("unsupported", `${what} compressed with ${name} is not supported`);
   }
   return "none";
 }

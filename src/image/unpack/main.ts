@@ -36,7 +36,7 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
   using root = open(request.target, O_RDONLY | O_DIRECTORY);
   using applier = new LayerApplier(root, request.form, request.limits);
   const reader = new TarReader(applier);
-  const digester = new Digester(digestAlgorithm(request.diffId));
+  const digester = new Digester(request.diffId && digestAlgorithm(request.diffId));
   for await (const piece of inflate(input)) {
     digester.update(piece);
     if (digester.size > request.limits.bytesMax) {
@@ -49,13 +49,13 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
   reader.end();
   const report = applier.finish();
   const diffId = digester.digest();
-  if (diffId !== request.diffId) {
+  if (request.diffId !== undefined && diffId !== request.diffId) {
     throw new EngineError("corrupt", `layer has diff id ${diffId}, the configuration says ${request.diffId}`);
   }
   // Renaming makes a directory's name durable, not what is in it: everything must be on the disk before the
   // database says that the snapshot is there.
   syncfs(root);
-  return { ...report, archiveBytes: digester.size };
+  return { ...report, archiveBytes: digester.size, diffId };
 }
 
 async function* inflate(input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {

@@ -12,6 +12,7 @@ const messageSchema = v.variant("kind", [
       entries: count,
       bytes: count,
       archiveBytes: count,
+      diffId: v.pipe(v.string(), v.regex(/^[a-z0-9]+:[0-9a-f]{64,128}$/)),
       implicit: paths,
       opaque: paths,
       lowerLinks: v.array(v.strictObject({ path: v.string(), target: v.string() })),

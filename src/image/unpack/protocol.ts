@@ -13,8 +13,8 @@ export interface UnpackRequest {
   /** Absolute path of the directory to unpack into. */
   target: string;
   form: WhiteoutForm;
-  /** The digest that the inflated archive must have. */
-  diffId: Digest;
+  /** The digest that the inflated archive must have; absent where nobody knows yet what it is to be. */
+  diffId?: Digest | undefined;
   limits: UnpackLimits;
 }
 
@@ -30,6 +30,8 @@ export const defaultUnpackLimits: UnpackLimits = { bytesMax: 128 * 2 ** 30, entr
 export interface UnpackReport extends ApplyReport {
   /** Bytes of the inflated archive. */
   archiveBytes: number;
+  /** Its digest. */
+  diffId: Digest;
 }
 
 export type UnpackMessage =
