@@ -15,6 +15,7 @@ import type { Image, ImageSummary, ImageUser, PullProgress, RegistryCredentials,
 import { Leases } from "./leases.ts";
 import { hostPlatform, normalise } from "./platform.ts";
 import { Puller } from "./pull.ts";
+import { Pusher, type PushOptions } from "./push.ts";
 import { reconcileImages } from "./reconcile.ts";
 import { type ImageRecord, pulledImage } from "./record.ts";
 import { type Freed, ImageRecords } from "./records.ts";
@@ -76,6 +77,7 @@ export class ImageStore {
   readonly #catalogue: ImageCatalogue;
   readonly registry: RegistryClient;
   readonly #puller: Puller;
+  readonly #pusher: Pusher;
   readonly #lock = new KeyedLock();
   /** When images were last said to be used, so that a busy one is not written about at every use. */
   readonly #usedAt = new Map<string, number>();
@@ -92,6 +94,7 @@ export class ImageStore {
     this.#catalogue = new ImageCatalogue(this.content, this.layers, this.records);
     this.registry = new RegistryClient(options.registry);
     this.#puller = new Puller(this.registry, this.content, this.layers);
+    this.#pusher = new Pusher(this);
     this.embedded = new EmbeddedImage(this, options.executable);
   }
 
@@ -145,6 +148,14 @@ export class ImageStore {
       lease.keep();
       throw error;
     }
+  }
+
+  /**
+   * Brings an image, or without tag and digest all of a repository, to its registry.
+   * @throws EngineError invalid_argument, not_found, conflict, unauthorized, unavailable, corrupt, cancelled.
+   */
+  push(reference: Reference, options: PushOptions): Promise<void> {
+    return this.#pusher.push(reference, options);
   }
 
   /**

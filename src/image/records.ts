@@ -217,6 +217,17 @@ export class ImageRecords {
     this.#database.run("INSERT OR IGNORE INTO image_sources (image_id, repository) VALUES (?, ?)", [id, repository]);
   }
 
+  /** Repositories that images with that blob were pulled from or pushed to, the newest first. */
+  blobSources(digest: Digest): string[] {
+    return this.#database
+      .query<{ repository: string }, [string]>(
+        `SELECT DISTINCT repository FROM image_content JOIN image_sources USING (image_id) WHERE digest = ?
+         ORDER BY image_sources.rowid DESC`,
+      )
+      .all(digest)
+      .map(({ repository }) => repository);
+  }
+
   sources(id: Digest): string[] {
     return this.#database
       .query<{ repository: string }, [string]>("SELECT repository FROM image_sources WHERE image_id = ? ORDER BY rowid")

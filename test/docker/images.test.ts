@@ -133,7 +133,10 @@ test("docker events tells of a container's life, live, filtered, and of the past
 
 test.each([
   [["build", "-"], "building images is not built into this version of tsd"],
+  [["tag", "IMAGE", "other:tag"], "tagging images is not built into this version of tsd"],
   [["push", "IMAGE"], "pushing images is not built into this version of tsd"],
+  [["save", "IMAGE"], "saving images is not built into this version of tsd"],
+  [["history", "IMAGE"], "image history is not built into this version of tsd"],
   [["swarm", "init"], "tsd has no swarm mode"],
   [["network", "create", "n"], "managing networks is not built into this version of tsd"],
   [["volume", "ls"], "managing volumes is not built into this version of tsd"],

@@ -86,10 +86,18 @@ export class EmbeddedImage {
 
   /** The layer's archive, written from its unpacked files: it is not stored. Undefined for other layers. */
   archive(diffId: Digest): ReadableStream<Uint8Array> | undefined {
-    const layer = this.#made().some(({ image_id }) => this.#store.resolve(image_id)?.chainId === diffId)
-      ? this.#store.layers.get(diffId)
-      : undefined;
+    const layer = this.#layer(diffId);
     return layer && layerArchive(join(this.#store.directories.path(layer.directory), "fs"));
+  }
+
+  /** Is it a layer whose archive can be made? */
+  has(diffId: Digest): boolean {
+    return this.#layer(diffId) !== undefined;
+  }
+
+  #layer(diffId: Digest) {
+    const isMade = this.#made().some(({ image_id }) => this.#store.resolve(image_id)?.chainId === diffId);
+    return isMade ? this.#store.layers.get(diffId) : undefined;
   }
 
   #files(): string[] {

@@ -62,8 +62,12 @@ async function writeFile(archive: Pack, root: string, name: string): Promise<voi
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const header = { name, type: "file" as const, mode: mode & 0o7777, size, mtime: epoch, uid: 0, gid: 0 };
   const entry = archive.entry(header, (error) => (error ? reject(error) : resolve()));
+  // Awaited at the end, unless it is rejected before: whoever read the archive has left.
+  promise.catch(() => undefined);
   for await (const piece of createReadStream(path, { highWaterMark: 2 ** 20 })) {
-    if (!entry.write(piece)) await new Promise<void>((drained) => entry.once("drain", drained));
+    if (entry.write(piece)) continue;
+    // What nobody reads any more is never drained.
+    await Promise.race([new Promise<void>((drained) => entry.once("drain", drained)), promise]);
   }
   entry.end(null);
   await promise;

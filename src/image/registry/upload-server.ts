@@ -4,7 +4,7 @@ import { registryError, type TestRegistry } from "./hostile-registry.ts";
 
 export class UploadServer {
   readonly #registry: TestRegistry;
-  readonly #open = new Map<string, Uint8Array>();
+  readonly #open = new Map<string, { pieces: Uint8Array[]; size: number }>();
   #serial = 0;
   /** OCI-Chunk-Min-Length of new uploads. */
   chunkMin: number | undefined;
@@ -39,7 +39,7 @@ export class UploadServer {
       return new Response(null, { status: 201, headers: { location: `/v2/${repository}/blobs/${mount}` } });
     }
     const id = `u${++this.#serial}`;
-    this.#open.set(id, new Uint8Array(0));
+    this.#open.set(id, { pieces: [], size: 0 });
     const minimum = this.chunkMin === undefined ? {} : { "oci-chunk-min-length": String(this.chunkMin) };
     return this.#state(202, repository, id, minimum);
   }
@@ -57,7 +57,7 @@ export class UploadServer {
     if (request.method === "PATCH") {
       const range = request.headers.get("content-range");
       this.patches.push(`${range ?? "-"} ${request.headers.get("content-length")}`);
-      if (range !== null && Number(range.split("-")[0]) !== have.length) {
+      if (range !== null && Number(range.split("-")[0]) !== have.size) {
         return this.#state(416, repository, id);
       }
     }
@@ -65,7 +65,7 @@ export class UploadServer {
     if (!taken) return registryError(500, "UNKNOWN", "cut");
     if (request.method === "PATCH") return this.#state(202, repository, id);
     const digest = url.searchParams.get("digest")!;
-    const whole = this.#open.get(id)!;
+    const whole = Buffer.concat(have.pieces);
     if (digestOf(whole) !== digest) return registryError(400, "DIGEST_INVALID", "provided digest did not match");
     this.#open.delete(id);
     this.#registry.blobs.set(digest, whole);
@@ -74,20 +74,24 @@ export class UploadServer {
 
   /** @returns false when the connection was to be cut. */
   async #take(request: Request, id: string): Promise<boolean> {
+    const upload = this.#open.get(id)!;
+    const add = (piece: Uint8Array) => {
+      upload.pieces.push(piece);
+      upload.size += piece.length;
+    };
     for await (const piece of request.body ?? []) {
-      const whole = Buffer.concat([this.#open.get(id)!, piece]);
-      if (this.cutAfter !== undefined && whole.length >= this.cutAfter) {
-        this.#open.set(id, whole.subarray(0, this.cutAfter));
+      if (this.cutAfter !== undefined && upload.size + piece.length >= this.cutAfter) {
+        add(piece.subarray(0, this.cutAfter - upload.size));
         this.cutAfter = undefined;
         return false;
       }
-      this.#open.set(id, whole);
+      add(piece);
     }
     return true;
   }
 
   #state(status: number, repository: string, id: string, headers: Record<string, string> = {}): Response {
-    const size = this.#open.get(id)!.length;
+    const { size } = this.#open.get(id)!;
     return new Response(null, {
       status,
       headers: {
