@@ -115,6 +115,11 @@ const history = leaf(
   "Show the history of an image",
   async () => (await import("./commands/history.ts")).historyCommand,
 );
+const search = leaf(
+  "search",
+  "Search Docker Hub for images",
+  async () => (await import("./commands/search.ts")).searchCommand,
+);
 const tag = leaf(
   "tag",
   "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
@@ -186,7 +191,7 @@ export const managementCommands: Record<string, CommandDef> = {
   system: group("system", "Manage tsd", { events, gc, info }),
 };
 
-export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull, images, version, info };
+export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull, images, search, version, info };
 
 export const otherCommands: Record<string, CommandDef> = {
   attach,
@@ -242,7 +247,6 @@ const notBuilt = [
   "push",
   "rename",
   "restart",
-  "search",
   "stats",
   "top",
   "unpause",

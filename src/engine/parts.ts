@@ -11,6 +11,7 @@ import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
 import type { StoredManifest } from "../image/manifests.ts";
+import type { FoundRepository, SearchOptions } from "../image/registry/search.ts";
 import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
 import type { Platform } from "../oci/image.ts";
@@ -39,6 +40,8 @@ export interface ImagePart {
   manifests(image: Pick<Image, "id" | "mediaType" | "documentBytes">): StoredManifest[];
   /** Of its unpacked layers, from the bottom up; none where they are not unpacked. */
   layerBytes(image: Image): number[];
+  /** Asks an index. */
+  search(options: SearchOptions): Promise<FoundRepository[]>;
   /** Where it came from; undefined where that is not known. */
   identity(id: Image["id"]): ImageIdentity | undefined;
   /** Unpacks what is only stored. To be called before a snapshot of the image is prepared. */

@@ -13,6 +13,17 @@ const history = "127.0.0.1:5555/history";
 const multi = "127.0.0.1:5555/multi";
 const timeless = "127.0.0.1:5555/timeless";
 
+/** What an index answers; it decides by itself what fits, so that here everything does. */
+const searchAnswer = JSON.stringify({
+  query: "busybox",
+  num_results: 3,
+  results: [
+    { name: "a/few", description: 'Two\nlines, "quoted", <b> & more than forty-five characters', star_count: 3 },
+    { name: "official", description: "", star_count: 1000, is_official: true, is_automated: true },
+    { name: "a/none", description: "none", star_count: 0, is_official: false },
+  ],
+});
+
 beforeAll(async () => {
   scene = await DockerScene.open();
   symlinkSync(tsd, scene.workspace.path("docker"));
@@ -40,6 +51,7 @@ beforeAll(async () => {
       delete config.created;
     },
   });
+  registry.misbehave({ path: "^/v1/search$", headers: { "content-type": "application/json" }, body: searchAnswer });
   for (const image of [history, multi, timeless]) await scene.ok("pull", "-q", image);
   await scene.ok("tag", history, `${history}:second`);
   await scene.ok("tag", history, `${history}:v1.2.3`);
@@ -122,6 +134,14 @@ const invocations: { args: string[]; isEmpty?: true }[] = [
   { args: ["images", "--filter", "until=2025-01-01"] },
   { args: ["images", "--filter", "until=24h", "-q"] },
   { args: ["rmi", "absent", "absent:too", "-f"], isEmpty: true },
+  { args: ["search", "127.0.0.1:5555/busybox"] },
+  { args: ["search", "--no-trunc", "127.0.0.1:5555/busybox"] },
+  { args: ["search", "--format", "json", "127.0.0.1:5555/busybox"] },
+  { args: ["search", "--format", "{{.Name}} {{.StarCount}} {{.IsOfficial}}", "127.0.0.1:5555/busybox"] },
+  { args: ["search", "--format", "table {{.StarCount}}\\t{{.Name}}", "127.0.0.1:5555/busybox"] },
+  { args: ["search", "--filter", "is-official=true", "--limit", "5", "127.0.0.1:5555/busybox"] },
+  { args: ["search", "-f", "stars=3", "127.0.0.1:5555/busybox"] },
+  { args: ["search", "-f", "is-automated=true", "127.0.0.1:5555/busybox"] },
   { args: ["history", history] },
   { args: ["image", "history", history, "--no-trunc"] },
   { args: ["history", "-q", history] },
@@ -186,6 +206,10 @@ const mistakes: string[][] = [
   ["images", "--filter", "before=absent"],
   ["images", "a", "b"],
   ["images", "--format", "{{.Repository"],
+  ["search"],
+  ["search", "--limit", "101", "127.0.0.1:5555/busybox"],
+  ["search", "-f", "colour=red", "127.0.0.1:5555/busybox"],
+  ["search", "-f", "is-official=maybe", "127.0.0.1:5555/busybox"],
   ["pull", "Upper"],
   ["pull", "a::b"],
   ["pull", "a:"],

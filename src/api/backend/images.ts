@@ -1,5 +1,12 @@
 import type { Filters } from "../schema/filters.ts";
-import type { AuthConfig, ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary } from "../schema/image.ts";
+import type {
+  AuthConfig,
+  ImageDeleteItem,
+  ImageHistoryItem,
+  ImageInspect,
+  ImageSearchItem,
+  ImageSummary,
+} from "../schema/image.ts";
 import type { JsonMessage } from "../schema/progress.ts";
 
 export interface ImagePullOptions {
@@ -25,6 +32,14 @@ export interface ImageBundleRequest {
   pull: "missing" | "always" | "never";
 }
 
+export interface ImageSearchRequest {
+  term: string;
+  /** 0: as many as Docker shows. */
+  limit: number;
+  filters: Filters;
+  auth?: AuthConfig;
+}
+
 /** Images, as the routes need them. All methods throw EngineError: not_found ("No such image: x"), conflict, … */
 export interface ImageBackend {
   /**
@@ -47,6 +62,8 @@ export interface ImageBackend {
   ): Promise<ImageInspect>;
   /** How it was made, the newest step first. */
   history(reference: string, options: { platform?: string }): Promise<ImageHistoryItem[]>;
+  /** Asks an index. @throws EngineError unsupported for a registry that has no search. */
+  search(request: ImageSearchRequest, signal: AbortSignal): Promise<ImageSearchItem[]>;
   /** @param target familiar, with a tag: `name:tag`. */
   tag(reference: string, target: string): Promise<void>;
   /** @param options.platforms only these of the image; none: the image. */

@@ -6,7 +6,7 @@ import { invalid } from "../errors.ts";
 import { notBuilt } from "../not-built.ts";
 import { parsePlatform, platformOfJson } from "../platform.ts";
 import { progressStream } from "../progress.ts";
-import { filterFlag, queryFilters, queryFlag, queryPlatform } from "../query.ts";
+import { filterFlag, queryFilters, queryFlag, queryInteger, queryPlatform } from "../query.ts";
 import { readRegistryAuth } from "../registry-auth.ts";
 import { readBundleRequest } from "../schema/bundle-request.ts";
 import type { ApiContext, ApiEnv } from "../transport.ts";
@@ -34,6 +34,15 @@ export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
       filters,
     });
     return c.json(list.map((image) => imageSummaryOf(image, api)));
+  });
+  app.get("/images/search", async (c) => {
+    const filters = queryFilters(c, ["is-automated", "is-official", "stars"]);
+    for (const name of ["is-automated", "is-official"]) filterFlag(filters, name);
+    const limit = queryInteger(c, "limit") ?? 0;
+    if (limit < 0) throw invalid(`invalid limit specified: ${limit}`);
+    const auth = readRegistryAuth(c);
+    const request = { term: c.req.query("term") ?? "", limit, filters, ...(auth && { auth }) };
+    return c.json(await images.search(request, c.req.raw.signal));
   });
   app.get("/images/:name{.+}/json", async (c) => {
     const api = c.get("api");

@@ -36,7 +36,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/build/cancel", "building images"],
   ["POST", "/session", "building images"],
   ["POST", "/grpc", "building images"],
-  ["GET", "/images/search", "searching images"],
   ["POST", "/images/prune", "pruning images"],
   ["GET", "/images/:name{.+}/attestations", "image attestations"],
   ["POST", "/images/:name{.+}/push", "pushing images"],

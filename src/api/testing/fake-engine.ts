@@ -173,6 +173,10 @@ export class FakeEngine implements Backends {
       this.calls.push(`history ${reference} ${platform ?? "-"}`);
       return [];
     },
+    search: async ({ term, limit, filters }) => {
+      this.calls.push(`search ${term} ${limit} ${JSON.stringify(filters)}`);
+      return [];
+    },
     tag: async (reference, target) => void this.calls.push(`tag ${reference} ${target}`),
     remove: async (reference, { force, platforms }) => {
       this.calls.push(["remove image", reference, force, ...platforms].join(" "));

@@ -4,20 +4,23 @@ import type {
   ImageDeleteItem,
   ImageHistoryItem,
   ImageInspect,
+  ImageSearchItem,
   ImageSummary,
 } from "../../api/schema/image.ts";
 import type { JsonMessage } from "../../api/schema/progress.ts";
 import { EngineError } from "../../core/errors.ts";
-import type { Image, ImageUser, PullProgress, RegistryCredentials } from "../../image/image.ts";
+import type { Image, ImageUser, PullProgress } from "../../image/image.ts";
 import { parsePlatform } from "../../image/platform.ts";
 import { familiarReference, parseReference, shownReference } from "../../image/reference.ts";
 import type { Platform } from "../../oci/image.ts";
 import type { EngineContext } from "../context.ts";
 import { type BundleRequest, writeBundle } from "./bundle.ts";
+import { registryCredentials } from "./credentials.ts";
 import { historyOf } from "./history.ts";
 import { type ListOptions, listImages } from "./list.ts";
 import { isOfManifest, manifestDescriptor, manifestSummaries } from "./manifests.ts";
 import { reported } from "./progress.ts";
+import { type SearchRequest, searchImages } from "./search.ts";
 import { inspectImage } from "./view.ts";
 
 export interface PullOptions {
@@ -109,6 +112,11 @@ export class ImageService {
     });
   }
 
+  /** Asks the index of docker.io, or the one that the term names. */
+  async search(request: SearchRequest, signal: AbortSignal): Promise<ImageSearchItem[]> {
+    return searchImages(this.#context, request, signal);
+  }
+
   #usersOf(id: string, manifest: { manifestDigest: string; platform: Platform }): ImageUser[] {
     const users = this.#context.containers.all().filter(({ definition }) => isOfManifest(definition, id, manifest));
     return users.map(({ id: containerId, active }) => ({ containerId, running: active }));
@@ -160,21 +168,4 @@ function progressMessage({ id, status, current, total }: PullProgress): JsonMess
         },
       }),
   };
-}
-
-/** @throws EngineError invalid_argument for credentials that cannot be used. */
-function registryCredentials(auth: AuthConfig): RegistryCredentials | undefined {
-  const { username, password, auth: encoded } = auth;
-  if (username !== undefined && password !== undefined) return { username, password };
-  if (encoded) {
-    const [, user, secret] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, "base64").toString()) ?? [];
-    if (user === undefined || secret === undefined) {
-      throw new EngineError("invalid_argument", "registry credentials: auth is no base64 of user:password");
-    }
-    return { username: user, password: secret };
-  }
-  if (auth.identitytoken || auth.registrytoken) {
-    throw new EngineError("unsupported", "registry credentials: identity tokens are not built in this version of tsd");
-  }
-  return undefined;
 }

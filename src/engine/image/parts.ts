@@ -6,6 +6,7 @@ import { collect } from "../../image/collection/collect.ts";
 import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { storedManifests } from "../../image/manifests.ts";
+import { searchRegistry } from "../../image/registry/search.ts";
 import { removePlatforms } from "../../image/remove-platforms.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
 import type { ImagePart } from "../parts.ts";
@@ -36,6 +37,7 @@ export class ImageParts implements ImagePart {
     const repositories = this.#store.records.sources(id);
     return repositories.length === 0 ? undefined : { Pull: repositories.map((Repository) => ({ Repository })) };
   };
+  search: ImagePart["search"] = (options) => searchRegistry(this.#store.registry.requests, options);
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
   collect: ImagePart["collect"] = (options) => collect(this.#store, options);
   touch: ImagePart["touch"] = (id) => this.#store.touch(id);

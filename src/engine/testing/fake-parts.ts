@@ -201,6 +201,7 @@ export class FakeWorld implements Disposable {
       manifests: () => [],
       layerBytes: () => [],
       identity: () => undefined,
+      search: async () => [],
       ensureUnpacked: async (image) => image,
       touch: () => undefined,
       collect: async () => [],
