@@ -192,7 +192,7 @@ describe.skipIf(!isRoot)("an interrupted pull", () => {
     fixture.registry.misbehave = () => undefined;
     fixture.registry.seen.length = 0;
     const image = await fixture.store.pull(fixture.name());
-    expect(fixture.registry.seen.find(({ path }) => path.endsWith(layer.digest))!.range).toBe("bytes=2000000-");
+    expect(fixture.registry.seen.find(({ path }) => path.endsWith(layer.digest))!.range).toMatch(/^bytes=2000000-/);
     expect(image.unpackedBytes).toBe(3_000_000);
     expect(readdirSync(join(fixture.root, "content/ingest"))).toEqual([]);
   });

@@ -11,6 +11,7 @@ import { writeLayoutIndex } from "./content/layout.ts";
 import { ContentStore } from "./content/store.ts";
 import { EmbeddedImage, embeddedName, isEmbeddedReference } from "./embedded/embedded.ts";
 import { type EnsureUnpackedOptions, ensureUnpacked } from "./ensure-unpacked.ts";
+import { GroupSync } from "./group-sync.ts";
 import type { Image, ImageSummary, ImageUser, PullProgress, RegistryCredentials, RemoveResult } from "./image.ts";
 import { Leases } from "./leases.ts";
 import { hostPlatform, normalise } from "./platform.ts";
@@ -87,13 +88,14 @@ export class ImageStore {
     this.options = options;
     this.content = new ContentStore(join(root, "content"));
     this.directories = new SnapshotDirectories(join(root, "snapshots"));
+    const sync = new GroupSync([this.content.root, this.directories.root]);
     this.leases = new Leases(database);
     this.layers = new Layers({ database, directories: this.directories, leases: this.leases, limits, unpackProgram });
     this.snapshots = new SnapshotStore(database, this.directories, this.layers);
     this.records = new ImageRecords(database);
     this.#catalogue = new ImageCatalogue(this.content, this.layers, this.records);
     this.registry = new RegistryClient(options.registry);
-    this.#puller = new Puller(this.registry, this.content, this.layers);
+    this.#puller = new Puller(this.registry, this.content, this.layers, sync);
     this.#pusher = new Pusher(this);
     this.embedded = new EmbeddedImage(this, options.executable);
   }

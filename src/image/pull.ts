@@ -1,9 +1,12 @@
 /** One pull: from a reference to an image whose layers are unpacked, with docker's progress on the way. */
 import { type Digest, digestHex } from "../core/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
+import { Connections } from "./content/connections.ts";
 import { type DownloadEvent, download } from "./content/download.ts";
+import type { GrowingBlob } from "./content/ingest.ts";
 import type { ContentStore } from "./content/store.ts";
 import { type FetchedImage, type FetchOptions, fetchImage } from "./fetch-image.ts";
+import type { GroupSync } from "./group-sync.ts";
 import type { PullProgress } from "./image.ts";
 import type { Reference } from "./reference.ts";
 import type { RegistryClient } from "./registry/client.ts";
@@ -22,13 +25,18 @@ export class Puller {
   readonly #client: RegistryClient;
   readonly #store: ContentStore;
   readonly #layers: Layers;
-  readonly #downloads = new SharedWork<LayerEvent, void>();
+  readonly #sync: GroupSync;
+  readonly #connections = new Connections();
+  readonly #downloads = new SharedWork<DownloadEvent | LayerEvent, void>();
   readonly #slots = new Slots(downloadedAtOnce);
+  /** What is being fetched at this moment. */
+  readonly #growing = new Map<Digest, GrowingBlob>();
 
-  constructor(client: RegistryClient, store: ContentStore, layers: Layers) {
+  constructor(client: RegistryClient, store: ContentStore, layers: Layers, sync: GroupSync) {
     this.#client = client;
     this.#store = store;
     this.#layers = layers;
+    this.#sync = sync;
   }
 
   /** When it returns, all content is stored and all layers are unpacked; the image is not recorded yet. */
@@ -98,24 +106,39 @@ export class Puller {
     { credentials }: PullOptions,
     onEvent: (event: LayerEvent) => void,
     signal: AbortSignal,
+    onGrowing: (blob: GrowingBlob) => void = () => undefined,
   ): Promise<void> {
     const { digest, size } = layer;
-    const work = (shared: AbortSignal, emit: (event: LayerEvent) => void) =>
-      this.#slots.run(
-        async () => {
-          await download(this.#store, {
-            digest,
-            size,
-            source: (offset, inner) => this.#client.blob(reference, digest, offset, { credentials, signal: inner }),
-            onEvent: (event: DownloadEvent) => emit(event),
-            signal: shared,
-            ...(this.#client.options.retryDelayMs !== undefined && { retryDelayMs: this.#client.options.retryDelayMs }),
-          });
-          emit({ step: "downloaded" });
-        },
-        { signal: shared, onWait: () => emit({ step: "waiting" }) },
-      );
-    await this.#downloads.join(digest, work, { onEvent, signal });
+    const work = async (shared: AbortSignal, emit: (event: DownloadEvent | LayerEvent) => void) => {
+      try {
+        await download(this.#store, {
+          digest,
+          size,
+          source: (offset, end, inner) =>
+            this.#client.blob(reference, digest, offset, { end, credentials, signal: inner }),
+          onEvent: (event) => {
+            if (event.step === "growing") this.#growing.set(digest, event.blob);
+            emit(event);
+          },
+          signal: shared,
+          turn: (fetch) => this.#slots.run(fetch, { signal: shared, onWait: () => emit({ step: "waiting" }) }),
+          sync: () => this.#sync.sync(),
+          connections: { pool: this.#connections, host: reference.registry },
+          ...(this.#client.options.retryDelayMs !== undefined && { retryDelayMs: this.#client.options.retryDelayMs }),
+        });
+        emit({ step: "downloaded" });
+      } finally {
+        this.#growing.delete(digest);
+      }
+    };
+    const listener = (event: DownloadEvent | LayerEvent) => {
+      if (event.step === "growing") onGrowing(event.blob);
+      else onEvent(event);
+    };
+    const joined = this.#downloads.join(digest, work, { onEvent: listener, signal });
+    const growing = this.#growing.get(digest);
+    if (growing !== undefined) onGrowing(growing);
+    await joined;
   }
 }
 
