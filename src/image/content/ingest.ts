@@ -51,7 +51,7 @@ export class Ingest implements GrowingBlob {
   private constructor(store: ContentStore, digest: Digest, data: FileHandle, map: IngestMap, mapFile: FileHandle) {
     this.path = store.ingestPath(digest);
     this.#blobPath = store.path(digest);
-    this.#mapPath = mapPathOf(this.path);
+    this.#mapPath = store.ingestMapPath(digest);
     this.#digest = digest;
     this.#data = data;
     this.map = map;
@@ -66,7 +66,7 @@ export class Ingest implements GrowingBlob {
     try {
       const available = (await data.stat()).size;
       if (available > size) await data.truncate(size);
-      const { map, file } = await openMap(mapPathOf(path), size, available);
+      const { map, file } = await openMap(store.ingestMapPath(digest), size, available);
       return new Ingest(store, digest, data, map, file);
     } catch (error) {
       await data.close();
@@ -223,10 +223,6 @@ export class Ingest implements GrowingBlob {
     await this.#hashing;
     await this.#syncing;
   }
-}
-
-function mapPathOf(path: string): string {
-  return `${path}.map`;
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {

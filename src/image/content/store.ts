@@ -23,6 +23,7 @@ export interface Ingest {
 }
 
 const stagingPrefix = "staged-";
+const mapSuffix = ".map";
 const layoutFile = '{"imageLayoutVersion":"1.0.0"}';
 
 export class ContentStore {
@@ -44,6 +45,11 @@ export class ContentStore {
   /** Where a blob grows while it is fetched: by digest, so that the next try finds it. */
   ingestPath(digest: Digest): string {
     return join(this.root, "ingest", `${digestAlgorithm(digest)}-${digestHex(digest)}`);
+  }
+
+  /** The map of what is there of it (ingest-map.ts). */
+  ingestMapPath(digest: Digest): string {
+    return `${this.ingestPath(digest)}${mapSuffix}`;
   }
 
   /** Is the blob there, with that many bytes? */
@@ -126,22 +132,27 @@ export class ContentStore {
     await rm(name, { force: true });
   }
 
-  /** What has been fetched of blobs that are not whole yet. */
+  /** What has been fetched of blobs that are not whole yet; the map beside the bytes of one counts with them. */
   async ingests(): Promise<Ingest[]> {
     const directory = join(this.root, "ingest");
+    const names = new Set(await readdir(directory));
     const found: Ingest[] = [];
-    for (const name of await readdir(directory)) {
+    for (const name of names) {
+      if (name.endsWith(mapSuffix) && names.has(name.slice(0, -mapSuffix.length))) continue;
       const status = await statUnless(join(directory, name));
       if (!status) continue; // it became whole meanwhile
+      const map = await statUnless(join(directory, `${name}${mapSuffix}`));
       const text = name.replace("-", ":").replace(/\..*$/, "");
       const digest = isDigest(text) ? text : undefined;
-      found.push({ name, digest, bytes: status.blocks * 512, size: status.size, changedAtMs: status.mtimeMs });
+      const bytes = (status.blocks + (map?.blocks ?? 0)) * 512;
+      found.push({ name, digest, bytes, size: status.size, changedAtMs: status.mtimeMs });
     }
     return found;
   }
 
   async removeIngest(name: string): Promise<void> {
     await rm(join(this.root, "ingest", name), { recursive: true, force: true });
+    await rm(join(this.root, "ingest", `${name}${mapSuffix}`), { force: true });
   }
 
   /** All blobs, with the time of their last change in ms since 1970. */
