@@ -140,6 +140,11 @@ const info = leaf(
   "Display system-wide information",
   async () => (await import("./commands/info.ts")).infoCommand,
 );
+const fsck = leaf(
+  "fsck",
+  "Find damage of what is stored, and repair it",
+  async () => (await import("./commands/fsck.ts")).fsckCommand,
+);
 const gc = leaf(
   "gc",
   "Remove what no image or container needs, and images when there is too little space",
@@ -188,7 +193,7 @@ export const managementCommands: Record<string, CommandDef> = {
     save,
     tag,
   }),
-  system: group("system", "Manage tsd", { events, gc, info }),
+  system: group("system", "Manage tsd", { events, fsck, gc, info }),
 };
 
 export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull, images, search, version, info };
@@ -200,6 +205,7 @@ export const otherCommands: Record<string, CommandDef> = {
   events,
   export: exportContainer,
   history,
+  fsck,
   gc,
   inspect,
   kill,

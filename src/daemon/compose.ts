@@ -19,6 +19,9 @@ import { networkSchema } from "../network/records.ts";
 import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
 import { defaultRoot } from "./flags.ts";
 
+/** Of everything that is in metadata.db. */
+export const schemas = [engineSchema, containerSchema, volumeSchema, imageSchema, networkSchema];
+
 export interface ComposedEngine {
   engine: Engine;
   close(): Promise<void>;
@@ -29,7 +32,6 @@ export async function composeEngine(
   layout: Layout,
   logLevel: LogLevel,
 ): Promise<ComposedEngine> {
-  const schemas = [engineSchema, containerSchema, volumeSchema, imageSchema, networkSchema];
   // What containers are told in their variables is nobody else's business.
   const mask = process.umask(0o077);
   const database = openDatabase(layout.database, schemas);

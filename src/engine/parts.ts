@@ -8,6 +8,7 @@ import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
+import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
 import type { StoredManifest } from "../image/manifests.ts";
@@ -48,6 +49,8 @@ export interface ImagePart {
   ensureUnpacked(image: Image): Promise<Image>;
   /** Removes what nothing refers to, and images when there is too little space. */
   collect(options: CollectOptions): Promise<Collected[]>;
+  /** Compares what is stored with the records, and puts it right if asked to. */
+  check(options: CheckOptions): AsyncGenerator<CheckEvent, void, void>;
   /** Records that the image is used now. */
   touch(id: string): void;
   /** Writes the image's files into a directory that is there and empty. */

@@ -7,7 +7,7 @@ import { KeyedLock } from "../core/lock.ts";
 import type { Platform } from "../oci/image.ts";
 import { type Documents, ImageCatalogue } from "./catalogue.ts";
 import { mayGo } from "./collection/budget.ts";
-import { writeLayoutIndex } from "./content/layout.ts";
+import { isLayoutIndex, writeLayoutIndex } from "./content/layout.ts";
 import { ContentStore } from "./content/store.ts";
 import { EmbeddedImage, embeddedName, isEmbeddedReference } from "./embedded/embedded.ts";
 import { type EnsureUnpackedOptions, ensureUnpacked } from "./ensure-unpacked.ts";
@@ -80,6 +80,7 @@ export class ImageStore {
   readonly #puller: Puller;
   readonly #pusher: Pusher;
   readonly #lock = new KeyedLock();
+  #isStarted = false;
   /** When images were last said to be used, so that a busy one is not written about at every use. */
   readonly #usedAt = new Map<string, number>();
 
@@ -100,9 +101,15 @@ export class ImageStore {
     this.embedded = new EmbeddedImage(this, options.executable);
   }
 
+  /** It serves a daemon: others work with it at the same time. */
+  get isStarted(): boolean {
+    return this.#isStarted;
+  }
+
   /** Puts right what a killed daemon left. To be called once, before anything else. */
   async start(): Promise<void> {
     await this.content.removeStaged();
+    this.#isStarted = true;
     await reconcileImages(this);
     await this.embedded.removeOutdated();
     await this.publish();
@@ -125,13 +132,13 @@ export class ImageStore {
     throwIfAborted(signal);
     if (isEmbeddedReference(text)) return this.#makeEmbedded(onProgress);
     onProgress({ id: reference.digest ?? reference.tag!, status: `Pulling from ${reference.repository}` });
-    const current = await this.#current(reference, { ...options, signal });
-    if (current) {
-      this.touch(current.id);
-      tellResult(reference, current.id, "Image is up to date", onProgress);
-      return current;
-    }
     const name = storedName(reference);
+    const here = this.#whole(name, options.platform ?? hostPlatform());
+    if (here && (await this.#isNewest(here, reference, { ...options, signal }))) {
+      this.touch(here.id);
+      tellResult(reference, here.id, "Image is up to date", onProgress);
+      return here;
+    }
     using lease = this.leases.take(`pull ${name}`);
     try {
       const image = await this.#puller.pull(reference, {
@@ -144,7 +151,9 @@ export class ImageStore {
       });
       throwIfAborted(signal);
       await this.record(pulledImage(image, name));
-      tellResult(reference, image.id, "Downloaded newer image", onProgress);
+      // A registry that does not answer HEAD with a digest shows only now that it has nothing new.
+      const isSame = here?.id === image.id && here.manifestDigest === image.manifestDigest;
+      tellResult(reference, image.id, isSame ? "Image is up to date" : "Downloaded newer image", onProgress);
       return this.load(image.id, image.manifestDigest);
     } catch (error) {
       lease.keep();
@@ -306,6 +315,11 @@ export class ImageStore {
     await writeLayoutIndex(this.content.root, this.#catalogue.published());
   }
 
+  /** Does index.json say so? */
+  isPublished(): boolean {
+    return isLayoutIndex(this.content.root, this.#catalogue.published());
+  }
+
   async #makeEmbedded(onProgress: (event: PullProgress) => void): Promise<Image> {
     const before = this.resolve(embeddedName)?.id;
     const image = await this.embedded.ensure();
@@ -314,19 +328,18 @@ export class ImageStore {
     return image;
   }
 
-  /** The image that the reference has here, whole, when the registry has no newer one. */
-  async #current(reference: Reference, options: PullImageOptions): Promise<Image | undefined> {
-    const row = this.records.byName(storedName(reference));
-    const image = row && this.#whole(row.id, options.platform ?? hostPlatform());
-    if (!image) return undefined;
-    const newest = reference.digest ?? (await this.#newest(reference, options));
-    return newest === image.id ? image : undefined;
+  /** The image of that name, unless a pull has to complete it. */
+  #whole(name: string, platform: Platform): Image | undefined {
+    const row = this.records.byName(name);
+    const image = row && this.#catalogue.select(row.id, platform);
+    // An index's other manifests may be absent, but not the index itself.
+    if (!image?.isUnpacked || !this.content.has(image.id) || !this.#catalogue.isStored([image])) return undefined;
+    const layers = image.chainId === undefined ? [] : this.layers.chain(image.chainId);
+    return layers.every(({ directory }) => this.directories.has(directory)) ? image : undefined;
   }
 
-  /** Undefined for an image that a pull has to complete. */
-  #whole(id: Digest, platform: Platform): Image | undefined {
-    const image = this.#catalogue.select(id, platform);
-    return image?.isUnpacked && this.#catalogue.isStored([image]) ? image : undefined;
+  async #isNewest(image: Image, reference: Reference, options: PullImageOptions): Promise<boolean> {
+    return (reference.digest ?? (await this.#newest(reference, options))) === image.id;
   }
 
   /** Undefined where HEAD does not tell: GET then says what is wrong, if anything is. */

@@ -74,7 +74,7 @@ export class Puller {
   ): Promise<void> {
     const id = shortLayerId(layer);
     const tell = (status: string) => options.onProgress({ id, status });
-    const isUnpacked = this.#layers.get(chainId) !== undefined;
+    const isUnpacked = this.#layers.whole(chainId) !== undefined;
     if (isUnpacked && this.#store.has(layer.digest, layer.size)) {
       tell("Already exists");
       return;

@@ -20,30 +20,36 @@ export async function reconcileImages(store: ImageStore): Promise<void> {
 
 /** From the bottom up, because a layer is settled over those below it. */
 async function restoreLayers(store: ImageStore): Promise<void> {
-  const damaged = store.layers.damaged();
+  const damaged = store.layers.all().filter(({ directory }) => !store.directories.has(directory));
   if (damaged.length === 0) return;
   const sources = storedLayers(store);
-  const lost = new Set<Digest>();
-  for (const row of damaged.sort((a, b) => depth(store, a) - depth(store, b))) {
-    const source = sources.get(row.chainId);
-    if (store.directories.has(row.directory) && !(row.parent && lost.has(row.parent))) continue;
+  for (const row of damaged.sort((a, b) => layerDepth(store, a) - layerDepth(store, b))) {
+    if (store.layers.get(row.chainId) === undefined) continue; // it went with one below
     try {
-      if (!source) throw new Error("its content is not stored");
-      await store.layers.restore(row, source);
-      log("info", "unpacked a damaged layer again", { layer: row.chainId });
+      log("info", await restoreLayer(store, row, sources.get(row.chainId)), { layer: row.chainId });
     } catch (error) {
-      lost.add(row.chainId);
-      log("error", "a layer is damaged and cannot be unpacked again", {
-        layer: row.chainId,
-        error: errorMessage(error),
-      });
+      log("error", errorMessage(error), { layer: row.chainId });
     }
   }
-  loseImagesWith(store, lost);
+}
+
+/**
+ * Unpacks a layer again whose files are gone. @returns what was done.
+ * @throws Error when its content is not stored either: images with it are then incomplete.
+ */
+export async function restoreLayer(store: ImageStore, row: LayerRow, source: LayerSource | undefined): Promise<string> {
+  try {
+    if (!source) throw new Error("its content is not stored");
+    await store.layers.restore(row, source);
+    return "unpacked again";
+  } catch (error) {
+    loseImagesWith(store, row.chainId);
+    throw new Error(`cannot be unpacked again: ${errorMessage(error)}`, { cause: error });
+  }
 }
 
 /** Chain id → where the layer's content is, of all layers whose content is stored. */
-function storedLayers(store: ImageStore): Map<Digest, LayerSource> {
+export function storedLayers(store: ImageStore): Map<Digest, LayerSource> {
   const sources = new Map<Digest, LayerSource>();
   for (const { id } of store.records.all()) {
     for (const { manifestDigest } of store.records.platforms(id)) {
@@ -60,17 +66,21 @@ function storedLayers(store: ImageStore): Map<Digest, LayerSource> {
   return sources;
 }
 
-function loseImagesWith(store: ImageStore, lost: ReadonlySet<Digest>): void {
-  if (lost.size === 0) return;
+function loseImagesWith(store: ImageStore, lost: Digest): void {
   for (const { id } of store.records.all()) {
     for (const { manifestDigest, chainId, isUnpacked } of store.records.platforms(id)) {
       if (chainId === undefined || !isUnpacked) continue;
-      if (!store.layers.chain(chainId).some((layer) => lost.has(layer.chainId))) continue;
+      if (!store.layers.chain(chainId).some((layer) => layer.chainId === lost)) continue;
       log("error", "image is damaged and has to be pulled again", { image: id });
       store.records.losePlatform(id, manifestDigest);
     }
   }
-  store.layers.collect(lost);
+  // Layers above it go first: from the top of every chain that has it.
+  const above = store.layers
+    .all()
+    .filter(({ chainId }) => store.layers.chain(chainId).some((row) => row.chainId === lost));
+  const tops = above.sort((a, b) => layerDepth(store, b) - layerDepth(store, a));
+  for (const { chainId } of tops) store.layers.removeUnused(chainId);
 }
 
 /** Images whose manifest or configuration is gone or damaged. */
@@ -103,7 +113,7 @@ function fillInSizes(store: ImageStore): void {
   }
 }
 
-function depth(store: ImageStore, row: LayerRow): number {
+export function layerDepth(store: ImageStore, row: LayerRow): number {
   let below = 0;
   for (let current: LayerRow | undefined = row; current?.parent; current = store.layers.get(current.parent)) below++;
   return below;

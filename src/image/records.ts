@@ -235,6 +235,18 @@ export class ImageRecords {
       .map(({ repository }) => repository);
   }
 
+  imagesWith(digest: Digest): Digest[] {
+    return this.#database
+      .query<{ image_id: Digest }, [string]>("SELECT image_id FROM image_content WHERE digest = ? ORDER BY image_id")
+      .all(digest)
+      .map(({ image_id }) => image_id);
+  }
+
+  /** The blob is lost; the image waits for a pull to bring it back. */
+  forgetContent(id: Digest, digest: Digest): void {
+    this.#database.run("DELETE FROM image_content WHERE image_id = ? AND digest = ?", [id, digest]);
+  }
+
   /** Fills in what an earlier version did not store. */
   setSize({ digest, size }: StoredContent): void {
     this.#database.run("UPDATE image_content SET size = ? WHERE digest = ? AND size IS NULL", [size, digest]);

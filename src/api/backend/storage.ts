@@ -1,7 +1,9 @@
-import type { CollectResponse } from "../schema/storage.ts";
+import type { CollectResponse, FsckMessage } from "../schema/storage.ts";
 
 /** What looks after the disk. */
 export interface StorageBackend {
   /** Removes what nothing refers to, and images when there is too little space, now. */
   collect(options: { isDryRun: boolean }): Promise<CollectResponse>;
+  /** Checks everything that is stored, and puts it right if asked to. An error is the last message. */
+  fsck(options: { repair: boolean }, signal: AbortSignal): AsyncIterable<FsckMessage>;
 }

@@ -51,6 +51,9 @@ export class FakeEngine implements Backends {
       this.calls.push(`collect ${isDryRun}`);
       return { Items: [], SpaceReclaimed: 0 };
     },
+    fsck: async function* () {
+      yield* [];
+    },
   };
 
   readonly containers: ContainerBackend = {

@@ -2,6 +2,7 @@
 import { loadImages } from "../../image/archive/load.ts";
 import { saveImages } from "../../image/archive/save.ts";
 import { savedNames } from "../../image/archive/saved-names.ts";
+import { checkStore } from "../../image/check/check.ts";
 import { collect } from "../../image/collection/collect.ts";
 import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
@@ -40,6 +41,7 @@ export class ImageParts implements ImagePart {
   search: ImagePart["search"] = (options) => searchRegistry(this.#store.registry.requests, options);
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
   collect: ImagePart["collect"] = (options) => collect(this.#store, options);
+  check: ImagePart["check"] = (options) => checkStore(this.#store, options);
   touch: ImagePart["touch"] = (id) => this.#store.touch(id);
   unpack: ImagePart["unpack"] = (image, directory, signal) => unpackImage(this.#store, image, { directory, signal });
   save: ImagePart["save"] = (names, platforms, signal) => {

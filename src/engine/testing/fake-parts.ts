@@ -205,6 +205,9 @@ export class FakeWorld implements Disposable {
       ensureUnpacked: async (image) => image,
       touch: () => undefined,
       collect: async () => [],
+      check: async function* () {
+        yield* [];
+      },
       unpack: async () => undefined,
       loadArchive: async () => [],
       save: () => ({ ids: [], archive: noBytes() }),

@@ -16,6 +16,15 @@ export interface NamedContent {
 
 /** Writes the index anew, unless it says the same already. */
 export async function writeLayoutIndex(root: string, images: readonly NamedContent[]): Promise<void> {
+  if (!isLayoutIndex(root, images)) await writeFileAtomic(join(root, "index.json"), indexText(images));
+}
+
+/** Does the index name these images and no others? */
+export function isLayoutIndex(root: string, images: readonly NamedContent[]): boolean {
+  return currentText(join(root, "index.json")) === indexText(images);
+}
+
+function indexText(images: readonly NamedContent[]): string {
   const manifests = images.map(({ name, mediaType, digest, size }) => ({
     mediaType,
     digest,
@@ -25,9 +34,7 @@ export async function writeLayoutIndex(root: string, images: readonly NamedConte
       annotations: { "org.opencontainers.image.ref.name": name, "io.containerd.image.name": name },
     }),
   }));
-  const text = `${JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests })}\n`;
-  const path = join(root, "index.json");
-  if (currentText(path) !== text) await writeFileAtomic(path, text);
+  return `${JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests })}\n`;
 }
 
 function currentText(path: string): string | undefined {

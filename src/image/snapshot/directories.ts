@@ -19,6 +19,9 @@ const emptyName = "empty";
 export class SnapshotDirectories {
   readonly root: string;
   #emptying: Promise<void> = Promise.resolve();
+  #emptyings = 0;
+  /** Made by this process and not finished. */
+  readonly #partial = new Set<string>();
 
   constructor(root: string) {
     this.root = root;
@@ -37,6 +40,7 @@ export class SnapshotDirectories {
   /** A directory with an empty `fs` in it, which no clean-up takes for finished. @returns its name. */
   makePartial(): string {
     const name = `${partialPrefix}${newName()}`;
+    this.#partial.add(name);
     mkdirSync(join(this.root, name), { mode: directoryMode });
     mkdirSync(join(this.root, name, "fs"));
     // Whatever the umask: it is the image's root until the image says otherwise.
@@ -49,6 +53,7 @@ export class SnapshotDirectories {
     const name = partial.slice(partialPrefix.length);
     await rename(join(this.root, partial), join(this.root, name));
     await syncDirectory(this.root);
+    this.#partial.delete(partial);
     return name;
   }
 
@@ -70,14 +75,20 @@ export class SnapshotDirectories {
     return path;
   }
 
+  /** Is it one that needs no record: the trash, the empty one, one that is being made by this process? */
+  isOwn(name: string): boolean {
+    return name === trashName || name === emptyName || this.#partial.has(name);
+  }
+
   /** Takes the directory out of sight at once; what is in it is deleted later. A missing one is no error. */
   discard(name: string): void {
+    this.#partial.delete(name);
     try {
       renameSync(join(this.root, name), join(this.root, trashName, `${name}-${newName()}`));
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }
-    this.#emptying = this.#emptying.then(() => this.#emptyTrash());
+    void this.emptyTrash();
   }
 
   /** Discards every directory that nobody owns: what a killed daemon was in the middle of. */
@@ -85,7 +96,18 @@ export class SnapshotDirectories {
     for (const name of readdirSync(this.root)) {
       if (name !== trashName && name !== emptyName && !known.has(name)) this.discard(name);
     }
-    this.#emptying = this.#emptying.then(() => this.#emptyTrash());
+    void this.emptyTrash();
+  }
+
+  /** Deletes what was discarded, after what is being deleted. */
+  async emptyTrash(): Promise<void> {
+    this.#emptyings++;
+    this.#emptying = this.#emptying.then(() => this.#emptyTrash()).finally(() => this.#emptyings--);
+    return this.#emptying;
+  }
+
+  get isEmptying(): boolean {
+    return this.#emptyings > 0;
   }
 
   /** When everything discarded so far is gone from the disk. */

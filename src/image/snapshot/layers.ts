@@ -84,6 +84,12 @@ export class Layers {
     return row ? { chainId, parent: row.parent ?? undefined, directory: row.directory, bytes: row.bytes } : undefined;
   }
 
+  /** The layer's row, when it is unpacked and its files are there. */
+  whole(chainId: Digest): LayerRow | undefined {
+    const row = this.get(chainId);
+    return row && this.#options.directories.has(row.directory) ? row : undefined;
+  }
+
   /** The layer and all below it, top first. @throws EngineError corrupt when one is missing. */
   chain(top: Digest): LayerRow[] {
     const rows: LayerRow[] = [];
@@ -113,7 +119,7 @@ export class Layers {
     const chainId = chain.at(-1);
     if (chainId === undefined) throw new EngineError("internal", "an image without layers has none to unpack");
     return (
-      this.get(chainId) ??
+      this.whole(chainId) ??
       this.#shared.join(chainId, (signal, emit) => this.#make(chain, sources, signal, emit), options)
     );
   }
@@ -181,20 +187,11 @@ export class Layers {
     return true;
   }
 
-  /** Rows whose directory is gone, with all that lie above them. */
-  damaged(): LayerRow[] {
-    const rows = this.#options.database
+  all(): LayerRow[] {
+    return this.#options.database
       .query<{ chain_id: Digest }, []>("SELECT chain_id FROM layer_snapshots")
       .all()
       .map(({ chain_id }) => this.get(chain_id)!);
-    const bad = new Set(
-      rows.filter(({ directory }) => !this.#options.directories.has(directory)).map((row) => row.chainId),
-    );
-    for (let before = -1; before !== bad.size; ) {
-      before = bad.size;
-      for (const { chainId, parent } of rows) if (parent && bad.has(parent)) bad.add(chainId);
-    }
-    return rows.filter(({ chainId }) => bad.has(chainId));
   }
 
   directoryNames(): string[] {
@@ -232,7 +229,7 @@ export class Layers {
   ): Promise<LayerRow> {
     const chainId = chain.at(-1)!;
     const source = sources.at(-1)!;
-    const done = this.get(chainId);
+    const done = this.whole(chainId);
     if (done) return done;
     // As a caller of its own: this layer outlives whoever asked for it first, and so must what it stands on.
     const failed = new AbortController();

@@ -93,11 +93,15 @@ export class SnapshotStore {
     return countTree(join(this.#directories.path(row.directory), "fs"));
   }
 
-  keys(): string[] {
+  /** By container id, with the name of the directory. */
+  all(): { key: string; directory: string }[] {
     return this.#database
-      .query<{ key: string }, []>("SELECT key FROM container_snapshots")
-      .all()
-      .map(({ key }) => key);
+      .query<{ key: string; directory: string }, []>("SELECT key, directory FROM container_snapshots")
+      .all();
+  }
+
+  keys(): string[] {
+    return this.all().map(({ key }) => key);
   }
 
   /** Removes the layers of containers that are not in the set: those of a create that was killed half-way. */
@@ -106,10 +110,7 @@ export class SnapshotStore {
   }
 
   directoryNames(): string[] {
-    return this.#database
-      .query<{ directory: string }, []>("SELECT directory FROM container_snapshots")
-      .all()
-      .map(({ directory }) => directory);
+    return this.all().map(({ directory }) => directory);
   }
 
   /** overlayfs wants one lower directory at least: an image without layers gets an empty one. */
