@@ -9,6 +9,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
+import { registryRoutes } from "./routes/registry.ts";
 import { runRoutes } from "./routes/run.ts";
 import { storageRoutes } from "./routes/storage.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -28,6 +29,7 @@ export function createApp(backends: Backends): ApiApp {
   execRoutes(app, backends.exec);
   archiveRoutes(app, backends.archives);
   imageRoutes(app, backends.images);
+  registryRoutes(app, backends.registry);
   storageRoutes(app, backends.storage);
   runRoutes(app, backends);
   unbuiltRoutes(app);

@@ -18,6 +18,7 @@ import { EventService } from "./event/events.ts";
 import { ExecService } from "./exec/execs.ts";
 import { Collector } from "./image/collector.ts";
 import { ImageService } from "./image/images.ts";
+import { RegistryService } from "./image/registry.ts";
 import type { Layout } from "./layout.ts";
 import { VolumeUsers } from "./mount/volume-users.ts";
 import type { ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
@@ -48,6 +49,7 @@ export class Engine {
   readonly exec: ExecService;
   readonly images: ImageService;
   readonly archives: ArchiveService;
+  readonly registry: RegistryService;
   readonly system: SystemService;
   readonly events: EventService;
   readonly storage: StorageService;
@@ -59,6 +61,7 @@ export class Engine {
     this.exec = new ExecService(context);
     this.containers = new ContainerService(context, this.exec);
     this.images = new ImageService(context);
+    this.registry = new RegistryService(context);
     this.archives = new ArchiveService(context);
     this.system = new SystemService(context, engineId, facts);
     this.events = new EventService(context.events);

@@ -10,8 +10,13 @@ import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
+import type { RemoteImage } from "../image/describe-remote.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
 import type { StoredManifest } from "../image/manifests.ts";
+import type { PushOptions } from "../image/push.ts";
+import type { Reference } from "../image/reference.ts";
+import type { RequestOptions } from "../image/registry/client.ts";
+import type { LoginResult } from "../image/registry/login.ts";
 import type { FoundRepository, SearchOptions } from "../image/registry/search.ts";
 import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
@@ -33,6 +38,12 @@ export interface ImagePart {
       signal: AbortSignal;
     },
   ): Promise<Image>;
+  /** Brings an image, or without tag and digest all of a repository, to its registry. */
+  push(reference: Reference, options: PushOptions): Promise<void>;
+  /** @param server as users write it: `https://index.docker.io/v1/`, `registry.example:5000`. */
+  login(server: string, credentials: RegistryCredentials, signal: AbortSignal): Promise<LoginResult>;
+  /** What the registry has under that name. */
+  describeRemote(reference: Reference, options: RequestOptions): Promise<RemoteImage>;
   remove(reference: string, options: { force: boolean }): Promise<RemoveResult[]>;
   removePlatforms(reference: string, options: RemovePlatformsOptions): Promise<RemoveResult[]>;
   /** Gives an image a name. */

@@ -2,6 +2,7 @@ import type { ArchiveBackend } from "./archives.ts";
 import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
 import type { ImageBackend } from "./images.ts";
+import type { RegistryBackend } from "./registry.ts";
 import type { StorageBackend } from "./storage.ts";
 import type { EventBackend, SystemBackend } from "./system.ts";
 
@@ -12,6 +13,7 @@ export interface Backends {
   images: ImageBackend;
   archives: ArchiveBackend;
   system: SystemBackend;
+  registry: RegistryBackend;
   storage: StorageBackend;
   events: EventBackend;
 }

@@ -11,6 +11,7 @@ import { readRegistryAuth } from "../registry-auth.ts";
 import { readBundleRequest } from "../schema/bundle-request.ts";
 import type { ApiContext, ApiEnv } from "../transport.ts";
 import { imageInspectOf, imageSummaryOf } from "../versions/images.ts";
+import { withTag } from "./reference.ts";
 
 const imageFilters = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
@@ -107,10 +108,4 @@ async function create(c: ApiContext, images: ImageBackend): Promise<Response> {
   const auth = readRegistryAuth(c);
   const options: ImagePullOptions = { ...(platform !== undefined && { platform }), ...(auth && { auth }) };
   return progressStream(c, images.pull(withTag(name, c.req.query("tag")), options, c.req.raw.signal));
-}
-
-/** The tag parameter may hold a digest. */
-function withTag(name: string, tag: string | undefined): string {
-  if (!tag) return name;
-  return `${name}${/^[a-z0-9+._-]+:[0-9a-fA-F]{32,}$/.test(tag) ? "@" : ":"}${tag}`;
 }

@@ -8,6 +8,7 @@ import type { Backends } from "../backend/backends.ts";
 import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/containers.ts";
 import type { ExecBackend } from "../backend/exec.ts";
 import type { ImageBackend } from "../backend/images.ts";
+import type { RegistryBackend } from "../backend/registry.ts";
 import type { StorageBackend } from "../backend/storage.ts";
 import type { EventBackend, SystemBackend } from "../backend/system.ts";
 import type { ContainerInspect, ContainerWaitResponse } from "../schema/container.ts";
@@ -19,6 +20,7 @@ import type { SystemInfo } from "../schema/system.ts";
 import { FakeArchives } from "./fake-archives.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
 import { FakeProcess } from "./fake-process.ts";
+import { FakeRegistry } from "./fake-registry.ts";
 
 interface FakeContainer {
   id: string;
@@ -159,6 +161,7 @@ export class FakeEngine implements Backends {
     inspect: async (id) => this.#inspectExec(id),
   };
 
+  readonly registry: RegistryBackend = new FakeRegistry((call) => this.calls.push(call));
   readonly archives: ArchiveBackend = new FakeArchives((call) => this.calls.push(call));
   readonly images: ImageBackend = {
     pull: (reference, { platform, auth }) => this.#pull(reference, platform, auth?.username),

@@ -129,7 +129,7 @@ export class ImageService {
     signal: AbortSignal,
   ): Promise<void> {
     const { platform, auth } = options;
-    const credentials = auth && registryCredentials(auth);
+    const credentials = registryCredentials(auth);
     const image = await this.#context.images.pull(reference, {
       ...(platform && { platform: parsePlatform(platform) }),
       ...(credentials && { credentials }),

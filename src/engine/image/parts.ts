@@ -4,9 +4,11 @@ import { saveImages } from "../../image/archive/save.ts";
 import { savedNames } from "../../image/archive/saved-names.ts";
 import { checkStore } from "../../image/check/check.ts";
 import { collect } from "../../image/collection/collect.ts";
+import { describeRemote } from "../../image/describe-remote.ts";
 import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { storedManifests } from "../../image/manifests.ts";
+import { registryOfServer } from "../../image/registry/login.ts";
 import { searchRegistry } from "../../image/registry/search.ts";
 import { removePlatforms } from "../../image/remove-platforms.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
@@ -22,6 +24,11 @@ export class ImageParts implements ImagePart {
   resolve: ImagePart["resolve"] = (reference, platform) => this.#store.resolve(reference, platform);
   list: ImagePart["list"] = () => this.#store.list();
   pull: ImagePart["pull"] = (reference, options) => this.#store.pull(reference, options);
+  push: ImagePart["push"] = (reference, options) => this.#store.push(reference, options);
+  login: ImagePart["login"] = (server, credentials, signal) =>
+    this.#store.registry.login(registryOfServer(server), credentials, signal);
+  describeRemote: ImagePart["describeRemote"] = (reference, options) =>
+    describeRemote(this.#store.registry, reference, options);
   remove: ImagePart["remove"] = (reference, options) => this.#store.remove(reference, options);
   removePlatforms: ImagePart["removePlatforms"] = (reference, options) =>
     removePlatforms(this.#store, reference, options);

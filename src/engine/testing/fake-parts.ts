@@ -195,6 +195,12 @@ export class FakeWorld implements Disposable {
         ["busybox", "busybox:latest", this.image.id].includes(reference) ? this.image : undefined,
       list: () => [],
       pull: async () => this.image,
+      push: async () => undefined,
+      login: async () => ({ identityToken: undefined }),
+      describeRemote: async () => ({
+        descriptor: { mediaType: this.image.mediaType, digest: this.image.id, size: 1 },
+        platforms: [],
+      }),
       remove: async () => [],
       removePlatforms: async () => [],
       tag: async () => undefined,
