@@ -10,6 +10,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { registryRoutes } from "./routes/registry.ts";
+import { registryManifestRoutes } from "./routes/registry-manifests.ts";
 import { runRoutes } from "./routes/run.ts";
 import { storageRoutes } from "./routes/storage.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -29,6 +30,7 @@ export function createApp(backends: Backends): ApiApp {
   execRoutes(app, backends.exec);
   archiveRoutes(app, backends.archives);
   imageRoutes(app, backends.images);
+  registryManifestRoutes(app, backends.registryManifests);
   registryRoutes(app, backends.registry);
   storageRoutes(app, backends.storage);
   runRoutes(app, backends);

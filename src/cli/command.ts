@@ -56,5 +56,6 @@ function arityComplaint({ min, max }: Arity, count: number): string {
   if (max === 0) return "accepts no arguments";
   const plural = (n: number) => (n === 1 ? "argument" : "arguments");
   if (min === max) return `requires ${min} ${plural(min)}`;
+  if (min > 0 && Number.isFinite(max)) return `requires at least ${min} and at most ${max} ${plural(max)}`;
   return count < min ? `requires at least ${min} ${plural(min)}` : `requires at most ${max} ${plural(max)}`;
 }

@@ -44,8 +44,8 @@ export function formatList<T>(items: T[], columns: Column<T>[], shown: string[],
 }
 
 /** JSON as Go's encoder writes it when it is not told otherwise: safe within HTML. */
-export function goJson(value: unknown): string {
-  return JSON.stringify(value).replace(
+export function goJson(value: unknown, indent?: string | number): string {
+  return JSON.stringify(value, null, indent).replace(
     /[<>&\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -62,11 +62,6 @@ const exportContainer = leaf(
   "Export a container's filesystem as a tar archive",
   async () => (await import("./commands/export.ts")).exportCommand,
 );
-const importImage = leaf(
-  "import",
-  "Import the contents from a tarball to create a filesystem image",
-  async () => (await import("./commands/import.ts")).importCommand,
-);
 const load = leaf(
   "load",
   "Load an image from a tar archive or STDIN",
@@ -161,6 +156,32 @@ const events = leaf(
   async () => (await import("./commands/events.ts")).eventsCommand,
 );
 
+const manifestCreate = leaf(
+  "create",
+  "Create a local manifest list for annotating and pushing to a registry",
+  async () => (await import("./commands/manifest-create.ts")).manifestCreateCommand,
+);
+const manifestAnnotate = leaf(
+  "annotate",
+  "Add additional information to a local image manifest",
+  async () => (await import("./commands/manifest-annotate.ts")).manifestAnnotateCommand,
+);
+const manifestInspect = leaf(
+  "inspect",
+  "Display an image manifest, or manifest list",
+  async () => (await import("./commands/manifest-inspect.ts")).manifestInspectCommand,
+);
+const manifestPush = leaf(
+  "push",
+  "Push a manifest list to a repository",
+  async () => (await import("./commands/manifest-push.ts")).manifestPushCommand,
+);
+const manifestRm = leaf(
+  "rm",
+  "Delete one or more manifest lists from local storage",
+  async () => (await import("./commands/manifest-rm.ts")).manifestRmCommand,
+);
+
 function group(name: string, description: string, subCommands: Record<string, CommandDef>): CommandDef {
   return defineCommand({ meta: { name, description }, subCommands });
 }
@@ -187,7 +208,6 @@ export const managementCommands: Record<string, CommandDef> = {
   image: group("image", "Manage images", {
     bundle,
     history,
-    import: importImage,
     inspect: inspectImage,
     ls: images,
     list: images,
@@ -198,6 +218,13 @@ export const managementCommands: Record<string, CommandDef> = {
     rmi,
     save,
     tag,
+  }),
+  manifest: group("manifest", "Manage manifests and manifest lists", {
+    annotate: manifestAnnotate,
+    create: manifestCreate,
+    inspect: manifestInspect,
+    push: manifestPush,
+    rm: manifestRm,
   }),
   system: group("system", "Manage tsd", { events, fsck, gc, info }),
 };
@@ -213,7 +240,6 @@ export const otherCommands: Record<string, CommandDef> = {
   history,
   fsck,
   gc,
-  import: importImage,
   inspect,
   kill,
   load,
@@ -249,9 +275,9 @@ const notBuilt = [
   "context",
   "cp",
   "diff",
+  "import",
   "login",
   "logout",
-  "manifest",
   "network",
   "pause",
   "plugin",

@@ -18,6 +18,7 @@ import type {
   OciPlatform,
 } from "../api/schema/image.ts";
 import type { JsonMessage } from "../api/schema/progress.ts";
+import type { ManifestPush, ManifestPushed, RegistryManifest } from "../api/schema/registry-manifest.ts";
 import type { RunRequest } from "../api/schema/run-protocol.ts";
 import type { SystemInfo, VersionResponse } from "../api/schema/system.ts";
 import { type HijackedConnection, hijack } from "./hijack.ts";
@@ -200,6 +201,27 @@ export class Client {
     const { auth, filters, ...query } = options;
     return this.#json("GET", "/images/search", { ...query, filters: JSON.stringify(filters) }, undefined, {
       ...(auth !== undefined && { "x-registry-auth": auth }),
+    });
+  }
+
+  // A registry's manifests
+
+  registryManifest(
+    reference: string,
+    options: { insecure: boolean; auth?: string | undefined },
+  ): Promise<RegistryManifest> {
+    return this.#json("GET", "/tsd/registry/manifest", { reference, insecure: options.insecure }, undefined, {
+      ...(options.auth !== undefined && { "x-registry-auth": options.auth }),
+    });
+  }
+
+  pushRegistryManifest(
+    reference: string,
+    body: ManifestPush,
+    options: { insecure: boolean; auth?: string | undefined },
+  ): Promise<ManifestPushed> {
+    return this.#json("PUT", "/tsd/registry/manifest", { reference, insecure: options.insecure }, body, {
+      ...(options.auth !== undefined && { "x-registry-auth": options.auth }),
     });
   }
 

@@ -19,6 +19,7 @@ import { ExecService } from "./exec/execs.ts";
 import { Collector } from "./image/collector.ts";
 import { ImageService } from "./image/images.ts";
 import { RegistryService } from "./image/registry.ts";
+import { RegistryManifestService } from "./image/registry-manifests.ts";
 import type { Layout } from "./layout.ts";
 import { VolumeUsers } from "./mount/volume-users.ts";
 import type { ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
@@ -48,6 +49,7 @@ export class Engine {
   readonly containers: ContainerService;
   readonly exec: ExecService;
   readonly images: ImageService;
+  readonly registryManifests: RegistryManifestService;
   readonly archives: ArchiveService;
   readonly registry: RegistryService;
   readonly system: SystemService;
@@ -61,6 +63,7 @@ export class Engine {
     this.exec = new ExecService(context);
     this.containers = new ContainerService(context, this.exec);
     this.images = new ImageService(context);
+    this.registryManifests = new RegistryManifestService(context);
     this.registry = new RegistryService(context);
     this.archives = new ArchiveService(context);
     this.system = new SystemService(context, engineId, facts);

@@ -7,7 +7,6 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
-import type { ImportOptions } from "../image/archive/import.ts";
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
@@ -18,6 +17,12 @@ import type { PushOptions } from "../image/push.ts";
 import type { Reference } from "../image/reference.ts";
 import type { RequestOptions } from "../image/registry/client.ts";
 import type { LoginResult } from "../image/registry/login.ts";
+import type {
+  CopiedImage,
+  ManifestDocument,
+  RemoteManifest,
+  RemoteOptions,
+} from "../image/registry/remote-manifests.ts";
 import type { FoundRepository, SearchOptions } from "../image/registry/search.ts";
 import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
@@ -53,6 +58,14 @@ export interface ImagePart {
   manifests(image: Pick<Image, "id" | "mediaType" | "documentBytes">): StoredManifest[];
   /** Of its unpacked layers, from the bottom up; none where they are not unpacked. */
   layerBytes(image: Image): number[];
+  /** A manifest of a registry, which stays there. */
+  remoteManifest(reference: string, options: RemoteOptions): Promise<RemoteManifest>;
+  pushRemoteIndex(
+    reference: string,
+    index: ManifestDocument,
+    images: readonly CopiedImage[],
+    options: RemoteOptions,
+  ): Promise<string>;
   /** Asks an index. */
   search(options: SearchOptions): Promise<FoundRepository[]>;
   /** Where it came from; undefined where that is not known. */
@@ -74,8 +87,6 @@ export interface ImagePart {
     signal: AbortSignal,
   ): { ids: string[]; archive: AsyncIterable<Uint8Array> };
   loadArchive(archive: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<LoadedImage[]>;
-  /** @returns the image's id. */
-  importArchive(archive: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<string>;
   /** A container's file system as a tar archive, without what is mounted in it. @param key the container's id. */
   exportContainer(key: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

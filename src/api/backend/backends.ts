@@ -3,6 +3,7 @@ import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
 import type { ImageBackend } from "./images.ts";
 import type { RegistryBackend } from "./registry.ts";
+import type { RegistryManifestBackend } from "./registry-manifests.ts";
 import type { StorageBackend } from "./storage.ts";
 import type { EventBackend, SystemBackend } from "./system.ts";
 
@@ -11,6 +12,7 @@ export interface Backends {
   containers: ContainerBackend;
   exec: ExecBackend;
   images: ImageBackend;
+  registryManifests: RegistryManifestBackend;
   archives: ArchiveBackend;
   system: SystemBackend;
   registry: RegistryBackend;

@@ -9,6 +9,7 @@ import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/cont
 import type { ExecBackend } from "../backend/exec.ts";
 import type { ImageBackend } from "../backend/images.ts";
 import type { RegistryBackend } from "../backend/registry.ts";
+import type { RegistryManifestBackend } from "../backend/registry-manifests.ts";
 import type { StorageBackend } from "../backend/storage.ts";
 import type { EventBackend, SystemBackend } from "../backend/system.ts";
 import type { ContainerInspect, ContainerWaitResponse } from "../schema/container.ts";
@@ -188,6 +189,18 @@ export class FakeEngine implements Backends {
       this.calls.push(["remove image", reference, force, ...platforms].join(" "));
       if (!this.pulled.delete(reference)) throw new EngineError("not_found", `No such image: ${reference}`);
       return [{ Untagged: reference }, { Deleted: `sha256:${"0".repeat(64)}` }];
+    },
+  };
+
+  readonly registryManifests: RegistryManifestBackend = {
+    read: async (reference, { insecure }) => {
+      this.calls.push(`manifest ${reference} ${insecure}`);
+      if (reference.includes("missing")) throw new EngineError("not_found", `manifest for ${reference} not found`);
+      return { Descriptor: { mediaType: "m", digest: `sha256:${"0".repeat(64)}`, size: 2 }, Raw: "e30=" };
+    },
+    push: async (reference, { Images }) => {
+      this.calls.push(`push manifest ${reference} ${Images.length}`);
+      return { Digest: `sha256:${"0".repeat(64)}` };
     },
   };
 

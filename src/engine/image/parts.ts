@@ -1,5 +1,4 @@
 /** The image part as the engine wants it. */
-import { importImage } from "../../image/archive/import.ts";
 import { loadImages } from "../../image/archive/load.ts";
 import { saveImages } from "../../image/archive/save.ts";
 import { savedNames } from "../../image/archive/saved-names.ts";
@@ -10,6 +9,7 @@ import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { storedManifests } from "../../image/manifests.ts";
 import { registryOfServer } from "../../image/registry/login.ts";
+import { pushRemoteIndex, readRemoteManifest } from "../../image/registry/remote-manifests.ts";
 import { searchRegistry } from "../../image/registry/search.ts";
 import { removePlatforms } from "../../image/remove-platforms.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
@@ -46,6 +46,10 @@ export class ImageParts implements ImagePart {
     const repositories = this.#store.records.sources(id);
     return repositories.length === 0 ? undefined : { Pull: repositories.map((Repository) => ({ Repository })) };
   };
+  remoteManifest: ImagePart["remoteManifest"] = (reference, options) =>
+    readRemoteManifest(this.#store.registry, reference, options);
+  pushRemoteIndex: ImagePart["pushRemoteIndex"] = (reference, index, images, options) =>
+    pushRemoteIndex(this.#store.registry, reference, index, images, options);
   search: ImagePart["search"] = (options) => searchRegistry(this.#store.registry.requests, options);
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
   collect: ImagePart["collect"] = (options) => collect(this.#store, options);
@@ -57,6 +61,5 @@ export class ImageParts implements ImagePart {
     return { ids: images.map(({ id }) => id), archive: saveImages(this.#store, { images, platforms, signal }) };
   };
   loadArchive: ImagePart["loadArchive"] = (archive, options) => loadImages(this.#store, archive, options);
-  importArchive: ImagePart["importArchive"] = (archive, options) => importImage(this.#store, archive, options);
   exportContainer: ImagePart["exportContainer"] = (key, signal) => exportContainer(this.#store, key, signal);
 }

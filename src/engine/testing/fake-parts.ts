@@ -208,6 +208,10 @@ export class FakeWorld implements Disposable {
       layerBytes: () => [],
       identity: () => undefined,
       search: async () => [],
+      remoteManifest: async () => {
+        throw new EngineError("unavailable", "no registry");
+      },
+      pushRemoteIndex: async () => "",
       ensureUnpacked: async (image) => image,
       touch: () => undefined,
       collect: async () => [],
@@ -215,7 +219,6 @@ export class FakeWorld implements Disposable {
         yield* [];
       },
       unpack: async () => undefined,
-      importArchive: async () => "",
       loadArchive: async () => [],
       save: () => ({ ids: [], archive: noBytes() }),
       exportContainer: () => noBytes(),
