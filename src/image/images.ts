@@ -91,7 +91,8 @@ export class ImageStore {
     this.directories = new SnapshotDirectories(join(root, "snapshots"));
     const sync = new GroupSync([this.content.root, this.directories.root]);
     this.leases = new Leases(database);
-    this.layers = new Layers({ database, directories: this.directories, leases: this.leases, limits, unpackProgram });
+    const { directories, leases } = this;
+    this.layers = new Layers({ database, directories, leases, sync, limits, unpackProgram });
     this.snapshots = new SnapshotStore(database, this.directories, this.layers);
     this.records = new ImageRecords(database);
     this.#catalogue = new ImageCatalogue(this.content, this.layers, this.records);

@@ -11,7 +11,7 @@ import type { PullProgress } from "./image.ts";
 import type { Reference } from "./reference.ts";
 import type { RegistryClient } from "./registry/client.ts";
 import { SharedWork, Slots } from "./shared-work.ts";
-import { chainIds, type LayerEvent, type LayerSource, type Layers } from "./snapshot/layers.ts";
+import { chainIds, type LayerArchive, type LayerEvent, type LayerSource, type Layers } from "./snapshot/layers.ts";
 
 export interface PullOptions extends FetchOptions {
   onProgress: (event: PullProgress) => void;
@@ -93,8 +93,15 @@ export class Puller {
     return {
       diffId,
       fetch: async (signal, emit) => {
-        await this.#download(reference, layer, options, emit, signal);
-        return { path: this.#store.path(layer.digest) };
+        const path = this.#store.path(layer.digest);
+        const begun = Promise.withResolvers<LayerArchive>();
+        const onGrowing = (blob: GrowingBlob) => begun.resolve({ blob, stored });
+        // In a later turn, for another pull may have begun it already.
+        const stored: Promise<{ path: string }> = Promise.resolve()
+          .then(() => this.#download(reference, layer, options, emit, signal, onGrowing))
+          .then(() => ({ path }));
+        stored.then(begun.resolve, begun.reject);
+        return begun.promise;
       },
     };
   }

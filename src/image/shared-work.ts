@@ -90,25 +90,34 @@ export class Slots {
 
   /** @throws EngineError cancelled when `signal` aborts while waiting. */
   async run<T>(work: () => Promise<T>, options: { signal?: AbortSignal; onWait?: () => void } = {}): Promise<T> {
+    using _slot = await this.take(options);
+    return await work();
+  }
+
+  /** A slot until it is disposed of. @throws EngineError cancelled when `signal` aborts while waiting. */
+  async take(options: { signal?: AbortSignal; onWait?: () => void } = {}): Promise<Disposable> {
     throwIfAborted(options.signal);
     if (this.#free > 0) this.#free--;
     else {
       options.onWait?.();
       await this.#turn(options.signal);
     }
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free++;
-    }
+    return {
+      [Symbol.dispose]: () => {
+        const next = this.#waiting.shift();
+        if (next) next();
+        else this.#free++;
+      },
+    };
   }
 
   async #turn(signal: AbortSignal | undefined): Promise<void> {
     const turn = Promise.withResolvers<void>();
     const giveUp = () => {
-      this.#waiting.splice(this.#waiting.indexOf(turn.resolve), 1);
+      const place = this.#waiting.indexOf(turn.resolve);
+      // It may have got its turn in this very moment; whoever waits last must not pay for that.
+      if (place < 0) return;
+      this.#waiting.splice(place, 1);
       turn.reject(cancelled());
     };
     this.#waiting.push(turn.resolve);

@@ -3,12 +3,16 @@
  * as well (image specification, config.md "Layer ChainID").
  */
 import type { Database } from "bun:sqlite";
+import { withoutSync } from "../../core/database.ts";
 import { type Digest, digestAlgorithm, digestOf } from "../../core/digest.ts";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
+import type { GrowingBlob } from "../content/ingest.ts";
+import type { GroupSync } from "../group-sync.ts";
 import type { Leases } from "../leases.ts";
 import { SharedWork, Slots } from "../shared-work.ts";
+import { Feeding } from "../unpack/feeding.ts";
 import type { UnpackLimits, UnpackReport } from "../unpack/protocol.ts";
-import { type UnpackProgram, unpackLayer } from "../unpack/unpacker.ts";
+import { type UnpackOptions, type UnpackProgram, unpackLayer } from "../unpack/unpacker.ts";
 import type { SnapshotDirectories } from "./directories.ts";
 import { settleLayer } from "./settle.ts";
 
@@ -19,7 +23,16 @@ export interface LayerSource {
   /**
    * Makes the compressed layer available and says where it is. It is only asked for when the layer has to be unpacked.
    */
-  fetch(signal: AbortSignal, emit: (event: LayerEvent) => void): Promise<{ path: string } | ReadableStream<Uint8Array>>;
+  fetch(signal: AbortSignal, emit: (event: LayerEvent) => void): Promise<LayerArchive>;
+}
+
+/** A compressed layer: a file, a file that grows, or its bytes as they are made. */
+export type LayerArchive = { path: string } | GrowingLayer | ReadableStream<Uint8Array>;
+
+export interface GrowingLayer {
+  blob: GrowingBlob;
+  /** When it is whole, verified and stored: where it is. Rejects when it cannot be fetched. */
+  stored: Promise<{ path: string }>;
 }
 
 /** Unpacked before it was known what the layer is: of its archive only the digest is known, and not what lies below. */
@@ -47,6 +60,7 @@ export interface LayersOptions {
   database: Database;
   directories: SnapshotDirectories;
   leases: Leases;
+  sync: GroupSync;
   limits: UnpackLimits;
   /** What unpacks layers; its default is this executable. */
   unpackProgram?: UnpackProgram | undefined;
@@ -54,6 +68,8 @@ export interface LayersOptions {
 
 /** Unpacking is bound by the processor: more children than this would only take turns, and 70 MB each. */
 const unpackedAtOnce = 2;
+/** With those that wait for the network: one more than there are downloads at once. */
+const childrenMax = 4;
 
 /** The chain ids of all layers from the bottom up. */
 export function chainIds(diffIds: readonly Digest[]): Digest[] {
@@ -69,6 +85,7 @@ export class Layers {
   readonly #options: LayersOptions;
   readonly #shared = new SharedWork<LayerEvent, LayerRow>();
   readonly #slots = new Slots(unpackedAtOnce);
+  readonly #children = new Slots(childrenMax);
 
   constructor(options: LayersOptions) {
     this.#options = options;
@@ -132,18 +149,9 @@ export class Layers {
     archive: { path: string } | ReadableStream<Uint8Array>,
     signal: AbortSignal,
   ): Promise<UnpackedAhead> {
-    const { directories, limits, unpackProgram: program } = this.#options;
-    const name = directories.makePartial();
-    try {
-      const request = { target: this.#filesPath(name), form: "overlay", limits } as const;
-      const unpack = () => unpackLayer(request, { source: archive, signal, program });
-      // A stream is read by whoever makes it: it must not wait for its turn.
-      const report = await (archive instanceof ReadableStream ? unpack() : this.#slots.run(unpack, { signal }));
-      return { name, report };
-    } catch (error) {
-      directories.discard(name);
-      throw error;
-    }
+    const unpack = () => this.#unpackInto({ signal }, archive);
+    // A stream is read by whoever makes it: it must not wait for its turn.
+    return archive instanceof ReadableStream ? unpack() : this.#slots.run(unpack, { signal });
   }
 
   discardAhead({ name }: UnpackedAhead): void {
@@ -157,6 +165,7 @@ export class Layers {
       this.#options.directories.discard(partial);
       return known;
     }
+    await this.#options.sync.sync();
     const directory = await this.#options.directories.finish(partial);
     this.#record({ chainId: diffId, parent: undefined, directory, bytes }, diffId);
     return { chainId: diffId, parent: undefined, directory, bytes };
@@ -252,13 +261,17 @@ export class Layers {
   }
 
   #record({ chainId, parent, directory, bytes }: LayerRow, diffId: Digest): void {
-    this.#options.database.run(
-      `INSERT INTO layer_snapshots (chain_id, parent, diff_id, directory, bytes, created_at) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (chain_id) DO UPDATE SET directory = excluded.directory`,
-      [chainId, parent ?? null, diffId, directory, bytes, new Date().toISOString()],
+    // It means nothing without the image's record, which waits for the disk; and the event loop should not, each time.
+    withoutSync(this.#options.database, () =>
+      this.#options.database.run(
+        `INSERT INTO layer_snapshots (chain_id, parent, diff_id, directory, bytes, created_at) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (chain_id) DO UPDATE SET directory = excluded.directory`,
+        [chainId, parent ?? null, diffId, directory, bytes, new Date().toISOString()],
+      ),
     );
   }
 
+  /** @returns a partial directory that is as it is to be, and on the disk. */
   async #unpack(
     source: LayerSource,
     parent: Digest | undefined,
@@ -266,23 +279,90 @@ export class Layers {
     emit: (event: LayerEvent) => void,
     below?: Promise<LayerRow>,
   ): Promise<{ name: string; bytes: number }> {
-    const { directories, limits, unpackProgram: program } = this.#options;
-    const { ahead } = source;
-    const layer = ahead === undefined ? await source.fetch(signal, emit) : undefined;
-    const name = ahead?.name ?? directories.makePartial();
+    const { directories, sync } = this.#options;
+    const failed = new AbortController();
+    const inner = AbortSignal.any([signal, failed.signal]);
+    let unpacked = source.ahead;
+    let stored: Promise<unknown> | undefined;
     try {
-      const target = this.#filesPath(name);
-      const request = { target, form: "overlay", diffId: source.diffId, limits } as const;
-      const onProgress = (bytes: number) => emit({ step: "extracting", bytes });
-      const report =
-        layer === undefined
-          ? ahead!.report
-          : await this.#slots.run(() => unpackLayer(request, { source: layer, onProgress, signal, program }), {
-              signal,
-            });
+      if (unpacked === undefined) {
+        const layer = await source.fetch(inner, emit);
+        if ("stored" in layer) stored = layer.stored;
+        unpacked = await this.#unpackArchive(source.diffId, layer, inner, emit);
+      }
+      const { name, report } = unpacked;
       await below;
-      const copied = await settleLayer(target, parent === undefined ? [] : this.paths(parent), report);
+      const lower = parent === undefined ? [] : this.paths(parent);
+      const copied = await settleLayer(this.#filesPath(name), lower, report);
+      // Renaming makes a directory's name durable, not what is in it: everything must be on the disk before the
+      // database says that the snapshot is there.
+      await Promise.all([sync.sync(), stored]);
       return { name, bytes: report.bytes + copied };
+    } catch (error) {
+      failed.abort();
+      if (unpacked !== undefined) directories.discard(unpacked.name);
+      // Nothing of it goes on behind the caller's back.
+      await stored?.catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #unpackArchive(
+    diffId: Digest,
+    layer: LayerArchive,
+    signal: AbortSignal,
+    emit: (event: LayerEvent) => void,
+  ): Promise<UnpackedAhead> {
+    const onProgress = (bytes: number) => emit({ step: "extracting", bytes });
+    if (!("stored" in layer)) {
+      return this.#slots.run(() => this.#unpackInto({ diffId, signal, onProgress }, layer), { signal });
+    }
+    const { blob, stored } = layer;
+    const { generation } = blob;
+    try {
+      return await this.#unpackGrowing(diffId, layer, signal, onProgress);
+    } catch (error) {
+      if (isEngineError(error, "no_space")) throw error;
+      // Of bytes that turn out to be wrong nothing else needs to be said.
+      const whole = await stored;
+      if (blob.generation === generation) throw error;
+      return this.#slots.run(() => this.#unpackInto({ diffId, signal, onProgress }, whole), { signal });
+    }
+  }
+
+  async #unpackGrowing(
+    diffId: Digest,
+    { blob, stored }: GrowingLayer,
+    signal: AbortSignal,
+    onProgress: (bytes: number) => void,
+  ): Promise<UnpackedAhead> {
+    const given = new AbortController();
+    let isStored = false;
+    stored.then(
+      () => {
+        isStored = true;
+      },
+      () => given.abort(),
+    );
+    using _child = await this.#children.take({ signal });
+    const inner = AbortSignal.any([signal, given.signal]);
+    using feeding = new Feeding(blob, this.#slots, inner);
+    await feeding.ready();
+    // While it is still fetched that is what is told.
+    const tell = (bytes: number) => isStored && onProgress(bytes);
+    return await this.#unpackInto({ diffId, signal: inner, onProgress: tell }, { blob, feeding });
+  }
+
+  async #unpackInto(
+    options: { diffId?: Digest; signal: AbortSignal; onProgress?: (bytes: number) => void },
+    source: UnpackOptions["source"],
+  ): Promise<UnpackedAhead> {
+    const { directories, limits, unpackProgram: program } = this.#options;
+    const { diffId, ...others } = options;
+    const name = directories.makePartial();
+    try {
+      const request = { target: this.#filesPath(name), form: "overlay", diffId, limits } as const;
+      return { name, report: await unpackLayer(request, { source, program, ...others }) };
     } catch (error) {
       directories.discard(name);
       throw error;

@@ -2,12 +2,13 @@
 import { createReadStream, writeSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
-import { open, syncfs } from "../../../ffi/files.ts";
+import { open } from "../../../ffi/files.ts";
 import { Digester, digestAlgorithm } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
 import { LayerApplier, limitHint } from "./applier.ts";
 import { childError } from "./child-error.ts";
 import { decompressor, detectCompression, magicBytes, pieceBytes } from "./decompress.ts";
+import { growingFile } from "./growing-file.ts";
 import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
 import { TarReader } from "./tar-reader.ts";
 
@@ -20,7 +21,10 @@ export async function unpackMain(args: string[]): Promise<number> {
     // Only downwards: a daemon that was itself started with less may not raise it (setpriority(2), EACCES).
     if (getPriority() < niceness) setPriority(niceness);
     const request = JSON.parse(args[0] ?? "") as UnpackRequest;
-    send({ kind: "report", report: await unpack(request, createReadStream("", { fd: 0, highWaterMark: pieceBytes })) });
+    const input = request.isGrowing
+      ? growingFile(() => send({ kind: "hungry" }))
+      : createReadStream("", { fd: 0, highWaterMark: pieceBytes });
+    send({ kind: "report", report: await unpack(request, input) });
     return 0;
   } catch (error) {
     send(childError("unpack", error));
@@ -52,9 +56,6 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
   if (request.diffId !== undefined && diffId !== request.diffId) {
     throw new EngineError("corrupt", `layer has diff id ${diffId}, the configuration says ${request.diffId}`);
   }
-  // Renaming makes a directory's name durable, not what is in it: everything must be on the disk before the
-  // database says that the snapshot is there.
-  syncfs(root);
   return { ...report, archiveBytes: digester.size, diffId };
 }
 

@@ -6,6 +6,7 @@ const paths = v.array(v.string());
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const messageSchema = v.variant("kind", [
   v.strictObject({ kind: v.literal("progress"), bytes: count }),
+  v.strictObject({ kind: v.literal("hungry") }),
   v.strictObject({
     kind: v.literal("report"),
     report: v.strictObject({

@@ -3,6 +3,10 @@
  *
  * Arguments in, as one JSON word; the layer on standard input, compressed or not; JSON lines out on standard
  * output: progress, and last a report or an error. The child is trusted with nothing but its target directory.
+ *
+ * A layer that is still being fetched is a file on descriptor 3 instead. Standard input then says in lines of decimal
+ * digits how many of its bytes are there, and ends when that is all. Having read them the child says that it is hungry,
+ * and waits for the next line.
  */
 
 import type { Digest } from "../../core/digest.ts";
@@ -16,6 +20,8 @@ export interface UnpackRequest {
   /** The digest that the inflated archive must have; absent where nobody knows yet what it is to be. */
   diffId?: Digest | undefined;
   limits: UnpackLimits;
+  /** The layer is a file that grows, on descriptor 3. */
+  isGrowing?: boolean;
 }
 
 export interface UnpackLimits {
@@ -36,5 +42,6 @@ export interface UnpackReport extends ApplyReport {
 
 export type UnpackMessage =
   | { kind: "progress"; bytes: number }
+  | { kind: "hungry" }
   | { kind: "report"; report: UnpackReport }
   | { kind: "error"; code: ErrorCode; message: string; details: Record<string, string> };

@@ -63,6 +63,8 @@ export interface Sandbox {
   layers?: readonly string[];
   /** What it may read: files and directories of the host, at their own paths. */
   readable: readonly string[];
+  /** A fourth descriptor, `layer`, becomes number 3. */
+  hasLayer?: boolean;
   /** Absolute path of the program among them, and its arguments. */
   command: readonly string[];
 }
@@ -96,7 +98,9 @@ export function sandboxPlan(sandbox: Sandbox): Plan {
   for (const [number, name] of sandboxDescriptors.entries()) plan.call("dup3", [plan.descriptor(name), number, 0]);
   enterRoot(plan, sandbox);
   dropPrivileges(plan, sandbox.isReadOnly ? readingCapabilities : keptCapabilities);
-  plan.call("close_range", [3, 0xffffffff, flags(CLOSE_RANGE_CLOEXEC, closeRangeFlags)]);
+  // Last, for it may take the place of one that was in use until here; EINVAL: it has that number already.
+  if (sandbox.hasLayer) plan.call("dup3", [plan.descriptor("layer"), 3, 0], { ignore: ["EINVAL"] });
+  plan.call("close_range", [sandbox.hasLayer ? 4 : 3, 0xffffffff, flags(CLOSE_RANGE_CLOEXEC, closeRangeFlags)]);
   plan.call("rt_sigprocmask", [SIG_SETMASK, bytes(new Uint8Array(8), "no signals"), null, 8]);
   plan.finish();
   const [program] = sandbox.command;

@@ -10,15 +10,17 @@ import { pidfd_send_signal } from "../../../ffi/process.ts";
 import { DescriptorReader, DescriptorWriter } from "../../../ffi/stream.ts";
 import { EngineError, errorMessage, isEngineError, isErrno } from "../../core/errors.ts";
 import { selfCommand } from "../../core/self.ts";
+import type { GrowingBlob } from "../content/ingest.ts";
 import { neededFiles } from "../embedded/libraries.ts";
 import { throwIfAborted } from "../shared-work.ts";
+import type { Feeding } from "./feeding.ts";
 import { parseUnpackMessage } from "./message-schema.ts";
 import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
 import { sandboxPlan, sandboxTarget } from "./sandbox.ts";
 
 export interface UnpackOptions {
-  /** The layer: a file, or its bytes as they are made. */
-  source: { path: string } | ReadableStream<Uint8Array>;
+  /** The layer: a file, one that grows, or its bytes as they are made. */
+  source: { path: string } | { blob: GrowingBlob; feeding: Feeding } | ReadableStream<Uint8Array>;
   /** Compressed bytes that were read so far. */
   onProgress?: (bytes: number) => void;
   signal?: AbortSignal;
@@ -48,7 +50,7 @@ export function unpackProgram(command: readonly string[] = selfCommand("unpack")
 }
 
 /**
- * Unpacks a layer into an existing directory and waits until it is on the disk.
+ * Unpacks a layer into an existing directory. What it has written is not on the disk yet.
  * @throws EngineError corrupt, invalid_argument, no_space, unsupported as the child found; cancelled; internal when
  * the child could not be confined or died without a word.
  */
@@ -57,13 +59,19 @@ export async function unpackLayer(request: UnpackRequest, options: UnpackOptions
   throwIfAborted(signal);
   const { child, stdin, stdout, stderr } = start(request, options);
   using process = child;
-  const kill = () => pidfd_send_signal(process.pidfd, SIGKILL);
+  const kill = () => {
+    if (!process.pidfd.closed) pidfd_send_signal(process.pidfd, SIGKILL);
+  };
   signal?.addEventListener("abort", kill, { once: true });
   const input = source instanceof ReadableStream ? source.getReader() : undefined;
   try {
-    const feeding = input && feed(input, stdin!);
-    const [last, said] = await Promise.all([readMessages(stdout, onProgress), tail(stderr)]);
+    const feeding = input ? feed(input, stdin!) : "feeding" in source ? source.feeding.run(stdin!) : undefined;
+    // Looked at when the child has ended; without more to read it ends.
+    feeding?.catch(kill);
+    const onHungry = () => "feeding" in source && source.feeding.onHungry();
+    const [last, said] = await Promise.all([readMessages(stdout, onProgress, onHungry), tail(stderr)]);
     throwIfAborted(signal);
+    if ("feeding" in source) source.feeding[Symbol.dispose]();
     await feeding;
     if (last?.kind === "report") return last.report;
     if (last?.kind === "error") throw new EngineError(last.code, last.message, last.details);
@@ -95,9 +103,10 @@ function ownProgram(): UnpackProgram {
 }
 
 function start(request: UnpackRequest, { source, program }: UnpackOptions): Started {
-  const isStream = source instanceof ReadableStream;
-  using input = isStream ? undefined : open(source.path, O_RDONLY);
-  const fed = isStream ? pipe2() : undefined;
+  const isGrowing = "feeding" in source;
+  using layer = isGrowing ? source.blob.open() : undefined;
+  using input = "path" in source ? open(source.path, O_RDONLY) : undefined;
+  const fed = input === undefined ? pipe2() : undefined;
   using fedReader = fed?.reader;
   const out = pipe2();
   const err = pipe2();
@@ -105,10 +114,11 @@ function start(request: UnpackRequest, { source, program }: UnpackOptions): Star
   using errWriter = err.writer;
   try {
     const { command, readable } = program ?? ownProgram();
-    const words = [...command, JSON.stringify({ ...request, target: sandboxTarget })];
-    const plan = sandboxPlan({ target: request.target, readable, command: words });
+    const words = [...command, JSON.stringify({ ...request, target: sandboxTarget, isGrowing })];
+    const plan = sandboxPlan({ target: request.target, readable, hasLayer: isGrowing, command: words });
     const stdin = (input ?? fedReader) as Fd;
-    const child = spawnPlan(plan, { descriptors: { stdin, stdout: outWriter, stderr: errWriter } });
+    const descriptors = { stdin, stdout: outWriter, stderr: errWriter, ...(layer && { layer }) };
+    const child = spawnPlan(plan, { descriptors });
     return {
       child,
       stdin: fed && new DescriptorWriter(fed.writer),
@@ -161,11 +171,13 @@ async function* linesOf(reader: DescriptorReader): AsyncIterable<string> {
 async function readMessages(
   stdout: DescriptorReader,
   onProgress: UnpackOptions["onProgress"],
+  onHungry: () => void,
 ): Promise<UnpackMessage | undefined> {
   let last: UnpackMessage | undefined;
   for await (const line of linesOf(stdout)) {
     last = parseUnpackMessage(line);
     if (last.kind === "progress") onProgress?.(last.bytes);
+    if (last.kind === "hungry") onHungry();
   }
   return last;
 }
