@@ -62,6 +62,11 @@ const exportContainer = leaf(
   "Export a container's filesystem as a tar archive",
   async () => (await import("./commands/export.ts")).exportCommand,
 );
+const importImage = leaf(
+  "import",
+  "Import the contents from a tarball to create a filesystem image",
+  async () => (await import("./commands/import.ts")).importCommand,
+);
 const load = leaf(
   "load",
   "Load an image from a tar archive or STDIN",
@@ -208,6 +213,7 @@ export const managementCommands: Record<string, CommandDef> = {
   image: group("image", "Manage images", {
     bundle,
     history,
+    import: importImage,
     inspect: inspectImage,
     ls: images,
     list: images,
@@ -240,6 +246,7 @@ export const otherCommands: Record<string, CommandDef> = {
   history,
   fsck,
   gc,
+  import: importImage,
   inspect,
   kill,
   load,
@@ -275,7 +282,6 @@ const notBuilt = [
   "context",
   "cp",
   "diff",
-  "import",
   "login",
   "logout",
   "network",

@@ -31,3 +31,22 @@ export async function* loadImages(
   const response = await request(address, "POST", "/images/load", { query, headers, stream: archive });
   yield* jsonLines<JsonMessage>(response.chunks());
 }
+
+/** @param source the archive itself, or a URL that the daemon is to fetch it from. */
+export async function* importImage(
+  address: DaemonAddress,
+  source: ReadableStream<Uint8Array> | string,
+  options: { reference: string; message: string; changes: readonly string[]; platform: string },
+): AsyncGenerator<JsonMessage> {
+  const { reference, message, changes, platform } = options;
+  const query = {
+    fromSrc: typeof source === "string" ? source : "-",
+    message,
+    repo: reference,
+    changes,
+    platform: platform === "" ? undefined : platform,
+  };
+  const body = typeof source === "string" ? {} : { stream: source };
+  const response = await request(address, "POST", "/images/create", { query, ...body });
+  yield* jsonLines<JsonMessage>(response.chunks());
+}

@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { ImportOptions } from "../image/archive/import.ts";
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
@@ -87,6 +88,8 @@ export interface ImagePart {
     signal: AbortSignal,
   ): { ids: string[]; archive: AsyncIterable<Uint8Array> };
   loadArchive(archive: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<LoadedImage[]>;
+  /** @returns the image's id. */
+  importArchive(archive: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<string>;
   /** A container's file system as a tar archive, without what is mounted in it. @param key the container's id. */
   exportContainer(key: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

@@ -1,6 +1,18 @@
 /** Images and file systems in and out as archives, as the routes need them. All methods throw EngineError. */
 import type { JsonMessage } from "../schema/progress.ts";
 
+/** The archive itself, or where it is. */
+export type ImportSource = { archive: AsyncIterable<Uint8Array> } | { url: string };
+
+export interface ImportOptions {
+  /** `repository[:tag]`; absent: the image gets no name. */
+  name?: string;
+  message: string;
+  /** Instructions of a Dockerfile. */
+  changes: string[];
+  platform?: string;
+}
+
 export interface ArchiveBackend {
   /**
    * Images as one archive that is an OCI layout and docker's older format at once.
@@ -16,6 +28,8 @@ export interface ArchiveBackend {
     options: { quiet: boolean; platforms: string[] },
     signal: AbortSignal,
   ): AsyncIterable<JsonMessage>;
+  /** The last message's status is the id of the image. */
+  importImage(source: ImportSource, options: ImportOptions, signal: AbortSignal): AsyncIterable<JsonMessage>;
   /** The container's whole file system as a tar archive, without what is mounted in it; running or not. */
   exportContainer(ref: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

@@ -1,15 +1,16 @@
 import type { Hono } from "hono";
-import type { ArchiveBackend } from "../backend/archives.ts";
+import type { ArchiveBackend, ImportOptions } from "../backend/archives.ts";
 import { invalid } from "../errors.ts";
 import { platformOfJson } from "../platform.ts";
 import { progressStream } from "../progress.ts";
-import { queryFlag } from "../query.ts";
+import { queryFlag, queryPlatform } from "../query.ts";
 import { streamedOnceBegun } from "../streams.ts";
 import type { ApiContext, ApiEnv } from "../transport.ts";
 
 const tarType = "application/x-tar";
 /** Since when `save` and `load` take a platform, and since when several. */
 const [platformSince, platformsSince] = [48, 52];
+const importPlatformSince = 32;
 
 export function archiveRoutes(app: Hono<ApiEnv>, archives: ArchiveBackend): void {
   app.get("/containers/:id/export", (c) =>
@@ -20,12 +21,30 @@ export function archiveRoutes(app: Hono<ApiEnv>, archives: ArchiveBackend): void
     const options = { quiet: queryFlag(c, "quiet", true), platforms: queryPlatforms(c) };
     return progressStream(c, archives.load(bodyBytes(c), options, c.req.raw.signal));
   });
+  app.post("/images/create", (c, next) => {
+    const source = c.req.query("fromSrc");
+    return source && !c.req.query("fromImage") ? importImage(c, archives, source) : next();
+  });
   app.get("/images/:name{.+}/get", (c) => save(c, archives, [c.req.param("name")]));
 }
 
 async function save(c: ApiContext, archives: ArchiveBackend, names: string[]): Promise<Response> {
   if (names.length === 0) throw invalid("no image named: the parameter names is missing");
   return streamedOnceBegun(c, tarType, archives.save(names, { platforms: queryPlatforms(c) }, c.req.raw.signal));
+}
+
+async function importImage(c: ApiContext, archives: ArchiveBackend, source: string): Promise<Response> {
+  const [repository, tag] = [c.req.query("repo"), c.req.query("tag")];
+  const name = repository && tag ? `${repository}:${tag}` : repository;
+  const platform = c.get("api") >= importPlatformSince ? queryPlatform(c) : undefined;
+  const options: ImportOptions = {
+    message: c.req.query("message") || `Imported from ${source}`,
+    changes: c.req.queries("changes") ?? [],
+    ...(name && { name }),
+    ...(platform !== undefined && { platform }),
+  };
+  const from = source === "-" ? { archive: bodyBytes(c) } : { url: source };
+  return progressStream(c, archives.importImage(from, options, c.req.raw.signal));
 }
 
 /** OCI platforms as JSON: one, and several in newer versions of the API. */

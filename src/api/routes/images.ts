@@ -3,7 +3,6 @@ import { familiarName, familiarReference, isTag, parseRepository } from "../../o
 import type { ImageBackend, ImagePullOptions } from "../backend/images.ts";
 import { readJsonBody } from "../body.ts";
 import { invalid } from "../errors.ts";
-import { notBuilt } from "../not-built.ts";
 import { parsePlatform, platformOfJson } from "../platform.ts";
 import { progressStream } from "../progress.ts";
 import { filterFlag, queryFilters, queryFlag, queryInteger, queryPlatform } from "../query.ts";
@@ -100,10 +99,7 @@ function queryJsonPlatform(c: ApiContext): string | undefined {
 
 async function create(c: ApiContext, images: ImageBackend): Promise<Response> {
   const name = c.req.query("fromImage");
-  if (!name) {
-    if (c.req.query("fromSrc")) throw notBuilt("importing an image from a tar archive");
-    throw invalid("fromImage: no image named");
-  }
+  if (!name) throw invalid("fromImage: no image named");
   const platform = queryPlatform(c);
   const auth = readRegistryAuth(c);
   const options: ImagePullOptions = { ...(platform !== undefined && { platform }), ...(auth && { auth }) };

@@ -1,5 +1,5 @@
 /** Archives for tests of the routes: they hold what was asked for. */
-import type { ArchiveBackend } from "../backend/archives.ts";
+import type { ArchiveBackend, ImportOptions, ImportSource } from "../backend/archives.ts";
 import type { JsonMessage } from "../schema/progress.ts";
 
 export class FakeArchives implements ArchiveBackend {
@@ -23,6 +23,11 @@ export class FakeArchives implements ArchiveBackend {
     let bytes = 0;
     for await (const chunk of archive) bytes += chunk.length;
     yield { stream: `Loaded image: of ${bytes} bytes\n` };
+  }
+
+  async *importImage(source: ImportSource, options: ImportOptions): AsyncGenerator<JsonMessage, void, void> {
+    this.#call(`import ${"url" in source ? source.url : "-"} ${JSON.stringify(options)}`);
+    yield { status: `sha256:${"0".repeat(64)}` };
   }
 
   exportContainer(ref: string): AsyncIterable<Uint8Array> {

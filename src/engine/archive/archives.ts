@@ -1,10 +1,21 @@
 /** The service that the API's archive routes call: images and file systems in and out. */
 
 import type { JsonMessage } from "../../api/schema/progress.ts";
+import { downloadArchive } from "../../image/archive/download-archive.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import { containerEvent } from "../container/event.ts";
 import type { EngineContext } from "../context.ts";
 import { reported } from "../image/progress.ts";
+
+export type ImportSource = { archive: AsyncIterable<Uint8Array> } | { url: string };
+
+export interface ImportRequest {
+  name?: string;
+  message: string;
+  changes: string[];
+  /** `os[/arch[/variant]]`. */
+  platform?: string;
+}
 
 export class ArchiveService {
   readonly #context: EngineContext;
@@ -42,6 +53,28 @@ export class ArchiveService {
         for (const name of names) report({ stream: `Loaded image: ${name}\n` });
         if (names.length === 0) report({ stream: `Loaded image ID: ${id}\n` });
       }
+    });
+  }
+
+  importImage(
+    source: ImportSource,
+    { name, message, changes, platform }: ImportRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<JsonMessage, void, void> {
+    return reported(async (report) => {
+      const options = { name, message, changes, signal, ...(platform && { platform: parsePlatform(platform) }) };
+      const { images } = this.#context;
+      let id: string;
+      if ("archive" in source) id = await images.importArchive(source.archive, options);
+      else {
+        const { url, body, size } = await downloadArchive(source.url, signal);
+        report({ status: `Downloading from ${url}` });
+        const onProgress = (current: number) =>
+          report({ status: "Importing", progressDetail: { current, ...(size !== undefined && { total: size }) } });
+        id = await images.importArchive(body, { ...options, onProgress });
+      }
+      this.#context.events.publish("image", "import", id, { name: id });
+      report({ status: id });
     });
   }
 

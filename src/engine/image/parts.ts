@@ -1,4 +1,5 @@
 /** The image part as the engine wants it. */
+import { importImage } from "../../image/archive/import.ts";
 import { loadImages } from "../../image/archive/load.ts";
 import { saveImages } from "../../image/archive/save.ts";
 import { savedNames } from "../../image/archive/saved-names.ts";
@@ -61,5 +62,6 @@ export class ImageParts implements ImagePart {
     return { ids: images.map(({ id }) => id), archive: saveImages(this.#store, { images, platforms, signal }) };
   };
   loadArchive: ImagePart["loadArchive"] = (archive, options) => loadImages(this.#store, archive, options);
+  importArchive: ImagePart["importArchive"] = (archive, options) => importImage(this.#store, archive, options);
   exportContainer: ImagePart["exportContainer"] = (key, signal) => exportContainer(this.#store, key, signal);
 }

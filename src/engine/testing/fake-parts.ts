@@ -219,6 +219,7 @@ export class FakeWorld implements Disposable {
         yield* [];
       },
       unpack: async () => undefined,
+      importArchive: async () => "",
       loadArchive: async () => [],
       save: () => ({ ids: [], archive: noBytes() }),
       exportContainer: () => noBytes(),
