@@ -5,7 +5,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { pinnedBun } from "../../build/pinned.ts";
 import { command, until } from "../harness/command.ts";
 import type { Workspace } from "../harness/workspace.ts";
-import type { Rule } from "./registry-server.ts";
+import type { Exchange, Rule } from "./registry-server.ts";
 
 export type Compression = "gzip" | "zstd" | "none";
 
@@ -39,14 +39,20 @@ export class HostileRegistry {
     this.#directory = directory;
   }
 
-  static async start(workspace: Workspace, port = 5555): Promise<HostileRegistry> {
+  /** @param tls HTTPS is spoken too, on the next port. */
+  static async start(
+    workspace: Workspace,
+    port = 5555,
+    tls?: { certificate: string; key: string },
+  ): Promise<HostileRegistry> {
     const directory = workspace.path(`hostile-${port}`);
     for (const name of ["blobs", "manifests"]) mkdirSync(join(directory, name), { recursive: true });
     const registry = new HostileRegistry(`127.0.0.1:${port}`, directory);
     registry.misbehave();
     const log = openSync(join(directory, "log"), "w");
     const script = join(import.meta.dir, "registry-server.ts");
-    const argv = workspace.inNetwork([pinnedBun, script, String(port), directory]);
+    const certificate = tls ? [tls.certificate, tls.key] : [];
+    const argv = workspace.inNetwork([pinnedBun, script, String(port), directory, ...certificate]);
     const child = Bun.spawn(argv, { stdin: "ignore", stdout: log, stderr: log });
     workspace.onClose("hostile registry", async () => {
       child.kill("SIGKILL");
@@ -67,6 +73,12 @@ export class HostileRegistry {
   /** The requests that came, each as `METHOD PATH RANGE`, and as `LEFT PATH` when the client went before the end. */
   requests(): string[] {
     return readFileSync(join(this.#directory, "requests"), "utf8").trimEnd().split("\n");
+  }
+
+  /** What has been answered, in the order of the answers' ends. */
+  exchanges(): Exchange[] {
+    const lines = readFileSync(join(this.#directory, "exchanges"), "utf8").trimEnd().split("\n");
+    return lines.map((line) => JSON.parse(line) as Exchange);
   }
 
   addBlob(bytes: Uint8Array, mediaType: string): Descriptor {
