@@ -62,6 +62,11 @@ const exportContainer = leaf(
   "Export a container's filesystem as a tar archive",
   async () => (await import("./commands/export.ts")).exportCommand,
 );
+const commit = leaf(
+  "commit",
+  "Create a new image from a container's changes",
+  async () => (await import("./commands/commit.ts")).commitCommand,
+);
 const importImage = leaf(
   "import",
   "Import the contents from a tarball to create a filesystem image",
@@ -194,6 +199,7 @@ function group(name: string, description: string, subCommands: Record<string, Co
 export const managementCommands: Record<string, CommandDef> = {
   container: group("container", "Manage containers", {
     attach,
+    commit,
     create,
     exec,
     export: exportContainer,
@@ -240,6 +246,7 @@ export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull,
 export const otherCommands: Record<string, CommandDef> = {
   attach,
   bundle,
+  commit,
   create,
   events,
   export: exportContainer,
@@ -277,7 +284,6 @@ const notBuilt = [
   "builder",
   "buildx",
   "checkpoint",
-  "commit",
   "compose",
   "context",
   "cp",

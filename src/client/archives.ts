@@ -50,3 +50,14 @@ export async function* importImage(
   const response = await request(address, "POST", "/images/create", { query, ...body });
   yield* jsonLines<JsonMessage>(response.chunks());
 }
+
+export async function commitContainer(
+  address: DaemonAddress,
+  container: string,
+  options: { reference: string; comment: string; author: string; pause: boolean; changes: readonly string[] },
+): Promise<string> {
+  const { reference: repo, comment, author, pause, changes } = options;
+  const query = { container, repo, comment, author, changes, ...(!pause && { pause: "0" }) };
+  const response = await request(address, "POST", "/commit", { query });
+  return (await response.json<{ Id: string }>()).Id;
+}

@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { CommitOptions } from "../image/archive/commit.ts";
 import type { ImportOptions } from "../image/archive/import.ts";
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
@@ -90,6 +91,8 @@ export interface ImagePart {
   loadArchive(archive: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<LoadedImage[]>;
   /** @returns the image's id. */
   importArchive(archive: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<string>;
+  /** @param key the container's id. @param parent its image. @returns the new image's id. */
+  commit(key: string, parent: Image, options: CommitOptions): Promise<string>;
   /** A container's file system as a tar archive, without what is mounted in it. @param key the container's id. */
   exportContainer(key: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
@@ -134,6 +137,8 @@ export type ShimPart = Pick<
   | "wait"
   | "signal"
   | "resize"
+  | "pause"
+  | "resume"
   | "exec"
   | "execStart"
   | "state"

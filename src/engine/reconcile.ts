@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { errorMessage, isErrno } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { ShimRecord } from "../shim/protocol.ts";
+import { resumeForgotten } from "./container/commit.ts";
 import type { Container } from "./container/container.ts";
 import { clearRuntime, endOf, readExitRecord, watchExit } from "./container/exit.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
@@ -91,6 +92,7 @@ function adopt(context: EngineContext, container: Container, { shim, pid, starte
     context.containers.setState(container, { status: "running", pid, pidStartTicks: startTicks(pid), startedAt });
   }
   void watchExit(context, container, shim);
+  void resumeForgotten(container, shim);
 }
 
 /** Records the end of a container that has no shim any more, as far as it can be known. */

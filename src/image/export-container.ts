@@ -7,12 +7,14 @@ import { packStream } from "./pack/packer.ts";
  * so that nothing of what is mounted in the container is there, and nothing the container does leads elsewhere.
  * @throws EngineError not_found without such a container, corrupt when a layer of it is missing.
  */
-export function exportContainer(
+export async function* exportContainer(
   store: ImageStore,
   key: string,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   const { upper, lower } = store.snapshots.mounts(key);
   const source = { directory: store.directories.empty(), layers: [upper, ...lower] };
-  return packStream(source, { form: "tree", compression: "none" }, { signal, program: store.options.packProgram });
+  const program = store.options.packProgram;
+  yield* packStream(source, { form: "tree", compression: "none" }, { signal, program });
+  store.snapshots.mounts(key); // not removed meanwhile: then something would be missing
 }

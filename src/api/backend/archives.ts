@@ -1,4 +1,5 @@
 /** Images and file systems in and out as archives, as the routes need them. All methods throw EngineError. */
+import type { ContainerConfig } from "../schema/container-config.ts";
 import type { JsonMessage } from "../schema/progress.ts";
 
 /** The archive itself, or where it is. */
@@ -11,6 +12,18 @@ export interface ImportOptions {
   /** Instructions of a Dockerfile. */
   changes: string[];
   platform?: string;
+}
+
+export interface CommitRequest {
+  /** `repository[:tag]`; absent: the image gets no name. */
+  name?: string;
+  comment: string;
+  author: string;
+  /** Hold the container still while its files are read. */
+  pause: boolean;
+  /** Instructions of a Dockerfile. */
+  changes: string[];
+  config?: ContainerConfig;
 }
 
 export interface ArchiveBackend {
@@ -30,6 +43,8 @@ export interface ArchiveBackend {
   ): AsyncIterable<JsonMessage>;
   /** The last message's status is the id of the image. */
   importImage(source: ImportSource, options: ImportOptions, signal: AbortSignal): AsyncIterable<JsonMessage>;
+  /** A new image of what the container has changed. */
+  commit(ref: string, request: CommitRequest, signal: AbortSignal): Promise<{ Id: string }>;
   /** The container's whole file system as a tar archive, without what is mounted in it; running or not. */
   exportContainer(ref: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

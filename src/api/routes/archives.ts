@@ -1,9 +1,11 @@
 import type { Hono } from "hono";
-import type { ArchiveBackend, ImportOptions } from "../backend/archives.ts";
+import type { ArchiveBackend, CommitRequest, ImportOptions } from "../backend/archives.ts";
+import { readJson } from "../body.ts";
 import { invalid } from "../errors.ts";
 import { platformOfJson } from "../platform.ts";
 import { progressStream } from "../progress.ts";
 import { queryFlag, queryPlatform } from "../query.ts";
+import { readContainerConfig } from "../schema/create-request.ts";
 import { streamedOnceBegun } from "../streams.ts";
 import type { ApiContext, ApiEnv } from "../transport.ts";
 
@@ -16,6 +18,7 @@ export function archiveRoutes(app: Hono<ApiEnv>, archives: ArchiveBackend): void
   app.get("/containers/:id/export", (c) =>
     streamedOnceBegun(c, tarType, archives.exportContainer(c.req.param("id"), c.req.raw.signal)),
   );
+  app.post("/commit", (c) => commit(c, archives));
   app.get("/images/get", (c) => save(c, archives, c.req.queries("names") ?? []));
   app.post("/images/load", (c) => {
     const options = { quiet: queryFlag(c, "quiet", true), platforms: queryPlatforms(c) };
@@ -33,14 +36,32 @@ async function save(c: ApiContext, archives: ArchiveBackend, names: string[]): P
   return streamedOnceBegun(c, tarType, archives.save(names, { platforms: queryPlatforms(c) }, c.req.raw.signal));
 }
 
-async function importImage(c: ApiContext, archives: ArchiveBackend, source: string): Promise<Response> {
+async function commit(c: ApiContext, archives: ArchiveBackend): Promise<Response> {
+  const body = await readJson(c);
+  const request: CommitRequest = {
+    comment: c.req.query("comment") ?? "",
+    author: c.req.query("author") ?? "",
+    pause: queryFlag(c, "pause", true),
+    changes: c.req.queries("changes") ?? [],
+    ...named(c),
+    ...(body !== undefined && body !== null && { config: readContainerConfig(body) }),
+  };
+  return c.json(await archives.commit(c.req.query("container") ?? "", request, c.req.raw.signal), 201);
+}
+
+/** `repo`, which may have a tag, and `tag`. */
+function named(c: ApiContext): { name?: string } {
   const [repository, tag] = [c.req.query("repo"), c.req.query("tag")];
-  const name = repository && tag ? `${repository}:${tag}` : repository;
+  if (!repository) return {};
+  return { name: tag ? `${repository}:${tag}` : repository };
+}
+
+async function importImage(c: ApiContext, archives: ArchiveBackend, source: string): Promise<Response> {
   const platform = c.get("api") >= importPlatformSince ? queryPlatform(c) : undefined;
   const options: ImportOptions = {
     message: c.req.query("message") || `Imported from ${source}`,
     changes: c.req.queries("changes") ?? [],
-    ...(name && { name }),
+    ...named(c),
     ...(platform !== undefined && { platform }),
   };
   const from = source === "-" ? { archive: bodyBytes(c) } : { url: source };

@@ -37,7 +37,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/grpc", "building images"],
   ["POST", "/images/prune", "pruning images"],
   ["GET", "/images/:name{.+}/attestations", "image attestations"],
-  ["POST", "/commit", "committing a container"],
   ["GET", "/volumes", "managing volumes"],
   ["POST", "/volumes/create", "managing volumes"],
   ["POST", "/volumes/prune", "managing volumes"],

@@ -1,6 +1,6 @@
 /** Reads the body of POST /containers/create: every key of Docker's Config, HostConfig and NetworkingConfig. */
 import * as v from "valibot";
-import type { ContainerCreateRequest, HostConfig, Mount, Resources } from "./container-config.ts";
+import type { ContainerConfig, ContainerCreateRequest, HostConfig, Mount, Resources } from "./container-config.ts";
 import {
   flag,
   int64,
@@ -213,6 +213,13 @@ export const createRequest: v.GenericSchema<unknown, ContainerCreateRequest> = s
   HostConfig: optional(hostConfig),
   NetworkingConfig: optional(struct({ EndpointsConfig: optional(map(endpoint, {})) })),
 });
+
+const containerConfig: v.GenericSchema<unknown, ContainerConfig> = struct(containerEntries);
+
+/** @throws EngineError invalid_argument that names the field. */
+export function readContainerConfig(body: unknown): ContainerConfig {
+  return read(containerConfig, body);
+}
 
 /** @throws EngineError invalid_argument that names the field. */
 export function readCreateRequest(body: unknown): ContainerCreateRequest {

@@ -1,5 +1,5 @@
 /** Archives for tests of the routes: they hold what was asked for. */
-import type { ArchiveBackend, ImportOptions, ImportSource } from "../backend/archives.ts";
+import type { ArchiveBackend, CommitRequest, ImportOptions, ImportSource } from "../backend/archives.ts";
 import type { JsonMessage } from "../schema/progress.ts";
 
 export class FakeArchives implements ArchiveBackend {
@@ -28,6 +28,11 @@ export class FakeArchives implements ArchiveBackend {
   async *importImage(source: ImportSource, options: ImportOptions): AsyncGenerator<JsonMessage, void, void> {
     this.#call(`import ${"url" in source ? source.url : "-"} ${JSON.stringify(options)}`);
     yield { status: `sha256:${"0".repeat(64)}` };
+  }
+
+  async commit(ref: string, request: CommitRequest): Promise<{ Id: string }> {
+    this.#call(`commit ${ref} ${JSON.stringify(request)}`);
+    return { Id: `sha256:${"1".repeat(64)}` };
   }
 
   exportContainer(ref: string): AsyncIterable<Uint8Array> {

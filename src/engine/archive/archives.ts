@@ -3,6 +3,7 @@
 import type { JsonMessage } from "../../api/schema/progress.ts";
 import { downloadArchive } from "../../image/archive/download-archive.ts";
 import { parsePlatform } from "../../oci/platform.ts";
+import { type CommitRequest, commitContainer } from "../container/commit.ts";
 import { containerEvent } from "../container/event.ts";
 import type { EngineContext } from "../context.ts";
 import { reported } from "../image/progress.ts";
@@ -76,6 +77,11 @@ export class ArchiveService {
       this.#context.events.publish("image", "import", id, { name: id });
       report({ status: id });
     });
+  }
+
+  async commit(reference: string, request: CommitRequest, signal: AbortSignal): Promise<{ Id: string }> {
+    const container = this.#context.containers.find(reference);
+    return { Id: await commitContainer(this.#context, container, request, signal) };
   }
 
   async *exportContainer(reference: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, void> {

@@ -1,4 +1,5 @@
 /** The image part as the engine wants it. */
+import { commitContainer } from "../../image/archive/commit.ts";
 import { importImage } from "../../image/archive/import.ts";
 import { loadImages } from "../../image/archive/load.ts";
 import { saveImages } from "../../image/archive/save.ts";
@@ -63,5 +64,6 @@ export class ImageParts implements ImagePart {
   };
   loadArchive: ImagePart["loadArchive"] = (archive, options) => loadImages(this.#store, archive, options);
   importArchive: ImagePart["importArchive"] = (archive, options) => importImage(this.#store, archive, options);
+  commit: ImagePart["commit"] = (key, parent, options) => commitContainer(this.#store, key, parent, options);
   exportContainer: ImagePart["exportContainer"] = (key, signal) => exportContainer(this.#store, key, signal);
 }

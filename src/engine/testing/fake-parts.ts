@@ -24,6 +24,7 @@ export class FakeShim implements ShimPart {
   exit: ExitRecord | undefined;
   released = false;
   isClosed = false;
+  paused = false;
   readonly signals: number[] = [];
   readonly closed: Promise<void>;
   readonly execs: string[] = [];
@@ -52,6 +53,14 @@ export class FakeShim implements ShimPart {
     const record = { version: 1, id: container.id, socket: this.socket, pid: process.pid, startedAt };
     writeFileSync(join(container.stateDir, "shim.json"), JSON.stringify(record));
     return { pid: process.pid, startedAt };
+  }
+
+  async pause(): Promise<void> {
+    this.paused = true;
+  }
+
+  async resume(): Promise<void> {
+    this.paused = false;
   }
 
   wait(execId?: string): Promise<ExitRecord> {
@@ -93,7 +102,7 @@ export class FakeShim implements ShimPart {
 
   async state(): Promise<ShimState> {
     return {
-      status: this.container === undefined ? "spare" : "running",
+      status: this.container === undefined ? "spare" : this.paused ? "paused" : "running",
       containerId: this.container?.id ?? null,
       pid: this.container === undefined ? null : process.pid,
       startedAt: new Date().toISOString(),
@@ -220,6 +229,7 @@ export class FakeWorld implements Disposable {
       },
       unpack: async () => undefined,
       importArchive: async () => "",
+      commit: async () => "",
       loadArchive: async () => [],
       save: () => ({ ids: [], archive: noBytes() }),
       exportContainer: () => noBytes(),

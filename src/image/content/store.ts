@@ -4,10 +4,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
-import { readdir, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { syncDirectory, writeFileAtomic } from "../../core/atomic-file.ts";
-import { type Digest, digestAlgorithm, digestHex, digestOf, parseDigest } from "../../core/digest.ts";
+import { type Digest, Digester, digestAlgorithm, digestHex, digestOf, parseDigest } from "../../core/digest.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 
 export interface Ingest {
@@ -99,6 +99,35 @@ export class ContentStore {
     this.#makeAlgorithmDirectory(digest);
     await rename(staged, this.path(digest));
     await syncDirectory(join(this.root, "blobs", digestAlgorithm(digest)));
+  }
+
+  /** Stores a blob that is made as it is read. @throws EngineError corrupt when it has another digest or size. */
+  async writeStream(
+    bytes: AsyncIterable<Uint8Array>,
+    { digest, size }: { digest: Digest; size: number },
+  ): Promise<void> {
+    const staged = this.stagingPath(randomBytes(8).toString("hex"));
+    const digester = new Digester(digestAlgorithm(digest));
+    try {
+      const file = await open(staged, "wx", 0o600);
+      try {
+        for await (const piece of bytes) {
+          digester.update(piece);
+          for (let rest = piece; rest.length > 0; ) rest = rest.subarray((await file.write(rest)).bytesWritten);
+        }
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+      const actual = digester.digest();
+      if (actual !== digest || digester.size !== size) {
+        throw new EngineError("corrupt", `content ${digest}: made anew it has digest ${actual}`);
+      }
+      await this.adopt(staged, digest);
+    } catch (error) {
+      await rm(staged, { force: true });
+      throw error;
+    }
   }
 
   /** Removes what a killed daemon had staged: nobody can go on with it. */

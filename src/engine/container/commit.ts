@@ -1,0 +1,135 @@
+/** A container as a new image: what of its configuration an image has, and that it stands still meanwhile. */
+import type { ContainerConfig } from "../../api/schema/container-config.ts";
+import { EngineError, errorMessage } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
+import { applyChanges } from "../../image/dockerfile/changes.ts";
+import { familiarReference, parseReference } from "../../image/reference.ts";
+import type { ImageConfigDefaults } from "../../oci/image.ts";
+import { parsePlatform } from "../../oci/platform.ts";
+import type { EngineContext } from "../context.ts";
+import type { ShimPart } from "../parts.ts";
+import type { Container } from "./container.ts";
+import { containerEvent } from "./event.ts";
+import { mergeImageConfig } from "./image-config.ts";
+
+export interface CommitRequest {
+  /** `repository[:tag]`; absent: the image gets no name. */
+  name?: string;
+  comment: string;
+  author: string;
+  pause: boolean;
+  changes: string[];
+  /** In the place of the container's own, which it is then completed from. */
+  config?: ContainerConfig;
+}
+
+/** Mounted in every container. */
+const usualMountPoints = [
+  "/proc",
+  "/sys",
+  "/dev",
+  "/dev/console",
+  "/dev/mqueue",
+  "/dev/pts",
+  "/dev/shm",
+  "/etc/hostname",
+  "/etc/hosts",
+  "/etc/resolv.conf",
+];
+
+/** @returns the image's id. @throws EngineError invalid_argument, not_found, unsupported, no_space, cancelled. */
+export async function commitContainer(
+  context: EngineContext,
+  container: Container,
+  request: CommitRequest,
+  signal: AbortSignal,
+): Promise<string> {
+  const { definition } = container;
+  const config = imageConfigOf(container, request);
+  const parent = context.images.resolve(definition.imageId, parsePlatform(definition.platform));
+  if (!parent) throw new EngineError("not_found", `No such image: ${definition.imageId}`);
+  const mountPoints = [...usualMountPoints, ...definition.mounts.map(({ Destination }) => Destination)];
+  // Two that pause the same container would be in each other's way.
+  return context.locks.run(`commit ${container.id}`, async () => {
+    const id = await context.images.commit(container.id, parent, {
+      name: request.name,
+      config,
+      command: definition.config.Cmd ?? [],
+      author: request.author,
+      comment: request.comment,
+      mountPoints,
+      signal,
+      whileStill: (work) => (request.pause ? whilePaused(context, container, work) : work()),
+    });
+    const imageRef = request.name === undefined ? "" : familiarReference(parseReference(request.name));
+    containerEvent(context, container, "commit", { comment: request.comment, imageID: id, imageRef });
+    if (imageRef !== "") context.events.publish("image", "tag", id, { name: imageRef });
+    return id;
+  });
+}
+
+/** Docker's rules: the changes, then what the container has and they do not say. */
+function imageConfigOf(container: Container, { config, changes }: CommitRequest): ImageConfigDefaults {
+  const own = container.definition.config;
+  const changed = applyChanges(imageFields(config ?? own), changes);
+  return imageFields(mergeImageConfig(changed as ContainerConfig, imageFields(own)));
+}
+
+/** What an image's configuration has of a container's; what is empty is left out. */
+function imageFields(config: ContainerConfig): ImageConfigDefaults {
+  const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels } = config;
+  const { StopSignal, ArgsEscaped, Healthcheck, OnBuild, Shell } = config as ContainerConfig & ImageConfigDefaults;
+  const fields = { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels };
+  const rest = { StopSignal, ArgsEscaped, Healthcheck, OnBuild, Shell };
+  return Object.fromEntries(Object.entries({ ...fields, ...rest }).filter(([, value]) => !isEmpty(value)));
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === null || value === "" || value === false) return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
+/** A container that does not run stands still anyway. */
+async function whilePaused<T>(context: EngineContext, container: Container, work: () => Promise<T>): Promise<T> {
+  const shim = container.state.status === "running" ? container.shim : undefined;
+  if (shim === undefined || !(await pause(container, shim))) return work();
+  containerEvent(context, container, "pause");
+  try {
+    return await work();
+  } finally {
+    await resume(container, shim);
+    containerEvent(context, container, "unpause");
+  }
+}
+
+/** @returns false when it ended before it could be paused. */
+async function pause(container: Container, shim: ShimPart): Promise<boolean> {
+  try {
+    await shim.pause();
+    return true;
+  } catch (error) {
+    if (container.state.status !== "running") return false;
+    throw error;
+  }
+}
+
+/** One that was killed meanwhile has been resumed for that. */
+async function resume(container: Container, shim: ShimPart): Promise<void> {
+  try {
+    await shim.resume();
+  } catch (error) {
+    log("debug", "could not resume a container", { container: container.id, error: errorMessage(error) });
+    if (container.state.status === "running" && (await shim.state()).status === "paused") throw error;
+  }
+}
+
+/** A daemon that was killed in the middle of a commit leaves its container paused. */
+export async function resumeForgotten(container: Container, shim: ShimPart): Promise<void> {
+  try {
+    if ((await shim.state({})).status !== "paused") return;
+    await shim.resume();
+    log("info", "resumed a container that a commit had paused", { container: container.id });
+  } catch (error) {
+    log("warn", "could not resume a container", { container: container.id, error: errorMessage(error) });
+  }
+}
