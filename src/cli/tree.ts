@@ -150,6 +150,11 @@ const info = leaf(
   "Display system-wide information",
   async () => (await import("./commands/info.ts")).infoCommand,
 );
+const systemDf = leaf(
+  "df",
+  "Show tsd disk usage",
+  async () => (await import("./commands/system-df.ts")).systemDfCommand,
+);
 const fsck = leaf(
   "fsck",
   "Find damage of what is stored, and repair it",
@@ -238,7 +243,7 @@ export const managementCommands: Record<string, CommandDef> = {
     push: manifestPush,
     rm: manifestRm,
   }),
-  system: group("system", "Manage tsd", { events, fsck, gc, info }),
+  system: group("system", "Manage tsd", { df: systemDf, events, fsck, gc, info }),
 };
 
 export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull, images, search, version, info };

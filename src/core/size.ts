@@ -21,6 +21,11 @@ export function formatBytesDecimal(bytes: number, digits: 3 | 4 = 3): string {
   return formatWith(bytes, 1000, ["B", "kB", "MB", "GB", "TB", "PB"], digits);
 }
 
+/** The same with four digits, as docker prints sums and reclaimed space (go-units, HumanSize): `32.77kB`. */
+export function formatHumanSize(bytes: number): string {
+  return formatBytesDecimal(bytes, 4);
+}
+
 /** Bytes for people in binary units and four digits, as docker prints memory: `1.944GiB`. */
 export function formatBytesBinary(bytes: number): string {
   return formatWith(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 4);

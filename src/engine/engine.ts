@@ -69,7 +69,7 @@ export class Engine {
     this.system = new SystemService(context, engineId, facts);
     this.events = new EventService(context.events);
     this.#collector = new Collector(context);
-    this.storage = new StorageService(context, this.#collector);
+    this.storage = new StorageService(context, this.containers, this.#collector);
   }
 
   /** Opens the engine and makes records, shims and kernel agree; containers that run go on running. */

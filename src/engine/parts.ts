@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { CountedFiles } from "../core/disk-usage.ts";
 import type { CommitOptions } from "../image/archive/commit.ts";
 import type { ImportOptions } from "../image/archive/import.ts";
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
@@ -27,6 +28,7 @@ import type {
 } from "../image/registry/remote-manifests.ts";
 import type { FoundRepository, SearchOptions } from "../image/registry/search.ts";
 import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
+import type { ImageTotals, StoreUsage } from "../image/store-usage.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
 import type { Platform } from "../oci/image.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
@@ -78,6 +80,12 @@ export interface ImagePart {
   collect(options: CollectOptions): Promise<Collected[]>;
   /** Compares what is stored with the records, and puts it right if asked to. */
   check(options: CheckOptions): AsyncGenerator<CheckEvent, void, void>;
+  /** What images take, by the records. */
+  totals(): Promise<ImageTotals>;
+  /** What content and snapshots take on the disk, each byte under one heading. */
+  measure(counted: CountedFiles): Promise<StoreUsage>;
+  /** Removes an image with its names unless a container or a lease has it. @returns undefined when it stays. */
+  prune(id: string): Promise<{ results: RemoveResult[]; bytes: number } | undefined>;
   /** Records that the image is used now. */
   touch(id: string): void;
   /** Writes the image's files into a directory that is there and empty. */

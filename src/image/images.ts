@@ -6,7 +6,6 @@ import { EngineError, isEngineError } from "../core/errors.ts";
 import { KeyedLock } from "../core/lock.ts";
 import type { Platform } from "../oci/image.ts";
 import { type Documents, ImageCatalogue } from "./catalogue.ts";
-import { mayGo } from "./collection/budget.ts";
 import { isLayoutIndex, writeLayoutIndex } from "./content/layout.ts";
 import { ContentStore } from "./content/store.ts";
 import { EmbeddedImage, embeddedName, isEmbeddedReference } from "./embedded/embedded.ts";
@@ -240,17 +239,6 @@ export class ImageStore {
       if (plan.removesImage) await this.free(this.records.remove(id));
       await this.publish();
       return plan.results;
-    });
-  }
-
-  /** Removes an image with its names if it still may go to make space (collection/budget.ts), and says whether it did. */
-  async removeUnused(id: Digest, oldest: Date): Promise<boolean> {
-    return this.#lock.run("images", async () => {
-      const row = this.records.get(id);
-      if (!row || !mayGo(this, row, oldest)) return false;
-      await this.free(this.records.remove(id));
-      await this.publish();
-      return true;
     });
   }
 

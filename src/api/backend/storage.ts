@@ -1,3 +1,4 @@
+import type { DiskUsageKind, DiskUsageResponse, RootUsage } from "../schema/disk-usage.ts";
 import type { CollectResponse, FsckMessage } from "../schema/storage.ts";
 
 /** What looks after the disk. */
@@ -6,4 +7,8 @@ export interface StorageBackend {
   collect(options: { isDryRun: boolean }): Promise<CollectResponse>;
   /** Checks everything that is stored, and puts it right if asked to. An error is the last message. */
   fsck(options: { repair: boolean }, signal: AbortSignal): AsyncIterable<FsckMessage>;
+  /** What images, containers and volumes take. */
+  diskUsage(kinds: readonly DiskUsageKind[]): Promise<DiskUsageResponse>;
+  /** What everything below the root takes. */
+  rootUsage(): Promise<RootUsage>;
 }

@@ -14,7 +14,6 @@ const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/con
 
 /** By method and path, and what they would do. */
 const unbuilt: [string, string, string][] = [
-  ["GET", "/system/df", "disk usage"],
   ["GET", "/containers/:id/top", "listing a container's processes"],
   ["GET", "/containers/:id/changes", "listing changes to a container's file system"],
   ["GET", "/containers/:id/stats", "resource statistics"],
@@ -35,7 +34,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/build/cancel", "building images"],
   ["POST", "/session", "building images"],
   ["POST", "/grpc", "building images"],
-  ["POST", "/images/prune", "pruning images"],
   ["GET", "/images/:name{.+}/attestations", "image attestations"],
   ["GET", "/volumes", "managing volumes"],
   ["POST", "/volumes/create", "managing volumes"],

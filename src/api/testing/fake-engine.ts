@@ -54,6 +54,13 @@ export class FakeEngine implements Backends {
       this.calls.push(`collect ${isDryRun}`);
       return { Items: [], SpaceReclaimed: 0 };
     },
+    diskUsage: async (kinds) => {
+      this.calls.push(`df ${kinds.join(" ")}`);
+      return {};
+    },
+    rootUsage: async () => {
+      throw new EngineError("not_found", "this engine has no root");
+    },
     fsck: async function* () {
       yield* [];
     },

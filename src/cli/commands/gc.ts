@@ -1,7 +1,7 @@
 import type { CollectedItem } from "../../api/schema/storage.ts";
 import { collectGarbage } from "../../client/storage.ts";
 import { shortId } from "../../core/id.ts";
-import { formatBytesDecimal } from "../../core/size.ts";
+import { formatBytesDecimal, formatHumanSize } from "../../core/size.ts";
 import { command, noArguments } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
 import { type Column, formatList } from "../format.ts";
@@ -25,7 +25,7 @@ export const gcCommand = command({
     if (text !== "") printLine(text);
     if (isTable) {
       const what = isDryRun ? "Space that would be reclaimed" : "Total reclaimed space";
-      printLine(`${text === "" ? "" : "\n"}${what}: ${formatBytesDecimal(SpaceReclaimed)}`);
+      printLine(`${text === "" ? "" : "\n"}${what}: ${formatHumanSize(SpaceReclaimed)}`);
     }
     const failed = Items.filter((item) => item.Error !== undefined);
     for (const item of failed) printError(`${item.Kind} ${item.ID} could not be removed: ${item.Error}`);

@@ -1,4 +1,6 @@
 /** The image part as the engine wants it. */
+
+import type { Digest } from "../../core/digest.ts";
 import { commitContainer } from "../../image/archive/commit.ts";
 import { importImage } from "../../image/archive/import.ts";
 import { loadImages } from "../../image/archive/load.ts";
@@ -10,18 +12,22 @@ import { describeRemote } from "../../image/describe-remote.ts";
 import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { storedManifests } from "../../image/manifests.ts";
+import { pruneImage } from "../../image/prune-image.ts";
 import { registryOfServer } from "../../image/registry/login.ts";
 import { pushRemoteIndex, readRemoteManifest } from "../../image/registry/remote-manifests.ts";
 import { searchRegistry } from "../../image/registry/search.ts";
 import { removePlatforms } from "../../image/remove-platforms.ts";
+import { imageTotals, StoreMeter } from "../../image/store-usage.ts";
 import { unpackImage } from "../../image/unpack-image.ts";
 import type { ImagePart } from "../parts.ts";
 
 export class ImageParts implements ImagePart {
   readonly #store: ImageStore;
+  readonly #meter: StoreMeter;
 
   constructor(store: ImageStore) {
     this.#store = store;
+    this.#meter = new StoreMeter(store);
   }
 
   resolve: ImagePart["resolve"] = (reference, platform) => this.#store.resolve(reference, platform);
@@ -56,6 +62,9 @@ export class ImageParts implements ImagePart {
   ensureUnpacked: ImagePart["ensureUnpacked"] = (image) => this.#store.ensureUnpacked(image);
   collect: ImagePart["collect"] = (options) => collect(this.#store, options);
   check: ImagePart["check"] = (options) => checkStore(this.#store, options);
+  totals: ImagePart["totals"] = () => imageTotals(this.#store);
+  measure: ImagePart["measure"] = (counted) => this.#meter.measure(counted);
+  prune: ImagePart["prune"] = (id) => pruneImage(this.#store, id as Digest);
   touch: ImagePart["touch"] = (id) => this.#store.touch(id);
   unpack: ImagePart["unpack"] = (image, directory, signal) => unpackImage(this.#store, image, { directory, signal });
   save: ImagePart["save"] = (names, platforms, signal) => {

@@ -1,16 +1,22 @@
 /** The service behind the routes that look after the disk: garbage collection, damage, usage. */
+import type { DiskUsageKind, DiskUsageResponse, RootUsage } from "../../api/schema/disk-usage.ts";
 import type { CollectResponse, FsckMessage } from "../../api/schema/storage.ts";
 import { log } from "../../core/log.ts";
+import type { ContainerService } from "../container/containers.ts";
 import type { EngineContext } from "../context.ts";
 import type { Collector } from "../image/collector.ts";
+import { diskUsage } from "./disk-usage.ts";
 import { fsckMessages } from "./fsck-messages.ts";
+import { measureRoot } from "./root-usage.ts";
 
 export class StorageService {
   readonly #context: EngineContext;
+  readonly #containers: ContainerService;
   readonly #collector: Collector;
 
-  constructor(context: EngineContext, collector: Collector) {
+  constructor(context: EngineContext, containers: ContainerService, collector: Collector) {
     this.#context = context;
+    this.#containers = containers;
     this.#collector = collector;
   }
 
@@ -38,5 +44,13 @@ export class StorageService {
       }
       yield message;
     }
+  }
+
+  async diskUsage(kinds: readonly DiskUsageKind[]): Promise<DiskUsageResponse> {
+    return diskUsage(this.#context, this.#containers, kinds);
+  }
+
+  async rootUsage(): Promise<RootUsage> {
+    return measureRoot(this.#context);
   }
 }

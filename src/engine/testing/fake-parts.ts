@@ -224,6 +224,11 @@ export class FakeWorld implements Disposable {
       ensureUnpacked: async (image) => image,
       touch: () => undefined,
       collect: async () => [],
+      totals: async () => ({ totalBytes: 0, reclaimableBytes: 0, activeImages: 0, images: 0 }),
+      measure: async () => {
+        throw new Error("nothing is stored");
+      },
+      prune: async () => undefined,
       check: async function* () {
         yield* [];
       },

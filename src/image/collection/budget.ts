@@ -5,6 +5,7 @@ import { errorMessage } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import type { ImageStore } from "../images.ts";
 import type { ImageRow } from "../records.ts";
+import { removeIf } from "../remove-if.ts";
 import type { Collected, CollectionPolicy, CollectOptions, SpaceLimit } from "./collected.ts";
 import { collectUnreferenced } from "./unreferenced.ts";
 import { Usage } from "./usage.ts";
@@ -39,7 +40,7 @@ export async function collectForBudget(store: ImageStore, options: CollectOption
     signal?.throwIfAborted();
     const item = describe(store, row, usage.remove(row.id), whyOf(space, options));
     try {
-      if (!isDryRun && !(await store.removeUnused(row.id, oldest))) continue;
+      if (!isDryRun && !(await removeIf(store, row.id, (now) => mayGo(store, now, oldest)))) continue;
     } catch (error) {
       item.error = errorMessage(error);
     }
@@ -54,7 +55,7 @@ export async function collectForBudget(store: ImageStore, options: CollectOption
   return items;
 }
 
-async function measure(store: ImageStore): Promise<{ space: Space; usage: Usage }> {
+export async function measure(store: ImageStore): Promise<{ space: Space; usage: Usage }> {
   const blobs = await store.content.list();
   const ingests = await store.content.ingests();
   const usage = new Usage(store.options.database, new Map(blobs.map(({ digest, size }) => [digest, size])));
@@ -90,13 +91,13 @@ function candidates(store: ImageStore, oldest: Date): ImageRow[] {
 }
 
 /** May an image be removed to make space? */
-export function mayGo(store: ImageStore, row: ImageRow, oldest: Date): boolean {
-  return (
-    row.origin === "pull" &&
-    Date.parse(row.lastUsedAt) < oldest.getTime() &&
-    (store.options.usersOf?.(row.id) ?? []).length === 0 &&
-    !isLeased(store, row.id)
-  );
+function mayGo(store: ImageStore, row: ImageRow, oldest: Date): boolean {
+  return row.origin === "pull" && Date.parse(row.lastUsedAt) < oldest.getTime() && !isNeeded(store, row.id);
+}
+
+/** Does a container or a lease have it? */
+export function isNeeded(store: ImageStore, id: Digest): boolean {
+  return (store.options.usersOf?.(id) ?? []).length > 0 || isLeased(store, id);
 }
 
 function isLeased(store: ImageStore, id: Digest): boolean {

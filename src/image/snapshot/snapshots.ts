@@ -1,27 +1,18 @@
 /** Containers' own writable layers, over an image's unpacked ones: what overlayfs is mounted of. */
 import type { Database } from "bun:sqlite";
 import { chmodSync, chownSync, statSync } from "node:fs";
-import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
-import { EngineError, isErrno } from "../../core/errors.ts";
+import { countBelow, type DiskUsage } from "../../core/disk-usage.ts";
+import { EngineError } from "../../core/errors.ts";
 import type { Image, OverlayMount } from "../image.ts";
 import type { SnapshotDirectories } from "./directories.ts";
 import type { Layers } from "./layers.ts";
-
-export interface SnapshotUsage {
-  /** Disk space, not length: holes count nothing, and a file with two names once. */
-  bytes: number;
-  inodes: number;
-}
 
 interface SnapshotRow {
   chain_id: Digest | null;
   directory: string;
 }
-
-/** Directories read side by side while counting. */
-const countedAtOnce = 16;
 
 export class SnapshotStore {
   readonly #database: Database;
@@ -87,10 +78,10 @@ export class SnapshotStore {
   }
 
   /** What a container wrote. @throws EngineError not_found. */
-  async usage(key: string): Promise<SnapshotUsage> {
+  async usage(key: string): Promise<DiskUsage> {
     const row = this.#row(key);
     if (!row) throw new EngineError("not_found", `container ${key} has no snapshot`);
-    return countTree(join(this.#directories.path(row.directory), "fs"));
+    return countBelow(join(this.#directories.path(row.directory), "fs"));
   }
 
   /** By container id, with the name of the directory. */
@@ -125,37 +116,4 @@ export class SnapshotStore {
         .get(key) ?? undefined
     );
   }
-}
-
-/** Adds up a tree that may be changing meanwhile. */
-async function countTree(root: string): Promise<SnapshotUsage> {
-  const usage = { bytes: 0, inodes: 0 };
-  const seen = new Set<number>();
-  let directories = [root];
-  while (directories.length > 0) {
-    const batch = directories.splice(0, countedAtOnce);
-    const found = await Promise.all(batch.map((directory) => countDirectory(directory, usage, seen)));
-    directories = directories.concat(...found);
-  }
-  return usage;
-}
-
-async function countDirectory(path: string, usage: SnapshotUsage, seen: Set<number>): Promise<string[]> {
-  const below: string[] = [];
-  try {
-    for (const entry of await readdir(path, { withFileTypes: true })) {
-      const child = join(path, entry.name);
-      const status = await lstat(child);
-      if (status.nlink > 1 && !status.isDirectory()) {
-        if (seen.has(status.ino)) continue;
-        seen.add(status.ino);
-      }
-      usage.bytes += status.blocks * 512;
-      usage.inodes++;
-      if (status.isDirectory()) below.push(child);
-    }
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
-  return below;
 }
