@@ -54,6 +54,12 @@ export interface ImagePart {
   login(server: string, credentials: RegistryCredentials, signal: AbortSignal): Promise<LoginResult>;
   /** What the registry has under that name. */
   describeRemote(reference: Reference, options: RequestOptions): Promise<RemoteImage>;
+  /** All that a repository has tags for. @param onImage told of each, with its name. */
+  pullTags(
+    repository: string,
+    options: Parameters<ImagePart["pull"]>[1],
+    onImage: (name: string, image: Image) => void,
+  ): Promise<void>;
   remove(reference: string, options: { force: boolean }): Promise<RemoveResult[]>;
   removePlatforms(reference: string, options: RemovePlatformsOptions): Promise<RemoveResult[]>;
   /** Gives an image a name. */

@@ -10,6 +10,8 @@ import type {
 import type { JsonMessage } from "../schema/progress.ts";
 
 export interface ImagePullOptions {
+  /** The reference is a repository, and all its tags are meant. */
+  allTags?: boolean;
   /** `os[/arch[/variant]]`; absent: the host's. */
   platform?: string;
   auth?: AuthConfig;

@@ -1,4 +1,5 @@
 import type { Hono } from "hono";
+import { EngineError } from "../../core/errors.ts";
 import { familiarName, familiarReference, isTag, parseRepository } from "../../oci/reference.ts";
 import type { ImageBackend, ImagePullOptions } from "../backend/images.ts";
 import { readJsonBody } from "../body.ts";
@@ -103,5 +104,11 @@ async function create(c: ApiContext, images: ImageBackend): Promise<Response> {
   const platform = queryPlatform(c);
   const auth = readRegistryAuth(c);
   const options: ImagePullOptions = { ...(platform !== undefined && { platform }), ...(auth && { auth }) };
-  return progressStream(c, images.pull(withTag(name, c.req.query("tag")), options, c.req.raw.signal));
+  // Older clients leave a colon where they want all tags.
+  const reference = withTag(name.replace(/:$/, ""), c.req.query("tag"));
+  const parsed = parseRepository(reference);
+  if (familiarName(parsed) === "scratch") throw new EngineError("forbidden", "'scratch' is a reserved name");
+  const { tag, digest } = parsed;
+  const allTags = tag === undefined && digest === undefined;
+  return progressStream(c, images.pull(reference, { ...options, ...(allTags && { allTags }) }, c.req.raw.signal));
 }

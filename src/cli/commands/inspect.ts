@@ -4,6 +4,7 @@ import { command, someArguments } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
 import { formatObjects } from "../format.ts";
 import { printError, printLine } from "../output.ts";
+import { platformFlag } from "../platform-flag.ts";
 
 const formatFlag = stringFlag("Format output using a custom template: 'json' or 'TEMPLATE'", { short: "f" });
 const sizeFlag = boolFlag("Display total file sizes if the type is container", { short: "s" });
@@ -31,10 +32,18 @@ export const inspectContainerCommand = command({
 export const inspectImageCommand = command({
   usage: "[OPTIONS] IMAGE [IMAGE...]",
   summary: "Display detailed information on one or more images",
-  flags: { format: formatFlag },
+  flags: {
+    format: formatFlag,
+    platform: stringFlag(
+      'Inspect a specific platform of the multi-platform image. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+    ),
+  },
   arity: someArguments,
-  run: async ({ session, flags, positionals }) =>
-    inspectAll(await session.client(), positionals, flags.format, finderOf("image", false)),
+  run: async ({ session, flags, positionals }) => {
+    const platform = platformFlag(flags.platform);
+    const find: Find = (client, name) => client.inspectImage(name, { ...(platform && { platform }) });
+    return inspectAll(await session.client(), positionals, flags.format, find);
+  },
 });
 
 function finderOf(type: string, size: boolean): Find {

@@ -24,6 +24,8 @@ import { type SearchRequest, searchImages } from "./search.ts";
 import { inspectImage } from "./view.ts";
 
 export interface PullOptions {
+  /** The reference is a repository, and all its tags are meant. */
+  allTags?: boolean;
   platform?: string;
   auth?: AuthConfig;
 }
@@ -130,14 +132,18 @@ export class ImageService {
   ): Promise<void> {
     const { platform, auth } = options;
     const credentials = registryCredentials(auth);
-    const image = await this.#context.images.pull(reference, {
+    const { images, events } = this.#context;
+    const pulling = {
       ...(platform && { platform: parsePlatform(platform) }),
       ...(credentials && { credentials }),
-      onProgress: (progress) => report(progressMessage(progress)),
+      onProgress: (progress: PullProgress) => report(progressMessage(progress)),
       signal,
-    });
-    const name = familiarReference(parseReference(reference));
-    this.#context.events.publish("image", "pull", name, { name, ...image.config.config?.Labels });
+    };
+    const tell = (name: string, { config }: Image) => {
+      events.publish("image", "pull", name, { name, ...config.config?.Labels });
+    };
+    if (options.allTags) await images.pullTags(reference, pulling, tell);
+    else tell(familiarReference(parseReference(reference)), await images.pull(reference, pulling));
   }
 
   #resolve(reference: string, platform?: string): Image | undefined {

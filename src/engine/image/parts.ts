@@ -13,6 +13,7 @@ import { exportContainer } from "../../image/export-container.ts";
 import type { ImageStore } from "../../image/images.ts";
 import { storedManifests } from "../../image/manifests.ts";
 import { pruneImage } from "../../image/prune-image.ts";
+import { pullTags } from "../../image/pull-tags.ts";
 import { registryOfServer } from "../../image/registry/login.ts";
 import { pushRemoteIndex, readRemoteManifest } from "../../image/registry/remote-manifests.ts";
 import { searchRegistry } from "../../image/registry/search.ts";
@@ -38,6 +39,8 @@ export class ImageParts implements ImagePart {
     this.#store.registry.login(registryOfServer(server), credentials, signal);
   describeRemote: ImagePart["describeRemote"] = (reference, options) =>
     describeRemote(this.#store.registry, reference, options);
+  pullTags: ImagePart["pullTags"] = (repository, options, onImage) =>
+    pullTags(this.#store, repository, options, onImage);
   remove: ImagePart["remove"] = (reference, options) => this.#store.remove(reference, options);
   removePlatforms: ImagePart["removePlatforms"] = (reference, options) =>
     removePlatforms(this.#store, reference, options);

@@ -210,6 +210,7 @@ export class FakeWorld implements Disposable {
         descriptor: { mediaType: this.image.mediaType, digest: this.image.id, size: 1 },
         platforms: [],
       }),
+      pullTags: async () => undefined,
       remove: async () => [],
       removePlatforms: async () => [],
       tag: async () => undefined,
