@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** Where docker's command line keeps what is the user's: `~/.docker`, or DOCKER_CONFIG. */
-export function configDirectory(): string {
-  return process.env.DOCKER_CONFIG || join(homedir(), ".docker");
+/** Where docker's config.json is: `--config`, else DOCKER_CONFIG, else ~/.docker. */
+export function configDirectory(flag = "", environment: NodeJS.ProcessEnv = process.env): string {
+  return flag || environment.DOCKER_CONFIG || join(environment.HOME || homedir(), ".docker");
 }

@@ -34,7 +34,7 @@ export async function cliMain(argv: string[]): Promise<number> {
       throw new UsageError("--context is not built in tsd yet: use --host");
     }
     if (values.version) return await printVersion(program);
-    const session = openSession(program, values.host);
+    const session = openSession(program, values.host, values.config);
     if (positionals.length === 0 || values.help) return await showRootHelp(program, positionals, session);
     return await dispatch(positionals, session);
   } catch (error) {

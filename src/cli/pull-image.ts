@@ -1,34 +1,38 @@
-import type { Client } from "../client/client.ts";
 import { EngineError } from "../core/errors.ts";
+import { imageAuth } from "./credentials/registry-auth.ts";
 import type { ProgressDisplay } from "./progress.ts";
+import type { Session } from "./session.ts";
 
 /** Has the daemon pull an image and shows how it goes. */
 export async function pullImage(
-  client: Client,
+  session: Session,
   image: string,
   platform: string,
   display: ProgressDisplay,
 ): Promise<void> {
-  await show(client, splitReference(image), platform, display);
+  await show(session, splitReference(image), platform, display);
 }
 
 /** All that a repository has tags for. */
 export async function pullTags(
-  client: Client,
+  session: Session,
   image: string,
   platform: string,
   display: ProgressDisplay,
 ): Promise<void> {
-  await show(client, { image }, platform, display);
+  await show(session, { image }, platform, display);
 }
 
 async function show(
-  client: Client,
+  session: Session,
   reference: { image: string; tag?: string },
   platform: string,
   display: ProgressDisplay,
 ): Promise<void> {
-  for await (const message of client.pullImage({ ...reference, ...(platform !== "" && { platform }) })) {
+  const auth = await imageAuth(session, reference.image);
+  const client = await session.client();
+  const wanted = { ...reference, ...(platform !== "" && { platform }) };
+  for await (const message of client.pullImage(wanted, auth === undefined ? {} : { auth })) {
     display.show(message);
   }
 }

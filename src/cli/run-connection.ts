@@ -14,6 +14,8 @@ export interface RunOptions extends Omit<LocalStreamOptions, "detachKeys"> {
   /** Told once the container exists, before it starts. */
   onCreated(id: string): void;
   progress: ProgressDisplay;
+  /** X-Registry-Auth, for an image that has to be pulled. */
+  auth?: string | undefined;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface RunOptions extends Omit<LocalStreamOptions, "detachKeys"> {
  * @returns how it ended. @throws EngineError of the daemon; unavailable when the daemon goes away meanwhile.
  */
 export async function runContainer(client: Client, request: RunRequest, options: RunOptions): Promise<RunExit> {
-  const connection = await client.run(request);
+  const connection = await client.run(request, options.auth === undefined ? {} : { auth: options.auth });
   let exit: RunExit | undefined;
   let local: Disposable | undefined;
   let id = "";

@@ -1,4 +1,5 @@
 import type { Client } from "../client/client.ts";
+import { configDirectory } from "./config-directory.ts";
 
 /** What a command knows of its surroundings. */
 export interface Session {
@@ -6,15 +7,18 @@ export interface Session {
   program: string;
   /** The values of `-H`. */
   hosts: string[];
+  /** Of docker's config.json: `--config`, else DOCKER_CONFIG, else ~/.docker. */
+  readonly configDirectory: string;
   /** The daemon's client, connected on first use. */
   client(): Promise<Client>;
 }
 
-export function openSession(program: string, hosts: string[]): Session {
+export function openSession(program: string, hosts: string[], config: string): Session {
   let client: Promise<Client> | undefined;
   return {
     program,
     hosts,
+    configDirectory: configDirectory(config),
     client: () => {
       client ??= connect(hosts);
       return client;

@@ -114,6 +114,21 @@ const inspectImage = leaf(
   async () => (await import("./commands/inspect.ts")).inspectImageCommand,
 );
 const images = leaf("images", "List images", async () => (await import("./commands/images.ts")).imagesCommand);
+const push = leaf(
+  "push",
+  "Upload an image to a registry",
+  async () => (await import("./commands/push.ts")).pushCommand,
+);
+const login = leaf(
+  "login",
+  "Authenticate to a registry",
+  async () => (await import("./commands/login.ts")).loginCommand,
+);
+const logout = leaf(
+  "logout",
+  "Log out from a registry",
+  async () => (await import("./commands/logout.ts")).logoutCommand,
+);
 const pull = leaf(
   "pull",
   "Download an image from a registry",
@@ -230,6 +245,7 @@ export const managementCommands: Record<string, CommandDef> = {
     list: images,
     load,
     pull,
+    push,
     rm: rmi,
     remove: rmi,
     rmi,
@@ -246,7 +262,19 @@ export const managementCommands: Record<string, CommandDef> = {
   system: group("system", "Manage tsd", { df: systemDf, events, fsck, gc, info }),
 };
 
-export const commonCommands: Record<string, CommandDef> = { run, exec, ps, pull, images, search, version, info };
+export const commonCommands: Record<string, CommandDef> = {
+  run,
+  exec,
+  ps,
+  pull,
+  push,
+  images,
+  login,
+  logout,
+  search,
+  version,
+  info,
+};
 
 export const otherCommands: Record<string, CommandDef> = {
   attach,
@@ -293,13 +321,10 @@ const notBuilt = [
   "context",
   "cp",
   "diff",
-  "login",
-  "logout",
   "network",
   "pause",
   "plugin",
   "port",
-  "push",
   "rename",
   "restart",
   "stats",

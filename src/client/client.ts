@@ -140,8 +140,9 @@ export class Client {
   }
 
   /** The fast path: create, attach, start, wait and remove in one connection (src/api/schema/run-protocol.ts). */
-  run(body: RunRequest): Promise<HijackedConnection> {
-    return hijack(this.address, "/tsd/run", { body, upgrade: "tsd-run" });
+  run(body: RunRequest, options: { auth?: string } = {}): Promise<HijackedConnection> {
+    const headers = options.auth === undefined ? {} : { "X-Registry-Auth": options.auth };
+    return hijack(this.address, "/tsd/run", { body, upgrade: "tsd-run", headers });
   }
 
   // Exec
@@ -267,6 +268,6 @@ function container(name: string, action = ""): string {
 }
 
 /** Names of images keep their slashes. */
-function imagePath(name: string): string {
+export function imagePath(name: string): string {
   return name.split("/").map(encodeURIComponent).join("/");
 }

@@ -25,7 +25,7 @@ const headBytesMax = 1 << 16;
 export async function hijack(
   address: DaemonAddress,
   path: string,
-  options: { query?: Query; body?: unknown; upgrade?: string; accept?: string },
+  options: { query?: Query; body?: unknown; upgrade?: string; accept?: string; headers?: Record<string, string> },
 ): Promise<HijackedConnection> {
   const connection = new Connection();
   try {
@@ -40,6 +40,7 @@ export async function hijack(
     "Connection: Upgrade",
     `Upgrade: ${options.upgrade ?? "tcp"}`,
     ...(options.accept ? [`Accept: ${options.accept}`] : []),
+    ...Object.entries(options.headers ?? {}).map(([name, value]) => `${name}: ${value}`),
     "Content-Type: application/json",
     `Content-Length: ${Buffer.byteLength(body)}`,
   ];

@@ -21,6 +21,11 @@ export interface PushOptions {
   signal: AbortSignal;
 }
 
+interface BlobPushOptions extends PushOptions {
+  /** Of the image that they belong to. */
+  root: Digest;
+}
+
 /** Docker's status words; `id` is a layer's (12 digits of its digest). */
 export interface PushProgress {
   id?: string;
@@ -115,7 +120,7 @@ export class Pusher {
       content: [...blobs, ...manifests.map(({ descriptor }) => descriptor)].map(({ digest }) => digest),
       chains: blobs.flatMap(({ digest, diffId }) => (diffId === digest ? [diffId] : [])),
     });
-    await this.#pushBlobs(reference, blobs, options);
+    await this.#pushBlobs(reference, blobs, { ...options, root: root.digest });
     const { requests } = this.#store.registry;
     for (const { descriptor, bytes } of manifests) {
       throwIfAborted(signal);
@@ -148,7 +153,7 @@ export class Pusher {
     return found;
   }
 
-  async #pushBlobs(reference: Reference, blobs: readonly ContentBlob[], options: PushOptions): Promise<void> {
+  async #pushBlobs(reference: Reference, blobs: readonly ContentBlob[], options: BlobPushOptions): Promise<void> {
     for (const blob of blobs) {
       if (blob.isLayer) options.onProgress({ id: shortLayerId(blob), status: "Preparing" });
     }
@@ -165,11 +170,11 @@ export class Pusher {
     }
   }
 
-  async #pushBlob(reference: Reference, blob: ContentBlob, options: PushOptions): Promise<void> {
+  async #pushBlob(reference: Reference, blob: ContentBlob, options: BlobPushOptions): Promise<void> {
     const { credentials, signal } = options;
     const id = shortLayerId(blob);
     const tell = (event: PushProgress) => (blob.isLayer ? options.onProgress({ id, ...event }) : undefined);
-    const sources = this.#mountable(blob.digest, reference);
+    const sources = this.#mountable(blob.digest, options.root, reference);
     const work = (shared: AbortSignal, emit: (event: UploadEvent) => void) =>
       this.#slots.run(
         () =>
@@ -193,10 +198,12 @@ export class Pusher {
   }
 
   /** Other repositories of that registry which have the blob. */
-  #mountable(digest: Digest, reference: Reference): string[] {
+  #mountable(digest: Digest, root: Digest, reference: Reference): string[] {
     const prefix = `${reference.registry}/`;
-    return this.#store.records
-      .blobSources(digest)
+    const { records } = this.#store;
+    // The layer of a made image is not among the stored blobs: where the image is, it is.
+    const names = new Set([...records.blobSources(digest), ...records.sources(root)]);
+    return [...names]
       .filter((name) => name.startsWith(prefix) && name !== repositoryName(reference))
       .map((name) => name.slice(prefix.length));
   }

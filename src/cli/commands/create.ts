@@ -24,7 +24,7 @@ export const createCommand = command({
       ...(flags.name !== "" && { name: flags.name }),
       ...(flags.platform !== "" && { platform: flags.platform }),
     };
-    const pull = () => pullImage(client, image, flags.platform, pullDisplay(flags.quiet, image));
+    const pull = () => pullImage(session, image, flags.platform, pullDisplay(flags.quiet, image));
     const policy = pullPolicy(flags.pull);
     if (policy === "always") await pull();
     const created = await createMissing(client, body, options, policy === "missing" ? pull : undefined);

@@ -23,13 +23,13 @@ export const pullCommand = command({
     const display = new ProgressDisplay(progressOn(1, flags.quiet));
     if (flags["all-tags"]) {
       if (!isName) throw new EngineError("invalid_argument", "tag can't be used with --all-tags/-a");
-      await pullTags(await session.client(), repositoryName(reference), flags.platform, display);
+      await pullTags(session, repositoryName(reference), flags.platform, display);
       printLine(repositoryName(reference));
       return 0;
     }
     const full = isName ? { ...reference, tag: "latest" } : reference;
     if (isName && !flags.quiet) printLine("Using default tag: latest");
-    await pullImage(await session.client(), familiarReference(full), flags.platform, display);
+    await pullImage(session, familiarReference(full), flags.platform, display);
     printLine(canonicalReference(full));
     return 0;
   },

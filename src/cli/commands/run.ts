@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { isTerminal } from "../../../ffi/pty.ts";
 import type { RunRequest } from "../../api/schema/run-protocol.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
@@ -11,6 +11,7 @@ import { boolFlag, stringFlag, UsageError } from "../flags.ts";
 import { consoleSize } from "../local-streams.ts";
 import { printError, printLine } from "../output.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
+import type { Session } from "../session.ts";
 
 export const runFlags = {
   ...refusedContainerFlags,
@@ -43,6 +44,7 @@ export const runCommand = command({
       attach: { stdin: attach.has("stdin"), stdout: attach.has("stdout"), stderr: attach.has("stderr") },
       detach: flags.detach,
     };
+    const auth = await runAuth(session, { image, platform: flags.platform, pull: request.pull });
     let id = "";
     const exit = await runContainer(await session.client(), request, {
       tty: flags.tty,
@@ -50,6 +52,7 @@ export const runCommand = command({
       proxySignals: flags["sig-proxy"],
       detachKeys: new DetachScanner(parseDetachKeys(flags["detach-keys"] || defaultDetachKeys)),
       progress: pullDisplay(flags.quiet, image),
+      auth,
       onCreated: (created) => {
         id = created;
         writeContainerIdFile(flags.cidfile, created);
@@ -60,6 +63,15 @@ export const runCommand = command({
     return exit.detached ? 0 : exit.StatusCode;
   },
 });
+
+/** Nobody who is logged in nowhere pays for it. */
+async function runAuth(
+  session: Session,
+  request: { image: string; platform: string; pull: RunRequest["pull"] },
+): Promise<string | undefined> {
+  if (!existsSync(`${session.configDirectory}/config.json`)) return undefined;
+  return (await import("../credentials/registry-auth.ts")).runAuth(session, request);
+}
 
 /** A shell that thinks it is at a terminal, fed by a pipe, helps nobody: docker's own refusal. */
 export function refuseTerminalWithoutOne(flags: Pick<ContainerFlagValues, "tty">, stdin: boolean): void {

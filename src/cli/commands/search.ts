@@ -1,5 +1,7 @@
 import type { ImageSearchItem } from "../../api/schema/image.ts";
+import { defaultRegistry } from "../../oci/reference.ts";
 import { command, oneArgument } from "../command.ts";
+import { registryAuth } from "../credentials/registry-auth.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, intFlag, listFlag, stringFlag } from "../flags.ts";
 import { type Column, formatList } from "../format.ts";
@@ -24,8 +26,11 @@ export const searchCommand = command({
       const useless = `searching for "is-automated=${value}" will not yield any results in future`;
       if (value === "true") printError(`WARNING: the "is-automated" filter is deprecated, and ${useless}.`);
     }
+    const term = positionals[0]!;
+    const auth = await registryAuth(session, indexOf(term));
     const client = await session.client();
-    const found = await client.searchImages({ term: positionals[0]!, limit: flags.limit, filters });
+    const request = { term, limit: flags.limit, filters, ...(auth !== undefined && { auth }) };
+    const found = await client.searchImages(request);
     const shown = ["Name", "Description", "StarCount", "IsOfficial"];
     const isJson = flags.format === "json" || flags.format === "{{json .}}";
     const text = formatList(found, columns(!flags["no-trunc"], isJson), shown, flags.format);
@@ -33,6 +38,12 @@ export const searchCommand = command({
     return 0;
   },
 });
+
+/** The registry that a term names, as in a reference. */
+function indexOf(term: string): string {
+  const [first = "", ...rest] = term.split("/");
+  return rest.length > 0 && (/[.:]/.test(first) || first === "localhost") ? first : defaultRegistry;
+}
 
 function columns(truncate: boolean, isJson: boolean): Column<ImageSearchItem>[] {
   const flag = (value: boolean) => (isJson ? String(value) : value ? "[OK]" : "");
