@@ -9,6 +9,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
+import { pruneRoutes } from "./routes/prune.ts";
 import { registryRoutes } from "./routes/registry.ts";
 import { registryManifestRoutes } from "./routes/registry-manifests.ts";
 import { runRoutes } from "./routes/run.ts";
@@ -33,6 +34,7 @@ export function createApp(backends: Backends): ApiApp {
   registryManifestRoutes(app, backends.registryManifests);
   registryRoutes(app, backends.registry);
   storageRoutes(app, backends.storage);
+  pruneRoutes(app, backends.storage);
   runRoutes(app, backends);
   unbuiltRoutes(app);
   app.notFound((c) => failed(c, new EngineError("not_found", "page not found")));

@@ -165,6 +165,16 @@ const info = leaf(
   "Display system-wide information",
   async () => (await import("./commands/info.ts")).infoCommand,
 );
+const imagePrune = leaf(
+  "prune",
+  "Remove unused images",
+  async () => (await import("./commands/image-prune.ts")).imagePruneCommand,
+);
+const systemPrune = leaf(
+  "prune",
+  "Remove unused containers and images",
+  async () => (await import("./commands/system-prune.ts")).systemPruneCommand,
+);
 const systemDf = leaf(
   "df",
   "Show tsd disk usage",
@@ -244,6 +254,7 @@ export const managementCommands: Record<string, CommandDef> = {
     ls: images,
     list: images,
     load,
+    prune: imagePrune,
     pull,
     push,
     rm: rmi,
@@ -259,7 +270,7 @@ export const managementCommands: Record<string, CommandDef> = {
     push: manifestPush,
     rm: manifestRm,
   }),
-  system: group("system", "Manage tsd", { df: systemDf, events, fsck, gc, info }),
+  system: group("system", "Manage tsd", { df: systemDf, events, fsck, gc, info, prune: systemPrune }),
 };
 
 export const commonCommands: Record<string, CommandDef> = {

@@ -1,4 +1,6 @@
 import type { DiskUsageKind, DiskUsageResponse, RootUsage } from "../schema/disk-usage.ts";
+import type { Filters } from "../schema/filters.ts";
+import type { ContainersPruneResponse, ImagesPruneResponse } from "../schema/prune.ts";
 import type { CollectResponse, FsckMessage } from "../schema/storage.ts";
 
 /** What looks after the disk. */
@@ -11,4 +13,8 @@ export interface StorageBackend {
   diskUsage(kinds: readonly DiskUsageKind[]): Promise<DiskUsageResponse>;
   /** What everything below the root takes. */
   rootUsage(): Promise<RootUsage>;
+  /** Removes images that no container has: those without a name, or with `dangling=false` all. */
+  pruneImages(filters: Filters): Promise<ImagesPruneResponse>;
+  /** Removes containers that do not run. */
+  pruneContainers(filters: Filters): Promise<ContainersPruneResponse>;
 }

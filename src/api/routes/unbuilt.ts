@@ -25,7 +25,6 @@ const unbuilt: [string, string, string][] = [
   ["GET", "/containers/:id/attach/ws", "attaching by WebSocket"],
   ["GET", "/containers/:id/archive", "copying files out of a container"],
   ["PUT", "/containers/:id/archive", "copying files into a container"],
-  ["POST", "/containers/prune", "pruning containers"],
   ["GET", "/containers/:id/checkpoints", "checkpoints"],
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],

@@ -58,6 +58,14 @@ export class FakeEngine implements Backends {
       this.calls.push(`df ${kinds.join(" ")}`);
       return {};
     },
+    pruneImages: async (filters) => {
+      this.calls.push(`prune images ${JSON.stringify(filters)}`);
+      return { ImagesDeleted: [], SpaceReclaimed: 0 };
+    },
+    pruneContainers: async (filters) => {
+      this.calls.push(`prune containers ${JSON.stringify(filters)}`);
+      return { ContainersDeleted: [], SpaceReclaimed: 0 };
+    },
     rootUsage: async () => {
       throw new EngineError("not_found", "this engine has no root");
     },

@@ -1,5 +1,7 @@
 /** The service behind the routes that look after the disk: garbage collection, damage, usage. */
 import type { DiskUsageKind, DiskUsageResponse, RootUsage } from "../../api/schema/disk-usage.ts";
+import type { Filters } from "../../api/schema/filters.ts";
+import type { ContainersPruneResponse, ImagesPruneResponse } from "../../api/schema/prune.ts";
 import type { CollectResponse, FsckMessage } from "../../api/schema/storage.ts";
 import { log } from "../../core/log.ts";
 import type { ContainerService } from "../container/containers.ts";
@@ -7,17 +9,20 @@ import type { EngineContext } from "../context.ts";
 import type { Collector } from "../image/collector.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { fsckMessages } from "./fsck-messages.ts";
+import { Pruner } from "./prune.ts";
 import { measureRoot } from "./root-usage.ts";
 
 export class StorageService {
   readonly #context: EngineContext;
   readonly #containers: ContainerService;
   readonly #collector: Collector;
+  readonly #pruner: Pruner;
 
   constructor(context: EngineContext, containers: ContainerService, collector: Collector) {
     this.#context = context;
     this.#containers = containers;
     this.#collector = collector;
+    this.#pruner = new Pruner(context);
   }
 
   async collect(options: { isDryRun: boolean }): Promise<CollectResponse> {
@@ -52,5 +57,13 @@ export class StorageService {
 
   async rootUsage(): Promise<RootUsage> {
     return measureRoot(this.#context);
+  }
+
+  async pruneImages(filters: Filters): Promise<ImagesPruneResponse> {
+    return this.#pruner.images(filters);
+  }
+
+  async pruneContainers(filters: Filters): Promise<ContainersPruneResponse> {
+    return this.#pruner.containers(filters);
   }
 }

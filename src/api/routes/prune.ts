@@ -1,0 +1,25 @@
+/** Removing what nobody uses. */
+import type { Hono } from "hono";
+import type { StorageBackend } from "../backend/storage.ts";
+import { filterFlag, queryFilters } from "../query.ts";
+import type { ApiEnv } from "../transport.ts";
+
+const filterNames = ["label", "label!", "until"];
+
+export function pruneRoutes(app: Hono<ApiEnv>, storage: StorageBackend): void {
+  app.post("/images/prune", async (c) => {
+    const filters = queryFilters(c, ["dangling", ...filterNames]);
+    filterFlag(filters, "dangling");
+    const { ImagesDeleted, SpaceReclaimed } = await storage.pruneImages(filters);
+    return c.json({ ImagesDeleted: orNull(ImagesDeleted), SpaceReclaimed });
+  });
+  app.post("/containers/prune", async (c) => {
+    const { ContainersDeleted, SpaceReclaimed } = await storage.pruneContainers(queryFilters(c, filterNames));
+    return c.json({ ContainersDeleted: orNull(ContainersDeleted), SpaceReclaimed });
+  });
+}
+
+/** As Go writes a list that was never begun. */
+function orNull<T>(list: T[] | null): T[] | null {
+  return list?.length ? list : null;
+}
