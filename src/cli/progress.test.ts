@@ -1,18 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import { screenLines } from "../../test/harness/screen.ts";
 import type { JsonMessage } from "../api/schema/progress.ts";
 import { ProgressDisplay, progressText } from "./progress.ts";
 
-const controlStart = "\x1b";
-const controlOrCharacter = new RegExp(`(${controlStart}\\[(\\d*)([ABJK]))|([^${controlStart}])`, "g");
-
-/** A terminal, as far as the display uses one: what it shows, and what has scrolled out of it. */
+/** A terminal, as far as the display uses one. */
 class Screen {
   readonly isTerminal: boolean = true;
   readonly rows: number;
   readonly columns: number;
-  text = "";
-  readonly #lines: string[] = [""];
-  #row = 0;
+  #text = "";
 
   constructor(rows: number, columns: number) {
     this.rows = rows;
@@ -20,30 +16,12 @@ class Screen {
   }
 
   write(text: string): void {
-    this.text += text;
-    for (const [, code, amount = "1", kind, plain] of text.matchAll(controlOrCharacter)) {
-      if (code === undefined) this.#plain(plain!);
-      else if (kind === "A") this.#row = Math.max(this.#top, this.#row - Number(amount));
-      else if (kind === "B") this.#row = Math.min(this.#lines.length - 1, this.#row + Number(amount));
-      else if (kind === "K") this.#lines[this.#row] = "";
-      else this.#lines.splice(this.#row, this.#lines.length, "");
-    }
+    this.#text += text;
   }
 
   /** All lines that were ever shown, those that have scrolled away first. */
   get lines(): string[] {
-    return this.#lines.map((line) => line.trimEnd()).slice(0, -1);
-  }
-
-  get #top(): number {
-    return Math.max(0, this.#lines.length - this.rows);
-  }
-
-  #plain(character: string): void {
-    if (character === "\n") {
-      this.#row += 1;
-      if (this.#row === this.#lines.length) this.#lines.push("");
-    } else if (character !== "\r") this.#lines[this.#row] += character;
+    return screenLines(this.#text, this.rows);
   }
 }
 

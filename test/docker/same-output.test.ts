@@ -4,6 +4,8 @@ import { symlinkSync } from "node:fs";
 import { archive } from "../../src/image/unpack/tar-fixture.ts";
 import { type CommandResult, command } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
+import { screenLines } from "../harness/screen.ts";
+import { TerminalSession } from "../harness/terminal.ts";
 import { tsd } from "../harness/workspace.ts";
 import { HostileRegistry } from "../image/hostile-registry.ts";
 
@@ -222,5 +224,41 @@ describe("both command lines refuse alike", () => {
     const { status, stderr } = await expectSame(args.map((word) => (word === "IMAGE" ? history : word)));
     expect(status).not.toBe(0);
     expect(stderr).not.toBe("");
+  });
+});
+
+describe("both show a pull alike", () => {
+  const pulled = "127.0.0.1:5000/busybox";
+
+  /** Each pulls the image anew. */
+  async function fresh(pull: (argv: string[]) => Promise<string>): Promise<[docker: string, tsd: string]> {
+    const shown: string[] = [];
+    for (const program of [scene.argv()[0]!, scene.workspace.path("docker")]) {
+      await scene.ok("rmi", "-f", pulled);
+      shown.push(await pull([program]));
+    }
+    return [shown[0]!, shown[1]!];
+  }
+
+  test("in plain lines", async () => {
+    const [docker, own] = await fresh(async (argv) => {
+      const { stdout } = await command([...argv, "pull", pulled], { env: scene.daemon.env });
+      return stdout.split("\n").sort().join("\n");
+    });
+    expect(docker).toContain("Pull complete");
+    expect(own).toBe(docker);
+    await expectSame(["pull", pulled]);
+    await expectSame(["pull", "-q", pulled]);
+    await expectSame(["pull", `${pulled}:latest`]);
+  });
+
+  test("at a terminal, when it has ended", async () => {
+    const [docker, own] = await fresh(async (argv) => {
+      await using terminal = new TerminalSession([...argv, "pull", pulled], { env: scene.daemon.env, columns: 120 });
+      expect(await terminal.end()).toBe(0);
+      return screenLines(terminal.output, 24).join("\n");
+    });
+    expect(docker).toContain("Pull complete");
+    expect(own).toBe(docker);
   });
 });

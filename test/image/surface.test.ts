@@ -5,6 +5,7 @@ import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.t
 import { command, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { type Registry, startRegistry } from "../harness/registry.ts";
+import { screenLines } from "../harness/screen.ts";
 import { TerminalSession } from "../harness/terminal.ts";
 import { tsd, Workspace } from "../harness/workspace.ts";
 import { HostileRegistry, noise } from "./hostile-registry.ts";
@@ -288,7 +289,7 @@ describe("the progress of a pull at a terminal", () => {
     const { reference } = hostile.addImage("many", layers);
     await using terminal = new TerminalSession([tsd, "pull", reference], { env: daemon.env, rows: 8, columns: 60 });
     expect(await terminal.end()).toBe(0);
-    const lines = screenOf(terminal.output, 8);
+    const lines = screenLines(terminal.output, 8);
     expect(lines.filter((line) => line.endsWith("Pull complete"))).toHaveLength(14);
     expect(lines.at(-1)).toBe(`${reference}:latest`);
     expect(lines.filter((line) => /more$|Downloading|Waiting|Pulling fs/.test(line))).toEqual([]);
@@ -308,23 +309,3 @@ describe("the progress of a pull at a terminal", () => {
     expect(await daemon.ok("pull", "-q", reference)).toBe(`${reference}:latest`);
   });
 });
-
-/** What a terminal of so many rows shows in the end, with all that has scrolled out of it. */
-function screenOf(output: string, rows: number): string[] {
-  const lines = [""];
-  let row = 0;
-  for (const [, , amount = "1", kind, character] of output.matchAll(terminalPiece)) {
-    if (kind === "A") row = Math.max(0, lines.length - rows, row - Number(amount));
-    else if (kind === "B") row = Math.min(lines.length - 1, row + Number(amount));
-    else if (kind === "K") lines[row] = "";
-    else if (kind === "J") lines.splice(row, lines.length, "");
-    else if (character === "\n") {
-      row += 1;
-      if (row === lines.length) lines.push("");
-    } else if (character !== "\r" && character !== undefined) lines[row] += character;
-  }
-  return lines.map((line) => line.trimEnd()).slice(0, -1);
-}
-
-const controlStart = "\x1b";
-const terminalPiece = new RegExp(`(${controlStart}\\[(\\d*)([ABJK]))|([^${controlStart}])`, "g");
