@@ -71,8 +71,6 @@ describe("unknown and unbuilt routes", () => {
       501,
       "managing networks is not built into this version of tsd",
     ]);
-    const [status, text] = await message(await served.fetch("/images/reg:5000/a/b/attestations"));
-    expect([status, text]).toEqual([501, "image attestations is not built into this version of tsd"]);
     for (const path of ["/swarm", "/nodes", "/nodes/x", "/services/x/logs", "/secrets", "/configs/x"]) {
       expect(await message(await served.fetch(path))).toEqual([
         503,
@@ -306,6 +304,18 @@ describe("images", () => {
     ]);
     expect((await message(await served.fetch("/images/json?identity=1")))[1]).toContain("identity requires manifests");
     expect((await served.fetch("/v1.53/images/json?identity=1")).status).toBe(200);
+  });
+  test("tell what is attached to them, since the version that has that", async () => {
+    const path = "/images/reg:5000/a/b/attestations";
+    await served.fetch(`${path}?type=https://slsa.dev/x&type=y&statement=1`);
+    expect(served.engine.calls.at(-1)).toBe("attestations reg:5000/a/b https://slsa.dev/x,y true");
+    expect((await served.fetch(`/v1.54${path}`)).status).toBe(404);
+    const platform = `platform=${encodeURIComponent('{"os":"linux","architecture":"arm"}')}`;
+    expect(await message(await served.fetch(`${path}?${platform}&${platform}`))).toEqual([
+      400,
+      "only one platform value is currently supported",
+    ]);
+    expect((await message(await served.fetch(`${path}?platform=linux`)))[1]).toStartWith("invalid platform");
   });
   test("get names that can be, and no others", async () => {
     const tag = (query: string) => served.fetch(`/images/busybox/tag?${query}`, { method: "POST" });

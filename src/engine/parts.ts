@@ -11,6 +11,7 @@ import type { CountedFiles } from "../core/disk-usage.ts";
 import type { CommitOptions } from "../image/archive/commit.ts";
 import type { ImportOptions } from "../image/archive/import.ts";
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
+import type { Attestation, AttestationOptions } from "../image/attestations.ts";
 import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
 import type { RemoteImage } from "../image/describe-remote.ts";
@@ -66,6 +67,7 @@ export interface ImagePart {
   tag(id: Image["id"], name: string): Promise<void>;
   /** The manifests of its index, whether they are here or not; or its one manifest. */
   manifests(image: Pick<Image, "id" | "mediaType" | "documentBytes">): StoredManifest[];
+  attestations(image: Image, options: AttestationOptions): Attestation[];
   /** Of its unpacked layers, from the bottom up; none where they are not unpacked. */
   layerBytes(image: Image): number[];
   /** A manifest of a registry, which stays there. */

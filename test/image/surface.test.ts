@@ -1,8 +1,9 @@
 /** What the API and the command line show of images: platforms, manifests, versions, names, events, live progress. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { ImageInspect, ImageSummary } from "../../src/api/schema/image.ts";
+import { createHash } from "node:crypto";
+import type { AttestationStatement, ImageInspect, ImageSummary } from "../../src/api/schema/image.ts";
 import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.ts";
-import { command, until } from "../harness/command.ts";
+import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { type Registry, startRegistry } from "../harness/registry.ts";
 import { screenLines } from "../harness/screen.ts";
@@ -166,6 +167,76 @@ describe("an image of many platforms", () => {
     expect(await inspect("linux/arm64")).toBe(`${digests.arm64} arm64`);
   });
 });
+
+test("what was attached to an image is told by its types, with the statements where they are asked for", async () => {
+  const { archivePath, types } = await attestedArchive();
+  await daemon.ok("load", "-i", archivePath);
+  const path = "/images/attested/attestations";
+  const all = await api<AttestationStatement[]>("1.55", path);
+  expect(all.body.map(({ PredicateType }) => PredicateType)).toEqual(types);
+  expect(all.body[0]!.Descriptor).toMatchObject({ mediaType: "application/vnd.in-toto+json" });
+  expect(all.body[0]).not.toHaveProperty("Statement");
+  const one = await api<AttestationStatement[]>("1.55", `${path}?statement=1&type=${encodeURIComponent(types[1]!)}`);
+  expect(only(one.body)).toMatchObject({ PredicateType: types[1], Statement: { predicateType: types[1] } });
+  const { body } = await api<AttestationStatement[]>("1.55", `/images/${registry.host}/attest-none/attestations`);
+  expect(body).toMatchObject({ message: expect.stringContaining("No such image") });
+});
+
+/** An archive of an image `attested` with two statements about it, as BuildKit exports one. */
+async function attestedArchive(): Promise<{ archivePath: string; types: string[] }> {
+  const layout = workspace.path("attested");
+  const put = async (mediaType: string, content: object | Uint8Array, more: object = {}) => {
+    const bytes = content instanceof Uint8Array ? content : Buffer.from(JSON.stringify(content));
+    const hex = createHash("sha256").update(bytes).digest("hex");
+    await Bun.write(`${layout}/blobs/sha256/${hex}`, bytes);
+    return { mediaType, digest: `sha256:${hex}`, size: bytes.length, ...more };
+  };
+  const oci = "application/vnd.oci.image";
+  const tar = archive([{ name: "a", data: "x" }]);
+  const rootfs = { type: "layers", diff_ids: [`sha256:${createHash("sha256").update(tar).digest("hex")}`] };
+  const image = await put(`${oci}.manifest.v1+json`, {
+    schemaVersion: 2,
+    mediaType: `${oci}.manifest.v1+json`,
+    config: await put(`${oci}.config.v1+json`, { os: "linux", architecture: "amd64", rootfs }),
+    layers: [await put(`${oci}.layer.v1.tar`, tar)],
+  });
+  const types = ["https://slsa.dev/provenance/v1", "https://spdx.dev/Document"];
+  const statements = types.map((predicateType) =>
+    put(
+      "application/vnd.in-toto+json",
+      { _type: "https://in-toto.io/Statement/v1", predicateType },
+      { annotations: { "in-toto.io/predicate-type": predicateType } },
+    ),
+  );
+  const none = { os: "unknown", architecture: "unknown" };
+  const attestation = await put(`${oci}.manifest.v1+json`, {
+    schemaVersion: 2,
+    mediaType: `${oci}.manifest.v1+json`,
+    config: await put(`${oci}.config.v1+json`, { ...none, rootfs: { type: "layers", diff_ids: [] } }),
+    layers: await Promise.all(statements),
+  });
+  const annotations = {
+    "vnd.docker.reference.type": "attestation-manifest",
+    "vnd.docker.reference.digest": image.digest,
+  };
+  const index = await put(`${oci}.index.v1+json`, {
+    schemaVersion: 2,
+    mediaType: `${oci}.index.v1+json`,
+    manifests: [
+      { ...image, platform: { os: "linux", architecture: "amd64" } },
+      { ...attestation, platform: none, annotations },
+    ],
+  });
+  const names = { "io.containerd.image.name": "docker.io/library/attested:latest" };
+  await Bun.write(
+    `${layout}/index.json`,
+    JSON.stringify({ schemaVersion: 2, manifests: [{ ...index, annotations: names }] }),
+  );
+  await Bun.write(`${layout}/oci-layout`, '{"imageLayoutVersion":"1.0.0"}');
+  const archivePath = workspace.path("attested.tar");
+  await succeed(["tar", "-cf", archivePath, "-C", layout, "."]);
+  return { archivePath, types };
+}
 
 test("an image's JSON has what the version of the API has", async () => {
   const { reference } = hostile.addImage("versions", [archive([{ name: "a", data: "x" }])], {

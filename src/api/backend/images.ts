@@ -1,5 +1,6 @@
 import type { Filters } from "../schema/filters.ts";
 import type {
+  AttestationStatement,
   AuthConfig,
   ImageDeleteItem,
   ImageHistoryItem,
@@ -64,6 +65,11 @@ export interface ImageBackend {
   ): Promise<ImageInspect>;
   /** How it was made, the newest step first. */
   history(reference: string, options: { platform?: string }): Promise<ImageHistoryItem[]>;
+  /** What is attached to one platform of an image. @param options.types of any of these; none: of all. */
+  attestations(
+    reference: string,
+    options: { platform?: string; types: readonly string[]; statement: boolean },
+  ): Promise<AttestationStatement[]>;
   /** Asks an index. @throws EngineError unsupported for a registry that has no search. */
   search(request: ImageSearchRequest, signal: AbortSignal): Promise<ImageSearchItem[]>;
   /** @param target familiar, with a tag: `name:tag`. */

@@ -63,6 +63,20 @@ export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
     const platform = c.get("api") >= 48 ? queryJsonPlatform(c) : undefined;
     return c.json(await images.history(c.req.param("name"), { ...(platform !== undefined && { platform }) }));
   });
+  app.get("/images/:name{.+}/attestations", async (c) => {
+    if (c.get("api") < 55) throw new EngineError("not_found", "page not found");
+    const platforms = (c.req.queries("platform") ?? []).filter((text) => text !== "");
+    if (platforms.length > 1) throw invalid("only one platform value is currently supported");
+    const types = (c.req.queries("type") ?? []).map((type) => type.trim()).filter((type) => type !== "");
+    const platform = platforms.map(platformOfJson)[0];
+    return c.json(
+      await images.attestations(c.req.param("name"), {
+        types,
+        statement: queryFlag(c, "statement"),
+        ...(platform !== undefined && { platform }),
+      }),
+    );
+  });
   app.post("/images/:name{.+}/tag", async (c) => {
     await images.tag(c.req.param("name"), tagTarget(c.req.query("repo") ?? "", c.req.query("tag") ?? ""));
     return c.body(null, 201);

@@ -33,7 +33,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/build/cancel", "building images"],
   ["POST", "/session", "building images"],
   ["POST", "/grpc", "building images"],
-  ["GET", "/images/:name{.+}/attestations", "image attestations"],
   ["GET", "/volumes", "managing volumes"],
   ["POST", "/volumes/create", "managing volumes"],
   ["POST", "/volumes/prune", "managing volumes"],

@@ -108,6 +108,14 @@ export interface ImageHistoryItem {
   Comment: string;
 }
 
+/** An in-toto statement that is attached to an image. */
+export interface AttestationStatement {
+  Descriptor: OciDescriptor;
+  PredicateType: string;
+  /** As it is stored; only where it is asked for. */
+  Statement?: object;
+}
+
 /** What a registry found. Its keys are as the index's search of version 1 has them. */
 export interface ImageSearchItem {
   star_count: number;

@@ -195,6 +195,10 @@ export class FakeEngine implements Backends {
       this.calls.push(`history ${reference} ${platform ?? "-"}`);
       return [];
     },
+    attestations: async (reference, { types, statement }) => {
+      this.calls.push(`attestations ${reference} ${types} ${statement}`);
+      return [];
+    },
     search: async ({ term, limit, filters }) => {
       this.calls.push(`search ${term} ${limit} ${JSON.stringify(filters)}`);
       return [];

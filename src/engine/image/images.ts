@@ -1,5 +1,6 @@
 /** The service that the API's image routes call: the image part in the Engine API's words, with events and users. */
 import type {
+  AttestationStatement,
   AuthConfig,
   ImageDeleteItem,
   ImageHistoryItem,
@@ -82,6 +83,18 @@ export class ImageService {
   async history(reference: string, options: { platform?: string }): Promise<ImageHistoryItem[]> {
     const image = this.#find(reference, options.platform);
     return historyOf(image, this.#context.images.layerBytes(image));
+  }
+
+  /** @throws EngineError not_found for an image, or a platform of it, that is not here. */
+  async attestations(
+    reference: string,
+    options: { platform?: string; types: readonly string[]; statement: boolean },
+  ): Promise<AttestationStatement[]> {
+    const image = this.#find(reference, options.platform);
+    const found = this.#context.images.attestations(image, { types: options.types, withStatements: options.statement });
+    return found.map(({ descriptor, predicateType, statement }) => {
+      return { Descriptor: descriptor, PredicateType: predicateType, ...(statement && { Statement: statement }) };
+    });
   }
 
   /** @param target a name with a tag. @throws EngineError not_found. */

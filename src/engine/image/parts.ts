@@ -6,6 +6,7 @@ import { importImage } from "../../image/archive/import.ts";
 import { loadImages } from "../../image/archive/load.ts";
 import { saveImages } from "../../image/archive/save.ts";
 import { savedNames } from "../../image/archive/saved-names.ts";
+import { attestationsOf } from "../../image/attestations.ts";
 import { checkStore } from "../../image/check/check.ts";
 import { collect } from "../../image/collection/collect.ts";
 import { describeRemote } from "../../image/describe-remote.ts";
@@ -46,6 +47,7 @@ export class ImageParts implements ImagePart {
     removePlatforms(this.#store, reference, options);
   tag: ImagePart["tag"] = (id, name) => this.#store.tag(id, name);
   manifests: ImagePart["manifests"] = (image) => storedManifests(this.#store, image);
+  attestations: ImagePart["attestations"] = (image, options) => attestationsOf(this.#store, image, options);
   layerBytes: ImagePart["layerBytes"] = ({ chainId, isUnpacked }) =>
     chainId === undefined || !isUnpacked
       ? []

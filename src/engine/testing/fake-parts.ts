@@ -215,6 +215,7 @@ export class FakeWorld implements Disposable {
       removePlatforms: async () => [],
       tag: async () => undefined,
       manifests: () => [],
+      attestations: () => [],
       layerBytes: () => [],
       identity: () => undefined,
       search: async () => [],
