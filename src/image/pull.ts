@@ -130,7 +130,7 @@ export class Puller {
           signal: shared,
           turn: (fetch) => this.#slots.run(fetch, { signal: shared, onWait: () => emit({ step: "waiting" }) }),
           sync: () => this.#sync.sync(),
-          connections: { pool: this.#connections, host: reference.registry },
+          connections: this.#connections.host(reference.registry),
           ...(this.#client.options.retryDelayMs !== undefined && { retryDelayMs: this.#client.options.retryDelayMs }),
         });
         emit({ step: "downloaded" });

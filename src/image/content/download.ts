@@ -5,10 +5,9 @@
 import type { Digest } from "../../core/digest.ts";
 import { EngineError, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { throwIfAborted } from "../shared-work.ts";
-import type { Connections } from "./connections.ts";
+import type { HostConnections } from "./connections.ts";
 import { type GrowingBlob, Ingest } from "./ingest.ts";
 import { chunkBytes, type Gap } from "./ingest-map.ts";
-import { RangeLength } from "./range-length.ts";
 import type { ContentStore } from "./store.ts";
 
 /** Where the bytes come from: a registry, from any offset. */
@@ -32,8 +31,8 @@ export interface DownloadOptions {
   signal: AbortSignal;
   /** Waiting time before the first repetition; doubled each time. */
   retryDelayMs?: number;
-  /** Whom to ask for more than one connection; without it there is only one. */
-  connections?: { pool: Connections; host: string };
+  /** To where the blob comes from. */
+  connections: HostConnections;
   /** Fetches when it is this download's turn. What comes afterwards needs no turn. */
   turn: (fetch: () => Promise<void>) => Promise<void>;
   /** Waits until everything written to the store's file system is on the disk. */
@@ -82,7 +81,6 @@ class Download {
   readonly #ingest: Ingest;
   /** Chunks that a connection fills. */
   readonly #busy = new Set<number>();
-  readonly #rangeLength = new RangeLength(chunkBytes);
   /** The registry has answered with a range: it may be asked for several at once. */
   #givesRanges = false;
   #others: Promise<void>[] = [];
@@ -162,8 +160,8 @@ class Download {
     const { connections } = this.#options;
     const missing = this.#options.size - this.#ingest.map.present;
     const wanted = Math.min(connectionsMax, Math.floor(missing / bytesPerConnection)) - 1;
-    while (this.#givesRanges && !this.#rangeLength.isFast && connections && this.#others.length < wanted) {
-      const connection = connections.pool.take(connections.host);
+    while (this.#givesRanges && this.#others.length < wanted) {
+      const connection = connections.extra();
       if (connection === undefined) return;
       const work: Promise<void> = this.#fetchBeside()
         .catch((error: unknown) => {
@@ -187,7 +185,7 @@ class Download {
 
   #nextGap(): Gap | undefined {
     if (this.#failure !== undefined) throw this.#failure;
-    return this.#ingest.map.gap(this.#busy, this.#rangeLength.bytes);
+    return this.#ingest.map.gap(this.#busy, this.#options.connections.rangeBytes);
   }
 
   /**
@@ -196,17 +194,19 @@ class Download {
    * @returns whether it gave a range.
    */
   async #fetch(gap: Gap, isBeside = false): Promise<boolean> {
-    const { size, source } = this.#options;
+    const { size, source, connections } = this.#options;
     const chunks: number[] = [];
     for (let chunk = Math.floor(gap.start / chunkBytes); chunk * chunkBytes < gap.end; chunk++) chunks.push(chunk);
     for (const chunk of chunks) this.#busy.add(chunk);
     try {
       const isWhole = gap.start === 0 && gap.end === size;
+      using turn = await connections.turn(this.#signal);
       const asked = performance.now();
       const { offset, isRange, body } = await source(gap.start, isWhole ? undefined : gap.end, this.#signal);
       const answered = performance.now();
       if (!isRange) {
         this.#givesRanges = false;
+        turn[Symbol.dispose]();
         if (isBeside) {
           for await (const _ of body) break;
           return false;
@@ -216,7 +216,7 @@ class Download {
       }
       const end = isRange ? gap.end : size;
       const received = await this.#receive(body, offset, end, isRange);
-      this.#rangeLength.note(answered - asked, performance.now() - answered, received);
+      connections.note(answered - asked, performance.now() - answered, received);
       if (offset + received < end) throw this.#truncated();
       return isRange;
     } finally {

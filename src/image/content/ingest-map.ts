@@ -10,8 +10,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 
-/** A connection fetches whole chunks: small enough that little is lost in flight when the daemon is killed. */
-export const chunkBytes = 512 * 1024;
+/** A connection fetches whole chunks. */
+export const chunkBytes: number = 2 ** 20;
 
 const magic = "tsdmap1\n";
 /** magic, size of the blob (u64), of a chunk (u32), 4 unused bytes, and the boot's id as 36 characters. */
