@@ -169,3 +169,33 @@ test("a manifest that is damaged on the way, or in the file, is refused", async 
   expect([file.status, file.stderr]).toEqual([1, expect.stringContaining(`invalid manifest file ${path}`)]);
   await ours(["rm", "127.0.0.1:5555/l:1"]);
 });
+
+test("the user's credentials are sent along, and a registry without them refuses", async () => {
+  const user = { user: "alice", password: "a:secret" };
+  const closed = await startRegistry(scene.workspace, { port: 5002, htpasswd: user });
+  const image = await closed.push("busybox", "closed:1");
+  const list = `${closed.host}/closed:list`;
+  const refused = await ours(["create", list, image], "with-password");
+  expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining("no basic auth credentials")]);
+  const auth = Buffer.from(`${user.user}:${user.password}`).toString("base64");
+  const file = scene.workspace.path("with-password", "config.json");
+  await Bun.write(file, JSON.stringify({ auths: { [closed.host]: { auth } } }));
+  expect(await ours(["create", list, image], "with-password")).toMatchObject({ status: 0, stderr: "" });
+  expect(await ours(["push", "-p", list], "with-password")).toMatchObject({ status: 0, stderr: "" });
+  expect((await ours(["inspect", list], "with-password")).stdout).toContain('"architecture": "amd64"');
+});
+
+test("a registry that is not trusted is talked to in plain only with --insecure", async () => {
+  const plain = await startRegistry(scene.workspace, { port: 5003, address: "192.0.2.7" });
+  const image = `${plain.host}/plain:1`;
+  const flags = ["-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false"];
+  const copied = await scene.workspace.run(["skopeo", "copy", ...flags, `docker://${oci}`, `docker://${image}`]);
+  expect(copied).toMatchObject({ status: 0 });
+  const refused = await ours(["inspect", image]);
+  expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining(plain.host)]);
+  expect(await ours(["inspect", "--insecure", image])).toMatchObject({ status: 0, stderr: "" });
+  const list = `${plain.host}/other:list`;
+  expect(await ours(["create", "--insecure", list, image])).toMatchObject({ status: 0, stderr: "" });
+  expect((await ours(["push", list])).status).toBe(1);
+  expect(await ours(["push", "--insecure", "--purge", list])).toMatchObject({ status: 0, stderr: "" });
+});

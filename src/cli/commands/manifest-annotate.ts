@@ -30,11 +30,11 @@ export const manifestAnnotateCommand = command({
     variant: stringFlag("Set architecture variant"),
   },
   arity: { min: 2, max: 2 },
-  run: async ({ flags, positionals }) => {
+  run: async ({ session, flags, positionals }) => {
     const [listName, imageName] = positionals as [string, string];
     const list = parsed(listName, "manifest list");
     const image = parsed(imageName, "manifest");
-    const lists = new ManifestLists();
+    const lists = new ManifestLists(session);
     const manifest = lists.get(list, image);
     if (manifest === undefined) {
       throw new EngineError("not_found", `manifest for image ${imageName} does not exist in ${listName}`);

@@ -18,7 +18,7 @@ export const manifestCreateCommand = command({
   run: async ({ session, flags, positionals }) => {
     const [name = "", ...images] = positionals;
     const target = parsedList(name);
-    const lists = new ManifestLists();
+    const lists = new ManifestLists(session);
     if (!flags.amend && lists.list(target) !== undefined) {
       throw new EngineError("conflict", "refusing to amend an existing manifest list with no --amend flag");
     }
@@ -27,8 +27,7 @@ export const manifestCreateCommand = command({
     const found: [number, ReturnType<typeof storedManifest>][] = [];
     for (const [index, image] of references.entries()) {
       if (lists.get(target, image)?.Raw) continue;
-      const client = await session.client();
-      const answer = await registryManifest(client, image, flags.insecure);
+      const answer = await registryManifest(session, image, flags.insecure);
       found.push([index, storedManifest(canonicalReference(image), answer)]);
     }
     for (const [index, manifest] of found) lists.save(target, references[index]!, manifest);

@@ -32,7 +32,7 @@ export const manifestInspectCommand = command({
   arity: { min: 1, max: 2 },
   run: async ({ session, flags, positionals }) => {
     const reference = listReference(positionals.at(-1)!);
-    const lists = new ManifestLists();
+    const lists = new ManifestLists(session);
     if (positionals.length === 2) {
       const manifest = lists.get(listReference(positionals[0]!), reference);
       if (manifest) printLine(shownManifest(manifest, flags.verbose));
@@ -44,7 +44,7 @@ export const manifestInspectCommand = command({
       printLine(flags.verbose ? goJson(local, "\t") : indexDocument(reference, local).text);
       return 0;
     }
-    const found = await registryManifest(await session.client(), reference, flags.insecure);
+    const found = await registryManifest(session, reference, flags.insecure);
     printLine(await shownRemote(session, reference, found, flags));
     return 0;
   },
@@ -64,11 +64,10 @@ async function shownRemote(
     const entries = index.manifests.map((Descriptor) => ({ Ref: canonicalReference(reference), Descriptor }));
     return indexDocument(reference, entries).text;
   }
-  const client = await session.client();
   const shown: StoredManifest[] = [];
   for (const { digest, platform } of index.manifests) {
     const { registry, repository } = reference;
-    const child = await registryManifest(client, { registry, repository, digest }, insecure);
+    const child = await registryManifest(session, { registry, repository, digest }, insecure);
     // What the list says of the platform counts, not what the image says.
     const Descriptor = { ...child.Descriptor, ...(platform && { platform }) };
     shown.push(storedManifest(entryReference(reference, digest), { ...child, Descriptor }));

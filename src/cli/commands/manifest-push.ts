@@ -1,6 +1,7 @@
 import { EngineError } from "../../core/errors.ts";
 import { canonicalReference, parseRepository, repositoryName } from "../../oci/reference.ts";
 import { command, oneArgument } from "../command.ts";
+import { registryAuth } from "../credentials/registry-auth.ts";
 import { boolFlag } from "../flags.ts";
 import { ManifestLists } from "../manifest/list-store.ts";
 import { indexDocument, listReference, type StoredManifest } from "../manifest/stored-manifest.ts";
@@ -16,7 +17,7 @@ export const manifestPushCommand = command({
   arity: oneArgument,
   run: async ({ session, flags, positionals }) => {
     const target = listReference(positionals[0]!);
-    const lists = new ManifestLists();
+    const lists = new ManifestLists(session);
     const manifests = lists.existing(target);
     for (const manifest of manifests) checkComplete(manifest);
     const { mediaType, text } = indexDocument(target, manifests);
@@ -30,7 +31,9 @@ export const manifestPushCommand = command({
         return { Repository: repositoryName(parseRepository(Ref)), MediaType: Descriptor.mediaType, Raw };
       }),
     };
-    const pushed = await client.pushRegistryManifest(canonicalReference(target), body, { insecure: flags.insecure });
+    const auth = await registryAuth(session, target.registry);
+    const options = { insecure: flags.insecure, auth };
+    const pushed = await client.pushRegistryManifest(canonicalReference(target), body, options);
     for (const { Descriptor } of foreign) {
       printLine(`Pushed ref ${repository}@${Descriptor.digest} with digest: ${Descriptor.digest}`);
     }

@@ -9,8 +9,8 @@ export const manifestRmCommand = command({
   summary: "Delete one or more manifest lists from local storage",
   flags: {},
   arity: someArguments,
-  run: async ({ positionals }) => {
-    const lists = new ManifestLists();
+  run: async ({ session, positionals }) => {
+    const lists = new ManifestLists(session);
     let status = 0;
     for (const name of positionals) {
       try {

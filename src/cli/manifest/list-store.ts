@@ -3,15 +3,15 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
 import { canonicalReference, type Reference } from "../../oci/reference.ts";
-import { configDirectory } from "../config-directory.ts";
 import { goJson } from "../format.ts";
+import type { Session } from "../session.ts";
 import type { StoredManifest } from "./stored-manifest.ts";
 
 export class ManifestLists {
   readonly #root: string;
 
-  constructor(root = join(configDirectory(), "manifests")) {
-    this.#root = root;
+  constructor({ configDirectory }: Pick<Session, "configDirectory">) {
+    this.#root = join(configDirectory, "manifests");
   }
 
   /** In the order of the files' names; undefined where there is no such list. */
