@@ -15,6 +15,8 @@ export interface RegistryOptions {
   address?: string;
   /** The one user that may do anything; nobody else may. */
   htpasswd?: { user: string; password: string };
+  /** Who has a token that was signed by a certificate under that authority may do what it says. */
+  token?: { realm: string; service: string; issuer: string; rootcertbundle: string };
   /** HTTPS under a private authority, for the address and for localhost. "client": clients need a certificate too. */
   tls?: "server" | "client";
   /** May blobs and manifests be deleted? Default true. */
@@ -118,6 +120,7 @@ async function configuration(directory: string, registry: Registry, options: Reg
       version: "0.1",
       log: { level: "error" },
       storage: { filesystem: { rootdirectory: registry.data }, delete: { enabled: options.delete ?? true } },
+      ...(options.token && { auth: { token: options.token } }),
       ...(htpasswd && { auth: { htpasswd: { realm: "a test's registry", path: users } } }),
       http: {
         addr: registry.host,

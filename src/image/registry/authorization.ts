@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { EngineError } from "../../core/errors.ts";
 import { parseRegistryErrors, parseToken, type RegistryToken } from "../../oci/distribution.ts";
 import type { RegistryCredentials } from "../image.ts";
+import { SharedWork } from "../shared-work.ts";
 import type { Challenge } from "./challenge.ts";
 import { isInsecure, type RegistryHost, type RegistryHostsConfig } from "./hosts.ts";
 import { type RegistryRequest, type RegistryResponse, requestName, send, type TransportOptions } from "./transport.ts";
@@ -45,6 +46,7 @@ export class Authorizer {
   readonly #hosts: RegistryHostsConfig;
   readonly #transport: TransportOptions;
   readonly #tokens = new Map<string, CachedToken>();
+  readonly #fetches = new SharedWork<never, CachedToken>();
 
   constructor(hosts: RegistryHostsConfig, transport: TransportOptions) {
     this.#hosts = hosts;
@@ -78,7 +80,11 @@ export class Authorizer {
       return this.#remember(request, { header: `Bearer ${credentials.registryToken}`, expiresAt: Infinity });
     }
     if (bearer?.parameters.realm !== undefined) {
-      return this.#remember(request, await this.#fetchToken(bearer, bearer.parameters.realm, request, isLogin));
+      const { realm } = bearer.parameters;
+      const work = (signal: AbortSignal) => this.#fetchToken(bearer, realm, { ...request, signal }, isLogin);
+      const { signal } = request;
+      // Layers are asked for at the same time; one token will do for them.
+      return this.#remember(request, await this.#fetches.join(`${isLogin} ${cacheKey(request)}`, work, { signal }));
     }
     if (!challenges.some(({ scheme }) => scheme === "basic") || !hasPassword(credentials)) return undefined;
     return this.#remember(request, { header: basic(credentials), expiresAt: Infinity });

@@ -56,6 +56,8 @@ export interface Answered {
 const busyTriesMax = 4;
 const retryAfterMaxMs = 60_000;
 const defaultRetryDelayMs = 1000;
+/** Tokens that others got are tried too, but not for ever. */
+const authorizationsMax = 3;
 const busyStatuses = new Set([429, 503]);
 
 export class RegistryRequests {
@@ -154,7 +156,7 @@ export class RegistryRequests {
     onAnswer: () => void,
   ): Promise<RegistryResponse> {
     let authorization = who && this.authorizer.remembered(who);
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0, isFresh = false; ; attempt++) {
       const response = await this.#patient({ ...request, authorization }, who?.host.isMirror === true);
       onAnswer();
       const isSuccess = response.status >= 200 && response.status < 300;
@@ -162,12 +164,15 @@ export class RegistryRequests {
       // Of the registry itself: where it redirects to has no say in where passwords go.
       const isOrigin = new URL(response.url).origin === new URL(request.url).origin;
       const challenge = response.status === 401 && isOrigin ? response.headers.get("www-authenticate") : null;
-      if (who === undefined || challenge === null || attempt > 0) {
+      if (who === undefined || challenge === null || isFresh || attempt >= authorizationsMax) {
         if (who && [401, 403].includes(response.status)) this.authorizer.forget(who);
         throw await registryFailure(ask.reference, request, response, ask.need === "push" ? "push" : "pull");
       }
       await response.discard();
-      authorization = (await this.challenged(challenge, request, who)).header;
+      // Another request may have got a token meanwhile.
+      const newer = this.authorizer.remembered(who);
+      isFresh = newer === undefined || newer === authorization;
+      authorization = isFresh ? (await this.challenged(challenge, request, who)).header : newer;
     }
   }
 
