@@ -42,7 +42,8 @@ export function imageTree(images: readonly ImageSummary[], style: TreeStyle): st
   const blocks = [...images].sort(byName).map(linesOf);
   const hasPlatforms = blocks.some((lines) => lines.length > 1 && lines.some(({ colour }) => isPlatform(colour)));
   const widest = Math.max("IMAGE".length, ...blocks.flat().map(nameWidth));
-  const width = Math.max(nameWidthMin, Math.min(widest, (style.columns ?? Number.POSITIVE_INFINITY) - fixedWidth));
+  const room = Math.max(nameWidthMin, (style.columns ?? Number.POSITIVE_INFINITY) - fixedWidth);
+  const width = Math.min(widest, room);
   const header = [
     "IMAGE".padEnd(width),
     "ID".padEnd(idWidth),

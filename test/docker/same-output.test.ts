@@ -227,6 +227,27 @@ describe("both command lines refuse alike", () => {
   });
 });
 
+test.each(["1.24", "1.30", "1.41", "1.42", "1.43", "1.44", "1.46", "1.47", "1.48", "1.49", "1.50"])(
+  "docker is served by version %s of the API as by the newest",
+  async (version) => {
+    const at = (args: string[], env: Record<string, string>) => scene.docker(args, { env });
+    for (const args of [
+      ["images", "--digests", "--no-trunc"],
+      ["images", "--filter", "label=team=blue", "--filter", "dangling=false", "-q"],
+      ["images", history, "-q"],
+      ["history", "--no-trunc", history],
+      ["image", "inspect", "--format", "{{.Id}} {{.RepoTags}} {{.RepoDigests}} {{.Config.Cmd}} {{.Size}}", history],
+      ["search", "127.0.0.1:5555/busybox"],
+    ]) {
+      expect(await at(args, { DOCKER_API_VERSION: version })).toEqual(await at(args, {}));
+    }
+    const name = `versioned:v${version}`;
+    expect(await at(["tag", history, name], { DOCKER_API_VERSION: version })).toMatchObject({ status: 0, stderr: "" });
+    const removed = await at(["rmi", name], { DOCKER_API_VERSION: version });
+    expect(removed).toMatchObject({ status: 0, stdout: `Untagged: ${name}\n` });
+  },
+);
+
 describe("both show a pull alike", () => {
   const pulled = "127.0.0.1:5000/busybox";
 
