@@ -1,4 +1,5 @@
 /** Debian's dockerd, podman and containerd, each with directories and sockets of its own in a workspace. */
+import { randomBytes } from "node:crypto";
 import { existsSync, globSync, mkdirSync, openSync, readdirSync, rmdirSync, symlinkSync } from "node:fs";
 import { type CommandOptions, type CommandResult, command, succeed, until } from "./command.ts";
 import { imageLayout } from "./fixtures.ts";
@@ -62,7 +63,8 @@ export function runtimePath(workspace: Workspace, name: RuntimeName): string {
 }
 
 async function archive(workspace: Workspace): Promise<{ path: string; image: string }> {
-  const path = workspace.path("busybox.tar");
+  // Of its own for each peer of a workspace: skopeo adds to no archive that is there.
+  const path = workspace.path(`busybox-${randomBytes(4).toString("hex")}.tar`);
   const image = "docker.io/library/busybox:test";
   if (existsSync(path)) return { path, image }; // another peer of this workspace has it too
   const layout = `oci:${await imageLayout("busybox")}:latest`;

@@ -67,11 +67,14 @@ export class ArchiveScene {
     return lines;
   }
 
-  /** A command that has to fail. @returns the last line of its standard error. */
+  /** A command that has to fail. @returns the last line of its standard error that is no hint. */
   async refused(args: string[], stdin?: string | Uint8Array): Promise<string> {
     const { status, stdout, stderr } = await this.daemon.tsd(args, stdin === undefined ? {} : { stdin });
     if (status === 0) throw new Error(`${args.join(" ")}: did not fail: ${stdout}`);
-    return stderr.trimEnd().split("\n").at(-1)!;
+    return stderr
+      .trimEnd()
+      .split("\n")
+      .findLast((line) => !line.startsWith("hint:"))!;
   }
 
   /** Everything that a store has: blobs, what is being taken in, layers. */

@@ -192,8 +192,9 @@ async function unpack(work: Work, { closure, host }: Gathered): Promise<void> {
   const ended = await Promise.allSettled(
     sources.map((_, index) => store.layers.ensure(sources.slice(0, index + 1), { signal: options.signal })),
   );
-  const failed = ended.find((one) => one.status === "rejected");
-  if (failed) throw failed.reason;
+  for (const [index, one] of ended.entries()) {
+    if (one.status === "rejected") throw wrapError(one.reason, `layer ${host.manifest.layers[index]!.digest}`);
+  }
 }
 
 function checkDiffId(layer: Descriptor, actual: Digest | undefined, expected: Digest): void {
