@@ -77,6 +77,7 @@ interface Answer {
 }
 
 const fileBytes = 256 * 1024;
+const closePauseMs = 100;
 
 class RegistryServer {
   readonly #directory: string;
@@ -245,7 +246,10 @@ async function sendBody(socket: Socket, body: Answer["body"], rule: Rule): Promi
   } finally {
     await file?.close();
   }
-  if (rule.stallAfter !== undefined && sent < sizeOf(body)) await closed(socket);
+  if (sent === sizeOf(body)) return sent;
+  // Bun's fetch loses what arrives together with the end of the connection.
+  if (rule.closeAfter !== undefined) await Bun.sleep(closePauseMs);
+  if (rule.stallAfter !== undefined) await closed(socket);
   return sent;
 }
 

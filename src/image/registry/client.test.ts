@@ -106,7 +106,11 @@ describe("a registry client", () => {
       "unauthorized",
       /: unauthorized: authentication required$/,
     ],
-    [() => registryError(429, "TOOMANYREQUESTS", "slow down"), "unavailable", /^toomanyrequests: slow down$/],
+    [
+      () => registryError(429, "TOOMANYREQUESTS", "slow down"),
+      "unavailable",
+      /^toomanyrequests: slow down \(.*\/some\/image\)$/,
+    ],
     [() => new Response("<html>no</html>", { status: 404 }), "not_found", /^manifest for .* not found/],
     [
       () => new Response("<html>oops</html>", { status: 502 }),

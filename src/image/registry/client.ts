@@ -110,6 +110,11 @@ export class RegistryClient {
       { reference, need: "pull", path: `blobs/${digest}`, headers, accepts },
       options,
     );
+    const fault = blobFault(response);
+    if (fault !== undefined) {
+      await response.discard();
+      throw new EngineError("unsupported", `${requestName(request)}: expected a blob, got ${fault}`);
+    }
     if (response.status === 200) return { offset: 0, isRange: false, body: response.body };
     const start = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];
     const isRange = response.status === 206 && start !== undefined;
@@ -156,6 +161,14 @@ export class RegistryClient {
 function headerDigest(response: RegistryResponse): Digest | undefined {
   const text = response.headers.get("docker-content-digest");
   return text === null ? undefined : parseDigest(text);
+}
+
+/** What an answer says of itself by which it cannot be a blob: none of it is to be stored as a beginning of one. */
+function blobFault({ headers }: RegistryResponse): string | undefined {
+  const [type = ""] = (headers.get("content-type") ?? "").toLowerCase().split(/\s*;/, 1);
+  if (type === "text/html") return "a web page: is it a registry?";
+  const encoding = (headers.get("content-encoding") ?? "identity").toLowerCase();
+  return encoding === "identity" ? undefined : `content-encoding ${JSON.stringify(encoding)}, which was not asked for`;
 }
 
 /** @returns undefined where the registry names no type of manifest and the document has to say itself. */

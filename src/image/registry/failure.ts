@@ -32,7 +32,7 @@ export async function registryFailure(
     case "too many requests":
       return new EngineError(
         "unavailable",
-        cause.replace(/^too many requests/, "toomanyrequests"),
+        `${cause.replace(/^too many requests/, "toomanyrequests")} (${familiarName(reference)})`,
         retryHint(response),
       );
     case "other": {
