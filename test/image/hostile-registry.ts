@@ -1,5 +1,5 @@
 import { createCipheriv, createHash } from "node:crypto";
-import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { pinnedBun } from "../../build/pinned.ts";
@@ -73,6 +73,13 @@ export class HostileRegistry {
   /** The requests that came, each as `METHOD PATH RANGE`, and as `LEFT PATH` when the client went before the end. */
   requests(): string[] {
     return readFileSync(join(this.#directory, "requests"), "utf8").trimEnd().split("\n");
+  }
+
+  /** Bytes of bodies that it has sent in all; those of an answer that goes on count too. */
+  sentBytes(): number {
+    const path = join(this.#directory, "sent");
+    // A number that is just being written reads as 0.
+    return existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
   }
 
   /** What has been answered, in the order of the answers' ends. */
@@ -165,10 +172,11 @@ export class HostileRegistry {
   }
 }
 
-/** Bytes that do not compress, the same each time. */
-export function noise(bytes: number): Uint8Array {
-  const zero = new Uint8Array(16);
-  return new Uint8Array(createCipheriv("aes-128-ctr", zero, zero).update(new Uint8Array(bytes)));
+/** Bytes that do not compress, for each seed the same each time. */
+export function noise(bytes: number, seed = 0): Uint8Array {
+  const key = Buffer.alloc(16);
+  key.writeUInt32LE(seed);
+  return new Uint8Array(createCipheriv("aes-128-ctr", key, new Uint8Array(16)).update(new Uint8Array(bytes)));
 }
 
 function compress(tar: Uint8Array, compression: Compression): Uint8Array {

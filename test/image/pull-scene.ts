@@ -2,13 +2,15 @@
 import { expect } from "bun:test";
 import { existsSync, globSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
 import { makeCertificates } from "../harness/certificates.ts";
 import { until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Workspace } from "../harness/workspace.ts";
 import { type Descriptor, HostileRegistry, type ImageOptions, noise } from "./hostile-registry.ts";
 import type { Exchange, Rule } from "./registry-server.ts";
+
+/** Makes a layer of one file. */
+export type MakeLayer = (name: string, data: Uint8Array) => Uint8Array;
 
 /** Of each layer; less than what a partial blob's map counts in, so that all of it is fetched by one request. */
 export const layerBytes = 300_000;
@@ -28,24 +30,31 @@ export class PullScene {
   readonly registry: HostileRegistry;
   /** Another server, where nobody's password belongs. */
   readonly elsewhere: HostileRegistry;
+  readonly #makeLayer: MakeLayer;
   #count = 0;
   #rules: Rule[] = [];
 
-  private constructor(workspace: Workspace, daemon: Daemon, registry: HostileRegistry, elsewhere: HostileRegistry) {
+  private constructor(
+    workspace: Workspace,
+    daemon: Daemon,
+    [registry, elsewhere]: [HostileRegistry, HostileRegistry],
+    makeLayer: MakeLayer,
+  ) {
     this.workspace = workspace;
     this.daemon = daemon;
     this.registry = registry;
     this.elsewhere = elsewhere;
+    this.#makeLayer = makeLayer;
   }
 
-  static async open(flags: string[] = []): Promise<PullScene> {
+  static async open(makeLayer: MakeLayer, flags: string[] = []): Promise<PullScene> {
     const workspace = await Workspace.open();
     try {
       const { server } = await makeCertificates(workspace.path("certificates"), ["127.0.0.1"]);
       const registry = await HostileRegistry.start(workspace, 5555, server);
       const elsewhere = await HostileRegistry.start(workspace, 5565);
       const daemon = await Daemon.start(workspace, { flags: ["--registry-timeout", "2s", ...flags] });
-      return new PullScene(workspace, daemon, registry, elsewhere);
+      return new PullScene(workspace, daemon, [registry, elsewhere], makeLayer);
     } catch (error) {
       await workspace[Symbol.asyncDispose]();
       throw error;
@@ -61,7 +70,7 @@ export class PullScene {
     const name = `image${++this.#count}`;
     const tars = ["bottom", "middle", "top"].map((layer, index) => {
       const data = noise(layerBytes).map((byte) => byte ^ (this.#count + 16 * index));
-      return archive([{ name: `${name}-${layer}`, data }]);
+      return this.#makeLayer(`${name}-${layer}`, data);
     });
     const added = this.registry.addImage(name, tars, { compression: "none", cmd: [name], ...options });
     return { ...added, name, layers: added.layers as SceneImage["layers"] };

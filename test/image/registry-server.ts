@@ -4,7 +4,7 @@
  * `bun registry-server.ts PORT DIRECTORY [CERTIFICATE KEY]`. The directory has blobs/HEX, manifests/NAME/REFERENCE and
  * rules.json; with a certificate HTTPS is spoken on the next port. HTTP is written by hand: no library would lie so.
  */
-import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
@@ -76,7 +76,7 @@ interface Answer {
   body: { bytes: Uint8Array } | { file: string; from: number; size: number };
 }
 
-const fileBytes = 256 * 1024;
+const fileBytes = 64 * 1024;
 const closePauseMs = 100;
 
 class RegistryServer {
@@ -85,6 +85,7 @@ class RegistryServer {
   #rules: Rule[] = [];
   #uses: number[] = [];
   #tokens = 0;
+  #sent = 0;
   readonly #done: string[] = [];
   #onDone: (() => void)[] = [];
 
@@ -113,7 +114,10 @@ class RegistryServer {
     const lines = Object.entries({ ...(!noLength && { "content-length": String(claimBytes) }), ...answer.headers });
     const head = [`HTTP/1.1 ${answer.status} so`, ...lines.map(([name, value]) => `${name}: ${value}`), "", ""];
     const isSent = await writeAll(socket, Buffer.from(head.join("\r\n"), "latin1"));
-    const sent = request.method === "HEAD" || !isSent ? 0 : await sendBody(socket, answer.body, rule);
+    const sent =
+      request.method === "HEAD" || !isSent
+        ? 0
+        : await sendBody(socket, answer.body, rule, (bytes) => this.#count(bytes));
     const isWhole = isSent && (request.method === "HEAD" || sent === size);
     if (!isWhole && rule.closeAfter === undefined) this.#note("requests", `LEFT ${request.path}`);
     const exchange: Exchange = {
@@ -196,6 +200,12 @@ class RegistryServer {
     }
   }
 
+  /** All bytes of bodies so far, for whoever watches. */
+  #count(bytes: number): void {
+    this.#sent += bytes;
+    writeFileSync(join(this.#directory, "sent"), String(this.#sent));
+  }
+
   #note(file: string, line: string): void {
     appendFileSync(join(this.#directory, file), `${line}\n`);
   }
@@ -226,7 +236,12 @@ function sizeOf(body: Answer["body"]): number {
 }
 
 /** @returns how many bytes went out. */
-async function sendBody(socket: Socket, body: Answer["body"], rule: Rule): Promise<number> {
+async function sendBody(
+  socket: Socket,
+  body: Answer["body"],
+  rule: Rule,
+  onSent: (bytes: number) => void,
+): Promise<number> {
   const limit = Math.min(
     sizeOf(body),
     rule.closeAfter ?? Number.POSITIVE_INFINITY,
@@ -242,6 +257,7 @@ async function sendBody(socket: Socket, body: Answer["body"], rule: Rule): Promi
       if (rule.pauseMs !== undefined) await Bun.sleep(rule.pauseMs);
       if (!(await writeAll(socket, piece))) return sent;
       sent += piece.length;
+      onSent(piece.length);
     }
   } finally {
     await file?.close();
