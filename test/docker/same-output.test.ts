@@ -1,6 +1,7 @@
 /** tsd's command line and the unmodified docker client print the same about the images of one daemon, byte by byte. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { symlinkSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { archive } from "../../src/image/unpack/tar-fixture.ts";
 import { type CommandResult, command } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
@@ -225,6 +226,22 @@ describe("both command lines refuse alike", () => {
     expect(status).not.toBe(0);
     expect(stderr).not.toBe("");
   });
+});
+
+test("both print lists as the user's config.json says, unless they are told otherwise", async () => {
+  const file = join(scene.daemon.env.DOCKER_CONFIG!, "config.json");
+  mkdirSync(scene.daemon.env.DOCKER_CONFIG!, { recursive: true });
+  const psFormat = "table {{.Names}}\\t{{.State}}";
+  await Bun.write(file, JSON.stringify({ imagesFormat: "{{.Tag}} of {{.Repository}}", psFormat }));
+  try {
+    expect((await expectSame(["images", history])).stdout).toContain(`second of ${history}\n`);
+    await expectSame(["images", "-q"]);
+    await expectSame(["images", "--format", "table"]);
+    await expectSame(["ps", "-a"]);
+    await expectSame(["ps", "-aq"]);
+  } finally {
+    rmSync(file);
+  }
 });
 
 test.each(["1.24", "1.30", "1.41", "1.42", "1.43", "1.44", "1.46", "1.47", "1.48", "1.49", "1.50"])(

@@ -2,6 +2,7 @@ import type { ImageSummary } from "../../api/schema/image.ts";
 import { shortId } from "../../core/id.ts";
 import { formatBytesDecimal } from "../../core/size.ts";
 import { command } from "../command.ts";
+import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, listFlag, stringFlag, UsageError } from "../flags.ts";
 import { type Column, formatList } from "../format.ts";
@@ -54,7 +55,8 @@ export const imagesCommand = command({
         ),
       );
     } else {
-      const text = formatImages(images, flags);
+      const configured = flags.format === "" && !flags.quiet ? configuredFormat(session, "imagesFormat") : "";
+      const text = formatImages(images, { ...flags, format: flags.format || configured });
       if (text !== "") printLine(text);
     }
     if (images.length === 0 && name !== undefined) await hintAtCommand(name, session.program);

@@ -2,6 +2,7 @@ import type { ContainerSummary, PortSummary } from "../../api/schema/container.t
 import { shortId } from "../../core/id.ts";
 import { formatBytesDecimal } from "../../core/size.ts";
 import { command, noArguments } from "../command.ts";
+import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, intFlag, listFlag, stringFlag } from "../flags.ts";
 import { type Column, formatList } from "../format.ts";
@@ -41,7 +42,8 @@ export const psCommand = command({
       return 0;
     }
     const shown = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", ...(flags.size ? ["Size"] : [])];
-    const text = formatList(containers, columns(truncate), shown, flags.format);
+    const format = flags.format || configuredFormat(session, "psFormat");
+    const text = formatList(containers, columns(truncate), shown, format);
     if (text !== "") printLine(text);
     return 0;
   },

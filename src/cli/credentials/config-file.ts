@@ -65,6 +65,12 @@ export class ConfigFile {
     return typeof helper === "string" && helper !== "" ? helper : undefined;
   }
 
+  /** How the user wants a list printed that is asked for without `--format`; "" where the file does not say. */
+  format(name: "imagesFormat" | "psFormat"): string {
+    const format = this.#content[name];
+    return typeof format === "string" ? format : "";
+  }
+
   /** Is anybody logged in anywhere, or a program named that would know? */
   get isInUse(): boolean {
     return Object.keys(this.#object("auths")).length > 0 || this.#content.credsStore !== undefined;
