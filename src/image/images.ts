@@ -110,6 +110,7 @@ export class ImageStore {
   async start(): Promise<void> {
     await this.content.removeStaged();
     this.#isStarted = true;
+    this.leases.dropUnresumable();
     await reconcileImages(this);
     await this.embedded.removeOutdated();
     await this.publish();

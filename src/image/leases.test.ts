@@ -65,6 +65,13 @@ describe("a lease", () => {
     expect(leases.holdsContent(blob)).toBe(false);
   });
 
+  test("of a killed daemon is dropped by the next one, unless it was a pull's, which continues", () => {
+    for (const reason of ["pull x", "load 1", "commit 2"]) leases.take(reason).add({ content: [blob] });
+    restart();
+    leases.dropUnresumable();
+    expect(leases.all().map(({ reason }) => reason)).toEqual(["pull x"]);
+  });
+
   test("of a killed daemon is there, and expires when nobody touched it for a while; a live one never does", () => {
     leases.take("pull x").add({ content: [blob] });
     restart();

@@ -10,6 +10,9 @@ import type { Digest } from "../core/digest.ts";
 /** How long an unfinished pull's content waits for somebody who continues it, in ms. */
 export const leaseKeptMs = 7 * 24 * 3600 * 1000;
 
+/** How the reasons of work begin that the next try continues. */
+const resumablePrefix = "pull ";
+
 export interface LeasedResources {
   /** Blobs, whether they are here already or not. */
   content?: Iterable<Digest>;
@@ -108,6 +111,14 @@ export class Leases {
   /** Says that those under which work goes on are still wanted; to be called now and then. */
   touchLive(): void {
     this.#touch([...this.#live]);
+  }
+
+  /**
+   * What a killed daemon was at and nobody can go on with: a pull continues where it was, a load or a commit begins
+   * anew. To be called before anybody takes a lease.
+   */
+  dropUnresumable(): void {
+    this.remove(this.all().flatMap(({ id, reason }) => (reason.startsWith(resumablePrefix) ? [] : id)));
   }
 
   /** Those that nobody works under and that were touched last before that time. */

@@ -112,6 +112,7 @@ export class Pusher {
     if (root === undefined) throw new EngineError("not_found", `tag does not exist: ${name}`);
     using lease = this.#store.leases.take(`push ${canonicalReference(reference)}`);
     lease.add({ content: [root.digest] });
+    this.#store.touch(root.digest);
     const tree = readImageTree(this.#store, root);
     const remote = await this.#remote(reference, tree, options);
     const chosen = chooseForPush(tree, { name, platform: options.platform, remote });

@@ -64,6 +64,7 @@ function select(store: ImageStore, image: NamedImage, platforms: readonly Platfo
   const { id, name, shown } = image;
   const row = store.records.get(id);
   if (!row) throw new EngineError("not_found", `No such image: ${shown}`);
+  store.touch(id);
   const root: Descriptor = { mediaType: row.mediaType, digest: id, size: row.size };
   const contents = {
     has: ({ digest, size }: Pick<Descriptor, "digest" | "size">) =>
