@@ -144,6 +144,11 @@ describe("an image of many platforms", () => {
     const inspect = (platform: string) =>
       daemon.ok("image", "inspect", "--platform", platform, "--format", "{{.Id}} {{.Architecture}}", reference);
     expect(await inspect("linux/arm64")).toBe(`${digests.arm64} arm64`);
+    const contentOf = async (architecture: "amd64" | "arm64") => {
+      const { body } = await api<ImageInspect>("1.55", `/images/${reference}/json?manifests=1`);
+      return body.Manifests!.find(({ ID }) => ID === digests[architecture])!.Size.Content;
+    };
+    const before = await contentOf("amd64");
     const id = await daemon.ok("create", reference);
     const rmi = (platform: string, ...flags: string[]) =>
       daemon.tsd(["rmi", "--platform", platform, ...flags, reference]);
@@ -153,6 +158,9 @@ describe("an image of many platforms", () => {
       expect.stringContaining(`used by stopped container ${id.slice(0, 12)}`),
     ]);
     expect(await rmi("linux/arm64")).toMatchObject({ status: 0, stdout: `Deleted: ${digests.arm64}\n` });
+    expect(await contentOf("arm64")).toBe(0);
+    // What both platforms have is still there for the one that is left.
+    expect(await contentOf("amd64")).toBe(before);
     const gone = await daemon.tsd(["image", "inspect", "--platform", "linux/arm64", reference]);
     expect([gone.status, gone.stderr]).toEqual([1, expect.stringContaining("does not provide the specified platform")]);
     const absent = await rmi("linux/s390x");
@@ -160,7 +168,6 @@ describe("an image of many platforms", () => {
     await daemon.ok("rm", id);
     const last = await rmi("linux/amd64", "-f");
     expect([last.status, last.stderr]).toEqual([1, expect.stringContaining("unable to delete all platforms")]);
-    // What both platforms have is still there for the one that is left.
     expect(await inspect("linux/amd64")).toBe(`${digests.amd64} amd64`);
     expect((await daemon.tsd(["run", "--rm", "--network", "none", reference, "/nothing"])).status).toBe(127);
     await daemon.ok("pull", "-q", "--platform", "linux/arm64", reference);
