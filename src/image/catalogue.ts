@@ -17,8 +17,11 @@ export interface Documents {
   config: ImageConfig;
 }
 
-/** Manifests are immutable; the most recently used are kept parsed. */
-const cachedMax = 64;
+/**
+ * Manifests are immutable and are kept parsed: a list reads one of every image, and would read them all from the disk
+ * again where there are more than are kept. One takes some 10 kB.
+ */
+const cachedMax = 512;
 
 export class ImageCatalogue {
   readonly #content: ContentStore;
