@@ -101,7 +101,7 @@ describe("system df", () => {
     await engine.daemon.ok("rmi", reference);
     const { ImageUsage: again } = (await api("/v1.55/system/df")) as unknown as { ImageUsage: Record<string, number> };
     expect(again).toEqual(held);
-    await until("its files are gone", async () => row(await root(), "Trash").Count === 0);
+    await until("its files are gone", async () => row(await root(), "Trash").Count === 0, 60_000);
   }, 120_000);
 });
 

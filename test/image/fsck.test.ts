@@ -206,3 +206,35 @@ describe("on the root of a daemon", () => {
     expect([other.status, other.stderr]).toEqual([1, expect.stringContaining("invalid format")]);
   });
 });
+
+test("what comes and goes while it looks is no damage, and garbage collection beside it takes nothing that is needed", async () => {
+  const busy = await Daemon.start(workspace, { name: "busy", flags: ["--gc-interval=1s"] });
+  let isOver = false;
+  const until = performance.now() + 5000;
+  const images = Array.from({ length: 3 }, (_, at) => {
+    const data = crypto.getRandomValues(new Uint8Array(300_000));
+    const shared = archive([{ name: "shared", data: "the same in all" }]);
+    return registry.addImage(`busy${at}`, [shared, archive([{ name: "data", data }])]).reference;
+  });
+  const work = images.map(async (image) => {
+    while (performance.now() < until) {
+      await busy.ok("pull", "-q", image);
+      const id = await busy.ok("create", image, "/x");
+      await busy.ok("rm", id);
+      await busy.ok("rmi", image);
+    }
+  });
+  const checks: CommandResult[] = [];
+  const check = (async () => {
+    while (!isOver) checks.push(await busy.tsd(["fsck", "--format", "json"]));
+  })();
+  await Promise.all(work);
+  isOver = true;
+  await check;
+  expect(checks.length).toBeGreaterThan(2);
+  const found = checks.flatMap(({ stdout }) => JSON.parse(stdout).Findings as object[]);
+  expect(found).toEqual([]);
+  expect(checks.every(({ status }) => status === 0)).toBe(true);
+  await busy.ok("gc");
+  expect((await busy.tsd(["fsck"])).stdout).toContain("0 blobs (0B), 0 layers, 0 images checked: clean");
+}, 60_000);

@@ -3,6 +3,9 @@
 /** damage: something does not work. leftover: space that is wasted until it is collected. notice: nothing is wrong. */
 export type Severity = "damage" | "leftover" | "notice";
 
+/** Between two looks at what may be on its way: what is made gets its row, and what is written its file, within an instant. */
+export const lookAgainMs = 300;
+
 export interface Finding {
   /** `missing-content`, `orphan-snapshot`, … */
   kind: FindingKind;

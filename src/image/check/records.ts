@@ -2,7 +2,7 @@
 import type { Digest } from "../../core/digest.ts";
 import type { ImageStore } from "../images.ts";
 import { chainIds } from "../snapshot/layers.ts";
-import type { Finding } from "./finding.ts";
+import { type Finding, lookAgainMs } from "./finding.ts";
 
 export function* checkDatabase(store: ImageStore): Generator<Finding> {
   const { database } = store.options;
@@ -100,8 +100,11 @@ export function* checkLeases(store: ImageStore): Generator<Finding> {
   }
 }
 
-export function* checkIndex(store: ImageStore): Generator<Finding> {
+export async function* checkIndex(store: ImageStore): AsyncGenerator<Finding> {
   if (store.isPublished()) return;
+  // It is written after the rows, which somebody may be changing.
+  if (store.isStarted) await Bun.sleep(lookAgainMs);
+  if (await store.exclusively(async () => store.isPublished())) return;
   yield {
     kind: "index",
     severity: "damage",

@@ -3,10 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageStore } from "../images.ts";
 import { layerDepth, restoreLayer, storedLayers } from "../reconcile.ts";
-import type { Finding } from "./finding.ts";
-
-/** Between two looks at what may be on its way: a directory gets its row within an instant. */
-const lookAgainMs = 300;
+import { type Finding, lookAgainMs } from "./finding.ts";
 
 /** Layers whose directory is gone, from the bottom up: each is unpacked over those below. */
 export function* checkLayers(store: ImageStore): Generator<Finding> {
