@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { isTerminal } from "../../../ffi/pty.ts";
 import type { RunRequest } from "../../api/schema/run-protocol.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
@@ -6,6 +6,7 @@ import { EngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
 import { type ContainerFlagValues, containerFlags, refusedContainerFlags } from "../container-flags.ts";
 import { attachedStreams, createRequest } from "../create-request.ts";
+import { mayHaveCredentials } from "../credentials/glance.ts";
 import { engineFailed } from "../exit-status.ts";
 import { boolFlag, stringFlag, UsageError } from "../flags.ts";
 import { consoleSize } from "../local-streams.ts";
@@ -64,12 +65,11 @@ export const runCommand = command({
   },
 });
 
-/** Nobody who is logged in nowhere pays for it. */
 async function runAuth(
   session: Session,
   request: { image: string; platform: string; pull: RunRequest["pull"] },
 ): Promise<string | undefined> {
-  if (!existsSync(`${session.configDirectory}/config.json`)) return undefined;
+  if (!mayHaveCredentials(session.configDirectory, request.image)) return undefined;
   return (await import("../credentials/registry-auth.ts")).runAuth(session, request);
 }
 

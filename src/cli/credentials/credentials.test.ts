@@ -15,6 +15,7 @@ import type { Client } from "../../client/client.ts";
 import { EngineError } from "../../core/errors.ts";
 import { configDirectory } from "../config-directory.ts";
 import type { Session } from "../session.ts";
+import { mayHaveCredentials } from "./glance.ts";
 import { listOfHelper } from "./helper.ts";
 import { imageAuth, runAuth } from "./registry-auth.ts";
 import { CredentialStore, dockerHubServer, serverOf } from "./store.ts";
@@ -231,6 +232,27 @@ describe("X-Registry-Auth", () => {
     expect(await imageAuth(nobody, "a")).toBeUndefined();
     write("{");
     expect(await imageAuth(nobody, "a")).toBeUndefined();
+  });
+
+  test("of a run is not looked for where a glance shows that there is none", () => {
+    const glance = (image: string) => mayHaveCredentials(directory(), image);
+    expect(glance("a:5/b")).toBe(false);
+    write({ auths: { "https://a:5": {} } });
+    expect([glance("a:5/b"), glance("b:5/b"), glance("busybox"), glance("docker.io/x")]).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    write({ auths: { [dockerHubServer]: {} } });
+    expect([glance("a:5/b"), glance("busybox"), glance("me/x"), glance("docker.io/x")]).toEqual([
+      false,
+      true,
+      true,
+      true,
+    ]);
+    write({ credHelpers: {} });
+    expect([glance("a:5/b"), glance("busybox")]).toEqual([true, true]);
   });
 
   test("of a run comes from a helper only when the image has to be pulled", async () => {
