@@ -37,6 +37,8 @@ export interface Registry {
   data: string;
   /** The requests that it has answered, as lines of an access log. */
   accesses(): Promise<string[]>;
+  /** Kills it, as a crash does, and starts it again on what it has. */
+  restart(): Promise<void>;
   /** What skopeo needs to reach it; `--dest-…` for a target, `--src-…` for a source, none for `inspect`. */
   skopeoFlags(side: "dest" | "src" | ""): string[];
   /** Pushes a fixture image with skopeo. @returns the reference to pull it by. */
@@ -60,6 +62,12 @@ export async function startRegistry(workspace: Workspace, options: RegistryOptio
     ...(certificateDirectory !== undefined && { certificateDirectory }),
     data: join(directory, "data"),
     accesses: async () => (await Bun.file(join(directory, "accesses")).text()).split("\n").filter(Boolean),
+    restart: async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+      child = serve(workspace, directory, join(directory, "config.yml"));
+      await answering();
+    },
     skopeoFlags: (side) => {
       const flag = (name: string, value: string) => `--${side === "" ? "" : `${side}-`}${name}=${value}`;
       return [
@@ -79,11 +87,13 @@ export async function startRegistry(workspace: Workspace, options: RegistryOptio
       return reference;
     },
   };
-  const child = serve(workspace, directory, await configuration(directory, registry, options));
-  await until("the registry answers", async () => {
-    if (child.exitCode !== null) throw new Error(`docker-registry: ${await Bun.file(join(directory, "log")).text()}`);
-    return answers(workspace, registry);
-  });
+  let child = serve(workspace, directory, await configuration(directory, registry, options));
+  const answering = () =>
+    until("the registry answers", async () => {
+      if (child.exitCode !== null) throw new Error(`docker-registry: ${await Bun.file(join(directory, "log")).text()}`);
+      return answers(workspace, registry);
+    });
+  await answering();
   return registry;
 }
 
@@ -124,6 +134,8 @@ async function configuration(directory: string, registry: Registry, options: Reg
       ...(htpasswd && { auth: { htpasswd: { realm: "a test's registry", path: users } } }),
       http: {
         addr: registry.host,
+        // Else one that is started again knows nothing of the uploads that were under way.
+        secret: "of a test",
         ...(certificates && {
           tls: {
             certificate: certificates.server.certificate,
@@ -140,8 +152,8 @@ async function configuration(directory: string, registry: Registry, options: Reg
 function serve(workspace: Workspace, directory: string, config: string): Bun.Subprocess {
   const child = Bun.spawn(workspace.inNetwork(["docker-registry", "serve", config]), {
     stdin: "ignore",
-    stdout: openSync(join(directory, "accesses"), "w"),
-    stderr: openSync(join(directory, "log"), "w"),
+    stdout: openSync(join(directory, "accesses"), "a"),
+    stderr: openSync(join(directory, "log"), "a"),
   });
   workspace.onClose("registry", async () => {
     child.kill();

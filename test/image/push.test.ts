@@ -1,8 +1,8 @@
 /** What tsd pushes is what it pulled, and what other programs pull. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { command, succeed } from "../harness/command.ts";
+import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { preparePodman, startDockerd } from "../harness/peers.ts";
 import { type Registry, startRegistry } from "../harness/registry.ts";
@@ -76,6 +76,32 @@ test("hello, whose layer is kept nowhere, is pushed, pulled and run", async () =
   await daemon.ok("tag", "hello", again);
   expect(await daemon.ok("push", again)).toContain(": Mounted from greetings/hello");
 }, 60_000);
+
+test("an upload survives that the registry is killed meanwhile, which has forgotten then how far it was", async () => {
+  await daemon.ok("run", "--rm", "hello");
+  const target = `${registry.host}/resumed/hello:1`;
+  await daemon.ok("tag", "hello", target);
+  const pushing = daemon.tsd(["push", target]);
+  const uploads = join(registry.data, "docker/registry/v2/repositories/resumed/hello/_uploads");
+  await until("a part of the layer is there", () => bytesBelow(uploads) > 2 ** 22);
+  await registry.restart();
+  expect(await pushing).toMatchObject({ status: 0, stderr: "" });
+  const accesses = (await registry.accesses()).filter((line) => line.includes("/resumed/hello/blobs/uploads/"));
+  const methods = accesses.map((line) => /"([A-Z]+) .* (\d{3}) /.exec(line)?.slice(1, 3).join(" "));
+  // docker-registry answers 404 for an upload that has other bytes than its address says: it is begun anew.
+  expect(methods).toContain("GET 404");
+  expect(methods.filter((method) => method === "PUT 201")).toHaveLength(2); // the layer's and the configuration's
+  await daemon.ok("rmi", target);
+  expect(await daemon.ok("run", "--rm", "-q", target)).toContain("Hello from tsd!");
+}, 60_000);
+
+/** Of all files below a directory, which may not be there yet. */
+function bytesBelow(directory: string): number {
+  if (!existsSync(directory)) return 0;
+  const names = readdirSync(directory, { recursive: true }) as string[];
+  const sizes = names.map((name) => statSync(join(directory, name), { throwIfNoEntry: false }));
+  return sizes.reduce((sum, status) => sum + (status?.isFile() ? status.size : 0), 0);
+}
 
 test("all tags of a repository go with -a, and no other's", async () => {
   const source = await registry.push("busybox", "source/busybox:1");

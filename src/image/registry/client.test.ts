@@ -150,6 +150,13 @@ describe("a registry client", () => {
     expect(failed.message).toMatch(message);
   });
 
+  test("gives up a manifest that trickles in", async () => {
+    const impatient = new RegistryClient({ stallTimeoutMs: 40 });
+    registry.misbehave = () => new Response(slowBody(Array(100).fill(" "), 20));
+    const failed = await failure(impatient.manifest(reference));
+    expect(failed.message).toEndWith(": the answer is not complete after 0.4 seconds");
+  });
+
   test("refuses a manifest that is not what was asked for", async () => {
     registry.addManifest(document, { tag: "tag" });
     const wanted = digestOf("something else");

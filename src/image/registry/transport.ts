@@ -45,6 +45,8 @@ export interface TransportOptions {
 }
 
 export const defaultStallTimeoutMs = 30_000;
+/** A layer may take hours. A document may take so many times the silence that is borne, however it trickles in. */
+const documentPatience = 10;
 const redirectsMax = 10;
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 
@@ -185,7 +187,7 @@ function watched(response: Response, url: URL, stall: Stall, request: RegistryRe
     headers: response.headers,
     url: url.href,
     body,
-    bytes: (limit) => collect(body, limit, request),
+    bytes: (limit) => collect(body, limit, request, stall.timeoutMs * documentPatience),
     async discard() {
       stall.end();
       // Cancelling a body that already failed reports that failure again.
@@ -213,13 +215,22 @@ async function* watchedBody(response: Response, stall: Stall, request: RegistryR
   }
 }
 
-async function collect(body: AsyncIterable<Uint8Array>, limit: number, request: RegistryRequest): Promise<Uint8Array> {
+async function collect(
+  body: AsyncIterable<Uint8Array>,
+  limit: number,
+  request: RegistryRequest,
+  timeoutMs: number,
+): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
+  const deadline = performance.now() + timeoutMs;
   let size = 0;
   for await (const piece of body) {
     size += piece.length;
     if (size > limit) throw new EngineError("corrupt", `${request.url}: answer is larger than ${limit} bytes`);
     pieces.push(piece);
+    if (performance.now() > deadline) {
+      throw unavailable(request, `the answer is not complete after ${timeoutMs / 1000} seconds`);
+    }
   }
   return Buffer.concat(pieces);
 }
@@ -227,14 +238,14 @@ async function collect(body: AsyncIterable<Uint8Array>, limit: number, request: 
 /** Aborts a request when nothing came for a while, or when its caller does. */
 class Stall {
   readonly #controller = new AbortController();
-  readonly #timeoutMs: number;
+  readonly timeoutMs: number;
   readonly #outer: AbortSignal | undefined;
   readonly #onOuter = () => this.#controller.abort(this.#outer?.reason);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stalledMs: number | undefined;
 
   constructor(timeoutMs: number, outer: AbortSignal | undefined) {
-    this.#timeoutMs = timeoutMs;
+    this.timeoutMs = timeoutMs;
     this.#outer = outer;
     if (outer?.aborted) this.#onOuter();
     outer?.addEventListener("abort", this.#onOuter, { once: true });
@@ -247,7 +258,7 @@ class Stall {
 
   restart(patience = 1): void {
     clearTimeout(this.#timer);
-    const timeoutMs = this.#timeoutMs * patience;
+    const timeoutMs = this.timeoutMs * patience;
     this.#timer = setTimeout(() => {
       this.#stalledMs = timeoutMs;
       this.#controller.abort(new Error("stalled"));

@@ -209,6 +209,17 @@ describe("an upload", () => {
       /says it has 100000000 of 3145728 bytes$/,
     ],
     [
+      "does not get further",
+      (request: Request) =>
+        request.method === "PATCH" ? new Response(null, { status: 202, headers: { range: "0-99" } }) : undefined,
+      /^Patch ".*": the registry stays at 100 of 3145728 bytes, and answers 202 Accepted$/,
+    ],
+    [
+      "never ends an upload",
+      (request: Request) => (request.method === "PUT" ? new Response(null, { status: 202 }) : undefined),
+      /^Put ".*": the registry stays at 3145728 of 3145728 bytes, and answers 202 Accepted$/,
+    ],
+    [
       "sends uploads elsewhere insecurely",
       (request: Request) =>
         request.method === "POST"

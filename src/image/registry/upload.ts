@@ -59,7 +59,8 @@ async function hasBlob(
   digest: Digest,
   options: RequestOptions,
 ): Promise<boolean> {
-  const ask: Ask = { reference, need: "push", method: "HEAD", path: `blobs/${digest}`, accepts: [404, 405] };
+  // A registry may send to a storage that takes no HEAD; whether one may push is seen when one does.
+  const ask: Ask = { reference, need: "push", method: "HEAD", path: `blobs/${digest}`, accepts: [400, 403, 404, 405] };
   const { response } = await requests.ask(ask, options);
   await response.discard();
   return response.status === 200;
@@ -161,7 +162,10 @@ class Upload {
       if (status === 201 || (status === 204 && answered.request.method === "PUT")) return true;
       if (status >= 200 && status < 300) {
         this.#advance(answered);
-        return false;
+        if (this.#fruitless <= fruitlessTriesMax) return false;
+        const { request } = answered;
+        const state = `the registry stays at ${this.#offset} of ${this.#blob.size} bytes`;
+        throw new EngineError("unavailable", `${requestName(request)}: ${state}, and answers ${status} ${statusText}`);
       }
       failure = new EngineError("unavailable", `${requestName(answered.request)}: ${status} ${statusText}`.trim());
       if (status === 413 && this.#shrink()) return false;
