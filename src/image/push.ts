@@ -1,6 +1,6 @@
 /** Pushes: an image's content to a repository, exactly as it lies in the store, with docker's progress on the way. */
 import type { Digest } from "../core/digest.ts";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, wrapError } from "../core/errors.ts";
 import type { Descriptor, Platform } from "../oci/image.ts";
 import type { RegistryCredentials } from "./image.ts";
 import { type ContentBlob, type ImageNode, missingManifests, readImageTree } from "./image-tree.ts";
@@ -121,8 +121,10 @@ export class Pusher {
       content: [...blobs, ...manifests.map(({ descriptor }) => descriptor)].map(({ digest }) => digest),
       chains: blobs.flatMap(({ digest, diffId }) => (diffId === digest ? [diffId] : [])),
     });
-    await this.#pushBlobs(reference, blobs, { ...options, root: root.digest });
     const { requests } = this.#store.registry;
+    // Who cannot be reached, or refuses, says so once and at once, not for each blob.
+    await hasManifest(requests, reference, chosen.descriptor.digest, options);
+    await this.#pushBlobs(reference, blobs, { ...options, root: root.digest });
     for (const { descriptor, bytes } of manifests) {
       throwIfAborted(signal);
       const { digest, mediaType } = descriptor;
@@ -248,7 +250,11 @@ function contentOf(node: ImageNode): {
 async function* filePieces(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
   const file = Bun.file(path);
   for (let at = start; at < end; at += pieceBytes) {
-    yield await file.slice(at, Math.min(end, at + pieceBytes)).bytes();
+    try {
+      yield await file.slice(at, Math.min(end, at + pieceBytes)).bytes();
+    } catch (error) {
+      throw wrapError(error, `read ${path}`);
+    }
   }
 }
 

@@ -182,7 +182,7 @@ describe("hosts.toml", () => {
     expect((await open.accesses()).some((line) => line.includes("ns=upstream.example"))).toBe(true);
     // A mirror takes no pushes unless it is said to.
     expect(await refused("push", "upstream.example/busybox")).toMatch(
-      /^Head "http:\/\/127\.0\.0\.1:1\/v2\/busybox\/blobs\//,
+      /^Head "http:\/\/127\.0\.0\.1:1\/v2\/busybox\/manifests\//,
     );
   });
 

@@ -4,9 +4,11 @@ import { EngineError } from "../../core/errors.ts";
 import { type Descriptor, mediaTypes, parseManifest } from "../../oci/image.ts";
 import type { Reference } from "../reference.ts";
 import { bodyOf } from "./authorization.ts";
+import { registryFailure } from "./failure.ts";
 import { readReferrersTag, referrersTag } from "./listing.ts";
 import type { Ask, RegistryRequests, RequestOptions } from "./requests.ts";
 import { requestName } from "./transport.ts";
+import { patiently, refusals } from "./upload.ts";
 
 export interface UploadManifest {
   bytes: Uint8Array;
@@ -56,8 +58,14 @@ export async function uploadManifest(
     headers,
     body: bodyOf(bytes),
     patience: 4,
+    accepts: refusals,
   };
-  const { request, response } = await requests.ask(ask, options);
+  const { request, response } = await patiently(
+    requests.retryDelayMs,
+    () => requests.ask(ask, options),
+    options.signal,
+  );
+  if (refusals.includes(response.status)) throw await registryFailure(reference, request, response, "push");
   await response.discard();
   const stored = response.headers.get("docker-content-digest");
   const isSame = stored === null || stored === digest || stored.split(":")[0] !== digestAlgorithm(digest);

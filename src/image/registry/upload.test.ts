@@ -114,6 +114,13 @@ describe("a blob", () => {
 });
 
 describe("an upload", () => {
+  test("begins with a registry that is being restarted when it is back", async () => {
+    let failures = 3;
+    registry.misbehave = () => (failures-- > 0 ? new Response("<html>", { status: 502 }) : undefined);
+    expect(await upload(large)).toEqual({ how: "pushed" });
+    expectStored(large);
+  });
+
   test("that breaks off goes on where the registry has got to", async () => {
     registry.uploads.cutAfter = 2 ** 20;
     expect(await upload(large)).toEqual({ how: "pushed" });
@@ -243,6 +250,7 @@ describe("an upload", () => {
   test("of other bytes than the digest says is refused by the registry, in its words", async () => {
     const failed = await failure(uploadBlob(client.requests, reference, blobOf(large, digestOf("something else")), {}));
     expect(failed.message).toContain("digest invalid: provided digest did not match (400 Bad Request)");
+    expect(seen().filter((line) => line.startsWith("PUT"))).toHaveLength(1);
   });
 
   test("that is denied says so in docker's words", async () => {
@@ -317,6 +325,13 @@ describe("a manifest", () => {
         return { mediaType: mediaTypes.ociManifest, digest, size: bytes.length, annotations: { a: "b" }, artifactType };
       }),
     });
+  });
+
+  test("that the registry refuses is refused once, in its words", async () => {
+    registry.misbehave = () => registryError(400, "MANIFEST_INVALID", "manifest invalid");
+    const failed = await failure(uploadManifest(client.requests, reference, "tag", signature("a/b"), {}));
+    expect(failed.message).toEndWith(": manifest invalid: manifest invalid (400 Bad Request)");
+    expect(registry.seen).toHaveLength(1);
   });
 
   test("that the registry stores as another is an error", async () => {

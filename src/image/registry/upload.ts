@@ -4,6 +4,7 @@ import { EngineError, errorMessage, isEngineError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import type { Reference } from "../reference.ts";
 import { throwIfAborted } from "../shared-work.ts";
+import { registryFailure } from "./failure.ts";
 import type { RegistryHost } from "./hosts.ts";
 import { type Answered, type Ask, type RegistryRequests, type RequestOptions, sleep } from "./requests.ts";
 import { type RegistryRequest, type RequestBody, requestName } from "./transport.ts";
@@ -35,22 +36,45 @@ const fruitlessTriesMax = 5;
 const commitPatience = 20;
 const mountTriesMax = 3;
 const cancelTimeoutMs = 5000;
+/** The content, or the way it comes, is refused. */
+export const refusals = [400, 405, 409, 411, 413, 422];
 /** What a proxy says for a registry that is being restarted. */
 const brokenStatuses = [500, 502, 504];
 
-/** @throws EngineError unauthorized, not_found where pushing is denied, unavailable, cancelled, corrupt. */
+/**
+ * To be called for a registry that has answered: it is waited for a while where it does not.
+ * @throws EngineError unauthorized, not_found where pushing is denied, unavailable, cancelled, corrupt.
+ */
 export async function uploadBlob(
   requests: RegistryRequests,
   reference: Reference,
   blob: UploadBlob,
   options: UploadOptions,
 ): Promise<UploadResult> {
-  if (await hasBlob(requests, reference, blob.digest, options)) return { how: "existed" };
+  const patient = <T>(work: () => Promise<T>) => patiently(requests.retryDelayMs, work, options.signal);
+  if (await patient(() => hasBlob(requests, reference, blob.digest, options))) return { how: "existed" };
   const upload = new Upload(requests, reference, blob, options);
-  const from = await upload.begin(options.sources ?? []);
+  const from = await patient(() => upload.begin(options.sources ?? []));
   if (from !== undefined) return { how: "mounted", from };
   await upload.finish();
   return { how: "pushed" };
+}
+
+/** A registry that answered before may be in the middle of a restart. */
+export async function patiently<T>(
+  delayMs: number,
+  work: () => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      throwIfAborted(signal);
+      if (!isEngineError(error, "unavailable") || tries >= fruitlessTriesMax) throw error;
+      await sleep(delayMs * 2 ** (tries - 1), signal);
+    }
+  }
 }
 
 async function hasBlob(
@@ -154,28 +178,32 @@ class Upload {
 
   /** One request further. @returns true at the end. */
   async #attempt(): Promise<boolean> {
-    let failure: EngineError;
+    let answered: Answered;
     try {
-      const answered = await this.#send();
-      const { status, statusText } = answered.response;
-      await answered.response.discard();
-      if (status === 201 || (status === 204 && answered.request.method === "PUT")) return true;
-      if (status >= 200 && status < 300) {
-        this.#advance(answered);
-        if (this.#fruitless <= fruitlessTriesMax) return false;
-        const { request } = answered;
-        const state = `the registry stays at ${this.#offset} of ${this.#blob.size} bytes`;
-        throw new EngineError("unavailable", `${requestName(request)}: ${state}, and answers ${status} ${statusText}`);
-      }
-      failure = new EngineError("unavailable", `${requestName(answered.request)}: ${status} ${statusText}`.trim());
-      if (status === 413 && this.#shrink()) return false;
-      if (status === 413) throw failure;
+      answered = await this.#send();
     } catch (error) {
       throwIfAborted(this.#options.signal);
       if (!isEngineError(error, "unavailable") || this.#fruitless >= fruitlessTriesMax) throw error;
-      failure = error;
+      return this.#recover(error);
     }
-    return this.#recover(failure);
+    const { request, response } = answered;
+    const { status } = response;
+    // What it got is not to its liking: it would not be the next time either.
+    if (status !== 413 && refusals.includes(status))
+      throw await registryFailure(this.#reference, request, response, "push");
+    await response.discard();
+    const says = `${status} ${response.statusText}`.trim();
+    if (status === 201 || (status === 204 && request.method === "PUT")) return true;
+    if (status >= 200 && status < 300) {
+      this.#advance(answered);
+      if (this.#fruitless <= fruitlessTriesMax) return false;
+      const state = `the registry stays at ${this.#offset} of ${this.#blob.size} bytes`;
+      throw new EngineError("unavailable", `${requestName(request)}: ${state}, and answers ${says}`);
+    }
+    const failure = new EngineError("unavailable", `${requestName(request)}: ${says}`);
+    if (status !== 413) return this.#recover(failure);
+    if (!this.#shrink()) throw failure;
+    return false;
   }
 
   /** The whole blob at once, the next piece of it, or where all are sent the end. */
@@ -188,7 +216,7 @@ class Upload {
       const headers = isWhole && size > 0 ? { "content-type": "application/octet-stream" } : {};
       const body = this.#body(this.#offset, size);
       return this.#follow(
-        { method: "PUT", body, headers, patience: commitPatience, accepts: [404, 413, ...brokenStatuses] },
+        { method: "PUT", body, headers, patience: commitPatience, accepts: [404, ...refusals, ...brokenStatuses] },
         target,
       );
     }
@@ -200,7 +228,7 @@ class Upload {
       ...(isPart && { "content-range": `${this.#offset}-${end - 1}` }),
     };
     const body = this.#body(this.#offset, end);
-    return this.#follow({ method: "PATCH", body, headers, accepts: [404, 413, 416, ...brokenStatuses] });
+    return this.#follow({ method: "PATCH", body, headers, accepts: [404, 416, ...refusals, ...brokenStatuses] });
   }
 
   #body(start: number, end: number): RequestBody {
