@@ -76,11 +76,27 @@ export function formatImages(images: ImageSummary[], flags: ImagesFormat): strin
   const isTable = flags.format === "" || flags.format.startsWith("table");
   const isPlain = flags.format === "" || flags.format === "table";
   const names = flags.format.includes("{{.Digest}}");
+  if (flags.format === "raw") return formatRaw(images, flags);
   const rows = images.flatMap((image) => rowsOf(image, digests, digests || names));
   const shown = ["Repository", "Tag", ...(digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
   const withDigest = isTable && !isPlain && digests && !names ? `${flags.format}\\t{{.Digest}}` : flags.format;
   const format = isPlain && flags.quiet ? "{{.ID}}" : withDigest;
   return formatList(rows, columns(!flags["no-trunc"]), shown, format);
+}
+
+/** A line a field, and an empty one behind each image. */
+function formatRaw(images: ImageSummary[], { digests, quiet, ...flags }: ImagesFormat): string {
+  const fields = [
+    "repository: {{.Repository}}",
+    "tag: {{.Tag}}",
+    ...(digests ? ["digest: {{.Digest}}"] : []),
+    "image_id: {{.ID}}",
+    "created_at: {{.CreatedAt}}",
+    "virtual_size: {{.Size}}",
+  ];
+  const format = quiet ? "image_id: {{.ID}}" : `${fields.join("\n")}\n`;
+  const rows = images.flatMap((image) => rowsOf(image, digests, digests));
+  return formatList(rows, columns(!flags["no-trunc"]), [], format);
 }
 
 /**
