@@ -67,6 +67,42 @@ function isWhiteoutAt(path: string): boolean {
 }
 
 describe.skipIf(!isRoot)("a layer's files", () => {
+  test.each([0, 0o022, 0o077])(
+    "have their own mode and group whatever the umask (%o) and their directory say",
+    (umask) => {
+      const before = process.umask(umask);
+      try {
+        const { root } = apply([
+          { name: "writable", mode: 0o666 },
+          { name: "set-id", mode: 0o6755, data: "x" },
+          { name: "sticky", mode: 0o1644 },
+          { name: "own", mode: 0o640, uid: 7, gid: 8 },
+          { name: "plain/", mode: 0o755 },
+          { name: "plain/file", mode: 0o604 },
+          { name: "shared/", mode: 0o2775, gid: 50 },
+          { name: "shared/file", mode: 0o664 },
+          { name: "shared/deep/file", mode: 0o664 },
+          { name: "after", mode: 0o646 },
+        ]);
+        const look = (name: string) => {
+          const { mode, uid, gid } = lstatSync(join(root, name));
+          return `${(mode & 0o7777).toString(8)} ${uid}:${gid}`;
+        };
+        expect(look("writable")).toBe("666 0:0");
+        expect(look("set-id")).toBe("6755 0:0");
+        expect(look("sticky")).toBe("1644 0:0");
+        expect(look("own")).toBe("640 7:8");
+        expect(look("plain/file")).toBe("604 0:0");
+        expect(look("shared")).toBe("2775 0:50");
+        expect(look("shared/file")).toBe("664 0:0");
+        expect(look("shared/deep/file")).toBe("664 0:0");
+        expect(look("after")).toBe("646 0:0");
+      } finally {
+        process.umask(before);
+      }
+    },
+  );
+
   test("have the archive's owners, modes, times, attributes and links", () => {
     const capability = Uint8Array.of(1, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
     const { root, report } = apply([

@@ -13,7 +13,7 @@ import {
   O_RDONLY,
   O_WRONLY,
 } from "../../../ffi/constants/open.ts";
-import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT } from "../../../ffi/constants/stat.ts";
+import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISGID } from "../../../ffi/constants/stat.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import {
   type FileTime,
@@ -95,6 +95,11 @@ export class LayerApplier implements TarSink, Disposable {
   readonly #times = new Map<string, FileTime>();
   /** Of form "remove": what this layer made itself, which its own whiteouts leave alone. */
   readonly #made = new Set<string>();
+  /**
+   * A new file is root's and has the mode that it is created with. Not so where a umask takes some of it, and below
+   * directories that give on their group (set-gid, or another one on file systems mounted with grpid) or default ACLs.
+   */
+  #createsPlainly: boolean;
   #entries = 0;
   #bytes = 0;
   #file: { fd: Fd; entry: TarEntry } | undefined;
@@ -105,6 +110,9 @@ export class LayerApplier implements TarSink, Disposable {
     this.#form = form;
     this.#limits = limits;
     this.#xattrs = new XattrWriter();
+    const { uid, gid, mode } = statx(root);
+    const isOwn = uid === 0 && process.geteuid?.() === 0 && process.umask() === 0;
+    this.#createsPlainly = form === "overlay" && isOwn && !givesOn(gid, mode);
     // The root of a layer is a directory like any other: in overlayfs the topmost one's attributes count.
     if (form === "overlay") this.#implicit.add("");
     this.#directories = new Directories(root, {
@@ -147,9 +155,11 @@ export class LayerApplier implements TarSink, Disposable {
     using _closing = fd;
     try {
       if (entry.sparse) ftruncate(fd, entry.size);
-      fchown(fd, entry.uid, entry.gid);
+      const isPlain = this.#createsPlainly && entry.uid === 0 && entry.gid === 0;
+      // It has them already, and most files of most images are so.
+      if (!isPlain) fchown(fd, entry.uid, entry.gid);
       // chown and write clear the set-id bits and security.capability: mode and attributes come after them.
-      fchmod(fd, entry.mode);
+      if (!isPlain || entry.mode > 0o777) fchmod(fd, entry.mode);
       this.#xattrs.set(fd, entry.xattrs);
       utimensat(fd, "", entry.mtime, entry.mtime);
     } catch (error) {
@@ -214,7 +224,8 @@ export class LayerApplier implements TarSink, Disposable {
         return;
       case "file": {
         const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
-        this.#file = { fd: this.#replacing(parent, path, () => openat(parent, name, flags, 0o600)), entry };
+        const mode = this.#createsPlainly ? entry.mode & 0o777 : 0o600;
+        this.#file = { fd: this.#replacing(parent, path, () => openat(parent, name, flags, mode)), entry };
         return;
       }
       case "hardlink":
@@ -259,6 +270,7 @@ export class LayerApplier implements TarSink, Disposable {
 
   #describeDirectory(directory: Fd, path: string, entry: TarEntry): void {
     this.#implicit.delete(path);
+    if (givesOn(entry.gid, entry.mode) || entry.xattrs.size > 0) this.#createsPlainly = false;
     fchown(directory, entry.uid, entry.gid);
     fchmod(directory, entry.mode);
     this.#xattrs.set(directory, entry.xattrs);
@@ -406,6 +418,11 @@ export class LayerApplier implements TarSink, Disposable {
 
 export const limitHint =
   "the limit is there against archives made to fill the disk; the daemon's --max-layer-size and --max-layer-files raise it";
+
+/** May a file in such a directory have another group than its creator's? */
+function givesOn(gid: number, mode: number): boolean {
+  return gid !== 0 || (mode & S_ISGID) !== 0;
+}
 
 function deletedTarget(target: string): EngineError {
   return new EngineError("invalid_argument", `hard link target ${printable(target)} is deleted by the layer`);

@@ -20,6 +20,8 @@ export async function unpackMain(args: string[]): Promise<number> {
   try {
     // Only downwards: a daemon that was itself started with less may not raise it (setpriority(2), EACCES).
     if (getPriority() < niceness) setPriority(niceness);
+    // Files get the modes that the layer says.
+    process.umask(0);
     const request = JSON.parse(args[0] ?? "") as UnpackRequest;
     const input = request.isGrowing
       ? growingFile(() => send({ kind: "hungry" }))
