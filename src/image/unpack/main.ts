@@ -7,11 +7,13 @@ import { Digester, digestAlgorithm } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
 import { LayerApplier, limitHint } from "./applier.ts";
 import { childError } from "./child-error.ts";
-import { decompressor, detectCompression, magicBytes, pieceBytes } from "./decompress.ts";
+import { detectCompression, magicBytes } from "./decompress.ts";
 import { growingFile } from "./growing-file.ts";
+import { Inflater } from "./inflater.ts";
 import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
 import { TarReader } from "./tar-reader.ts";
 
+const readBytes = 256 * 1024;
 const progressIntervalMs = 100;
 /** The daemon must answer while layers are unpacked: nice(2) by this much. */
 const niceness = 5;
@@ -25,7 +27,7 @@ export async function unpackMain(args: string[]): Promise<number> {
     const request = JSON.parse(args[0] ?? "") as UnpackRequest;
     const input = request.isGrowing
       ? growingFile(() => send({ kind: "hungry" }))
-      : createReadStream("", { fd: 0, highWaterMark: pieceBytes });
+      : createReadStream("", { fd: 0, highWaterMark: readBytes });
     send({ kind: "report", report: await unpack(request, input) });
     return 0;
   } catch (error) {
@@ -61,6 +63,7 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
   return { ...report, archiveBytes: digester.size, diffId };
 }
 
+/** Pieces are valid until the next is asked for. */
 async function* inflate(input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const iterator = counted(input)[Symbol.asyncIterator]();
   let start: Uint8Array = new Uint8Array();
@@ -69,32 +72,15 @@ async function* inflate(input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Ar
     if (next.done) break;
     start = start.length === 0 ? next.value : Buffer.concat([start, next.value]);
   }
-  const stream = decompressor(detectCompression(start));
+  const compression = detectCompression(start);
   const rest = resumed(start, iterator);
-  if (!stream) {
+  if (compression === "none") {
     yield* rest;
     return;
   }
-  const feeding = feed(stream, rest);
-  try {
-    yield* stream as AsyncIterable<Uint8Array>;
-    await feeding;
-  } catch (error) {
-    const { code } = error as { code?: unknown };
-    if (typeof code !== "string" || !/^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB|ERR__ERROR)/.test(code)) throw error;
-    throw new EngineError("corrupt", `layer cannot be inflated: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-async function feed(stream: NodeJS.WritableStream, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-  try {
-    for await (const piece of pieces) {
-      if (!stream.write(piece)) await new Promise<void>((resolve) => stream.once("drain", resolve));
-    }
-    stream.end();
-  } catch (error) {
-    (stream as NodeJS.WritableStream & { destroy(error: unknown): void }).destroy(error);
-  }
+  using inflater = new Inflater(compression);
+  for await (const piece of rest) yield* inflater.push(piece);
+  yield* inflater.end();
 }
 
 async function* resumed(start: Uint8Array, iterator: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
