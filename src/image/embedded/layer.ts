@@ -2,73 +2,98 @@
  * The one layer of the embedded image: the same files always make the same archive, so that its digest is theirs
  * and the archive itself need not be kept: it is written again when somebody wants it.
  */
-import { createReadStream } from "node:fs";
-import { readdir, readlink, stat } from "node:fs/promises";
+import { open, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { pack } from "tar-stream";
 import { type Digest, Digester } from "../../core/digest.ts";
+import { EngineError } from "../../core/errors.ts";
+import { endOfArchive, padding, tarHeader } from "../pack/tar-writer.ts";
+import type { TarEntry } from "../unpack/tar-entry.ts";
+
+/** Read in pieces of this size. */
+const pieceBytes = 2 ** 18;
 
 /** No times of the host's: they would change the digest. */
-const epoch = new Date(0);
+const entry: TarEntry = {
+  type: "file",
+  path: "",
+  linkPath: "",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtime: { seconds: 0, nanoseconds: 0 },
+  deviceMajor: 0,
+  deviceMinor: 0,
+  xattrs: new Map(),
+  sparse: undefined,
+};
 
 /** Archives a directory that holds directories, plain files and symlinks, all owned by root. Names are sorted. */
 export function layerArchive(root: string): ReadableStream<Uint8Array> {
-  const archive = pack({ highWaterMark: 2 ** 20 });
-  const writing = writeDirectory(archive, root, "").then(() => archive.finalize());
-  writing.catch((error: unknown) => archive.destroy(error as Error));
-  const iterator = archive[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-  return new ReadableStream({
-    async pull(controller) {
-      const next = await iterator.next();
-      if (next.done) controller.close();
-      else controller.enqueue(new Uint8Array(next.value));
+  const pieces = archiveOf(root);
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const next = await pieces.next();
+        if (next.done) controller.close();
+        else controller.enqueue(next.value);
+      },
+      async cancel() {
+        await pieces.return();
+      },
     },
-    cancel: () => archive.destroy(),
-  });
+    { highWaterMark: 0 },
+  );
 }
 
 /** Digest and size of that archive. */
 export async function layerDigest(root: string): Promise<{ digest: Digest; size: number }> {
   const digester = new Digester();
-  for await (const piece of layerArchive(root)) digester.update(piece);
+  for await (const piece of archiveOf(root)) digester.update(piece);
   return { digest: digester.digest(), size: digester.size };
 }
 
-type Pack = ReturnType<typeof pack>;
+async function* archiveOf(root: string): AsyncGenerator<Uint8Array, void, void> {
+  yield* directory(root, "");
+  yield endOfArchive;
+}
 
-async function writeDirectory(archive: Pack, root: string, path: string): Promise<void> {
-  const entries = await readdir(join(root, path), { withFileTypes: true });
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const name = path === "" ? entry.name : `${path}/${entry.name}`;
-    if (entry.isDirectory()) {
+async function* directory(root: string, path: string): AsyncGenerator<Uint8Array, void, void> {
+  const found = await readdir(join(root, path), { withFileTypes: true });
+  for (const one of found.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const name = path === "" ? one.name : `${path}/${one.name}`;
+    if (one.isSymbolicLink()) {
+      yield tarHeader({
+        ...entry,
+        type: "symlink",
+        path: name,
+        linkPath: await readlink(join(root, name)),
+        mode: 0o777,
+      });
+    } else if (one.isDirectory()) {
       const { mode } = await stat(join(root, name));
-      await writeEntry(archive, { name: `${name}/`, type: "directory", mode: mode & 0o7777 });
-      await writeDirectory(archive, root, name);
-    } else if (entry.isSymbolicLink()) {
-      await writeEntry(archive, { name, type: "symlink", linkname: await readlink(join(root, name)), mode: 0o777 });
-    } else await writeFile(archive, root, name);
+      yield tarHeader({ ...entry, type: "directory", path: `${name}/`, mode: mode & 0o7777 });
+      yield* directory(root, name);
+    } else yield* file(join(root, name), name);
   }
 }
 
-function writeEntry(archive: Pack, header: Parameters<Pack["entry"]>[0]): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  archive.entry({ ...header, mtime: epoch, uid: 0, gid: 0 }, (error) => (error ? reject(error) : resolve())).end(null);
-  return promise;
-}
-
-async function writeFile(archive: Pack, root: string, name: string): Promise<void> {
-  const path = join(root, name);
-  const { mode, size } = await stat(path);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const header = { name, type: "file" as const, mode: mode & 0o7777, size, mtime: epoch, uid: 0, gid: 0 };
-  const entry = archive.entry(header, (error) => (error ? reject(error) : resolve()));
-  // Awaited at the end, unless it is rejected before: whoever read the archive has left.
-  promise.catch(() => undefined);
-  for await (const piece of createReadStream(path, { highWaterMark: 2 ** 20 })) {
-    if (entry.write(piece)) continue;
-    // What nobody reads any more is never drained.
-    await Promise.race([new Promise<void>((drained) => entry.once("drain", drained)), promise]);
+async function* file(path: string, name: string): AsyncGenerator<Uint8Array, void, void> {
+  const handle = await open(path, "r");
+  try {
+    const { mode, size } = await handle.stat();
+    yield tarHeader({ ...entry, path: name, mode: mode & 0o7777, size });
+    let written = 0;
+    for (;;) {
+      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(pieceBytes), 0, pieceBytes);
+      if (bytesRead === 0) break;
+      written += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+    // A layer's files are nobody's to change.
+    if (written !== size) throw new EngineError("corrupt", `${path}: had ${size} bytes, and now has ${written}`);
+    yield padding(size);
+  } finally {
+    await handle.close();
   }
-  entry.end(null);
-  await promise;
 }
