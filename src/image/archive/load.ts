@@ -12,6 +12,7 @@ import { chainIds, type LayerSource } from "../snapshot/layers.ts";
 import { defaultUnpackLimits } from "../unpack/protocol.ts";
 import { TarReader } from "../unpack/tar-reader.ts";
 import { type Closure, checkLayerTypes, closureOf, type ManifestHere } from "./closure.ts";
+import { hostLayers } from "./host-layers.ts";
 import { inflated } from "./inflate.ts";
 import { findImages, type LoadableImage } from "./loadable.ts";
 import { ArchiveSpool } from "./spool.ts";
@@ -78,7 +79,12 @@ async function load(
   const { signal, onProgress } = options;
   using lease = store.leases.take(`load ${crypto.randomUUID()}`);
   const tell = (path: string, current: number, total: number) => onProgress?.({ id: shortName(path), current, total });
-  await using spool = new ArchiveSpool(store, { lease, signal, onProgress: tell });
+  let wanted: ReadonlySet<Digest> | undefined;
+  const isWanted = (digest: Digest) => {
+    wanted ??= hostLayers(spool, options.platforms);
+    return wanted?.has(digest) ?? true;
+  };
+  await using spool = new ArchiveSpool(store, { lease, signal, isWanted, onProgress: tell });
   const work: Work = { store, spool, lease, kept, options };
   await readArchive(store, spool, archive, signal);
   const images = findImages(spool).map((image) => gather(work, image));

@@ -42,22 +42,31 @@ export async function* saveImages(
 ): AsyncGenerator<Uint8Array, void, void> {
   using lease = store.leases.take(`save ${crypto.randomUUID()}`);
   const saved = images.map((image) => select(store, image, platforms, lease));
-  const blobs = new Map(saved.flatMap((image) => image.blobs).map((blob) => [blob.digest, blob]));
+  const blobs = orderedBlobs(saved);
   yield* document("oci-layout", { imageLayoutVersion: "1.0.0" });
   yield* document("index.json", layoutIndex(saved));
   yield* document("manifest.json", dockerManifest(saved));
   yield* document("repositories", repositories(saved));
   yield tarHeader({ ...plainEntry, type: "directory", path: "blobs/", mode: 0o755 });
-  for (const algorithm of new Set([...blobs.keys()].map(digestAlgorithm))) {
+  for (const algorithm of new Set(blobs.map(({ digest }) => digestAlgorithm(digest)))) {
     yield tarHeader({ ...plainEntry, type: "directory", path: `blobs/${algorithm}/`, mode: 0o755 });
   }
-  for (const blob of blobs.values()) {
+  for (const blob of blobs) {
     throwIfAborted(signal);
     yield tarHeader({ ...plainEntry, path: blobPath(blob.digest), size: blob.size });
     yield* blobBytes(store, blob, saved, signal);
     if (blob.size % 512 !== 0) yield padding(blob.size);
   }
   yield endOfArchive;
+}
+
+/** Each once: all documents, then all layers. */
+function orderedBlobs(saved: readonly SavedImage[]): Descriptor[] {
+  const blobs = new Map(saved.flatMap((image) => image.blobs).map((blob) => [blob.digest, blob]));
+  const manifests = saved.flatMap((image) => image.manifests);
+  const layers = new Set(manifests.flatMap(({ manifest }) => manifest.layers).map(({ digest }) => digest));
+  const isLayer = ({ digest }: Descriptor) => layers.has(digest);
+  return [...[...blobs.values()].filter((blob) => !isLayer(blob)), ...[...blobs.values()].filter(isLayer)];
 }
 
 function select(store: ImageStore, image: NamedImage, platforms: readonly Platform[], lease: Lease): SavedImage {

@@ -53,6 +53,8 @@ type Step = { open: string } | { write: Uint8Array } | { close: SpooledFile };
 export interface SpoolOptions {
   lease: Lease;
   signal: AbortSignal;
+  /** Is a layer worth unpacking as it comes? It is unpacked later otherwise, if at all. */
+  isWanted: (digest: Digest) => boolean;
   /** Told of every large file: bytes so far, and all. */
   onProgress?: (path: string, bytes: number, total: number) => void;
 }
@@ -258,9 +260,12 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
     this.#syncing.push(syncing);
     const spooled: SpooledFile = { ...file, staged };
     if (known?.ahead) spooled.ahead = known.ahead;
-    else if (looksLikeLayer(file.start) && !this.#isStored(file.digest, file.size))
-      spooled.ahead = this.#unpack(staged);
+    else if (this.#isWorthUnpacking(file)) spooled.ahead = this.#unpack(staged);
     this.#add(spooled);
+  }
+
+  #isWorthUnpacking({ start, digest, size }: SpooledFile): boolean {
+    return looksLikeLayer(start) && !this.#isStored(digest, size) && this.#options.isWanted(digest);
   }
 
   /** Undefined where it is no layer after all, or a bad one: what makes use of it unpacks it again, and says so. */
