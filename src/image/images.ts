@@ -2,8 +2,9 @@
 import type { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { type Digest, digestHex } from "../core/digest.ts";
-import { EngineError, isEngineError } from "../core/errors.ts";
+import { EngineError, errorMessage, isEngineError } from "../core/errors.ts";
 import { KeyedLock } from "../core/lock.ts";
+import { log } from "../core/log.ts";
 import type { Platform } from "../oci/image.ts";
 import { type Documents, ImageCatalogue } from "./catalogue.ts";
 import { isLayoutIndex, writeLayoutIndex } from "./content/layout.ts";
@@ -202,7 +203,12 @@ export class ImageStore {
     const now = Date.now();
     if (now - (this.#usedAt.get(id) ?? 0) < usedPrecisionMs) return;
     this.#usedAt.set(id, now);
-    this.records.setUsed(id, new Date(now).toISOString());
+    try {
+      this.records.setUsed(id, new Date(now).toISOString());
+    } catch (error) {
+      // On a full disk containers start all the same.
+      log("warn", "an image's use could not be recorded", { image: id, error: errorMessage(error) });
+    }
   }
 
   list(): ImageSummary[] {

@@ -6,6 +6,8 @@
 import type { Database } from "bun:sqlite";
 import { withoutSync } from "../core/database.ts";
 import type { Digest } from "../core/digest.ts";
+import { errorMessage, wrapError } from "../core/errors.ts";
+import { log } from "../core/log.ts";
 
 /** How long an unfinished pull's content waits for somebody who continues it, in ms. */
 export const leaseKeptMs = 7 * 24 * 3600 * 1000;
@@ -33,7 +35,7 @@ export interface LeaseRow {
 
 /** Disposing of it lets go of what it holds. */
 export interface Lease extends Disposable {
-  /** To be called before one looks whether the thing is here: from then on it stays. */
+  /** To be called before one looks whether the thing is here: from then on it stays. @throws EngineError no_space. */
   add(resources: LeasedResources): void;
   /** The work failed and may be tried again: what it holds is kept until the lease expires. */
   keep(): void;
@@ -58,12 +60,21 @@ export class Leases {
       if (isEnded) return;
       isEnded = true;
       for (const id of ids) this.#live.delete(id);
-      finish();
+      try {
+        finish();
+      } catch (error) {
+        // The disk is full, for one: the lease expires, and what was being done has an outcome of its own.
+        log("warn", `lease "${reason}" could not be ended`, { error: errorMessage(error) });
+      }
     };
     return {
       add: (resources) => {
-        if (ids.length === 0) ids.push(this.#insert(reason));
-        this.#add(ids[0]!, resources);
+        try {
+          if (ids.length === 0) ids.push(this.#insert(reason));
+          this.#add(ids[0]!, resources);
+        } catch (error) {
+          throw wrapError(error, "lease in metadata.db");
+        }
       },
       keep: () => end(() => this.#touch(ids)),
       [Symbol.dispose]: () => end(() => this.remove(ids)),
