@@ -7,6 +7,7 @@ import {
   intFlag,
   listFlag,
   nanoCpusFlag,
+  platformFlagOf,
   stringFlag,
   UsageError,
 } from "./flags.ts";
@@ -54,7 +55,7 @@ export const containerFlags = {
   "oom-score-adj": intFlag("Tune host's OOM preferences (-1000 to 1000)"),
   pid: stringFlag("PID namespace to use"),
   "pids-limit": intFlag("Tune container pids limit (set -1 for unlimited)"),
-  platform: stringFlag("Set platform if server is multi-platform capable"),
+  platform: platformFlagOf(),
   privileged: boolFlag("Give extended privileges to this container"),
   pull: stringFlag('Pull image before running ("always", "missing", "never")', { initial: "missing" }),
   quiet: boolFlag("Suppress the pull output", { short: "q" }),

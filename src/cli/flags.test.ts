@@ -1,5 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { boolFlag, bytesFlag, intFlag, listFlag, nanoCpusFlag, parseFlags, stringFlag } from "./flags.ts";
+import {
+  boolFlag,
+  bytesFlag,
+  intFlag,
+  listFlag,
+  nanoCpusFlag,
+  parseFlags,
+  platformFlagOf,
+  stringFlag,
+} from "./flags.ts";
 
 const flags = {
   interactive: boolFlag("", { short: "i" }),
@@ -63,4 +72,11 @@ describe("flags", () => {
   ])("%j is refused with pflag's words", (argv, message) => {
     expect(() => parseFlags(flags, argv)).toThrow(message);
   });
+});
+
+test("a platform may be said once for all commands, and by a flag otherwise", () => {
+  const flags = { platform: platformFlagOf({ DOCKER_DEFAULT_PLATFORM: "linux/arm64" }) };
+  expect(parseFlags(flags, []).values.platform).toBe("linux/arm64");
+  expect(parseFlags(flags, ["--platform", "linux/386"]).values.platform).toBe("linux/386");
+  expect(parseFlags({ platform: platformFlagOf({}) }, []).values.platform).toBe("");
 });

@@ -72,6 +72,12 @@ export function stringFlag(help: string, options: Common & { initial?: string } 
   };
 }
 
+/** Which platform of an image is meant; DOCKER_DEFAULT_PLATFORM says it for all commands that have this flag. */
+export function platformFlagOf(environment: NodeJS.ProcessEnv = process.env): Flag<string> {
+  const initial = environment.DOCKER_DEFAULT_PLATFORM ?? "";
+  return stringFlag("Set platform if server is multi-platform capable", { initial });
+}
+
 export function listFlag(help: string, options: Common = {}): Flag<string[]> {
   return {
     ...shared(help, "list", options),

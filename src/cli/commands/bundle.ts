@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { command } from "../command.ts";
-import { boolFlag, stringFlag } from "../flags.ts";
+import { boolFlag, platformFlagOf, stringFlag } from "../flags.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
 import { pullPolicy } from "./run.ts";
 
@@ -9,7 +9,7 @@ export const bundleCommand = command({
   summary: "Write an image as an OCI bundle: rootfs and config.json, for `tsd runtime run` or runc",
   aliases: ["image bundle", "bundle"],
   flags: {
-    platform: stringFlag("Set platform if server is multi-platform capable"),
+    platform: platformFlagOf(),
     pull: stringFlag('Pull image before ("always", "missing", "never")', { initial: "missing" }),
     quiet: boolFlag("Suppress the pull output", { short: "q" }),
   },

@@ -1,7 +1,7 @@
 import { importImage } from "../../client/archives.ts";
 import { descriptorStream, fileStream } from "../archive-input.ts";
 import { command } from "../command.ts";
-import { listFlag, stringFlag } from "../flags.ts";
+import { listFlag, platformFlagOf, stringFlag } from "../flags.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
 
 export const importCommand = command({
@@ -11,7 +11,7 @@ export const importCommand = command({
   flags: {
     change: listFlag("Apply Dockerfile instruction to the created image", { short: "c" }),
     message: stringFlag("Set commit message for imported image", { short: "m" }),
-    platform: stringFlag("Set platform if server is multi-platform capable"),
+    platform: platformFlagOf(),
   },
   arity: { min: 1, max: 2 },
   run: async ({ session, flags, positionals }) => {

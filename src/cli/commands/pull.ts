@@ -1,7 +1,7 @@
 import { EngineError } from "../../core/errors.ts";
 import { canonicalReference, familiarReference, parseRepository, repositoryName } from "../../oci/reference.ts";
 import { command, oneArgument } from "../command.ts";
-import { boolFlag, stringFlag } from "../flags.ts";
+import { boolFlag, platformFlagOf } from "../flags.ts";
 import { printLine } from "../output.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
 import { pullImage, pullTags } from "../pull-image.ts";
@@ -13,7 +13,7 @@ export const pullCommand = command({
   flags: {
     "all-tags": boolFlag("Download all tagged images in the repository", { short: "a" }),
     "disable-content-trust": boolFlag("Skip image verification", { initial: true, hidden: true }),
-    platform: stringFlag("Set platform if server is multi-platform capable"),
+    platform: platformFlagOf(),
     quiet: boolFlag("Suppress verbose output", { short: "q" }),
   },
   arity: oneArgument,
