@@ -102,6 +102,27 @@ describe("POST /auth", () => {
   });
 });
 
+test("X-Registry-Config has the credentials of several registries, and X-Registry-Auth goes before it", async () => {
+  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const all = encode({
+    "https://index.docker.io/v1/": { username: "hub", password: "x" },
+    "reg:5000": { auth: "bWU6eA==", username: "own" },
+    other: 5,
+  });
+  const ask = (name: string, headers: Record<string, string>) =>
+    served.fetch(`/distribution/${name}/json`, { headers });
+  for (const name of ["busybox", "reg:5000/a", "other.example/a"]) await ask(name, { "x-registry-config": all });
+  await ask("busybox", { "x-registry-config": all, "x-registry-auth": credentials });
+  await ask("busybox", { "x-registry-config": "rubbish" });
+  expect(calls()).toEqual([
+    "distribution busybox hub",
+    "distribution reg:5000/a own",
+    "distribution other.example/a -",
+    "distribution busybox me",
+    "distribution busybox -",
+  ]);
+});
+
 test("GET /distribution/{name}/json says what a registry has", async () => {
   const headers = { "x-registry-auth": credentials };
   const response = await served.fetch("/distribution/reg:5000/a/b:1/json", { headers });

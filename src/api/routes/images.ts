@@ -116,7 +116,7 @@ async function create(c: ApiContext, images: ImageBackend): Promise<Response> {
   const name = c.req.query("fromImage");
   if (!name) throw invalid("fromImage: no image named");
   const platform = queryPlatform(c);
-  const auth = readRegistryAuth(c);
+  const auth = readRegistryAuth(c, name);
   const options: ImagePullOptions = { ...(platform !== undefined && { platform }), ...(auth && { auth }) };
   // Older clients leave a colon where they want all tags.
   const reference = withTag(name.replace(/:$/, ""), c.req.query("tag"));

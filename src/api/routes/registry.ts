@@ -17,7 +17,7 @@ export function registryRoutes(app: Hono<ApiEnv>, registry: RegistryBackend): vo
   app.post("/auth", async (c) => c.json(await registry.login(readAuthConfig(await readJsonBody(c)), c.req.raw.signal)));
   app.get("/distribution/:name{.+}/json", async (c) => {
     const reference = c.req.param("name");
-    return c.json(await registry.distribution(reference, readRegistryAuth(c), c.req.raw.signal));
+    return c.json(await registry.distribution(reference, readRegistryAuth(c, reference), c.req.raw.signal));
   });
   app.post("/images/:name{.+}/push", (c) => push(c, registry));
 }
@@ -25,7 +25,7 @@ export function registryRoutes(app: Hono<ApiEnv>, registry: RegistryBackend): vo
 function push(c: ApiContext, registry: RegistryBackend): Promise<Response> {
   const reference = target(c.req.param("name")!, c.req.query("tag") ?? "");
   const asked = c.get("api") >= platformSince ? c.req.query("platform") : undefined;
-  const auth = readRegistryAuth(c);
+  const auth = readRegistryAuth(c, reference);
   const options: ImagePushOptions = { ...(asked && { platform: platformOfJson(asked) }), ...(auth && { auth }) };
   return progressStream(c, registry.push(reference, options, c.req.raw.signal));
 }

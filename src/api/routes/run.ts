@@ -41,7 +41,7 @@ export function runRoutes(app: Hono<ApiEnv>, { containers, images }: Pick<Backen
     if (request.platform) parsePlatform(request.platform);
     if (request.name) request.name = request.name.replace(/^\//, "");
     request.create = createRequestOf(request.create, c.get("api"));
-    const auth = readRegistryAuth(c);
+    const auth = readRegistryAuth(c, request.create.Image);
     const controller = attachment(c.req.raw.signal);
     const contentType = "application/vnd.tsd.run-stream";
     return hijack(c, { contentType, protocol: runProtocol }, async (connection) => {

@@ -61,6 +61,21 @@ describe("tokens", () => {
     ]);
   });
 
+  test("are one for requests that are made at the same time, or while one is under way", async () => {
+    const answered = Promise.withResolvers<void>();
+    const usual = registry.misbehave;
+    registry.misbehave = async (request, url) => {
+      const isLate = url.pathname.endsWith("/late") && request.headers.get("authorization") === null;
+      if (isLate) await answered.promise;
+      return usual(request, url);
+    };
+    const late = failure(client.manifest({ ...reference, tag: "late" }));
+    await Promise.all([client.manifest(reference), client.manifest(reference)]);
+    answered.resolve();
+    expect((await late).code).toBe("not_found");
+    expect(asked).toHaveLength(1);
+  });
+
   test("come for an identity token by OAuth 2, without a password", async () => {
     await client.manifest(reference, { credentials: { username: "", password: "", identityToken: "identity" } });
     expect(asked).toMatchObject([{ method: "POST", authorization: null }]);

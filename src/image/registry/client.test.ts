@@ -332,6 +332,16 @@ describe("mirrors", () => {
     expect(registry.seen).toHaveLength(1); // who answered is asked first from then on
   });
 
+  test("that ask for a password get none, and the next is asked", async () => {
+    const mirrors = [`http://${registry.host}`, `http://${other.host}`];
+    const mirrored = new RegistryClient({ mirrors, stallTimeoutMs: 300 });
+    registry.misbehave = () => new Response(null, { status: 401, headers: { "www-authenticate": "Basic" } });
+    const digest = other.addManifest(document, { tag: "latest" });
+    const options = { credentials: { username: "me", password: "secret" } };
+    expect(await mirrored.manifest(parseReference("busybox"), options)).toMatchObject({ digest });
+    expect(registry.seen).toMatchObject([{ authorization: null }]);
+  });
+
   test.each([
     "",
     "registry.example",
