@@ -6,6 +6,7 @@ import { EngineError, errorMessage, isEngineError } from "../core/errors.ts";
 import { KeyedLock } from "../core/lock.ts";
 import { log } from "../core/log.ts";
 import type { Platform } from "../oci/image.ts";
+import { removeUnfinished } from "./archive/unfinished.ts";
 import { type Documents, ImageCatalogue } from "./catalogue.ts";
 import { isLayoutIndex, writeLayoutIndex } from "./content/layout.ts";
 import { ContentStore } from "./content/store.ts";
@@ -109,10 +110,10 @@ export class ImageStore {
 
   /** Puts right what a killed daemon left. To be called once, before anything else. */
   async start(): Promise<void> {
-    await this.content.removeStaged();
     this.#isStarted = true;
     this.leases.dropUnresumable();
     await reconcileImages(this);
+    await removeUnfinished(this);
     await this.embedded.removeOutdated();
     await this.publish();
   }
