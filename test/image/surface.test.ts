@@ -31,7 +31,7 @@ const shared: FixtureEntry[] = [{ name: "shared", data: noise(4000) }];
 function addMulti(name: string): { reference: string; digests: Record<"amd64" | "arm64", string> } {
   const digests = { amd64: "", arm64: "" };
   const children: Parameters<HostileRegistry["addIndex"]>[1] = (["amd64", "arm64"] as const).map((architecture) => {
-    const layers = [archive(shared), archive([{ name: architecture, data: noise(1000) }])];
+    const layers = [archive(shared), archive([{ name: `${name}-${architecture}`, data: noise(1000) }])];
     const child = hostile.addImage(`${name}-${architecture}`, layers, { architecture });
     hostile.copyManifest(`${name}-${architecture}`, name);
     digests[architecture] = child.manifest.digest;
@@ -135,6 +135,20 @@ describe("an image of many platforms", () => {
       expect.stringContaining("--quiet cannot be used with --tree"),
     ]);
     await daemon.ok("rm", id);
+  });
+
+  test("is pulled for the platform that the environment names, unless a flag does", async () => {
+    const { reference, digests } = addMulti("environment");
+    const env = { DOCKER_DEFAULT_PLATFORM: "linux/arm64" };
+    const contents = async () => {
+      const { body } = await api<ImageInspect>("1.55", `/images/${reference}/json?manifests=1`);
+      return body.Manifests!.filter(({ Kind, Available }) => Kind === "image" && Available).map(({ ID }) => ID);
+    };
+    expect(await daemon.tsd(["pull", "-q", reference], { env })).toMatchObject({ status: 0, stderr: "" });
+    expect(await contents()).toEqual([digests.arm64]);
+    const flag = ["--platform", "linux/amd64"];
+    expect(await daemon.tsd(["pull", "-q", ...flag, reference], { env })).toMatchObject({ status: 0, stderr: "" });
+    expect(await contents()).toEqual([digests.amd64, digests.arm64]);
   });
 
   test("loses single platforms, and the last one only as an image", async () => {
