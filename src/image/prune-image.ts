@@ -1,6 +1,7 @@
 /** One image of a `prune`. */
 import type { Digest } from "../core/digest.ts";
-import { isNeeded, measure } from "./collection/budget.ts";
+import { measure } from "./collection/budget.ts";
+import { isNeeded } from "./collection/needed.ts";
 import type { RemoveResult } from "./image.ts";
 import type { ImageStore } from "./images.ts";
 import { removeIf } from "./remove-if.ts";

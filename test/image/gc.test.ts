@@ -64,6 +64,16 @@ describe("on its schedule", () => {
     await daemon.stop();
   });
 
+  test("it runs soon after an image was removed, however long the interval is", async () => {
+    const daemon = await Daemon.start(workspace, { name: "soon" });
+    const reference = image("soon");
+    await daemon.ok("pull", "-q", reference);
+    await orphan(daemon, "left behind");
+    await daemon.ok("rmi", reference);
+    await until("the orphan is gone", () => blobs(daemon).length === 0);
+    await daemon.stop();
+  });
+
   test("under a budget the least recently used image goes, and one with a container stays", async () => {
     const flags = ["--gc-interval=1s", "--gc-max-used=2m", "--gc-keep-for=0"];
     const daemon = await Daemon.start(workspace, { name: "budget", flags });

@@ -29,9 +29,10 @@ export class Collector {
     const gc = this.#context.configuration.gc;
     if (!gc?.isOn) return;
     this.#schedule(Math.min(gc.intervalMs, firstRunMs));
+    // A container takes what was its own alone with it when it goes; an image may leave what a lease held.
     this.#context.events.observe(({ type, action, actor }) => {
-      const isRemoval = (type === "image" && action === "delete") || (type === "container" && action === "destroy");
-      if (isRemoval && actor.attributes.reason === undefined) this.#schedule(Math.min(gc.intervalMs, afterRemovalMs));
+      const isRemoval = type === "image" && action === "delete" && actor.attributes.reason === undefined;
+      if (isRemoval) this.#schedule(Math.min(gc.intervalMs, afterRemovalMs));
     });
   }
 

@@ -1,12 +1,13 @@
 /** Makes space when images take more than they may: what was used least recently goes first, and only what can be fetched again. */
 import { statfs } from "node:fs/promises";
-import { type Digest, digestHex } from "../../core/digest.ts";
+import { digestHex } from "../../core/digest.ts";
 import { errorMessage } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import type { ImageStore } from "../images.ts";
 import type { ImageRow } from "../records.ts";
 import { removeIf } from "../remove-if.ts";
 import type { Collected, CollectionPolicy, CollectOptions, SpaceLimit } from "./collected.ts";
+import { isNeeded } from "./needed.ts";
 import { collectUnreferenced } from "./unreferenced.ts";
 import { Usage } from "./usage.ts";
 
@@ -93,16 +94,6 @@ function candidates(store: ImageStore, oldest: Date): ImageRow[] {
 /** May an image be removed to make space? */
 function mayGo(store: ImageStore, row: ImageRow, oldest: Date): boolean {
   return row.origin === "pull" && Date.parse(row.lastUsedAt) < oldest.getTime() && !isNeeded(store, row.id);
-}
-
-/** Does a container or a lease have it? */
-export function isNeeded(store: ImageStore, id: Digest): boolean {
-  return (store.options.usersOf?.(id) ?? []).length > 0 || isLeased(store, id);
-}
-
-function isLeased(store: ImageStore, id: Digest): boolean {
-  const manifests = store.records.platforms(id).map(({ manifestDigest }) => manifestDigest);
-  return [id, ...manifests].some((digest) => store.leases.holdsContent(digest));
 }
 
 function describe(store: ImageStore, row: ImageRow, bytes: number, reason: string): Collected {

@@ -104,6 +104,17 @@ describe.skipIf(!isRoot)("what nothing refers to", () => {
     expect(await run()).toMatchObject([{ kind: "content", id: digestOf(bytes), bytes: bytes.length }]);
   });
 
+  test("of a damaged image is kept for the next pull, unless it has no name to be pulled by", async () => {
+    const made = await pulled("tag", long, base);
+    fixture.store.records.losePlatform(made.manifest, made.manifest);
+    age();
+    expect(await run()).toMatchObject([{ kind: "layer" }]);
+    expect(fixture.blobs()).toHaveLength(3);
+    fixture.store.records.removeName(fixture.name("tag"));
+    expect(kinds(await run())).toEqual(["image"]);
+    expect(fixture.blobs()).toEqual([]);
+  });
+
   test("and cannot be removed is reported, and does not keep the rest", async () => {
     await pulled("one", long, base);
     await unfinished();

@@ -4,7 +4,10 @@ import type { Digest } from "../../core/digest.ts";
 import { errorMessage } from "../../core/errors.ts";
 import type { ImageStore } from "../images.ts";
 import { type LeaseRow, leaseKeptMs } from "../leases.ts";
+import type { ImageRow } from "../records.ts";
+import { removeIf } from "../remove-if.ts";
 import type { Collected, CollectOptions } from "./collected.ts";
+import { isNeeded } from "./needed.ts";
 
 /**
  * A blob that nothing holds and that changed within this time is passed over: a second line of defence for whoever
@@ -37,6 +40,13 @@ export async function collectUnreferenced(
     const why = `nobody has come back to "${reason}" since ${touchedAt}`;
     await take({ kind: "lease", id: String(id), bytes: 0, why }, () => store.leases.remove([id]));
   }
+  for (const { id } of store.records.all().filter((row) => isForgotten(store, row, givenUpBefore))) {
+    const why = "it is damaged and has no name by which it could be pulled again";
+    await take({ kind: "image", id, bytes: 0, why }, async () => {
+      const removed = await removeIf(store, id, (row) => isForgotten(store, row, givenUpBefore));
+      return removed !== undefined;
+    });
+  }
   for (const { id, bytes } of unusedLayers(store.options.database, expired)) {
     const why = "no image, container or other layer needs it";
     await take({ kind: "layer", id, bytes, why }, () => store.layers.removeUnused(id));
@@ -58,6 +68,16 @@ export async function collectUnreferenced(
     );
   }
   return items;
+}
+
+/** An image that lost every platform to damage keeps what is left for a pull; without a name there can be none. */
+function isForgotten(store: ImageStore, { id, lastUsedAt }: ImageRow, before: Date): boolean {
+  return (
+    Date.parse(lastUsedAt) < before.getTime() &&
+    store.records.platforms(id).length === 0 &&
+    store.records.names(id).length === 0 &&
+    !isNeeded(store, id)
+  );
 }
 
 /** What nothing stands on when these leases are gone; a layer before the one that it stands on. */
