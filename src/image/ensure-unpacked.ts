@@ -47,6 +47,7 @@ export function storedLayer(
   const diffId = image.config.rootfs.diff_ids[index]!;
   return {
     diffId,
+    digest: layer.digest,
     fetch: async () => {
       if (store.content.has(layer.digest, layer.size)) return { path: store.content.path(layer.digest) };
       const archive = store.embedded.archive(diffId);

@@ -92,6 +92,7 @@ export class Puller {
   #source(reference: Reference, layer: Descriptor, diffId: Digest, options: PullOptions): LayerSource {
     return {
       diffId,
+      digest: layer.digest,
       fetch: async (signal, emit) => {
         const path = this.#store.path(layer.digest);
         const begun = Promise.withResolvers<LayerArchive>();

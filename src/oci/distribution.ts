@@ -39,7 +39,8 @@ const tokenSchema = v.looseObject({
 export function parseToken(body: string): RegistryToken | undefined {
   const result = v.safeParse(tokenSchema, tryJson(body));
   const token = result.success ? result.output.token || result.output.access_token : undefined;
-  if (!result.success || !token) return undefined;
+  // What could not stand in a header is no token: RFC 6750, 2.1 allows less still.
+  if (!result.success || !token || !/^[\x21-\x7e]+$/.test(token)) return undefined;
   const { expires_in: lifeSeconds = 60, refresh_token: refreshToken } = result.output;
   return { token, expiresInSeconds: Math.max(60, lifeSeconds), refreshToken: refreshToken || undefined };
 }

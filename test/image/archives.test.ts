@@ -191,3 +191,70 @@ test("a layer that inflates to more than it may is stopped before it is written"
   await until("what was written is gone", () => readdirSync(join(small, "snapshots/trash")).length === 0);
   writeFileSync(join(small, "probe"), new Uint8Array(4 << 20));
 });
+
+describe("with limits of its own, a daemon refuses a layer", () => {
+  const mebibyte = 1 << 20;
+  let limited: Daemon;
+
+  beforeAll(async () => {
+    const flags = ["--max-layer-size", "5m", "--max-layer-files", "500"];
+    limited = await Daemon.start(workspace, { name: "limited", flags });
+  }, 30_000);
+
+  const zeros = archive([{ name: "zeros", data: new Uint8Array(100 * mebibyte) }]);
+  const hole = String(100 * mebibyte);
+  const sparse = {
+    "GNU.sparse.major": "1",
+    "GNU.sparse.minor": "0",
+    "GNU.sparse.name": "hole",
+    "GNU.sparse.realsize": hole,
+  };
+  test.each([
+    ["of zeros, compressed to a thousandth of them with gzip", zeros, "gzip", /more than 5242880 bytes/],
+    ["of zeros, compressed to a fraction of that with zstd", zeros, "zstd", /more than 5242880 bytes/],
+    [
+      "of several files that are too large together",
+      archive([1, 2, 3].map((file) => ({ name: `file${file}`, data: new Uint8Array(2 * mebibyte) }))),
+      "gzip",
+      /more than 5242880 bytes/,
+    ],
+    [
+      "of one hole",
+      archive([{ name: "x", pax: sparse, data: `1\n${hole}\n0\n`.padEnd(512, "\0") }]),
+      "gzip",
+      /layer entry hole: .*more than 5242880 bytes|more than 5242880 bytes/,
+    ],
+    [
+      "of too many empty files",
+      archive(Array.from({ length: 501 }, (_, file) => ({ name: `file${file}` }))),
+      "gzip",
+      /more than 500 entries/,
+    ],
+  ] as const)("%s", async (_, tar, compression, says) => {
+    count += 1;
+    const { reference, layers } = registry.addImage(`limited${count}`, [tar], { compression });
+    const { status, stderr } = await limited.tsd(["pull", reference]);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(says)]);
+    expect(stderr).toMatch(/the daemon's --max-layer-(size|files) does not allow/);
+    expect(stderr).toContain(layers[0]!.digest);
+    expect(await limited.ok("images", "-aq")).toBe("");
+    const left = () => readdirSync(join(limited.root, "snapshots")).filter((name) => name !== "trash");
+    const trash = () => readdirSync(join(limited.root, "snapshots/trash"));
+    await until("what was unpacked is gone", () => left().length + trash().length === 0);
+  });
+
+  test("and what it had fetched is there when it is told to allow more", async () => {
+    const { reference, layers } = registry.addImage("allowed", [zeros]);
+    expect((await limited.tsd(["pull", reference])).status).toBe(1);
+    await limited.stop();
+    const generous = ["--root", limited.root];
+    const before = registry.requests().length;
+    const allowed = await Daemon.start(workspace, { name: "allowed", flags: generous });
+    await allowed.ok("pull", "-q", reference);
+    const asked = registry.requests().slice(before);
+    expect(asked.filter((line) => line.startsWith("GET") && line.includes(layers[0]!.digest))).toEqual([]);
+    await allowed.ok("rmi", reference);
+    await allowed.stop();
+    await allowed.start();
+  }, 30_000);
+});

@@ -94,6 +94,11 @@ export class HostileRegistry {
     return { mediaType, digest: `sha256:${digest}`, size: bytes.length };
   }
 
+  /** The file in which a blob lies. */
+  blobPath({ digest }: { digest: string }): string {
+    return join(this.#directory, "blobs", digest.slice("sha256:".length));
+  }
+
   /** Files a document under its digest and a tag. */
   addManifest(name: string, tag: string, document: { mediaType: string }): Descriptor {
     const bytes = Buffer.from(JSON.stringify(document));

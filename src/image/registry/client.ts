@@ -1,6 +1,6 @@
 /** Reads manifests and blobs from registries (OCI distribution specification 1.1, "Pull"). */
 import { type Digest, digestAlgorithm, digestOf, parseDigest } from "../../core/digest.ts";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError, errorMessage } from "../../core/errors.ts";
 import { type Descriptor, manifestBytesMax, mediaTypes } from "../../oci/image.ts";
 import type { RegistryCredentials } from "../image.ts";
 import type { Reference } from "../reference.ts";
@@ -56,9 +56,9 @@ export class RegistryClient {
    * @throws EngineError not_found, unauthorized, unavailable, cancelled.
    */
   async resolve(reference: Reference, options: RequestOptions = {}): Promise<Digest | undefined> {
-    const { response } = await this.#manifest(reference, "HEAD", reference.digest, options);
+    const { request, response } = await this.#manifest(reference, "HEAD", reference.digest, options);
     await response.discard();
-    return headerDigest(response);
+    return headerDigest(request, response);
   }
 
   /**
@@ -82,7 +82,7 @@ export class RegistryClient {
       );
     }
     const bytes = await response.bytes(manifestBytesMax);
-    const expected = digest ?? headerDigest(response);
+    const expected = digest ?? headerDigest(request, response);
     const actual = digestOf(bytes, expected && digestAlgorithm(expected));
     if (expected !== undefined && actual !== expected) {
       throw new EngineError("corrupt", `${requestName(request)}: manifest has digest ${actual}, not ${expected}`);
@@ -158,9 +158,14 @@ export class RegistryClient {
   }
 }
 
-function headerDigest(response: RegistryResponse): Digest | undefined {
+function headerDigest(request: RegistryRequest, response: RegistryResponse): Digest | undefined {
   const text = response.headers.get("docker-content-digest");
-  return text === null ? undefined : parseDigest(text);
+  try {
+    return text === null ? undefined : parseDigest(text);
+  } catch (error) {
+    const what = `${requestName(request)}: Docker-Content-Digest: ${errorMessage(error)}`;
+    throw new EngineError("corrupt", what, { cause: error });
+  }
 }
 
 /** What an answer says of itself by which it cannot be a blob: none of it is to be stored as a beginning of one. */

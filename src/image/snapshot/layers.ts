@@ -4,8 +4,8 @@
  */
 import type { Database } from "bun:sqlite";
 import { withoutSync } from "../../core/database.ts";
-import { type Digest, digestAlgorithm, digestOf } from "../../core/digest.ts";
-import { EngineError, isEngineError } from "../../core/errors.ts";
+import { type Digest, digestAlgorithm, digestHex, digestOf } from "../../core/digest.ts";
+import { EngineError, errorMessage, isEngineError, wrapError } from "../../core/errors.ts";
 import type { GrowingBlob } from "../content/ingest.ts";
 import type { GroupSync } from "../group-sync.ts";
 import type { Leases } from "../leases.ts";
@@ -18,6 +18,8 @@ import { settleLayer } from "./settle.ts";
 
 export interface LayerSource {
   diffId: Digest;
+  /** Of the archive, as its manifest names it: errors say it. */
+  digest?: Digest;
   /** It need not be unpacked again. */
   ahead?: UnpackedAhead | undefined;
   /**
@@ -318,7 +320,7 @@ export class Layers {
       if (unpacked !== undefined) directories.discard(unpacked.name);
       // Nothing of it goes on behind the caller's back.
       await stored?.catch(() => undefined);
-      throw error;
+      throw failedLayer(error, source.digest);
     }
   }
 
@@ -387,4 +389,10 @@ export class Layers {
   #filesPath(directory: string): string {
     return `${this.#options.directories.path(directory)}/fs`;
   }
+}
+
+/** With the layer's name, unless it is there already, as that of a blob which could not be fetched. */
+function failedLayer(error: unknown, digest: Digest | undefined): unknown {
+  if (digest === undefined || isEngineError(error, "cancelled")) return error;
+  return errorMessage(error).includes(digestHex(digest).slice(0, 12)) ? error : wrapError(error, `layer ${digest}`);
 }

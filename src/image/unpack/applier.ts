@@ -191,10 +191,13 @@ export class LayerApplier implements TarSink, Disposable {
   #checkLimits(): void {
     const { bytesMax, entriesMax } = this.#limits;
     if (this.#bytes > bytesMax) {
-      throw new EngineError("invalid_argument", `layer unpacks to more than ${bytesMax} bytes`, { hint: limitHint });
+      throw new EngineError("invalid_argument", `layer unpacks to ${tooManyBytes(bytesMax)}`);
     }
     if (this.#entries > entriesMax) {
-      throw new EngineError("invalid_argument", `layer has more than ${entriesMax} entries`, { hint: limitHint });
+      throw new EngineError(
+        "invalid_argument",
+        `layer has more than ${entriesMax} entries, which the daemon's --max-layer-files does not allow`,
+      );
     }
   }
 
@@ -416,8 +419,10 @@ export class LayerApplier implements TarSink, Disposable {
   }
 }
 
-export const limitHint =
-  "the limit is there against archives made to fill the disk; the daemon's --max-layer-size and --max-layer-files raise it";
+/** Of an archive that may have been made to fill the disk. */
+export function tooManyBytes(limit: number): string {
+  return `more than ${limit} bytes, which the daemon's --max-layer-size does not allow`;
+}
 
 /** May a file in such a directory have another group than its creator's? */
 function givesOn(gid: number, mode: number): boolean {

@@ -5,7 +5,7 @@ import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
 import { Digester, digestAlgorithm } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
-import { LayerApplier, limitHint } from "./applier.ts";
+import { LayerApplier, tooManyBytes } from "./applier.ts";
 import { childError } from "./child-error.ts";
 import { detectCompression, magicBytes } from "./decompress.ts";
 import { growingFile } from "./growing-file.ts";
@@ -48,9 +48,7 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
   for await (const piece of inflate(input)) {
     digester.update(piece);
     if (digester.size > request.limits.bytesMax) {
-      throw new EngineError("invalid_argument", `layer inflates to more than ${request.limits.bytesMax} bytes`, {
-        hint: limitHint,
-      });
+      throw new EngineError("invalid_argument", `layer inflates to ${tooManyBytes(request.limits.bytesMax)}`);
     }
     reader.write(piece);
   }
