@@ -115,7 +115,7 @@ function queryJsonPlatform(c: ApiContext): string | undefined {
 async function create(c: ApiContext, images: ImageBackend): Promise<Response> {
   const name = c.req.query("fromImage");
   if (!name) throw invalid("fromImage: no image named");
-  const platform = queryPlatform(c);
+  const platform = c.get("api") >= 32 ? queryPlatform(c) : undefined;
   const auth = readRegistryAuth(c, name);
   const options: ImagePullOptions = { ...(platform !== undefined && { platform }), ...(auth && { auth }) };
   // Older clients leave a colon where they want all tags.

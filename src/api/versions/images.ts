@@ -53,7 +53,10 @@ export function imageSummaryOf(image: ImageSummary, api: number): object {
     ...(api >= 48 && { Descriptor }),
     ...(api >= 47 && { Manifests }),
     ...(api < 44 && { VirtualSize: image.Size }),
-    ...(api < 43 && image.RepoTags.length === 0 && { RepoTags: ["<none>:<none>"] }),
-    ...(api < 43 && image.RepoDigests.length === 0 && { RepoDigests: ["<none>@<none>"] }),
+    ...(api < 43 && isNameless(image) && { RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] }),
   };
+}
+
+function isNameless({ RepoTags, RepoDigests }: ImageSummary): boolean {
+  return RepoTags.length === 0 && RepoDigests.length === 0;
 }

@@ -167,6 +167,10 @@ describe("an image", () => {
     expect(wire(imageSummaryOf(summary, 55))).toHaveProperty("Containers", 2);
     expect(wire(imageSummaryOf(summary, 50))).toHaveProperty("Containers", -1);
     expect(wire(imageSummaryOf(summary, 43))).toMatchObject({ VirtualSize: 4_261_574, RepoDigests: [] });
-    expect(wire(imageSummaryOf(summary, 42))).toHaveProperty("RepoDigests", ["<none>@<none>"]);
+    expect(wire(imageSummaryOf(summary, 42))).toMatchObject({ RepoTags: ["busybox:latest"], RepoDigests: [] });
+    const nameless = { ...summary, RepoTags: [], RepoDigests: [] };
+    expect(wire(imageSummaryOf(nameless, 43))).toMatchObject({ RepoTags: [], RepoDigests: [] });
+    const words = { RepoTags: ["<none>:<none>"], RepoDigests: ["<none>@<none>"] };
+    expect(wire(imageSummaryOf(nameless, 42))).toMatchObject(words);
   });
 });
