@@ -19,7 +19,7 @@ export function makeCertificates(directory: string): TestCertificates {
   const path = (name: string) => join(directory, name);
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   openssl("req", "-x509", ...key, "-keyout", path("ca.key"), "-out", path("ca.crt"), "-days", "1", "-subj", "/CN=CA");
-  writeFileSync(path("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost");
+  writeFileSync(path("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.example");
   const pair = (name: string): Pair => {
     const [cert, csr] = [path(`${name}.crt`), path(`${name}.csr`)];
     openssl("req", ...key, "-keyout", path(`${name}.key`), "-out", csr, "-subj", `/CN=${name}`);

@@ -158,10 +158,13 @@ describe("a proxy", () => {
   let proxy: Server;
   let seen: string[];
   let refuses: boolean;
+  /** Where tunnels end in truth. */
+  let leadsTo: [host: string, port: number] | undefined;
 
   beforeEach(async () => {
     seen = [];
     refuses = false;
+    leadsTo = undefined;
     proxy = createServer((client) => {
       client.on("error", () => client.destroy());
       client.once("data", (data) => {
@@ -171,7 +174,8 @@ describe("a proxy", () => {
         if (refuses) return client.end("HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n");
         if (!line.startsWith("CONNECT ")) return client.end("HTTP/1.1 204 No Content\r\n\r\n");
         const [host = "", port = ""] = line.split(" ")[1]!.split(":");
-        const server = netConnect(Number(port), host, () => client.write("HTTP/1.1 200 OK\r\n\r\n"));
+        const [toHost, toPort] = leadsTo ?? [host, Number(port)];
+        const server = netConnect(toPort, toHost, () => client.write("HTTP/1.1 200 OK\r\n\r\n"));
         server.on("error", () => client.destroy());
         client.pipe(server).pipe(client);
         return undefined;
@@ -197,6 +201,35 @@ describe("a proxy", () => {
       'Get "https://registry.example:1/": through proxy 127.0.0.1:',
     );
     expect(seen).toEqual([`CONNECT registry.example:1 HTTP/1.1 Proxy-Authorization: Basic ${btoa("u:p")}`]);
+  });
+
+  test("leads to a server that is verified by its own name, and that sees the client's certificate", async () => {
+    registry = new TestRegistry({
+      cert: pki.server.cert,
+      key: pki.server.key,
+      ca: pki.authority,
+      requestCert: true,
+      rejectUnauthorized: true,
+    });
+    const got: string[] = [];
+    registry.misbehave = async (request) => {
+      got.push(`${request.method} ${request.headers.get("proxy-authorization")} ${await request.text()}`);
+      return new Response("fine");
+    };
+    const [host, port] = registry.host.split(":") as [string, string];
+    leadsTo = [host, Number(port)];
+    const url = "https://registry.example/v2/";
+    const authorities = [pki.authority];
+    expect((await failure(status({ url }))).message).toContain("signed by unknown authority");
+    const named = await failure(status({ url: "https://other.example/", authorities, client: pki.client }));
+    expect(named.message).toContain("certificate is valid for other names");
+    const body = bodyOf(Buffer.from("content"));
+    expect(await status({ url, authorities, client: pki.client })).toBe(200);
+    expect(await status({ url, authorities, client: pki.client, method: "PUT", body })).toBe(200);
+    expect(got).toEqual(["GET null ", "PUT null content"]);
+    expect(new Set(seen.map((line) => line.split(" ")[1]))).toEqual(
+      new Set(["registry.example:443", "other.example:443"]),
+    );
   });
 
   test("that refuses, or is not there, is named", async () => {
