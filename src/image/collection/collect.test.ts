@@ -96,6 +96,30 @@ describe.skipIf(!isRoot)("what nothing refers to", () => {
     expect(fixture.snapshotNames()).toEqual([]);
   });
 
+  test("is kept for a pull that goes on, even when another image that had it is removed", async () => {
+    const shared = await pulled("shared", long, base);
+    const made = addImage(fixture.registry, [base, top], { tag: "tag" });
+    const asked = Promise.withResolvers<void>();
+    const removed = Promise.withResolvers<void>();
+    fixture.registry.misbehave = async (_request, url) => {
+      if (!url.pathname.endsWith(made.layers[1]!.digest)) return undefined;
+      asked.resolve();
+      await removed.promise;
+      return undefined;
+    };
+    const pulling = fixture.store.pull(fixture.name());
+    await asked.promise;
+    await fixture.store.remove(shared.manifest);
+    age();
+    await run();
+    expect(fixture.store.layers.get(shared.diffIds[0]!)).toBeDefined();
+    expect(fixture.store.content.has(shared.layers[0]!.digest)).toBe(true);
+    fixture.registry.seen.length = 0;
+    removed.resolve();
+    expect((await pulling).isUnpacked).toBe(true);
+    expect(fixture.registry.seen).toEqual([]);
+  });
+
   test("is passed over when it has only just come, whoever stored it", async () => {
     const bytes = Buffer.from("stored before it is held");
     await fixture.store.content.write(bytes, digestOf(bytes));
