@@ -181,6 +181,20 @@ describe("an archive is refused", () => {
       () => archive(dockerArchive({ layers: [Buffer.from("BZh91AY&SYx")] })),
       /layer 0\/layer\.tar compressed with bzip2 is not supported/,
     ],
+    [
+      "with a name of another digest",
+      () => archive(dockerArchive({ tags: [`busybox@sha256:${"4".repeat(64)}`] })),
+      /archive: image name "busybox@sha256:4+": the image has another digest/,
+    ],
+    [
+      "with an annotation of another digest",
+      () => {
+        const layout = new ImageLayout(archive);
+        layout.name(layout.image({ architecture: "amd64", files }), `docker.io/library/x@sha256:${"5".repeat(64)}`);
+        return layout.archive();
+      },
+      /image name "docker\.io\/library\/x@sha256:5+": the image has another digest/,
+    ],
     ["with a name that is none", () => archive(dockerArchive({ tags: ["UPPER"] })), /archive: image name "UPPER"/],
     [
       "whose blob has another digest",

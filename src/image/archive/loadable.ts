@@ -1,6 +1,6 @@
 /** What images an archive holds: as an OCI layout says it, or docker's manifest.json. Nothing of either is believed. */
 import * as v from "valibot";
-import { digestOf } from "../../core/digest.ts";
+import { type Digest, digestOf } from "../../core/digest.ts";
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import {
   type Descriptor,
@@ -11,7 +11,7 @@ import {
   parseImageConfig,
   parseManifest,
 } from "../../oci/image.ts";
-import { canonicalReference, parseReference } from "../reference.ts";
+import { canonicalReference, parseReference, type Reference } from "../reference.ts";
 import { type ArchiveSpool, layerCompression } from "./spool.ts";
 
 /** The documents that say what is in an archive. */
@@ -62,11 +62,11 @@ function layoutImages(spool: ArchiveSpool): LoadableImage[] {
 }
 
 /** containerd's annotation is a whole name; the specification's may be, and is often no more than a tag. */
-function annotatedName({ annotations = {} }: Descriptor): string | undefined {
+function annotatedName({ annotations = {}, digest }: Descriptor): string | undefined {
   const full = annotations["io.containerd.image.name"];
   const name = full ?? annotations["org.opencontainers.image.ref.name"];
   if (name === undefined || (full === undefined && !/[/:]/.test(name))) return undefined;
-  return canonicalName(name);
+  return canonicalName(name, digest);
 }
 
 /** In an archive that is both, docker's list knows the names that the index does not say. */
@@ -81,7 +81,11 @@ function dockerNames(spool: ArchiveSpool): Map<string, string[]> {
   const names = new Map<string, string[]>();
   if (!spool.has("manifest.json")) return names;
   for (const { Config, RepoTags } of parseDocker(readJson(spool, "manifest.json"))) {
-    if (spool.has(Config)) names.set(spool.file(Config).digest, (RepoTags ?? []).map(canonicalName));
+    if (spool.has(Config))
+      names.set(
+        spool.file(Config).digest,
+        (RepoTags ?? []).map((name) => canonicalName(name)),
+      );
   }
   return names;
 }
@@ -101,7 +105,7 @@ function dockerImages(spool: ArchiveSpool): LoadableImage[] {
       names: [],
       made,
     };
-    image.names.push(...(RepoTags ?? []).map(canonicalName));
+    image.names.push(...(RepoTags ?? []).map((name) => canonicalName(name, digest)));
     images.set(digest, image);
   }
   return [...images.values()].map((image) => ({ ...image, names: [...new Set(image.names)] }));
@@ -160,16 +164,17 @@ function readJson(spool: ArchiveSpool, path: string): unknown {
   }
 }
 
-function canonicalName(name: string): string {
+/** @param digest of the image: a name that has another would have everybody find this one under it. */
+function canonicalName(name: string, digest?: Digest): string {
+  const shown = `archive: image name ${JSON.stringify(name.slice(0, 300))}`;
+  let reference: Reference;
   try {
-    return canonicalReference(parseReference(name));
+    reference = parseReference(name);
   } catch (error) {
-    throw new EngineError(
-      "invalid_argument",
-      `archive: image name ${JSON.stringify(name.slice(0, 300))}: ${errorMessage(error)}`,
-      {
-        cause: error,
-      },
-    );
+    throw new EngineError("invalid_argument", `${shown}: ${errorMessage(error)}`, { cause: error });
   }
+  if (reference.digest !== undefined && reference.digest !== digest) {
+    throw new EngineError("invalid_argument", `${shown}: the image has another digest`);
+  }
+  return canonicalReference(reference);
 }
