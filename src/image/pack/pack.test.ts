@@ -212,6 +212,17 @@ describe.skipIf(!isRoot)("a tree", () => {
     expect(readBack(packed()).find(({ entry }) => entry.path === "gone")?.entry.type).toBe("character");
   });
 
+  test("as a layer has the holes of its files only where they are huge", () => {
+    execFileSync("truncate", ["-s", "100K", join(tree, "small")]);
+    execFileSync("truncate", ["-s", "9G", join(tree, "huge")]);
+    const read = readBack(packed({ form: "layer" }));
+    expect(read.map(({ entry }) => [entry.path, entry.size, entry.sparse !== undefined])).toEqual([
+      ["huge", 9 * 2 ** 30, true],
+      ["small", 100 * 1024, false],
+    ]);
+    expect(read[1]!.data).toBe("\0".repeat(100 * 1024));
+  });
+
   test("leaves out what its mounts lay on, unless there is something in it", () => {
     mkdirSync(join(tree, "proc"));
     mkdirSync(join(tree, "data"));

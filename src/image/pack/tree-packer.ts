@@ -16,6 +16,11 @@ import { endOfArchive, padding, tarHeader } from "./tar-writer.ts";
 
 /** Handed on in pieces of about this size. */
 const pieceBytes = 2 ** 20;
+/**
+ * So many bytes of a file's holes are written out as zeros in a layer: docker 20.10 and podman 4.3 unpack files with
+ * holes rightly, but cannot save such an image again.
+ */
+const layerHolesMax = 8 * 2 ** 30;
 /** Every level holds a descriptor; no file system that people use is as deep. */
 const depthMax = 4096;
 
@@ -137,13 +142,21 @@ export class TreePacker {
     if (status.size === 0 && this.#options.mountPoints?.has(path)) return;
     if (yield* this.#isLinked(status, path)) return;
     const { size } = status;
-    const sparse = this.#options.form === "tree" ? dataRegions(file, status) : undefined;
+    const sparse = this.#sparse(file, status);
     const entry: TarEntry = { ...entryOf(path, "file", status, file), size, sparse };
     this.entries++;
     yield* this.#add(tarHeader(entry));
     const regions = sparse ?? [{ offset: 0, size }];
     for (const region of regions) yield* this.#bytes(file, region);
     yield* this.#add(padding(regions.reduce((sum, region) => sum + region.size, 0)));
+  }
+
+  /** A layer has holes only where they are so large that zeros in their place would fill the disk. */
+  #sparse(file: Fd, status: FileStatus): SparseRegion[] | undefined {
+    const regions = dataRegions(file, status);
+    if (this.#options.form === "tree" || regions === undefined) return regions;
+    const holes = status.size - regions.reduce((sum, region) => sum + region.size, 0);
+    return holes > layerHolesMax ? regions : undefined;
   }
 
   *#bytes(file: Fd, region: SparseRegion): Generator<Uint8Array, void, void> {
