@@ -82,7 +82,7 @@ test("ps filters, limits, and shows what has ended with -a", async () => {
     ["up", "running"],
   ]);
   expect(await ok("ps", "-a", "--format", "table {{.Names}}\t{{.State}}")).toBe(
-    "NAMES   STATE\nmade    created\nended   exited\nup      running",
+    "NAMES     STATE\nmade      created\nended     exited\nup        running",
   );
   await ok("rm", "-f", "up", "ended", "made");
 });
