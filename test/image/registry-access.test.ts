@@ -289,10 +289,14 @@ describe("a registry with a token server", () => {
     });
     await daemon.ok("push", `${registry.host}/tokens/short:1`);
     forget();
-    await until("the first token has ended", async () => {
-      await daemon.ok("push", `${registry.host}/tokens/short:1`);
-      return asked()[0] !== "";
-    });
+    await until(
+      "the first token has ended",
+      async () => {
+        await daemon.ok("push", `${registry.host}/tokens/short:1`);
+        return asked()[0] !== "";
+      },
+      60_000,
+    );
     expect(asked()).toEqual(["POST writer repository:tokens/short:pull,push"]);
   });
 

@@ -16,7 +16,7 @@ let issue: (parameters: URLSearchParams) => Response | undefined;
 
 beforeEach(() => {
   registry = new TestRegistry();
-  client = new RegistryClient({ stallTimeoutMs: 300, retryDelayMs: 1 });
+  client = new RegistryClient({ stallTimeoutMs: 5000, retryDelayMs: 1 });
   reference = parseReference(`${registry.host}/some/image:tag`);
   registry.addManifest({ mediaType: mediaTypes.ociManifest, config: {}, layers: [] }, { tag: "tag" });
   asked = [];

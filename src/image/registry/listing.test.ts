@@ -13,7 +13,7 @@ let reference: Reference;
 
 beforeEach(() => {
   registry = new TestRegistry();
-  client = new RegistryClient({ stallTimeoutMs: 300, retryDelayMs: 1 });
+  client = new RegistryClient({ stallTimeoutMs: 5000, retryDelayMs: 1 });
   reference = parseReference(`${registry.host}/some/image`);
 });
 afterEach(() => registry.stop());
