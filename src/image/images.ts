@@ -111,9 +111,10 @@ export class ImageStore {
   /** Puts right what a killed daemon left. To be called once, before anything else. */
   async start(): Promise<void> {
     this.#isStarted = true;
+    // First, as long as their leases say what they held.
+    await removeUnfinished(this);
     this.leases.dropUnresumable();
     await reconcileImages(this);
-    await removeUnfinished(this);
     await this.embedded.removeOutdated();
     await this.publish();
   }

@@ -153,7 +153,7 @@ describe("the image of a container has", () => {
     await ok("rmi", "hello", "greeting:1");
     await ok("load", "-i", path);
     expect(await ok("run", "--rm", "--network", "none", "greeting:1")).toContain("Hello from tsd");
-  }, 60_000);
+  }, 120_000);
 
   test("everything that other engines need of it", async () => {
     await changed(
