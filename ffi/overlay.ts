@@ -36,11 +36,22 @@ export function fitsOneByOne(overlay: OverlayDirectories): boolean {
 
 export function layersOneByOne({ lower, upper, work }: OverlayDirectories): OverlayParameters {
   const layers = lower.map((directory) => ["lowerdir+", directory] as const);
-  return [...layers, ...own("upperdir", upper), ...own("workdir", work)];
+  return [...layers, ...writable(upper, work)];
 }
 
-function own(key: string, directory: string | undefined): OverlayParameters {
-  return directory === undefined ? [] : [[key, directory]];
+/**
+ * Whatever the host's defaults are, what is written is a layer by itself: a renamed directory or a changed mode that only
+ * says where in the layers below the rest is (overlayfs.rst, "redirect_dir", "Metadata only copy up") could not be
+ * committed. rename(2) of a lower directory is EXDEV then, and programs copy.
+ */
+function writable(upper: string | undefined, work: string | undefined): OverlayParameters {
+  if (upper === undefined || work === undefined) return [];
+  return [
+    ["upperdir", upper],
+    ["workdir", work],
+    ["redirect_dir", "off"],
+    ["metacopy", "off"],
+  ];
 }
 
 /**
@@ -56,12 +67,9 @@ export function relativeParameters({ lower, upper, work }: OverlayDirectories): 
     ...(upper === undefined ? [] : [upper]),
     ...(work === undefined ? [] : [work]),
   ]);
-  const relative = (directory: string | undefined) => directory?.slice(shared.length).replaceAll("\\", "\\\\");
-  const layers = lower.map((directory) => relative(directory)!.replaceAll(":", "\\:")).join(":");
-  return {
-    shared,
-    parameters: [["lowerdir", layers], ...own("upperdir", relative(upper)), ...own("workdir", relative(work))],
-  };
+  const relative = (directory: string) => directory.slice(shared.length).replaceAll("\\", "\\\\");
+  const layers = lower.map((directory) => relative(directory).replaceAll(":", "\\:")).join(":");
+  return { shared, parameters: [["lowerdir", layers], ...writable(upper && relative(upper), work && relative(work))] };
 }
 
 /** The options of mount(2), for a process in the directory `shared`. They may be longer than optionsMax. */

@@ -20,6 +20,8 @@ describe("an overlay", () => {
       ["lowerdir+", "/s/2:x/fs"],
       ["upperdir", "/s/3,y/fs"],
       ["workdir", "/s/3,y/work"],
+      ["redirect_dir", "off"],
+      ["metacopy", "off"],
     ]);
     expect(texts).toContain("getpid()");
   });
@@ -28,7 +30,7 @@ describe("an overlay", () => {
     const texts = calls((plan) => mountOverlay(plan, overlay, "/r", () => undefined, false));
     expect(texts.slice(0, 2)).toEqual([
       'chdir("/s/")',
-      'mount("overlay", "/r", "overlay", 0, "lowerdir=1/fs:2\\\\:x/fs,upperdir=3\\\\,y/fs,workdir=3\\\\,y/work")',
+      'mount("overlay", "/r", "overlay", 0, "lowerdir=1/fs:2\\\\:x/fs,upperdir=3\\\\,y/fs,workdir=3\\\\,y/work,redirect_dir=off,metacopy=off")',
     ]);
     const many = { lower: Array.from({ length: 300 }, (_, index) => `/s/${index}/a-long-name-of-a-layer`) };
     expect(() => calls((plan) => mountOverlay(plan, many, "/r", () => undefined, false))).toThrow(
