@@ -17,7 +17,6 @@ import {
   SEEK_DATA,
   SEEK_HOLE,
 } from "./constants/open.ts";
-import { FICLONE } from "./constants/stat.ts";
 import { SYS } from "./constants/syscalls.ts";
 import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
 import { call, check, cString, fromCString, syscall } from "./syscall.ts";
@@ -213,11 +212,6 @@ function seekTo(fd: Descriptor, offset: number, whence: number): number | undefi
 /** Copies bytes between files inside the kernel; the number that was copied, 0 at the end of `from`. */
 export function copy_file_range(from: Descriptor, to: Descriptor, length: number): number {
   return call("copy_file_range", undefined, descriptorNumber(from), null, descriptorNumber(to), null, length, 0);
-}
-
-/** Makes `to` share the blocks of `from` (ioctl_ficlone(2)). EOPNOTSUPP, EXDEV or EINVAL where the file system cannot. */
-export function ioctlFiclone(to: Descriptor, from: Descriptor): void {
-  call("ioctl", "FICLONE", descriptorNumber(to), FICLONE, descriptorNumber(from));
 }
 
 /** ioctl(2) with a number or a structure as its argument. `what` names the request in errors. */

@@ -35,6 +35,3 @@ export const DT_BLK = 6;
 export const DT_REG = 8;
 export const DT_LNK = 10;
 export const DT_SOCK = 12;
-
-/** ioctl_ficlone(2). */
-export const FICLONE = 0x40049409;

@@ -38,7 +38,6 @@ export function command<F extends FlagSet>(definition: Command<F>): Command<F> {
 export const noArguments: Arity = { min: 0, max: 0 };
 export const oneArgument: Arity = { min: 1, max: 1 };
 export const someArguments: Arity = { min: 1, max: Number.POSITIVE_INFINITY };
-export const anyArguments: Arity = { min: 0, max: Number.POSITIVE_INFINITY };
 
 /** Reads the flags, checks the number of positionals, runs. @throws UsageError in docker's words. */
 export async function invoke(definition: Command, path: string, session: Session, argv: string[]): Promise<number> {

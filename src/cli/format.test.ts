@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type Column, formatList, formatObjects } from "./format.ts";
-import { ago, goTime, parseGoDuration } from "./time.ts";
+import { ago, goTime } from "./time.ts";
 
 const columns: Column<{ id: string; size: number }>[] = [
   { name: "ID", header: "CONTAINER ID", value: (item) => item.id },
@@ -80,12 +80,6 @@ test("durations are said as docker says them", () => {
     [800 * 86400, "2 years"],
   ];
   for (const [seconds, words] of cases) expect(ago(0, seconds * 1000)).toBe(`${words} ago`);
-});
-
-test("Go's durations are read, and what is none is not", () => {
-  expect(parseGoDuration("1h30m")).toBe(5400);
-  expect(parseGoDuration("500ms")).toBe(0.5);
-  for (const bad of ["", "5", "h", "1x", "2026-01-01"]) expect(parseGoDuration(bad)).toBeUndefined();
 });
 
 test("times have date, time, offset and zone", () => {

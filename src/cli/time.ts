@@ -25,15 +25,3 @@ export function goTime(unixSeconds: number): string {
   const sign = offset < 0 ? "-" : "+";
   return `${day} ${time} ${sign}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)} ${zone}`;
 }
-
-const unitSeconds: Record<string, number> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600 };
-
-/** Seconds of a Go duration, `1h30m` or `500ms`; undefined when it is none. */
-export function parseGoDuration(text: string): number | undefined {
-  if (!/^[+-]?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
-  let seconds = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) {
-    seconds += Number(amount) * unitSeconds[unit!]!;
-  }
-  return text.startsWith("-") ? -seconds : seconds;
-}

@@ -10,6 +10,16 @@ export interface DiskUsage {
   inodes: number;
 }
 
+/** What is in a directory; nothing in one that is not there. */
+export async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
+  }
+}
+
 /** Files with several names that were counted already, by device and inode. */
 export type CountedFiles = Set<string>;
 

@@ -6,7 +6,9 @@ import {
   type Descriptor,
   type ImageConfig,
   type ImageManifest,
+  indexDepthMax,
   isIndexMediaType,
+  isLayerMediaType,
   isManifestMediaType,
   manifestBytesMax,
   mediaTypes,
@@ -44,17 +46,6 @@ export interface FetchedImage {
   documents: { digest: Digest; size: number }[];
 }
 
-/** An index may hold an index. Deeper than this nobody has a reason to go. */
-const indexDepthMax = 3;
-
-const layerTypes = new Set<string>([
-  mediaTypes.ociLayer,
-  mediaTypes.ociLayerGzip,
-  mediaTypes.ociLayerZstd,
-  mediaTypes.dockerLayer,
-  mediaTypes.dockerLayerGzip,
-  mediaTypes.dockerLayerZstd,
-]);
 const configTypes = new Set<string>([mediaTypes.ociConfig, mediaTypes.dockerConfig]);
 
 interface Document {
@@ -226,7 +217,7 @@ function checkPlatform(config: ImageConfig, options: FetchOptions, name: string,
 
 function checkLayers(manifest: ImageManifest, config: ImageConfig, name: string): void {
   for (const { mediaType, digest } of manifest.layers) {
-    if (!layerTypes.has(mediaType)) {
+    if (!isLayerMediaType(mediaType)) {
       throw new EngineError(
         "unsupported",
         `layer ${digestHex(digest).slice(0, 12)} of ${name}: unsupported media type ${JSON.stringify(mediaType)}`,

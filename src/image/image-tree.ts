@@ -4,6 +4,7 @@ import { EngineError } from "../core/errors.ts";
 import {
   type Descriptor,
   type ImageConfig,
+  indexDepthMax,
   isIndexMediaType,
   isManifestMediaType,
   mediaTypes,
@@ -13,9 +14,6 @@ import {
 } from "../oci/image.ts";
 import type { ImageStore } from "./images.ts";
 import { normalise } from "./platform.ts";
-
-/** Deeper than this nobody has a reason to nest indexes. */
-const indexDepthMax = 3;
 
 export interface ContentBlob extends Pick<Descriptor, "digest" | "size" | "mediaType"> {
   isLayer: boolean;

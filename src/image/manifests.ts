@@ -6,7 +6,7 @@ import {
   type ImageConfig,
   type ImageManifest,
   isIndexMediaType,
-  mediaTypes,
+  isLayerMediaType,
   type Platform,
   parseImageConfig,
   parseManifest,
@@ -102,17 +102,8 @@ function readConfig(store: ImageStore, { config }: ImageManifest): ImageConfig |
 
 /** Some use an image's manifest for what is none: it has no layer that could be unpacked. */
 function isImage({ layers }: ImageManifest): boolean {
-  return layers.length === 0 || layers.some(({ mediaType }) => layerTypes.has(mediaType));
+  return layers.length === 0 || layers.some(({ mediaType }) => isLayerMediaType(mediaType));
 }
-
-const layerTypes: ReadonlySet<string> = new Set([
-  mediaTypes.ociLayer,
-  mediaTypes.ociLayerGzip,
-  mediaTypes.ociLayerZstd,
-  mediaTypes.dockerLayer,
-  mediaTypes.dockerLayerGzip,
-  mediaTypes.dockerLayerZstd,
-]);
 
 /** Bytes of the unpacked layers; undefined where they are not all unpacked. */
 function unpacked(store: ImageStore, config: ImageConfig): number | undefined {

@@ -1,8 +1,8 @@
 /** What images take on the disk, each byte below content/ and snapshots/ under one heading. */
-import { lstat, readdir } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../core/digest.ts";
-import { type CountedFiles, countTree, type DiskUsage, sum } from "../core/disk-usage.ts";
+import { type CountedFiles, countTree, type DiskUsage, namesIn, sum } from "../core/disk-usage.ts";
 import { isErrno } from "../core/errors.ts";
 import { Usage } from "./collection/usage.ts";
 import type { ImageStore } from "./images.ts";
@@ -85,11 +85,11 @@ export class StoreMeter {
     for (const directory of ["", "blobs", "ingest", "trash"]) {
       const path = join(content.root, directory);
       add(usage.other, await ownUsage(path), 0);
-      for (const name of await names(path)) {
+      for (const name of await namesIn(path)) {
         const child = join(path, name);
         if (directory === "blobs") {
           add(usage.other, await ownUsage(child), 0);
-          for (const blob of await names(child)) {
+          for (const blob of await namesIn(child)) {
             const digest = blobs.get(join(child, blob));
             const taken = await countTree(join(child, blob), counted);
             if (digest === undefined) add(usage.other, taken);
@@ -112,12 +112,12 @@ export class StoreMeter {
     const used = this.#usedLayers();
     for (const name of this.#layers.keys()) if (!rows.has(name)) this.#layers.delete(name);
     add(usage.other, await ownUsage(directories.root), 0);
-    for (const name of await names(directories.root)) {
+    for (const name of await namesIn(directories.root)) {
       const path = directories.path(name);
       const row = rows.get(name);
       if (name === "trash") {
         add(usage.other, await ownUsage(path), 0);
-        for (const entry of await names(path)) add(usage.trash, await countTree(join(path, entry), counted));
+        for (const entry of await namesIn(path)) add(usage.trash, await countTree(join(path, entry), counted));
       } else if (row) {
         const part = used.has(row.chainId)
           ? usage.layers
@@ -178,15 +178,6 @@ export class StoreMeter {
 function add(usage: CountedUsage, taken: DiskUsage, count = 1): void {
   Object.assign(usage, sum(usage, taken));
   usage.count += count;
-}
-
-async function names(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
 }
 
 /** Of a directory without what is in it. */

@@ -24,6 +24,23 @@ export const mediaTypes = {
   dockerLayerZstd: "application/vnd.docker.image.rootfs.diff.tar.zstd",
 } as const;
 
+/** An index may hold an index. Deeper than this nobody has a reason to go. */
+export const indexDepthMax = 3;
+
+const layerMediaTypes: ReadonlySet<string> = new Set([
+  mediaTypes.ociLayer,
+  mediaTypes.ociLayerGzip,
+  mediaTypes.ociLayerZstd,
+  mediaTypes.dockerLayer,
+  mediaTypes.dockerLayerGzip,
+  mediaTypes.dockerLayerZstd,
+]);
+
+/** Of a layer that tsd can unpack. */
+export function isLayerMediaType(mediaType: string): boolean {
+  return layerMediaTypes.has(mediaType);
+}
+
 /**
  * Distribution specification "Pulling manifests": a registry should accept manifests of 4 MiB at least, so that
  * is where everybody stops reading. Configurations are held to the same bound.

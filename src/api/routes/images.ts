@@ -16,7 +16,28 @@ import { withTag } from "./reference.ts";
 const imageFilters = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
+  readingRoutes(app, images);
   app.post("/images/create", (c) => create(c, images));
+  app.post("/images/:name{.+}/tag", async (c) => {
+    await images.tag(c.req.param("name"), tagTarget(c.req.query("repo") ?? "", c.req.query("tag") ?? ""));
+    return c.body(null, 201);
+  });
+  app.post("/tsd/bundle", async (c) => {
+    const { image, directory, platform, pull } = readBundleRequest(await readJsonBody(c));
+    if (platform) parsePlatform(platform);
+    const request = { image, directory, pull, ...(platform && { platform }) };
+    return progressStream(c, images.bundle(request, c.req.raw.signal));
+  });
+  app.delete("/images/:name{.+}", async (c) => {
+    const name = c.req.param("name");
+    if (name.trim() === "") throw invalid("image name cannot be blank");
+    const platforms = c.get("api") >= 50 ? (c.req.queries("platforms") ?? []).map(platformOfJson) : [];
+    const options = { force: queryFlag(c, "force"), noprune: queryFlag(c, "noprune"), platforms };
+    return c.json(await images.remove(name, options));
+  });
+}
+
+function readingRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
   app.get("/images/json", async (c) => {
     const filters = queryFilters(c, imageFilters);
     const reference = c.get("api") < 41 ? c.req.query("filter") : undefined;
@@ -76,23 +97,6 @@ export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
         ...(platform !== undefined && { platform }),
       }),
     );
-  });
-  app.post("/images/:name{.+}/tag", async (c) => {
-    await images.tag(c.req.param("name"), tagTarget(c.req.query("repo") ?? "", c.req.query("tag") ?? ""));
-    return c.body(null, 201);
-  });
-  app.post("/tsd/bundle", async (c) => {
-    const { image, directory, platform, pull } = readBundleRequest(await readJsonBody(c));
-    if (platform) parsePlatform(platform);
-    const request = { image, directory, pull, ...(platform && { platform }) };
-    return progressStream(c, images.bundle(request, c.req.raw.signal));
-  });
-  app.delete("/images/:name{.+}", async (c) => {
-    const name = c.req.param("name");
-    if (name.trim() === "") throw invalid("image name cannot be blank");
-    const platforms = c.get("api") >= 50 ? (c.req.queries("platforms") ?? []).map(platformOfJson) : [];
-    const options = { force: queryFlag(c, "force"), noprune: queryFlag(c, "noprune"), platforms };
-    return c.json(await images.remove(name, options));
   });
 }
 

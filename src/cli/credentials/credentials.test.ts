@@ -16,7 +16,6 @@ import { EngineError } from "../../core/errors.ts";
 import { configDirectory } from "../config-directory.ts";
 import type { Session } from "../session.ts";
 import { mayHaveCredentials } from "./glance.ts";
-import { listOfHelper } from "./helper.ts";
 import { imageAuth, runAuth } from "./registry-auth.ts";
 import { CredentialStore, dockerHubServer, serverOf } from "./store.ts";
 
@@ -53,7 +52,6 @@ case $1 in
   get) cat ${root}/$(key "$input") 2>/dev/null || { echo "credentials not found in native keychain"; exit 1; } ;;
   store) server=$(echo "$input" | sed 's/.*"ServerURL":"\\([^"]*\\)".*/\\1/'); echo "$input" > ${root}/$(key "$server") ;;
   erase) rm ${root}/$(key "$input") ;;
-  list) echo '{"https://a/":"me"}' ;;
 esac
 `;
   writeFileSync(program, script ?? usual);
@@ -176,11 +174,6 @@ describe("a credential helper", () => {
     addHelper("secretservice");
     expect(await new CredentialStore(directory()).store("a", me)).toEqual({ plainFile: undefined });
     expect(content()).toEqual({ credsStore: "secretservice", auths: { a: {} } });
-  });
-
-  test("lists what it has", async () => {
-    addHelper("kept");
-    expect(await listOfHelper("kept")).toEqual({ "https://a/": "me" });
   });
 
   test.each([

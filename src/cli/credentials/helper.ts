@@ -39,25 +39,15 @@ export async function eraseWithHelper(name: string, server: string): Promise<voi
   if (status !== 0 && !/credentials not found/i.test(output)) throw failed(name, "erasing credentials", output);
 }
 
-/** The servers that it has credentials for, with the names there. @throws EngineError. */
-export async function listOfHelper(name: string): Promise<Record<string, string>> {
-  const { status, output } = await call(name, "list", "");
-  if (status !== 0) throw failed(name, "listing credentials", output);
-  const found = Object.entries(parse(name, output));
-  return Object.fromEntries(found.map(([server, username]) => [server, String(username)]));
-}
-
 async function call(name: string, verb: string, input: string): Promise<Answer> {
   const program = `docker-credential-${name}`;
   if (name.includes("/"))
     throw new EngineError("invalid_argument", `credential helper ${JSON.stringify(name)}: no name`);
   const path = findProgram(program);
   if (path === null) {
-    throw new EngineError(
-      "not_found",
-      `error ${verb === "list" ? "listing" : "getting"} credentials: ${program}: executable file not found in $PATH`,
-      { hint: "install it, or take it out of credsStore and credHelpers in docker's config.json" },
-    );
+    throw new EngineError("not_found", `error getting credentials: ${program}: executable file not found in $PATH`, {
+      hint: "install it, or take it out of credsStore and credHelpers in docker's config.json",
+    });
   }
   // What it says to the user, it says on standard error.
   const child = Bun.spawn([path, verb], { stdin: "pipe", stdout: "pipe", stderr: "inherit", env: process.env });

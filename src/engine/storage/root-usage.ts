@@ -1,8 +1,8 @@
 /** What everything below the root takes: each byte and each inode under one heading, so that nothing is left to guess. */
-import { lstat, readdir, statfs } from "node:fs/promises";
+import { lstat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { RootUsage, RootUsageRow } from "../../api/schema/disk-usage.ts";
-import { type CountedFiles, countTree, type DiskUsage, sum } from "../../core/disk-usage.ts";
+import { type CountedFiles, countTree, type DiskUsage, namesIn, sum } from "../../core/disk-usage.ts";
 import { isErrno } from "../../core/errors.ts";
 import type { CountedUsage } from "../../image/store-usage.ts";
 import type { EngineContext } from "../context.ts";
@@ -48,11 +48,11 @@ async function measureContainers(
 ): Promise<{ logs: CountedUsage; files: CountedUsage }> {
   const logs: CountedUsage = { bytes: 0, inodes: 0, count: 0 };
   const files: CountedUsage = { ...(await own(layout.containers)), count: 0 };
-  for (const id of await names(layout.containers)) {
+  for (const id of await namesIn(layout.containers)) {
     const { directory, log } = layout.container(id);
     const logName = log.slice(log.lastIndexOf("/") + 1);
     add(files, await own(directory), 1);
-    for (const name of await names(directory)) {
+    for (const name of await namesIn(directory)) {
       // Rotated ones have a number behind the name.
       const isLog = name === logName || name.startsWith(`${logName}.`);
       add(isLog ? logs : files, await countTree(join(directory, name), counted), isLog ? 1 : 0);
@@ -62,7 +62,7 @@ async function measureContainers(
 }
 
 async function measureEach(directory: string, counted: CountedFiles): Promise<CountedUsage> {
-  const entries = await names(directory);
+  const entries = await namesIn(directory);
   return { ...(await countTree(directory, counted)), count: entries.length };
 }
 
@@ -73,7 +73,7 @@ async function measureRest(
 ): Promise<{ database: CountedUsage; other: CountedUsage }> {
   const database: CountedUsage = { bytes: 0, inodes: 0, count: 0 };
   const other: CountedUsage = { ...(await own(root)), count: 0 };
-  for (const name of await names(root)) {
+  for (const name of await namesIn(root)) {
     if (["content", "snapshots", "containers", "volumes"].includes(name)) continue;
     const part = name.startsWith("metadata.db") ? database : other;
     add(part, await countTree(join(root, name), counted), 1);
@@ -91,15 +91,6 @@ async function own(path: string): Promise<DiskUsage> {
     return { bytes: (await lstat(path)).blocks * 512, inodes: 1 };
   } catch (error) {
     if (isErrno(error, "ENOENT")) return { bytes: 0, inodes: 0 };
-    throw error;
-  }
-}
-
-async function names(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;
   }
 }

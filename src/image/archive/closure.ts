@@ -6,7 +6,9 @@ import {
   type ImageConfig,
   type ImageIndex,
   type ImageManifest,
+  indexDepthMax,
   isIndexMediaType,
+  isLayerMediaType,
   isManifestMediaType,
   mediaTypes,
   type Platform,
@@ -14,9 +16,6 @@ import {
   parseManifest,
 } from "../../oci/image.ts";
 import { normalise } from "../../oci/platform.ts";
-
-/** An index may hold an index. Deeper than this nobody has a reason to go. */
-const indexDepthMax = 3;
 
 /** Where documents and layers are looked for: a store, or an archive. */
 export interface Contents {
@@ -160,19 +159,10 @@ function merge(closure: Closure, { blobs, manifests }: Closure): void {
   closure.manifests.push(...manifests);
 }
 
-const layerTypes = new Set<string>([
-  mediaTypes.ociLayer,
-  mediaTypes.ociLayerGzip,
-  mediaTypes.ociLayerZstd,
-  mediaTypes.dockerLayer,
-  mediaTypes.dockerLayerGzip,
-  mediaTypes.dockerLayerZstd,
-]);
-
 /** @throws EngineError unsupported for layers that tsd cannot unpack. */
 export function checkLayerTypes(manifest: ImageManifest, name: string): void {
   for (const { mediaType, digest } of manifest.layers) {
-    if (layerTypes.has(mediaType)) continue;
+    if (isLayerMediaType(mediaType)) continue;
     throw new EngineError(
       "unsupported",
       `layer ${digest} of ${name}: unsupported media type ${JSON.stringify(mediaType)}`,

@@ -15,7 +15,7 @@ import { endOfArchive, padding, tarHeader } from "../pack/tar-writer.ts";
 import { formatPlatform, satisfies } from "../platform.ts";
 import { familiarName, familiarReference, parseReference } from "../reference.ts";
 import { throwIfAborted } from "../shared-work.ts";
-import type { TarEntry } from "../unpack/tar-entry.ts";
+import { emptyEntry } from "../unpack/tar-entry.ts";
 import { type Closure, closureOf, type ManifestHere } from "./closure.ts";
 import type { NamedImage } from "./saved-names.ts";
 
@@ -47,13 +47,13 @@ export async function* saveImages(
   yield* document("index.json", layoutIndex(saved));
   yield* document("manifest.json", dockerManifest(saved));
   yield* document("repositories", repositories(saved));
-  yield tarHeader({ ...plainEntry, type: "directory", path: "blobs/", mode: 0o755 });
+  yield tarHeader({ ...emptyEntry, type: "directory", path: "blobs/", mode: 0o755 });
   for (const algorithm of new Set(blobs.map(({ digest }) => digestAlgorithm(digest)))) {
-    yield tarHeader({ ...plainEntry, type: "directory", path: `blobs/${algorithm}/`, mode: 0o755 });
+    yield tarHeader({ ...emptyEntry, type: "directory", path: `blobs/${algorithm}/`, mode: 0o755 });
   }
   for (const blob of blobs) {
     throwIfAborted(signal);
-    yield tarHeader({ ...plainEntry, path: blobPath(blob.digest), size: blob.size });
+    yield tarHeader({ ...emptyEntry, mode: fileMode, path: blobPath(blob.digest), size: blob.size });
     yield* blobBytes(store, blob, saved, signal);
     if (blob.size % 512 !== 0) yield padding(blob.size);
   }
@@ -168,20 +168,8 @@ function repositories(saved: readonly SavedImage[]): Record<string, Record<strin
   return found;
 }
 
-const plainEntry: TarEntry = {
-  type: "file",
-  path: "",
-  linkPath: "",
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtime: { seconds: 0, nanoseconds: 0 },
-  deviceMajor: 0,
-  deviceMinor: 0,
-  xattrs: new Map(),
-  sparse: undefined,
-};
+/** Of every file in the archive. */
+const fileMode = 0o644;
 
 function blobPath(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
@@ -189,7 +177,7 @@ function blobPath(digest: Digest): string {
 
 function* document(path: string, json: object): Generator<Uint8Array, void, void> {
   const bytes = Buffer.from(JSON.stringify(json));
-  yield tarHeader({ ...plainEntry, path, size: bytes.length });
+  yield tarHeader({ ...emptyEntry, mode: fileMode, path, size: bytes.length });
   yield Buffer.concat([bytes, padding(bytes.length)]);
 }
 

@@ -7,28 +7,15 @@ import { join } from "node:path";
 import { type Digest, Digester } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
 import { endOfArchive, padding, tarHeader } from "../pack/tar-writer.ts";
-import type { TarEntry } from "../unpack/tar-entry.ts";
+import { emptyEntry } from "../unpack/tar-entry.ts";
 
 /** Read in pieces of this size. */
 const pieceBytes = 2 ** 18;
 
-/** No times of the host's: they would change the digest. */
-const entry: TarEntry = {
-  type: "file",
-  path: "",
-  linkPath: "",
-  mode: 0,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtime: { seconds: 0, nanoseconds: 0 },
-  deviceMajor: 0,
-  deviceMinor: 0,
-  xattrs: new Map(),
-  sparse: undefined,
-};
-
-/** Archives a directory that holds directories, plain files and symlinks, all owned by root. Names are sorted. */
+/**
+ * Archives a directory that holds directories, plain files and symlinks, all owned by root. Names are sorted, and no times of the
+ * host's are in it: they would change the digest.
+ */
 export function layerArchive(root: string): ReadableStream<Uint8Array> {
   const pieces = archiveOf(root);
   return new ReadableStream<Uint8Array>(
@@ -64,7 +51,7 @@ async function* directory(root: string, path: string): AsyncGenerator<Uint8Array
     const name = path === "" ? one.name : `${path}/${one.name}`;
     if (one.isSymbolicLink()) {
       yield tarHeader({
-        ...entry,
+        ...emptyEntry,
         type: "symlink",
         path: name,
         linkPath: await readlink(join(root, name)),
@@ -72,7 +59,7 @@ async function* directory(root: string, path: string): AsyncGenerator<Uint8Array
       });
     } else if (one.isDirectory()) {
       const { mode } = await stat(join(root, name));
-      yield tarHeader({ ...entry, type: "directory", path: `${name}/`, mode: mode & 0o7777 });
+      yield tarHeader({ ...emptyEntry, type: "directory", path: `${name}/`, mode: mode & 0o7777 });
       yield* directory(root, name);
     } else yield* file(join(root, name), name);
   }
@@ -82,7 +69,7 @@ async function* file(path: string, name: string): AsyncGenerator<Uint8Array, voi
   const handle = await open(path, "r");
   try {
     const { mode, size } = await handle.stat();
-    yield tarHeader({ ...entry, path: name, mode: mode & 0o7777, size });
+    yield tarHeader({ ...emptyEntry, path: name, mode: mode & 0o7777, size });
     let written = 0;
     for (;;) {
       const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(pieceBytes), 0, pieceBytes);

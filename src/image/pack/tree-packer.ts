@@ -9,7 +9,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { openat, pread, readDirectory, readlinkBytes } from "../../../ffi/files.ts";
 import { type FileStatus, getXattr, isDirectory, isRegularFile, listXattr, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
-import { printable, type SparseRegion, type TarEntry, type TarType } from "../unpack/tar-entry.ts";
+import { emptyEntry, printable, type SparseRegion, type TarEntry, type TarType } from "../unpack/tar-entry.ts";
 import { dataRegions } from "./holes.ts";
 import type { PackForm } from "./protocol.ts";
 import { endOfArchive, padding, tarHeader } from "./tar-writer.ts";
@@ -238,21 +238,6 @@ const specialTypes: Record<number, TarType> = {
   [S_IFCHR]: "character",
   [S_IFBLK]: "block",
   [S_IFIFO]: "fifo",
-};
-
-const emptyEntry: TarEntry = {
-  type: "file",
-  path: "",
-  linkPath: "",
-  mode: 0,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtime: { seconds: 0, nanoseconds: 0 },
-  deviceMajor: 0,
-  deviceMinor: 0,
-  xattrs: new Map(),
-  sparse: undefined,
 };
 
 function isWhiteout(status: FileStatus): boolean {

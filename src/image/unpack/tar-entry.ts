@@ -44,3 +44,19 @@ export interface TarSink {
 export function printable(path: string): string {
   return JSON.stringify(Buffer.from(path, "latin1").toString("utf8")).slice(1, -1);
 }
+
+/** An empty file of root's, without a name, a mode or a time: what an entry is written over. */
+export const emptyEntry: TarEntry = {
+  type: "file",
+  path: "",
+  linkPath: "",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtime: { seconds: 0, nanoseconds: 0 },
+  deviceMajor: 0,
+  deviceMinor: 0,
+  xattrs: new Map(),
+  sparse: undefined,
+};
