@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import type { CommandDef } from "citty";
-import { isEngineError } from "../core/errors.ts";
+import { isEngineError, isKernelError } from "../core/errors.ts";
 import { type Command, invoke } from "./command.ts";
 import { boolFlag, listFlag, parseFlags, stringFlag, UsageError } from "./flags.ts";
 import { OutputClosed, printError, printLine } from "./output.ts";
@@ -107,7 +107,7 @@ async function showGroup(node: CommandDef, path: string, rest: string[], session
   }
   const name = [session.program, path, word].filter(Boolean).join(" ");
   if (word.startsWith("-")) throw new UsageError(`unknown flag: ${word}`);
-  const reason = path === "" ? whyMissing(word) : undefined;
+  const reason = whyMissing(word, path);
   printError(`${session.program}: ${reason ?? `unknown command: ${name}`}`);
   printError("");
   printError(`Run '${[session.program, path].filter(Boolean).join(" ")} --help' for more information`);
@@ -130,6 +130,10 @@ async function fail(error: unknown, program: string, path: string, definition?: 
     printError(definition?.errorStatus === engineFailed ? `${program}: ${error.message}` : error.message);
     if (error.hint) printError(`hint: ${error.hint}`);
     return definition?.errorStatus === undefined ? 1 : runExitStatus(error, definition.errorStatus);
+  }
+  if (isKernelError(error)) {
+    printError(`${name}: ${error.message}`);
+    return definition?.errorStatus ?? 1;
   }
   throw error;
 }

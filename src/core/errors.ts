@@ -75,6 +75,11 @@ export function isErrno(error: unknown, ...names: string[]): boolean {
   return errno !== undefined && names.includes(errno);
 }
 
+/** True when the kernel refused a call, whoever made it: no defect, but a file or a disk that is not as it should be. */
+export function isKernelError(error: unknown): error is Error {
+  return kernelDetails(error).errno !== undefined;
+}
+
 /**
  * Wraps whatever was thrown into an EngineError that says what was being done: `create container x: <reason>`.
  * The code and details of an inner EngineError are kept; a full disk is recognised as such.

@@ -326,6 +326,11 @@ describe("nothing is left of an import of", () => {
   test("a file that is not there, or a directory", async () => {
     expect(await scene.refused(["import", "/no/such.tar"])).toBe("open /no/such.tar: no such file or directory");
     expect(await scene.refused(["import", "/tmp"])).toMatch(/\/tmp is a directory/);
+    const below = join(busybox, "x.tar");
+    const reason = `ENOTDIR: not a directory, stat '${below}'`;
+    expect(await scene.refused(["import", below])).toBe(`tsd import: ${reason}`);
+    expect(await scene.refused(["load", "-i", below])).toBe(`tsd load: ${reason}`);
+    expect(await scene.refused(["save", "-o", below, "any"])).toBe(`tsd save: ${reason}`);
   });
 });
 

@@ -159,6 +159,8 @@ test("a mistake in the use shows the usage", async () => {
   expect([missing.status, missing.stderr.split("\n")[0]]).toEqual([1, "tsd: 'tsd run' requires at least 1 argument"]);
   const command = await engine.tsd(["rnu"]);
   expect([command.status, command.stderr.split("\n")[0]]).toEqual([1, "tsd: unknown command: tsd rnu"]);
+  const later = await engine.tsd(["image", "build", "."]);
+  expect([later.status, later.stderr.split("\n")[0]]).toEqual([1, "tsd: image build is not built in tsd yet"]);
 });
 
 test("references that are none are refused by name", async () => {
