@@ -122,14 +122,14 @@ export class Puller {
         await download(this.#store, {
           digest,
           size,
-          source: (offset, end, inner) =>
-            this.#client.blob(reference, digest, offset, { end, credentials, signal: inner }),
+          source: (offset, end, inner, whileBusy) =>
+            this.#client.blob(reference, digest, offset, { end, credentials, signal: inner, whileBusy }),
           onEvent: (event) => {
             if (event.step === "growing") this.#growing.set(digest, event.blob);
             emit(event);
           },
           signal: shared,
-          turn: (fetch) => this.#slots.run(fetch, { signal: shared, onWait: () => emit({ step: "waiting" }) }),
+          turn: () => this.#slots.take({ signal: shared, onWait: () => emit({ step: "waiting" }) }),
           sync: () => this.#sync.sync(),
           connections: this.#connections.host(reference.registry),
           ...(this.#client.options.retryDelayMs !== undefined && { retryDelayMs: this.#client.options.retryDelayMs }),

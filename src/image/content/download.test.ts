@@ -83,7 +83,7 @@ function fetchBlob(source: BlobSource, options: Partial<DownloadOptions> & { hos
     signal: new AbortController().signal,
     retryDelayMs: 1,
     connections: new Connections().host(host),
-    turn: (fetch) => fetch(),
+    turn: async () => ({ [Symbol.dispose]: () => undefined }),
     sync: async () => undefined,
     ...others,
   });

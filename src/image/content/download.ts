@@ -16,7 +16,12 @@ export type BlobSource = (
   /** The first byte that is not wanted any more; undefined: to the blob's end. */
   end: number | undefined,
   signal: AbortSignal,
+  /** To wait with when the registry asks for patience; absent: anyhow. */
+  aside?: Aside,
 ) => Promise<{ offset: number; isRange: boolean; body: AsyncIterable<Uint8Array> }>;
+
+/** Waits while others have the turn. */
+export type Aside = (wait: () => Promise<void>) => Promise<void>;
 
 export type DownloadEvent =
   | { step: "growing"; blob: GrowingBlob }
@@ -33,8 +38,8 @@ export interface DownloadOptions {
   retryDelayMs?: number;
   /** To where the blob comes from. */
   connections: HostConnections;
-  /** Fetches when it is this download's turn. What comes afterwards needs no turn. */
-  turn: (fetch: () => Promise<void>) => Promise<void>;
+  /** Waits for this download's turn, which is given back by disposing of it: between two tries and when all is fetched. */
+  turn: () => Promise<Disposable>;
   /** Waits until everything written to the store's file system is on the disk. */
   sync: () => Promise<void>;
 }
@@ -54,13 +59,13 @@ const connectionsMax = 4;
  * unauthorized as the source says; no_space; cancelled. All but corrupt and no_space keep what was fetched.
  */
 export async function download(store: ContentStore, options: DownloadOptions): Promise<void> {
-  const { digest, size, turn, sync } = options;
+  const { digest, size, sync } = options;
   if (store.has(digest, size)) return;
   let ingest: Ingest | undefined;
   try {
     const opened = await Ingest.open(store, digest, size);
     ingest = opened;
-    await turn(() => new Download(options, opened).run());
+    await new Download(options, opened).run();
     await ingest.close();
     await sync();
     await store.commit(digest);
@@ -89,6 +94,7 @@ class Download {
   readonly #ended = new AbortController();
   readonly #signal: AbortSignal;
   #toldAt = 0;
+  #turn: Disposable | undefined;
 
   constructor(options: DownloadOptions, ingest: Ingest) {
     this.#options = options;
@@ -100,13 +106,16 @@ class Download {
   async run(): Promise<void> {
     const { digest, size, onEvent } = this.#options;
     const hadBytes = this.#ingest.map.present;
-    onEvent({ step: "growing", blob: this.#ingest });
+    await this.#takeTurn();
     try {
+      onEvent({ step: "growing", blob: this.#ingest });
       await this.#fetchAll();
     } catch (error) {
       this.#ended.abort();
       await Promise.all(this.#others);
       throw error;
+    } finally {
+      this.#giveTurn();
     }
     onEvent({ step: "verifying" });
     const actual = await this.#ingest.digest();
@@ -117,6 +126,22 @@ class Download {
     // What an earlier try left may be what is wrong, after a power failure for example: once more, from nothing.
     await this.#ingest.restart();
     await this.run();
+  }
+
+  async #takeTurn(): Promise<void> {
+    this.#turn = await this.#options.turn();
+  }
+
+  #giveTurn(): void {
+    this.#turn?.[Symbol.dispose]();
+    this.#turn = undefined;
+  }
+
+  /** Others download meanwhile: a registry that is busy or away must not keep them from theirs. */
+  async #aside(wait: () => Promise<void>): Promise<void> {
+    this.#giveTurn();
+    await wait();
+    await this.#takeTurn();
   }
 
   async #fetchAll(): Promise<void> {
@@ -139,7 +164,8 @@ class Download {
       best = Math.max(best, map.present);
       fruitless = isFruitful ? 0 : fruitless + 1;
       if (fruitless > fruitlessTriesMax) throw failure;
-      await sleep(delayMs, signal);
+      const pauseMs = delayMs;
+      await this.#aside(() => sleep(pauseMs, signal));
       delayMs = isFruitful ? retryDelayMs : delayMs * 2;
     }
   }
@@ -202,7 +228,9 @@ class Download {
       const isWhole = gap.start === 0 && gap.end === size;
       using turn = await connections.turn(this.#signal);
       const asked = performance.now();
-      const { offset, isRange, body } = await source(gap.start, isWhole ? undefined : gap.end, this.#signal);
+      // Of several connections one waits for all: the turn is the download's.
+      const aside: Aside | undefined = isBeside ? undefined : (wait) => this.#aside(wait);
+      const { offset, isRange, body } = await source(gap.start, isWhole ? undefined : gap.end, this.#signal, aside);
       const answered = performance.now();
       if (!isRange) {
         this.#givesRanges = false;

@@ -31,6 +31,8 @@ export interface RegistryClientOptions extends RegistryHostsConfig {
 export interface RequestOptions {
   credentials?: RegistryCredentials | undefined;
   signal?: AbortSignal | undefined;
+  /** Called to wait until a registry that is too busy may be asked again. */
+  whileBusy?: ((wait: () => Promise<void>) => Promise<void>) | undefined;
 }
 
 export interface Ask extends Pick<RegistryRequest, "method" | "headers" | "body" | "patience"> {
@@ -145,7 +147,7 @@ export class RegistryRequests {
     // The user's password is for the registry, not for whoever mirrors it.
     const credentials = host.isMirror ? undefined : options.credentials;
     const who = { host, scopes: scopesOf(ask), credentials, signal: options.signal };
-    const response = await this.#authorized(request, ask, isOwn ? who : undefined, options.onAnswer);
+    const response = await this.#authorized(request, ask, isOwn ? who : undefined, options);
     return { host, request, response };
   }
 
@@ -153,11 +155,11 @@ export class RegistryRequests {
     request: RegistryRequest,
     ask: Ask,
     who: AuthorizationRequest | undefined,
-    onAnswer: () => void,
+    { onAnswer, whileBusy }: Pick<RequestOptions, "whileBusy"> & { onAnswer: () => void },
   ): Promise<RegistryResponse> {
     let authorization = who && this.authorizer.remembered(who);
     for (let attempt = 0, isFresh = false; ; attempt++) {
-      const response = await this.#patient({ ...request, authorization }, who?.host.isMirror === true);
+      const response = await this.#patient({ ...request, authorization }, who?.host.isMirror === true, whileBusy);
       onAnswer();
       const isSuccess = response.status >= 200 && response.status < 300;
       if (isSuccess || ask.accepts?.includes(response.status)) return response;
@@ -197,14 +199,18 @@ export class RegistryRequests {
   }
 
   /** In the place of a mirror that is busy another host is asked. */
-  async #patient(request: RegistryRequest, isMirror: boolean): Promise<RegistryResponse> {
+  async #patient(
+    request: RegistryRequest,
+    isMirror: boolean,
+    whileBusy: RequestOptions["whileBusy"] = (wait) => wait(),
+  ): Promise<RegistryResponse> {
     for (let tries = 1; ; tries++) {
       const response = await send(request, this.#transport);
       if (!busyStatuses.has(response.status) || isMirror || tries >= busyTriesMax) return response;
       const delayMs = retryAfterMs(response.headers.get("retry-after")) ?? this.retryDelayMs * 2 ** (tries - 1);
       if (delayMs > retryAfterMaxMs) return response;
       await response.discard();
-      await sleep(delayMs, request.signal);
+      await whileBusy(() => sleep(delayMs, request.signal));
     }
   }
 }

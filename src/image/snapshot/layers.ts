@@ -361,9 +361,11 @@ export class Layers {
       },
       () => given.abort(),
     );
-    using _child = await this.#children.take({ signal });
     const inner = AbortSignal.any([signal, given.signal]);
     using feeding = new Feeding(blob, this.#slots, inner);
+    // What waits for its first bytes needs no child yet, and must not keep others from theirs.
+    await feeding.fed();
+    using _child = await this.#children.take({ signal: inner });
     await feeding.ready();
     // While it is still fetched that is what is told.
     const tell = (bytes: number) => isStored && onProgress(bytes);

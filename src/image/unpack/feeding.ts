@@ -28,7 +28,8 @@ export class Feeding implements Disposable {
     this.#slots = slots;
     this.#signal = signal;
     this.#generation = blob.generation;
-    signal.addEventListener("abort", () => this.#end(), { once: true });
+    if (signal.aborted) this.#end();
+    else signal.addEventListener("abort", () => this.#end(), { once: true });
   }
 
   /** The child has read what it was told of. */
@@ -36,11 +37,8 @@ export class Feeding implements Disposable {
     this.#hungry.resolve();
   }
 
-  /**
-   * Waits until there is something to read, and for the turn.
-   * @throws EngineError cancelled; unavailable when the blob begins anew.
-   */
-  async ready(): Promise<void> {
+  /** Waits until there is something to read, without a turn. @throws EngineError unavailable when the blob begins anew. */
+  async fed(): Promise<void> {
     const { size } = this.#blob;
     while (this.#blob.available - this.#told < batchBytes && this.#blob.available < size && !this.#isEnded) {
       this.#checkGeneration();
@@ -48,6 +46,14 @@ export class Feeding implements Disposable {
       await Promise.race([this.#blob.changed(), this.#ended.promise]);
     }
     this.#checkGeneration();
+  }
+
+  /**
+   * Waits until there is something to read, and for the turn.
+   * @throws EngineError cancelled; unavailable when the blob begins anew.
+   */
+  async ready(): Promise<void> {
+    await this.fed();
     this.#turn ??= await this.#slots.take({ signal: this.#signal });
   }
 
