@@ -240,13 +240,14 @@ export class Client {
   }
 
   /** @param body.directory absolute, on the daemon's host. */
-  async *bundleImage(body: {
-    image: string;
-    directory: string;
-    platform?: string;
-    pull?: string;
-  }): AsyncGenerator<JsonMessage> {
-    const response = await request(this.address, "POST", "/tsd/bundle", { body });
+  async *bundleImage(
+    body: { image: string; directory: string; platform?: string; pull?: string },
+    { auth }: { auth?: string } = {},
+  ): AsyncGenerator<JsonMessage> {
+    const response = await request(this.address, "POST", "/tsd/bundle", {
+      body,
+      ...(auth !== undefined && { headers: { "x-registry-auth": auth } }),
+    });
     yield* jsonLines<JsonMessage>(response.chunks());
   }
 

@@ -86,14 +86,15 @@ describe("a registry with TLS, client certificates and passwords", () => {
     expect(digest).toBe(await daemon.ok("images", "--digests", "--format", "{{.Digest}}", source()));
   });
 
-  test("is pulled from, run from and created from by who is logged in", async () => {
+  test("is pulled from, run from, created from and bundled from by who is logged in", async () => {
     for (const args of [
       ["pull", "-q"],
       ["run", "--rm", "-q", "--network", "none"],
       ["create", "-q"],
+      ["bundle", "-q"],
     ]) {
       await daemon.ok("rmi", "-f", image());
-      const after = args[0] === "pull" ? [] : ["true"];
+      const after = { pull: [], bundle: [workspace.path("bundle")] }[args[0]!] ?? ["true"];
       await daemon.ok(...args, image(), ...after);
     }
     await daemon.ok("rm", ...(await daemon.ok("ps", "-aq")).split("\n"));

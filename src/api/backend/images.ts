@@ -33,6 +33,8 @@ export interface ImageBundleRequest {
   directory: string;
   platform?: string;
   pull: "missing" | "always" | "never";
+  /** For the pull. */
+  auth?: AuthConfig;
 }
 
 export interface ImageSearchRequest {

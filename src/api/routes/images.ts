@@ -25,7 +25,8 @@ export function imageRoutes(app: Hono<ApiEnv>, images: ImageBackend): void {
   app.post("/tsd/bundle", async (c) => {
     const { image, directory, platform, pull } = readBundleRequest(await readJsonBody(c));
     if (platform) parsePlatform(platform);
-    const request = { image, directory, pull, ...(platform && { platform }) };
+    const auth = readRegistryAuth(c, image);
+    const request = { image, directory, pull, ...(platform && { platform }), ...(auth && { auth }) };
     return progressStream(c, images.bundle(request, c.req.raw.signal));
   });
   app.delete("/images/:name{.+}", async (c) => {

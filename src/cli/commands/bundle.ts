@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { command } from "../command.ts";
+import { runAuth } from "../credentials/registry-auth.ts";
 import { boolFlag, platformFlagOf, stringFlag } from "../flags.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
 import { pullPolicy } from "./run.ts";
@@ -18,12 +19,15 @@ export const bundleCommand = command({
     const [image = "", directory = ""] = positionals;
     const display = new ProgressDisplay(progressOn(2, flags.quiet));
     const client = await session.client();
-    const messages = client.bundleImage({
+    const pull = pullPolicy(flags.pull);
+    const auth = await runAuth(session, { image, platform: flags.platform, pull });
+    const request = {
       image,
       directory: resolve(directory),
-      pull: pullPolicy(flags.pull),
+      pull,
       ...(flags.platform !== "" && { platform: flags.platform }),
-    });
+    };
+    const messages = client.bundleImage(request, auth === undefined ? {} : { auth });
     for await (const message of messages) display.show(message);
     return 0;
   },

@@ -26,7 +26,7 @@ export async function registryAuth(session: Session, registry: string): Promise<
 }
 
 /**
- * The same for `run`, which mostly needs none: a helper is asked only when the image has to be pulled.
+ * The same for `run` and `bundle`, which mostly need none: a helper is asked only when the image has to be pulled.
  * @throws EngineError as above.
  */
 export async function runAuth(

@@ -1,6 +1,7 @@
 /** `tsd bundle`: an image as a directory that any OCI runtime runs. */
 import { chmod, mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { AuthConfig } from "../../api/schema/image.ts";
 import { lookupUser } from "../../bundle/users.ts";
 import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
@@ -15,6 +16,8 @@ export interface BundleRequest {
   directory: string;
   platform?: string;
   pull: "missing" | "always" | "never";
+  /** For the pull. */
+  auth?: AuthConfig;
 }
 
 /** @throws EngineError conflict when there is something in the directory; whatever was written is removed again. */

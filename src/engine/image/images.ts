@@ -47,8 +47,8 @@ export class ImageService {
   /** Writes an OCI bundle; the directory is new or empty, and left so when it fails. */
   bundle(request: BundleRequest, signal: AbortSignal): AsyncGenerator<JsonMessage, void, void> {
     return reported(async (report) => {
-      const { image: reference, platform, pull } = request;
-      const options = { ...(platform && { platform }) };
+      const { image: reference, platform, pull, auth } = request;
+      const options = { ...(platform && { platform }), ...(auth && { auth }) };
       const missing = this.#resolve(reference, platform) === undefined;
       if (pull === "always" || (pull === "missing" && missing)) await this.#pull(reference, options, report, signal);
       const image = this.#find(reference, platform);
