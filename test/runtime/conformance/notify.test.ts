@@ -64,6 +64,12 @@ const isRunning = (id: string) => async () => {
   return status === 0 && JSON.parse(stdout).status === "running";
 };
 
+/** Afterwards its output is there. */
+const hasLooked = (id: string) => async () => {
+  const { pid } = await runtime.state(id);
+  return (await Bun.file(`/proc/${pid}/comm`).text()) === "sleep\n";
+};
+
 test("run --detach returns when the container is ready, and names its first process", async () => {
   using manager = new Manager();
   await using container = runtime.bundle(looking);
@@ -74,6 +80,7 @@ test("run --detach returns when the container is ready, and names its first proc
       returned = true;
     });
   await runtime.until("it runs", isRunning(container.id));
+  await runtime.until("it has looked", hasLooked(container.id));
   await say(container.id, "STATUS=loading");
   expect([manager.look(), returned]).toEqual([[], false]);
   const pid = await say(container.id, "READY=1");
