@@ -4,6 +4,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { open, openat, readDirectory } from "../../../ffi/files.ts";
 import { getXattr, isDirectory, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
+import { depthMax } from "../pack/tree-packer.ts";
 import { opaqueAttribute } from "../snapshot/look.ts";
 import { printable } from "../unpack/tar-entry.ts";
 
@@ -14,7 +15,8 @@ const [unknownType, directoryType] = [0, 4];
 
 /**
  * The directories that hide what lies below them; byte strings. By descriptor: a container may be changing the tree.
- * @throws EngineError unsupported for a directory that overlayfs moved without copying it, which no layer can say.
+ * @throws EngineError unsupported for a directory that overlayfs moved without copying it, which no layer can say, and for a
+ * tree that is too deep to be archived: the daemon's descriptors are not the container's to use up.
  */
 export async function opaqueDirectories(upper: string): Promise<Set<string>> {
   const opaque = new Set<string>();
@@ -32,7 +34,8 @@ class Walk {
     this.#opaque = opaque;
   }
 
-  async directory(directory: Fd, path: string): Promise<void> {
+  async directory(directory: Fd, path: string, depth = 0): Promise<void> {
+    if (depth > depthMax) throw new EngineError("unsupported", `more than ${depthMax} directories deep`);
     if (getXattr(directory, opaqueAttribute)?.[0] === "y".charCodeAt(0)) this.#opaque.add(path);
     if (getXattr(directory, redirectAttribute) !== undefined) {
       throw new EngineError(
@@ -44,13 +47,13 @@ class Walk {
       );
     }
     for (const { bytes, type } of readDirectory(directory)) {
-      if (type !== directoryType && type !== unknownType) continue;
       await this.#turn();
+      if (type !== directoryType && type !== unknownType) continue;
       const name = Buffer.from(bytes).toString("latin1");
       try {
         if (type === unknownType && !isDirectory(statx(directory, bytes))) continue;
         using below = openat(directory, bytes, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-        await this.directory(below, path === "" ? name : `${path}/${name}`);
+        await this.directory(below, path === "" ? name : `${path}/${name}`, depth + 1);
       } catch (error) {
         // It went while its directory was read.
         if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;

@@ -1,4 +1,5 @@
 /** `tsd pack`: the child that archives one directory. Nobody types it; protocol.ts says how it is called. */
+import { readFileSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
 import { createGzip } from "node:zlib";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
@@ -9,6 +10,7 @@ import { sandboxTarget } from "../unpack/sandbox.ts";
 import type { PackMessage, PackReport, PackRequest } from "./protocol.ts";
 import { TreePacker } from "./tree-packer.ts";
 
+const standardInput = 0;
 const standardOutput = 1;
 const standardError = 2;
 /** The daemon must answer meanwhile: nice(2) by this much. */
@@ -17,10 +19,10 @@ const niceness = 5;
 const gzipLevel = 6;
 const gzipPieceBytes = 2 ** 20;
 
-export async function packMain(args: string[]): Promise<number> {
+export async function packMain(): Promise<number> {
   try {
     if (getPriority() < niceness) setPriority(niceness);
-    const request = JSON.parse(args[0] ?? "") as PackRequest;
+    const request = JSON.parse(readFileSync(standardInput, "utf8")) as PackRequest;
     const report = await pack(sandboxTarget, request, (piece) => write(standardOutput, piece));
     if (request.digests) syncOutput();
     send({ kind: "report", report });

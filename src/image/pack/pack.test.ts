@@ -279,6 +279,20 @@ describe.skipIf(!isRoot)("a tree", () => {
     for await (const piece of stream) pieces.push(Buffer.from(piece));
     expect(names(Buffer.concat(pieces))).toEqual(["below", "shown"]);
   });
+
+  test("may have more opaque directories than a command line has room for", async () => {
+    const opaque = Array.from({ length: 2000 }, (_, index) => `${"d".repeat(100)}${index}`).sort();
+    for (const name of opaque) mkdirSync(join(tree, name));
+    const command = [...unpackProgram.command.slice(0, -1), "pack"];
+    const stream = packStream(
+      { directory: tree },
+      { form: "layer", compression: "none", opaque },
+      { program: { ...unpackProgram, command } },
+    );
+    const pieces: Uint8Array[] = [];
+    for await (const piece of stream) pieces.push(Buffer.from(piece));
+    expect(names(Buffer.concat(pieces))).toEqual(opaque.flatMap((name) => [`${name}/`, `${name}/.wh..wh..opq`]));
+  });
 });
 
 /** What find(1) and sha256sum(1) say of a tree. */

@@ -1,9 +1,9 @@
 /** Starts `tsd pack` for one directory and hands back what it says. The daemon's own event loop reads none of the files. */
 
-import { O_RDONLY } from "../../../ffi/constants/open.ts";
 import { SIGKILL } from "../../../ffi/constants/process.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { open, pipe2 } from "../../../ffi/files.ts";
+import { pipe2, pwrite } from "../../../ffi/files.ts";
+import { dataMemfd } from "../../../ffi/memory.ts";
 import { type PlanProcess, spawnPlan } from "../../../ffi/plan/spawn.ts";
 import { pidfd_send_signal } from "../../../ffi/process.ts";
 import { DescriptorReader } from "../../../ffi/stream.ts";
@@ -90,9 +90,8 @@ function start(source: PackSource, request: PackRequest, stdout: Fd, program: Un
   own ??= program === undefined ? confinedProgram("pack") : undefined;
   const { command, readable } = program ?? own!;
   const { directory: target, layers } = source;
-  const words = [...command, JSON.stringify(request)];
-  const plan = sandboxPlan({ target, isReadOnly: true, readable, command: words, ...(layers && { layers }) });
-  using stdin = open("/dev/null", O_RDONLY);
+  const plan = sandboxPlan({ target, isReadOnly: true, readable, command, ...(layers && { layers }) });
+  using stdin = requestFile(request);
   const err = pipe2();
   using stderr = err.writer;
   try {
@@ -102,6 +101,18 @@ function start(source: PackSource, request: PackRequest, stdout: Fd, program: Un
     };
   } catch (error) {
     err.reader.close();
+    throw error;
+  }
+}
+
+/** Not a word of the command line, which has room for 128 KiB: a container may have made any number of directories opaque. */
+function requestFile(request: PackRequest): Fd {
+  const file = dataMemfd("tsd-pack");
+  try {
+    pwrite(file, Buffer.from(JSON.stringify(request)), 0);
+    return file;
+  } catch (error) {
+    file.close();
     throw error;
   }
 }

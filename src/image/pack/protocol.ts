@@ -1,6 +1,6 @@
 /**
- * What passes between the daemon and `tsd pack`, the child that archives a directory: the request as one JSON word,
- * the archive on standard output (a pipe, or a file), JSON lines on standard error: last a report or an error.
+ * What passes between the daemon and `tsd pack`, the child that archives a directory: the request as JSON on standard
+ * input, the archive on standard output (a pipe, or a file), JSON lines on standard error: last a report or an error.
  * The child sees the tree read-only, and nothing else.
  */
 import type { Digest } from "../../core/digest.ts";

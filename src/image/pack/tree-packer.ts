@@ -22,7 +22,7 @@ const pieceBytes = 2 ** 20;
  */
 const layerHolesMax = 8 * 2 ** 30;
 /** Every level holds a descriptor; no file system that people use is as deep. */
-const depthMax = 4096;
+export const depthMax = 4096;
 
 const opaqueMarker = ".wh..wh..opq";
 
