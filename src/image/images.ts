@@ -267,25 +267,36 @@ export class ImageStore {
    * Makes an image visible whose content is stored, or adds platforms to one. The caller holds the content by a lease.
    * @throws EngineError not_found when some of the content is not there.
    */
-  async record({ platforms, content, ...image }: ImageRecord): Promise<void> {
+  record(image: ImageRecord): Promise<void> {
+    return this.recordAll([image]);
+  }
+
+  /** All of them, or when one cannot be recorded none. @throws as `record`. */
+  async recordAll(images: readonly ImageRecord[]): Promise<void> {
     await this.#lock.run("images", async () => {
-      for (const { digest, size } of content) {
-        if (this.content.has(digest, size)) continue;
-        throw new EngineError("not_found", `image ${image.id}: content ${digest} is not in the store`);
+      for (const { id, content } of images) {
+        const missing = content.find(({ digest, size }) => !this.content.has(digest, size));
+        if (missing) throw new EngineError("not_found", `image ${id}: content ${missing.digest} is not in the store`);
       }
-      this.records.commit({
-        ...image,
-        name: image.name,
-        platforms: platforms.map((platform) => this.#catalogue.platformRow(platform)),
-        content,
-        lastTaggedAt: new Date().toISOString(),
-        isStored: this.#catalogue.isStored([...this.records.platforms(image.id), ...platforms]),
+      this.records.together(() => {
+        for (const image of images) this.#commit(image);
       });
-      if (image.origin === "pull" && image.name !== undefined) {
-        this.records.addSource(image.id, repositoryName(parseReference(image.name)));
-      }
       await this.publish();
     });
+  }
+
+  #commit({ platforms, content, ...image }: ImageRecord): void {
+    this.records.commit({
+      ...image,
+      name: image.name,
+      platforms: platforms.map((platform) => this.#catalogue.platformRow(platform)),
+      content,
+      lastTaggedAt: new Date().toISOString(),
+      isStored: this.#catalogue.isStored([...this.records.platforms(image.id), ...platforms]),
+    });
+    if (image.origin === "pull" && image.name !== undefined) {
+      this.records.addSource(image.id, repositoryName(parseReference(image.name)));
+    }
   }
 
   /** Deletes content and layers that nothing needs any more. */

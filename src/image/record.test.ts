@@ -99,6 +99,20 @@ describe.skipIf(!isRoot)("an image whose content alone is here", () => {
     expect(fixture.store.list()).toEqual([]);
   });
 
+  test("is recorded with others or not at all", async () => {
+    const first = await loaded(addImage(fixture.registry, [base]));
+    const second = await loaded(addImage(fixture.registry, [top]));
+    fixture.database.run(
+      `CREATE TRIGGER full BEFORE INSERT ON images WHEN new.id = '${second.id}'
+       BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END`,
+    );
+    await expect(fixture.store.recordAll([first, { ...second, name: undefined }])).rejects.toThrow("disk I/O error");
+    expect(fixture.store.list()).toEqual([]);
+    fixture.database.run("DROP TRIGGER full");
+    await fixture.store.recordAll([first, { ...second, name: undefined }]);
+    expect(fixture.store.list()).toHaveLength(2);
+  });
+
   test("may be several platforms of an index, recorded together or one after the other", async () => {
     const platforms = ["amd64", "arm64", "s390x"] as const;
     const made = platforms.map((architecture) => addImage(fixture.registry, [base, top], { architecture }));

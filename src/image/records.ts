@@ -56,6 +56,11 @@ export class ImageRecords {
     this.#database = database;
   }
 
+  /** Changes that are made all or none. */
+  together(change: () => void): void {
+    this.#database.transaction(change)();
+  }
+
   /**
    * Makes an image visible, or what is added to one, in one transaction. Another image of that name loses it. One that
    * was pulled once stays one that can be fetched again.

@@ -257,6 +257,24 @@ describe("an archive is refused", () => {
       /archive entry manifest\.json: \d+ bytes are more than the \d+ allowed/,
     ],
     [
+      "whose layout says no version",
+      () => layoutArchive(changed(/^oci-layout$/, (entry) => ({ ...entry, data: "{}" }))),
+      /archive: oci-layout: imageLayoutVersion is missing/,
+    ],
+    [
+      "with more names than anybody needs",
+      () => archive(dockerArchive({ tags: Array.from({ length: 10_001 }, (_, index) => `hostile:${index}`) })),
+      /archive has more than 10000 names of images/,
+    ],
+    [
+      "whose entries' names are there to fill the memory",
+      () =>
+        archive(
+          Array.from({ length: 8500 }, (_, index) => ({ name: "f", pax: { path: `${index}/`.padEnd(4000, "n/") } })),
+        ),
+      /archive has more than 33554432 bytes of names/,
+    ],
+    [
       "with more entries than images have",
       () => archive(Array.from({ length: 100_001 }, (_, index) => ({ name: `f${index}` }))),
       /archive has more than 100000 entries/,
@@ -367,6 +385,15 @@ describe("an archive is loaded", () => {
     await loads(layoutArchive(), "hostile:1");
     expect(await scene.daemon.ok("inspect", "-f", "{{.Id}}", "hostile:1")).not.toBe(old);
     expect(await scene.daemon.ok("inspect", "-f", "{{json .RepoTags}}", old)).toBe("[]");
+  });
+
+  test("with indexes that name one image thousands of times, in the time of one", async () => {
+    const layout = new ImageLayout(archive);
+    let root = layout.image({ architecture: "amd64", files });
+    for (let depth = 0; depth < 3; depth++) root = layout.index(Array.from({ length: 5000 }, () => root));
+    layout.name(root, "docker.io/library/many:1");
+    await loads(layout.archive(), "Loaded image: many:1");
+    expect(JSON.parse(await scene.daemon.ok("inspect", "many:1"))).toHaveLength(1);
   });
 
   test("with directories, devices and files that nobody asked for among its own", async () => {

@@ -17,6 +17,9 @@ import {
 } from "../../oci/image.ts";
 import { normalise } from "../../oci/platform.ts";
 
+/** Of one image; each has to be parsed. */
+const [documentsMax, documentBytesMax] = [10_000, 64 * 2 ** 20];
+
 /** Where documents and layers are looked for: a store, or an archive. */
 export interface Contents {
   /** Is the blob here, with that many bytes? */
@@ -49,86 +52,111 @@ export interface ClosureOptions {
 
 /**
  * Children of an index of which something is missing are left out, as those that a pull did not want.
- * @throws EngineError not_found when the image itself or all children of it are incomplete; corrupt.
+ * @throws EngineError not_found when the image itself or all children of it are incomplete; corrupt, also for more
+ * documents than an image has.
  */
 export function closureOf(contents: Contents, root: Descriptor, options: ClosureOptions): Closure {
-  const closure: Closure = { blobs: [], manifests: [] };
-  const missing = gather(contents, root, options, closure, 0);
-  if (missing !== undefined) {
-    throw new EngineError("not_found", `${options.name}: content ${missing} is not here`);
-  }
-  return closure;
+  const found = new Gathering(contents, options).find(root, 0);
+  if (typeof found === "string") throw new EngineError("not_found", `${options.name}: content ${found} is not here`);
+  return { blobs: [...found.blobs.values()], manifests: [...found.manifests.values()] };
 }
 
-/** @returns the first blob that is not here; then nothing is added to the closure. */
-function gather(
-  contents: Contents,
-  descriptor: Descriptor,
-  options: ClosureOptions,
-  closure: Closure,
-  depth: number,
-): Digest | undefined {
-  const { digest, mediaType } = descriptor;
-  if (!contents.has(descriptor)) return digest;
-  if (depth > indexDepthMax) throw new EngineError("corrupt", `${options.name}: an index in an index in an index`);
-  const document = parseManifest(contents.read(descriptor), mediaType, `${options.name}: manifest ${digest}`);
-  if (document.kind === "manifest") return addManifest(contents, descriptor, document.manifest, options, closure);
-  return addIndex(contents, descriptor, document.index, options, closure, depth);
+/** What belongs to one document. */
+interface Found {
+  blobs: Map<Digest, Descriptor>;
+  manifests: Map<Digest, ManifestHere>;
 }
 
-function addIndex(
-  contents: Contents,
-  descriptor: Descriptor,
-  index: ImageIndex,
-  options: ClosureOptions,
-  closure: Closure,
-  depth: number,
-): Digest | undefined {
-  const children: Closure = { blobs: [], manifests: [] };
-  let missing: Digest | undefined;
-  for (const child of index.manifests) {
-    if (!isIndexMediaType(child.mediaType) && !isManifestMediaType(child.mediaType)) continue;
-    const absent = gather(contents, child, options, children, depth + 1);
-    missing ??= absent;
+/** Looks at each document once, however often indexes name it: else a small archive could take hours. */
+class Gathering {
+  readonly #contents: Contents;
+  readonly #options: ClosureOptions;
+  readonly #known = new Map<string, Found | Digest>();
+  #bytes = 0;
+
+  constructor(contents: Contents, options: ClosureOptions) {
+    this.#contents = contents;
+    this.#options = options;
   }
-  dropUnrelated(index, children);
-  if (children.manifests.every(({ config }) => config === undefined)) return missing ?? descriptor.digest;
-  merge(closure, { blobs: [descriptor, ...children.blobs], manifests: children.manifests });
-  return undefined;
+
+  /** @returns the first blob that is not here, of a document that is to be left out. */
+  find(descriptor: Descriptor, depth: number): Found | Digest {
+    const { digest, mediaType, size } = descriptor;
+    const { name } = this.#options;
+    if (!this.#contents.has(descriptor)) return digest;
+    if (depth > indexDepthMax) throw new EngineError("corrupt", `${name}: an index in an index in an index`);
+    const key = `${mediaType} ${digest}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    this.#bytes += size;
+    if (this.#known.size >= documentsMax || this.#bytes > documentBytesMax) {
+      const limit = `${documentsMax} indexes and manifests, or ${documentBytesMax} bytes of them`;
+      throw new EngineError("corrupt", `${name}: more than ${limit}`);
+    }
+    const document = parseManifest(this.#contents.read(descriptor), mediaType, `${name}: manifest ${digest}`);
+    const found =
+      document.kind === "manifest"
+        ? this.#manifest(descriptor, document.manifest)
+        : this.#index(descriptor, document.index, depth);
+    this.#known.set(key, found);
+    return found;
+  }
+
+  #index(descriptor: Descriptor, index: ImageIndex, depth: number): Found | Digest {
+    const found: Found = { blobs: new Map([[descriptor.digest, descriptor]]), manifests: new Map() };
+    let missing: Digest | undefined;
+    const seen = new Set<string>();
+    for (const child of index.manifests) {
+      const { mediaType, digest, size } = child;
+      if (!isIndexMediaType(mediaType) && !isManifestMediaType(mediaType)) continue;
+      const key = `${mediaType} ${digest} ${size}`;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      const below = this.find(child, depth + 1);
+      if (typeof below === "string") missing ??= below;
+      else addTo(found, below);
+    }
+    dropUnrelated(descriptor, index, found);
+    const isImage = [...found.manifests.values()].some(({ config }) => config !== undefined);
+    return isImage ? found : (missing ?? descriptor.digest);
+  }
+
+  #manifest(descriptor: Descriptor, manifest: ImageManifest): Found | Digest {
+    const { includes, name } = this.#options;
+    const blobs = new Map(blobsOf(descriptor, manifest).map((blob) => [blob.digest, blob]));
+    const missing = blobsOf(descriptor, manifest).find((blob) => !this.#contents.has(blob));
+    if (missing) return missing.digest;
+    const config = imageConfig(this.#contents, manifest, name);
+    const platform = config && normalise({ os: config.os, architecture: config.architecture, variant: config.variant });
+    if (platform && includes && !includes(platform)) return descriptor.digest;
+    return { blobs, manifests: new Map([[descriptor.digest, { descriptor, manifest, config, platform }]]) };
+  }
+}
+
+function addTo(found: Found, { blobs, manifests }: Found): void {
+  for (const [digest, blob] of blobs) if (!found.blobs.has(digest)) found.blobs.set(digest, blob);
+  for (const [digest, manifest] of manifests) if (!found.manifests.has(digest)) found.manifests.set(digest, manifest);
 }
 
 /** What is said about an image that is not taken (an attestation) is not taken either. */
-function dropUnrelated(index: ImageIndex, children: Closure): void {
-  const taken = new Set(children.manifests.map(({ descriptor }) => descriptor.digest));
-  const isAbout = (digest: Digest) =>
-    index.manifests.find((child) => child.digest === digest)?.annotations?.["vnd.docker.reference.digest"];
-  const dropped = children.manifests.filter(({ descriptor, config }) => {
-    const about = isAbout(descriptor.digest);
-    return config === undefined && about !== undefined && !taken.has(about as Digest);
+function dropUnrelated(self: Descriptor, index: ImageIndex, found: Found): void {
+  const about = new Map(
+    index.manifests.map(({ digest, annotations }) => [digest, annotations?.["vnd.docker.reference.digest"]]),
+  );
+  const dropped = [...found.manifests].filter(([digest, { config }]) => {
+    const subject = about.get(digest);
+    return config === undefined && subject !== undefined && !found.manifests.has(subject as Digest);
   });
   if (dropped.length === 0) return;
-  children.manifests = children.manifests.filter((manifest) => !dropped.includes(manifest));
+  for (const [digest] of dropped) found.manifests.delete(digest);
   const kept = new Set(
-    children.manifests.flatMap((child) => blobsOf(child.descriptor, child.manifest)).map((blob) => blob.digest),
+    [...found.manifests.values()]
+      .flatMap(({ descriptor, manifest }) => blobsOf(descriptor, manifest))
+      .map(({ digest }) => digest),
   );
-  children.blobs = children.blobs.filter(({ digest, mediaType }) => kept.has(digest) || isIndexMediaType(mediaType));
-}
-
-function addManifest(
-  contents: Contents,
-  descriptor: Descriptor,
-  manifest: ImageManifest,
-  options: ClosureOptions,
-  closure: Closure,
-): Digest | undefined {
-  const blobs = blobsOf(descriptor, manifest);
-  const missing = blobs.find((blob) => !contents.has(blob));
-  if (missing) return missing.digest;
-  const config = imageConfig(contents, manifest, options.name);
-  const platform = config && normalise({ os: config.os, architecture: config.architecture, variant: config.variant });
-  if (platform && options.includes && !options.includes(platform)) return descriptor.digest;
-  merge(closure, { blobs, manifests: [{ descriptor, manifest, config, platform }] });
-  return undefined;
+  for (const [digest, { mediaType }] of found.blobs) {
+    if (digest !== self.digest && !kept.has(digest) && !isIndexMediaType(mediaType)) found.blobs.delete(digest);
+  }
 }
 
 /** A manifest whose configuration is none of an image's belongs to an artifact. */
@@ -147,16 +175,6 @@ function imageConfig(contents: Contents, manifest: ImageManifest, name: string):
 
 function blobsOf(descriptor: Descriptor, manifest: ImageManifest): Descriptor[] {
   return [descriptor, manifest.config, ...manifest.layers];
-}
-
-function merge(closure: Closure, { blobs, manifests }: Closure): void {
-  const known = new Set(closure.blobs.map(({ digest }) => digest));
-  for (const blob of blobs) {
-    if (known.has(blob.digest)) continue;
-    known.add(blob.digest);
-    closure.blobs.push(blob);
-  }
-  closure.manifests.push(...manifests);
 }
 
 /** @throws EngineError unsupported for layers that tsd cannot unpack. */

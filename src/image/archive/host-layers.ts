@@ -13,10 +13,11 @@ import type { ArchiveSpool } from "./spool.ts";
  */
 export function hostLayers(spool: ArchiveSpool, asked: readonly Platform[]): ReadonlySet<Digest> | undefined {
   const layers = new Set<Digest>();
+  const seen = new Set<Digest>();
   try {
     if (!spool.has("index.json") || !spool.has("oci-layout")) return undefined;
     for (const { root } of findImages(spool)) {
-      for (const layer of layersOf(spool, root, asked)) layers.add(layer);
+      for (const layer of layersOf(spool, root, asked, seen)) layers.add(layer);
     }
     return layers;
   } catch (error) {
@@ -26,12 +27,15 @@ export function hostLayers(spool: ArchiveSpool, asked: readonly Platform[]): Rea
 }
 
 /** @throws EngineError not_found for a document that has not come. */
-function layersOf(spool: ArchiveSpool, root: Descriptor, asked: readonly Platform[]): Digest[] {
+function layersOf(spool: ArchiveSpool, root: Descriptor, asked: readonly Platform[], seen: Set<Digest>): Digest[] {
+  // Indexes may name one document any number of times.
+  if (seen.has(root.digest)) return [];
+  seen.add(root.digest);
   const document = parseManifest(read(spool, root), root.mediaType, `manifest ${root.digest}`);
   if (document.kind === "index") {
     // Those that the archive leaves out never come.
     const here = document.index.manifests.filter(({ digest }) => spool.byDigest(digest));
-    return here.flatMap((child) => layersOf(spool, child, asked));
+    return here.flatMap((child) => layersOf(spool, child, asked, seen));
   }
   const { config, layers } = document.manifest;
   const platform = parseImageConfig(read(spool, config), `configuration ${config.digest}`);

@@ -6,6 +6,7 @@ import { hostPlatform } from "../../oci/platform.ts";
 import type { ImageStore } from "../images.ts";
 import type { Lease } from "../leases.ts";
 import { formatPlatform, satisfies } from "../platform.ts";
+import type { ImageRecord } from "../record.ts";
 import { familiarReference, parseReference } from "../reference.ts";
 import { throwIfAborted } from "../shared-work.ts";
 import { chainIds, type LayerSource } from "../snapshot/layers.ts";
@@ -16,6 +17,9 @@ import { hostLayers } from "./host-layers.ts";
 import { inflated } from "./inflate.ts";
 import { findImages, type LoadableImage } from "./loadable.ts";
 import { ArchiveSpool } from "./spool.ts";
+
+/** How often it is looked whether an archive that comes has said enough. */
+const looksMax = 8;
 
 export interface LoadOptions {
   /** Empty: all that the archive has. */
@@ -80,19 +84,26 @@ async function load(
   using lease = store.leases.take(`load ${crypto.randomUUID()}`);
   const tell = (path: string, current: number, total: number) => onProgress?.({ id: shortName(path), current, total });
   let wanted: ReadonlySet<Digest> | undefined;
+  let looks = 0;
   const isWanted = (digest: Digest) => {
-    wanted ??= hostLayers(spool, options.platforms);
+    // An archive whose documents have not come after some layers has them at its end.
+    if (wanted === undefined && looks++ < looksMax) wanted = hostLayers(spool, options.platforms);
     return wanted?.has(digest) ?? true;
   };
   await using spool = new ArchiveSpool(store, { lease, signal, isWanted, onProgress: tell });
   const work: Work = { store, spool, lease, kept, options };
   await readArchive(store, spool, archive, signal);
-  const images = findImages(spool).map((image) => gather(work, image));
+  const images: Gathered[] = [];
+  for (const image of findImages(spool)) {
+    images.push(gather(work, image));
+    // Each is a piece of work that nobody else should wait for the end of.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   await spool.synced();
   for (const image of images) await keepContent(work, image);
   for (const image of images) await unpack(work, image);
   throwIfAborted(signal);
-  for (const image of images) await record(store, image);
+  await store.recordAll(images.flatMap((image) => recordsOf(store, image)));
   return images.map(({ image: { root, names } }) => ({
     id: root.digest,
     names: names.map((name) => familiarReference(parseReference(name))),
@@ -208,7 +219,7 @@ function checkDiffId(layer: Descriptor, actual: Digest | undefined, expected: Di
   throw new EngineError("corrupt", `layer ${layer.digest} has diff id ${actual}, the configuration says ${expected}`);
 }
 
-async function record(store: ImageStore, { image, closure, host }: Gathered): Promise<void> {
+function recordsOf(store: ImageStore, { image, closure, host }: Gathered): ImageRecord[] {
   const { digest: id, mediaType, size } = image.root;
   const content = closure.blobs.map((blob) => ({ digest: blob.digest, size: blob.size }));
   const platforms = closure.manifests.flatMap(({ descriptor, config, platform }) => {
@@ -219,7 +230,7 @@ async function record(store: ImageStore, { image, closure, host }: Gathered): Pr
     return [{ manifestDigest: descriptor.digest, platform, diffIds, isUnpacked }];
   });
   const names = image.names.length > 0 ? image.names : [undefined];
-  for (const name of names) await store.record({ id, mediaType, size, name, content, platforms, origin: "load" });
+  return names.map((name) => ({ id, mediaType, size, name, content, platforms, origin: "load" }));
 }
 
 /** Twelve digits of a blob's or a layer's own name, as docker shows it. */

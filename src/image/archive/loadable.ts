@@ -16,6 +16,8 @@ import { type ArchiveSpool, layerCompression } from "./spool.ts";
 
 /** The documents that say what is in an archive. */
 const listBytesMax = 4 * 2 ** 20;
+/** Names and images without one: each is a record. */
+const namesMax = 10_000;
 
 export interface LoadableImage {
   root: Descriptor;
@@ -38,11 +40,15 @@ const dockerSchema = v.array(
 export function findImages(spool: ArchiveSpool): LoadableImage[] {
   const images = spool.has("index.json") && spool.has("oci-layout") ? layoutImages(spool) : dockerImages(spool);
   if (images.length === 0) throw new EngineError("invalid_argument", "archive holds no images");
+  const names = images.reduce((sum, image) => sum + Math.max(1, image.names.length), 0);
+  if (names > namesMax) throw tooManyNames();
   return images;
 }
 
 function layoutImages(spool: ArchiveSpool): LoadableImage[] {
-  const { imageLayoutVersion } = v.parse(layoutSchema, readJson(spool, "oci-layout"));
+  const layout = v.safeParse(layoutSchema, readJson(spool, "oci-layout"));
+  if (!layout.success) throw new EngineError("invalid_argument", "archive: oci-layout: imageLayoutVersion is missing");
+  const { imageLayoutVersion } = layout.output;
   if (imageLayoutVersion !== "1.0.0") {
     throw new EngineError("unsupported", `archive: OCI layout of version ${JSON.stringify(imageLayoutVersion)}`);
   }
@@ -51,11 +57,14 @@ function layoutImages(spool: ArchiveSpool): LoadableImage[] {
   if (document.kind !== "index") throw new EngineError("internal", "archive: index.json is no index");
   const names = dockerNames(spool);
   const images = new Map<string, LoadableImage>();
+  const unnamed = new Set<Digest>();
   for (const root of document.index.manifests) {
     if (!isIndexMediaType(root.mediaType) && !isManifestMediaType(root.mediaType)) continue;
     const image = images.get(root.digest) ?? { root, names: [] };
     const name = annotatedName(root);
-    image.names.push(...(name === undefined ? namesOf(spool, root, names) : [name]));
+    if (name !== undefined) image.names.push(name);
+    else if (!unnamed.has(root.digest)) image.names.push(...namesOf(spool, root, names));
+    if (name === undefined) unnamed.add(root.digest);
     images.set(root.digest, image);
   }
   return [...images.values()].map((image) => ({ ...image, names: [...new Set(image.names)] }));
@@ -147,12 +156,20 @@ function makeManifest(spool: ArchiveSpool, configPath: string, layerPaths: reado
 
 function parseDocker(json: unknown): v.InferOutput<typeof dockerSchema> {
   const result = v.safeParse(dockerSchema, json, { abortEarly: true });
-  if (result.success) return result.output;
+  if (result.success) {
+    const names = result.output.reduce((sum, { RepoTags }) => sum + Math.max(1, RepoTags?.length ?? 0), 0);
+    if (names > namesMax) throw tooManyNames();
+    return result.output;
+  }
   const issue = result.issues[0];
   throw new EngineError(
     "invalid_argument",
     `archive: manifest.json: ${v.getDotPath(issue) ?? "document"}: ${issue.message}`,
   );
+}
+
+function tooManyNames(): EngineError {
+  return new EngineError("invalid_argument", `archive has more than ${namesMax} names of images`);
 }
 
 function readJson(spool: ArchiveSpool, path: string): unknown {

@@ -20,6 +20,12 @@ const entriesMax = 100_000;
 /** Held in memory, one and all together; what is beyond is staged. */
 const [smallBytes, heldBytesMax] = [2 ** 16, 32 * 2 ** 20];
 const linksMax = 8;
+/** Of names and what links lead to: they are kept for every entry. */
+const nameBytesMax = 32 * 2 ** 20;
+/** Read as documents, some of them several times; a small one counts for what it takes to look at it. */
+const [documentBytesMax, documentBytesMin] = [2 ** 29, 2 ** 10];
+/** Files whose descriptor is open because they are not on the disk yet. */
+const syncingMax = 64;
 /** Telling what an archive is. Two of them could be read as two different things by two readers. */
 const singular = new Set(["index.json", "manifest.json", "oci-layout", "repositories"]);
 
@@ -76,6 +82,8 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
   #current: Current | undefined;
   #entries = 0;
   #heldBytes = 0;
+  #nameBytes = 0;
+  #documentBytes = 0;
 
   constructor(store: ImageStore, options: SpoolOptions) {
     this.#store = store;
@@ -86,6 +94,9 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
     if (++this.#entries > entriesMax)
       throw new EngineError("invalid_argument", `archive has more than ${entriesMax} entries`);
     const path = pathOf(entry);
+    this.#nameBytes += path.length + entry.linkPath.length;
+    if (this.#nameBytes > nameBytesMax)
+      throw new EngineError("invalid_argument", `archive has more than ${nameBytesMax} bytes of names`);
     if (singular.has(path) && (this.#files.has(path) || this.#links.has(path))) {
       throw new EngineError("invalid_argument", `archive has ${path} twice`);
     }
@@ -129,9 +140,11 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
     if (claimed !== undefined && claimed !== digest) {
       throw new EngineError("corrupt", `archive entry ${printable(path)}: its content has digest ${digest}`);
     }
-    const file: SpooledFile = { path, size: entry.size, digest, start: Buffer.concat(current.start) };
-    if (current.isSmall) this.#add({ ...file, bytes: Buffer.concat(current.pieces) });
-    else this.#steps.push({ close: file });
+    const file = { path, size: entry.size, digest };
+    if (current.isSmall) {
+      const bytes = Buffer.concat(current.pieces);
+      this.#add({ ...file, bytes, start: bytes.subarray(0, blockSize) });
+    } else this.#steps.push({ close: { ...file, start: Buffer.concat(current.start) } });
   }
 
   /** Does what the entries so far have left to do: to be awaited before more is read. */
@@ -190,6 +203,12 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
         `archive entry ${printable(file.path)}: ${file.size} bytes are more than the ${bytesMax} allowed`,
       );
     }
+    this.#documentBytes += Math.max(file.size, documentBytesMin);
+    if (this.#documentBytes > documentBytesMax)
+      throw new EngineError(
+        "invalid_argument",
+        "archive says too much of what is in it: its images have too many documents",
+      );
     if (file.bytes) return file.bytes;
     return file.isStored ? this.#store.content.read(file.digest) : readFileSync(file.staged!);
   }
@@ -258,6 +277,7 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
     const syncing = handle.datasync().finally(() => handle.close());
     syncing.catch(() => undefined); // looked at when all have come
     this.#syncing.push(syncing);
+    await this.#syncing.at(-syncingMax);
     const spooled: SpooledFile = { ...file, staged };
     if (known?.ahead) spooled.ahead = known.ahead;
     else if (this.#isWorthUnpacking(file)) spooled.ahead = this.#unpack(staged);
