@@ -13,7 +13,7 @@ const globalFlags = {
   config: stringFlag("Location of client config files"),
   context: stringFlag("Name of the context to use to connect to the daemon", { short: "c", hidden: true }),
   debug: boolFlag("Enable debug mode", { short: "D" }),
-  help: boolFlag("Print usage", { hidden: true }),
+  help: boolFlag("Print usage", { short: "h", hidden: true }),
   host: listFlag("Daemon socket to connect to", { short: "H" }),
   "log-level": stringFlag('Set the logging level ("debug", "info", "warn", "error", "fatal")', {
     short: "l",
@@ -83,13 +83,19 @@ async function dispatch(words: string[], session: Session): Promise<number> {
   }
 }
 
-/** `--help` among the command's own flags; words of another program, behind the first positional, do not count. */
+/**
+ * `--help` among the command's own flags, or `-h` where the command has no other use for it; words of another program,
+ * behind the first positional, do not count.
+ */
 function asksForHelp(definition: Command, rest: string[]): boolean {
-  if (!rest.includes("--help")) return false;
-  if (definition.interspersed ?? true) return !rest.includes("--") || rest.indexOf("--help") < rest.indexOf("--");
+  const { flags, interspersed = true } = definition;
+  const isShortFree = Object.values(flags).every(({ short }) => short !== "h");
+  if (!rest.includes("--help") && !(isShortFree && rest.includes("-h"))) return false;
+  const help = rest.indexOf("--help");
+  if (interspersed && help >= 0) return !rest.includes("--") || help < rest.indexOf("--");
   try {
-    const flags = { ...definition.flags, help: boolFlag("") };
-    return parseFlags(flags, rest, false).values.help;
+    return parseFlags({ ...flags, help: boolFlag("", isShortFree ? { short: "h" } : {}) }, rest, interspersed).values
+      .help;
   } catch (error) {
     if (error instanceof UsageError) return false;
     throw error;

@@ -55,7 +55,9 @@ Run '${program} ${path} COMMAND --help' for more information on a command.`;
 
 /** `tsd run --help` */
 export function commandHelp(program: string, path: string, definition: Command): string {
-  const aliases = definition.aliases?.map((alias) => `${program} ${alias}`).join(", ");
+  const { aliases: names = [] } = definition;
+  // A command of one name alone needs no list of them.
+  const aliases = names.length > 1 ? names.map((alias) => `${program} ${alias}`).join(", ") : "";
   const flags = { ...definition.flags, help: boolFlag("Print usage") };
   return [
     `Usage:  ${program} ${path} ${definition.usage}`,

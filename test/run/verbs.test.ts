@@ -284,7 +284,20 @@ test("help is there for every command, without a daemon", async () => {
     "inspect",
     "images",
     "pull",
+    "push",
     "rmi",
+    "tag",
+    "history",
+    "search",
+    "save",
+    "load",
+    "import",
+    "export",
+    "commit",
+    "login",
+    "logout",
+    "gc",
+    "fsck",
     "bundle",
     "version",
     "info",
@@ -298,9 +311,31 @@ test("help is there for every command, without a daemon", async () => {
     ["system"],
     ["container", "run"],
     ["image", "ls"],
+    ["image", "prune"],
+    ["system", "df"],
+    ["system", "prune"],
+    ["manifest"],
+    ["manifest", "create"],
+    ["manifest", "annotate"],
+    ["manifest", "inspect"],
+    ["manifest", "push"],
+    ["manifest", "rm"],
   ]) {
     const help = await engine.tsd([...args, "--help"], { env });
     expect([args, help.status, help.stderr]).toEqual([args, 0, ""]);
     expect(help.stdout).toStartWith(`Usage:  ${["tsd", ...args].join(" ")} `);
   }
+});
+
+test("-h is help, but where it is a flag or another program's", async () => {
+  const env = { TSD_HOST: "unix:///nonexistent/socket" };
+  for (const args of [[], ["image"], ["pull"], ["pull", "-q"], ["exec"]]) {
+    const help = await engine.tsd([...args, "-h"], { env });
+    expect([args, help.status, help.stdout.split(" ")[0]]).toEqual([args, 0, "Usage:"]);
+  }
+  expect((await engine.tsd(["run", "-h"], { env })).stderr).toStartWith("tsd: flag needs an argument: 'h' in -h");
+  expect((await engine.tsd(["exec", "box", "ls", "-h"], { env })).stderr).toStartWith(
+    "cannot connect to the tsd daemon",
+  );
+  expect((await engine.tsd(["commit", "-m", "-h", "box"], { env })).stderr).toStartWith("cannot connect");
 });
