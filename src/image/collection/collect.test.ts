@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digestOf } from "../../core/digest.ts";
 import { addImage, type FixtureImage } from "../image-fixture.ts";
+import type { Lease } from "../leases.ts";
 import { registryError } from "../registry/hostile-registry.ts";
 import { base, failure, isRoot, top, useStore } from "../store-fixture.ts";
 import { lacking } from "./budget.ts";
@@ -118,6 +119,39 @@ describe.skipIf(!isRoot)("what nothing refers to", () => {
     removed.resolve();
     expect((await pulling).isUnpacked).toBe(true);
     expect(fixture.registry.seen).toEqual([]);
+  });
+
+  test("goes when it is a part of a blob that has come whole another way, and stays when a pull has come for it", async () => {
+    const made = await pulled("tag", long, base);
+    const ingest = fixture.store.content.ingestPath(made.layers[0]!.digest);
+    writeFileSync(ingest, "part");
+    expect(await run()).toEqual([]);
+    age();
+    {
+      using lease = fixture.store.leases.take("pull it again");
+      lease.add({ content: [made.layers[0]!.digest] });
+      expect(await run()).toEqual([]);
+    }
+    expect(await run({ isDryRun: true })).toMatchObject([{ kind: "ingest", why: "the whole blob is in the store" }]);
+    expect(kinds(await run())).toEqual(["ingest"]);
+    expect(existsSync(ingest)).toBe(false);
+  });
+
+  test("stays when a pull comes for it while it is looked at", async () => {
+    const made = await unfinished();
+    const { digest } = made.layers[1]!;
+    writeFileSync(fixture.store.content.ingestPath(digest), "part");
+    age();
+    let lease: Lease | undefined;
+    const onCollected = ({ kind }: Collected) => {
+      // When it is known what is needed, and before the downloads are looked at.
+      if (kind !== "content" || lease) return;
+      lease = fixture.store.leases.take(`pull ${fixture.name()}`);
+      lease.add({ content: [digest] });
+    };
+    expect(kinds(await run({ onCollected }))).not.toContain("ingest");
+    expect(existsSync(fixture.store.content.ingestPath(digest))).toBe(true);
+    lease![Symbol.dispose]();
   });
 
   test("is passed over when it has only just come, whoever stored it", async () => {

@@ -60,12 +60,23 @@ export async function collectUnreferenced(
       return store.content.remove(digest);
     });
   }
-  for (const ingest of await store.content.ingests()) {
-    if (ingest.changedAtMs >= givenUpBefore.getTime() || needed.has(ingest.digest!)) continue;
-    const why = `nobody has gone on with this download since ${new Date(ingest.changedAtMs).toISOString()}`;
-    await take({ kind: "ingest", id: ingest.name, bytes: ingest.bytes, why }, () =>
-      store.content.removeIngest(ingest.name),
-    );
+  for (const { name, digest, bytes, changedAtMs } of await store.content.ingests()) {
+    // It came another way, with an archive for example: nobody goes on with what was fetched of it before.
+    const isOvertaken = () =>
+      digest !== undefined &&
+      changedAtMs < freshFrom &&
+      store.content.has(digest) &&
+      !store.leases.holdsContent(digest);
+    const isGivenUp = changedAtMs < givenUpBefore.getTime() && (digest === undefined || !needed.has(digest));
+    if (!isGivenUp && !isOvertaken()) continue;
+    const why = isGivenUp
+      ? `nobody has gone on with this download since ${new Date(changedAtMs).toISOString()}`
+      : "the whole blob is in the store";
+    await take({ kind: "ingest", id: name, bytes, why }, () => {
+      // A pull may have come for it meanwhile.
+      const isWanted = digest !== undefined && store.isContentNeeded(digest) && !isOvertaken();
+      return isWanted ? false : store.content.removeIngest(name);
+    });
   }
   return items;
 }

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { open, readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { syncDirectory, writeFileAtomic } from "../../core/atomic-file.ts";
 import { type Digest, Digester, digestAlgorithm, digestHex, digestOf, parseDigest } from "../../core/digest.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
@@ -149,16 +149,22 @@ export class ContentStore {
    * A missing one is no error.
    */
   async remove(digest: Digest): Promise<void> {
+    const trashed = this.#trash(this.path(digest));
+    if (trashed !== undefined) await rm(trashed, { force: true });
+  }
+
+  /** Takes a file out of sight at once. @returns where it is to be deleted; undefined when it is missing. */
+  #trash(path: string): string | undefined {
     const trash = join(this.root, "trash");
     mkdirSync(trash, { recursive: true, mode: 0o700 });
-    const name = join(trash, `${digestHex(digest)}-${randomBytes(4).toString("hex")}`);
+    const trashed = join(trash, `${basename(path)}-${randomBytes(4).toString("hex")}`);
     try {
-      renameSync(this.path(digest), name);
+      renameSync(path, trashed);
+      return trashed;
     } catch (error) {
-      if (isErrno(error, "ENOENT")) return;
+      if (isErrno(error, "ENOENT")) return undefined;
       throw error;
     }
-    await rm(name, { force: true });
   }
 
   /** What has been fetched of blobs that are not whole yet; the map beside the bytes of one counts with them. */
@@ -179,9 +185,12 @@ export class ContentStore {
     return found;
   }
 
+  /** Out of sight before this first waits, as `remove`. */
   async removeIngest(name: string): Promise<void> {
-    await rm(join(this.root, "ingest", name), { recursive: true, force: true });
-    await rm(join(this.root, "ingest", `${name}${mapSuffix}`), { force: true });
+    const path = join(this.root, "ingest", name);
+    for (const trashed of [this.#trash(`${path}${mapSuffix}`), this.#trash(path)]) {
+      if (trashed !== undefined) await rm(trashed, { recursive: true, force: true });
+    }
   }
 
   /** All blobs, with the time of their last change in ms since 1970. */
