@@ -223,8 +223,11 @@ export class ImageStore {
     if (reference.digest !== undefined) {
       throw new EngineError("invalid_argument", "refusing to create a tag with a digest reference");
     }
-    this.records.setName(canonicalReference(reference), id, new Date().toISOString());
-    await this.publish();
+    await this.#lock.run("images", async () => {
+      if (!this.records.get(id)) throw new EngineError("not_found", `No such image: ${id}`);
+      this.records.setName(canonicalReference(reference), id, new Date().toISOString());
+      await this.publish();
+    });
   }
 
   /**
@@ -321,7 +324,8 @@ export class ImageStore {
 
   /** Says in index.json what images there are, for other tools that read the layout. */
   async publish(): Promise<void> {
-    await writeLayoutIndex(this.content.root, this.#catalogue.published());
+    // One after the other: what is read last is what stays written.
+    await this.#lock.run("index", () => writeLayoutIndex(this.content.root, this.#catalogue.published()));
   }
 
   /** Does index.json say so? */

@@ -1,5 +1,6 @@
 /** Pulls that go on at the same time: what goes wrong with one is no other's trouble. */
 import { describe, expect, test } from "bun:test";
+import { EngineError } from "../core/errors.ts";
 import { addImage, type FixtureImage } from "./image-fixture.ts";
 import { registryError } from "./registry/hostile-registry.ts";
 import { base, failure, isRoot, useStore } from "./store-fixture.ts";
@@ -34,5 +35,42 @@ describe.skipIf(!isRoot)("a pull", () => {
     expect((await store.pull(fixture.name())).id).toBe(made.manifest);
     controller.abort();
     expect((await waiting).code).toBe("cancelled");
+  });
+});
+
+describe.skipIf(!isRoot)("what is done at the same time", () => {
+  test("leaves an index of the layout that says all of it", async () => {
+    const made = addImage(fixture.registry, [base], { tag: "tag" });
+    await fixture.store.pull(fixture.name());
+    for (let round = 0; round < 20; round++) {
+      const names = Array.from({ length: 8 }, (_, index) => `round${round}-${index}`);
+      await Promise.all(names.map((name) => fixture.store.tag(made.manifest, name)));
+      expect(fixture.store.isPublished()).toBe(true);
+      await Promise.all(names.map((name) => fixture.store.remove(name)));
+      expect(fixture.store.isPublished()).toBe(true);
+    }
+  });
+
+  test("is not taken for a leftover: a layer's directory that is whole and has no record yet", async () => {
+    const { directories } = fixture.store;
+    const partial = directories.makePartial();
+    let name = "";
+    await directories.finish(partial, (finished) => {
+      name = finished;
+      expect(directories.has(name)).toBe(true);
+      expect(directories.isOwn(name)).toBe(true);
+      return true;
+    });
+    expect([directories.has(name), directories.isOwn(name)]).toEqual([true, false]);
+  });
+
+  test("leaves no directory of a layer that could not be recorded, or that nobody wants any more", async () => {
+    const { directories } = fixture.store;
+    const full = directories.finish(directories.makePartial(), () => {
+      throw new EngineError("no_space", "database or disk is full");
+    });
+    expect((await failure(full)).code).toBe("no_space");
+    await directories.finish(directories.makePartial(), () => false);
+    expect(fixture.snapshotNames()).toEqual([]);
   });
 });

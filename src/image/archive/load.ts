@@ -103,7 +103,7 @@ async function load(
   for (const image of images) await keepContent(work, image);
   for (const image of images) await unpack(work, image);
   throwIfAborted(signal);
-  await store.recordAll(images.flatMap((image) => recordsOf(store, image)));
+  await store.recordAll(images.flatMap((image) => recordsOf(work, image)));
   return images.map(({ image: { root, names } }) => ({
     id: root.digest,
     names: names.map((name) => familiarReference(parseReference(name))),
@@ -219,13 +219,16 @@ function checkDiffId(layer: Descriptor, actual: Digest | undefined, expected: Di
   throw new EngineError("corrupt", `layer ${layer.digest} has diff id ${actual}, the configuration says ${expected}`);
 }
 
-function recordsOf(store: ImageStore, { image, closure, host }: Gathered): ImageRecord[] {
+function recordsOf({ store, lease }: Work, { image, closure, host }: Gathered): ImageRecord[] {
   const { digest: id, mediaType, size } = image.root;
   const content = closure.blobs.map((blob) => ({ digest: blob.digest, size: blob.size }));
   const platforms = closure.manifests.flatMap(({ descriptor, config, platform }) => {
     if (!config || !platform) return [];
     const diffIds = config.rootfs.diff_ids;
-    const top = chainIds(diffIds).at(-1);
+    const chains = chainIds(diffIds);
+    const top = chains.at(-1);
+    // What another image of these layers had unpacked stays until the record says that this one has it too.
+    lease.add({ chains });
     const isUnpacked = descriptor === host?.descriptor || top === undefined || store.layers.get(top) !== undefined;
     return [{ manifestDigest: descriptor.digest, platform, diffIds, isUnpacked }];
   });

@@ -228,8 +228,11 @@ class Download {
       const isWhole = gap.start === 0 && gap.end === size;
       using turn = await connections.turn(this.#signal);
       const asked = performance.now();
-      // Of several connections one waits for all: the turn is the download's.
-      const aside: Aside | undefined = isBeside ? undefined : (wait) => this.#aside(wait);
+      const aside: Aside = (wait) => {
+        turn[Symbol.dispose]();
+        // Of several connections one gives up the download's turn for all.
+        return isBeside ? wait() : this.#aside(wait);
+      };
       const { offset, isRange, body } = await source(gap.start, isWhole ? undefined : gap.end, this.#signal, aside);
       const answered = performance.now();
       if (!isRange) {

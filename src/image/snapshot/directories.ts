@@ -20,8 +20,8 @@ export class SnapshotDirectories {
   readonly root: string;
   #emptying: Promise<void> = Promise.resolve();
   #emptyings = 0;
-  /** Made by this process and not finished. */
-  readonly #partial = new Set<string>();
+  /** Made by this process, and not on record yet. */
+  readonly #unrecorded = new Set<string>();
 
   constructor(root: string) {
     this.root = root;
@@ -40,7 +40,7 @@ export class SnapshotDirectories {
   /** A directory with an empty `fs` in it, which no clean-up takes for finished. @returns its name. */
   makePartial(): string {
     const name = `${partialPrefix}${newName()}`;
-    this.#partial.add(name);
+    this.#unrecorded.add(name);
     mkdirSync(join(this.root, name), { mode: directoryMode });
     mkdirSync(join(this.root, name, "fs"));
     // Whatever the umask: it is the image's root until the image says otherwise.
@@ -48,13 +48,26 @@ export class SnapshotDirectories {
     return name;
   }
 
-  /** The partial directory is whole: gives it its final name, durably. @returns that name. */
-  async finish(partial: string): Promise<string> {
+  /**
+   * The partial directory is whole: gives it its final name, durably, and has it recorded under that. Until it is, nobody
+   * takes it for an orphan; when it cannot be, it is discarded.
+   * @param record answers false when nobody wants it any more.
+   */
+  async finish(partial: string, record: (name: string) => boolean): Promise<void> {
     const name = partial.slice(partialPrefix.length);
-    await rename(join(this.root, partial), join(this.root, name));
-    await syncDirectory(this.root);
-    this.#partial.delete(partial);
-    return name;
+    this.#unrecorded.add(name);
+    try {
+      await rename(join(this.root, partial), join(this.root, name));
+      await syncDirectory(this.root);
+      if (!record(name)) this.discard(name);
+    } catch (error) {
+      this.discard(partial);
+      this.discard(name);
+      throw error;
+    } finally {
+      this.#unrecorded.delete(partial);
+      this.#unrecorded.delete(name);
+    }
   }
 
   /** The directories of a container's own layer: `fs` to write to and overlayfs's `work` beside it. @returns the name. */
@@ -77,12 +90,12 @@ export class SnapshotDirectories {
 
   /** Is it one that needs no record: the trash, the empty one, one that is being made by this process? */
   isOwn(name: string): boolean {
-    return name === trashName || name === emptyName || this.#partial.has(name);
+    return name === trashName || name === emptyName || this.#unrecorded.has(name);
   }
 
   /** Takes the directory out of sight at once; what is in it is deleted later. A missing one is no error. */
   discard(name: string): void {
-    this.#partial.delete(name);
+    this.#unrecorded.delete(name);
     try {
       renameSync(join(this.root, name), join(this.root, trashName, `${name}-${newName()}`));
     } catch (error) {

@@ -183,9 +183,7 @@ export class Layers {
       return known;
     }
     await this.#options.sync.sync();
-    const directory = await this.#options.directories.finish(partial);
-    this.#record({ chainId: diffId, parent: undefined, directory, bytes }, diffId);
-    return { chainId: diffId, parent: undefined, directory, bytes };
+    return this.#finish(partial, { chainId: diffId, parent: undefined, bytes }, diffId);
   }
 
   /**
@@ -229,10 +227,20 @@ export class Layers {
 
   /** Unpacks a damaged layer again, in the place where its row says that it is. */
   async restore(row: LayerRow, source: LayerSource): Promise<void> {
-    const partial = await this.#unpack(source, row.parent, new AbortController().signal, () => undefined);
-    const name = await this.#options.directories.finish(partial.name);
-    this.#options.directories.discard(row.directory);
-    this.#options.database.run("UPDATE layer_snapshots SET directory = ? WHERE chain_id = ?", [name, row.chainId]);
+    // A pull may be at the same: one of them does it.
+    await this.#shared.join(row.chainId, async (signal, emit) => {
+      const whole = this.whole(row.chainId);
+      if (whole !== undefined) return whole;
+      const partial = await this.#unpack(source, row.parent, signal, emit);
+      let restored = row;
+      await this.#options.directories.finish(partial.name, (directory) => {
+        restored = { ...row, directory };
+        const sql = "UPDATE layer_snapshots SET directory = ? WHERE chain_id = ?";
+        return this.#options.database.run(sql, [directory, row.chainId]).changes > 0;
+      });
+      this.#options.directories.discard(row.directory);
+      return restored;
+    });
   }
 
   #isUnused(chainId: Digest): boolean {
@@ -271,9 +279,17 @@ export class Layers {
       await below?.catch(() => undefined);
       throw error;
     }
-    const directory = await this.#options.directories.finish(partial.name);
-    const row: LayerRow = { chainId, parent, directory, bytes: partial.bytes };
-    this.#record(row, source.diffId);
+    return this.#finish(partial.name, { chainId, parent, bytes: partial.bytes }, source.diffId);
+  }
+
+  /** Makes a layer of a partial directory that is on the disk. */
+  async #finish(partial: string, layer: Omit<LayerRow, "directory">, diffId: Digest): Promise<LayerRow> {
+    const row: LayerRow = { ...layer, directory: "" };
+    await this.#options.directories.finish(partial, (directory) => {
+      row.directory = directory;
+      this.#record(row, diffId);
+      return true;
+    });
     return row;
   }
 
