@@ -9,6 +9,7 @@ import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
 import type { CountedFiles } from "../core/disk-usage.ts";
 import type { CommitOptions } from "../image/archive/commit.ts";
+import type { RemoteArchive } from "../image/archive/download-archive.ts";
 import type { ImportOptions } from "../image/archive/import.ts";
 import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { Attestation, AttestationOptions } from "../image/attestations.ts";
@@ -105,6 +106,8 @@ export interface ImagePart {
     signal: AbortSignal,
   ): { ids: string[]; archive: AsyncIterable<Uint8Array> };
   loadArchive(archive: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<LoadedImage[]>;
+  /** What lies at an address of the web. */
+  downloadArchive(location: string, signal: AbortSignal): Promise<RemoteArchive>;
   /** @returns the image's id. */
   importArchive(archive: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<string>;
   /** @param key the container's id. @param parent its image. @returns the new image's id. */

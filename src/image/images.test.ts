@@ -197,6 +197,14 @@ describe.skipIf(!isRoot)("an interrupted pull", () => {
     expect(readdirSync(join(fixture.root, "content/ingest"))).toEqual([]);
   });
 
+  test("from a registry that stays too busy asks it no more often than for anything else", async () => {
+    const [layer] = addImage(fixture.registry, [base], { tag: "tag" }).layers;
+    fixture.registry.misbehave = (_request, url) =>
+      url.pathname.endsWith(layer!.digest) ? new Response(null, { status: 429 }) : undefined;
+    expect((await failure(fixture.store.pull(fixture.name()))).message).toContain("toomanyrequests");
+    expect(fixture.registry.seen.filter(({ path }) => path.endsWith(layer!.digest))).toHaveLength(5);
+  });
+
   test("whose partial blob is damaged starts over", async () => {
     const made = addImage(fixture.registry, [base], { tag: "tag" });
     const layer = made.layers[0]!;

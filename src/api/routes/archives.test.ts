@@ -69,6 +69,9 @@ describe("importing", () => {
   test("takes the body or a URL, a name, changes, a message and since 1.32 a platform", async () => {
     const imported = async (query: string) => asked(`${query}`, { method: "POST", body: "x" });
     expect(await imported("/images/create?fromSrc=-")).toBe('import - {"message":"Imported from -","changes":[]}');
+    expect(await imported("/images/create?fromSrc=http%3A%2F%2Fme%3Asecret%40a%2Fx.tar")).toContain(
+      '"message":"Imported from http://a/x.tar"',
+    );
     expect(
       await imported(
         "/images/create?fromSrc=http://h/x&repo=a&tag=b&message=m&changes=CMD%20x&changes=ENV%20a=b&platform=linux/arm64",

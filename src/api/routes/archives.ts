@@ -59,13 +59,18 @@ function named(c: ApiContext): { name?: string } {
 async function importImage(c: ApiContext, archives: ArchiveBackend, source: string): Promise<Response> {
   const platform = c.get("api") >= importPlatformSince ? queryPlatform(c) : undefined;
   const options: ImportOptions = {
-    message: c.req.query("message") || `Imported from ${source}`,
+    message: c.req.query("message") || `Imported from ${withoutPassword(source)}`,
     changes: c.req.queries("changes") ?? [],
     ...named(c),
     ...(platform !== undefined && { platform }),
   };
   const from = source === "-" ? { archive: bodyBytes(c) } : { url: source };
   return progressStream(c, archives.importImage(from, options, c.req.raw.signal));
+}
+
+/** The history of an image is for everybody who gets it. */
+function withoutPassword(source: string): string {
+  return source.replace(/^([a-z][a-z0-9+.-]*:\/\/)?[^/?#]*@/i, "$1");
 }
 
 /** OCI platforms as JSON: one, and several in newer versions of the API. */

@@ -1,7 +1,6 @@
 /** The service that the API's archive routes call: images and file systems in and out. */
 
 import type { JsonMessage } from "../../api/schema/progress.ts";
-import { downloadArchive } from "../../image/archive/download-archive.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import { type CommitRequest, commitContainer } from "../container/commit.ts";
 import { containerEvent } from "../container/event.ts";
@@ -68,7 +67,7 @@ export class ArchiveService {
       let id: string;
       if ("archive" in source) id = await images.importArchive(source.archive, options);
       else {
-        const { url, body, size } = await downloadArchive(source.url, signal);
+        const { url, body, size } = await images.downloadArchive(source.url, signal);
         report({ status: `Downloading from ${url}` });
         const onProgress = (current: number) =>
           report({ status: "Importing", progressDetail: { current, ...(size !== undefined && { total: size }) } });

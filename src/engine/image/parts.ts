@@ -2,6 +2,7 @@
 
 import type { Digest } from "../../core/digest.ts";
 import { commitContainer } from "../../image/archive/commit.ts";
+import { downloadArchive } from "../../image/archive/download-archive.ts";
 import { importImage } from "../../image/archive/import.ts";
 import { loadImages } from "../../image/archive/load.ts";
 import { saveImages } from "../../image/archive/save.ts";
@@ -77,6 +78,8 @@ export class ImageParts implements ImagePart {
     return { ids: images.map(({ id }) => id), archive: saveImages(this.#store, { images, platforms, signal }) };
   };
   loadArchive: ImagePart["loadArchive"] = (archive, options) => loadImages(this.#store, archive, options);
+  downloadArchive: ImagePart["downloadArchive"] = (location, signal) =>
+    downloadArchive(this.#store.registry.requests, location, signal);
   importArchive: ImagePart["importArchive"] = (archive, options) => importImage(this.#store, archive, options);
   commit: ImagePart["commit"] = (key, parent, options) => commitContainer(this.#store, key, parent, options);
   exportContainer: ImagePart["exportContainer"] = (key, signal) => exportContainer(this.#store, key, signal);

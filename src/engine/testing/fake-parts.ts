@@ -235,6 +235,7 @@ export class FakeWorld implements Disposable {
         yield* [];
       },
       unpack: async () => undefined,
+      downloadArchive: async (url) => ({ url, body: noBytes(), size: undefined }),
       importArchive: async () => "",
       commit: async () => "",
       loadArchive: async () => [],

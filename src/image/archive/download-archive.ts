@@ -1,8 +1,10 @@
 /** An archive from somewhere on the web, for `import URL`. */
-import { EngineError, errorMessage } from "../../core/errors.ts";
+import { EngineError, wrapError } from "../../core/errors.ts";
+import type { RegistryRequests } from "../registry/requests.ts";
+import type { RegistryRequest } from "../registry/transport.ts";
 
 export interface RemoteArchive {
-  /** With a scheme. */
+  /** With a scheme, and without a password. */
   url: string;
   body: AsyncIterable<Uint8Array>;
   /** Bytes; undefined where the server does not say. */
@@ -10,45 +12,52 @@ export interface RemoteArchive {
 }
 
 /**
+ * Asks as registries are asked: through the daemon's proxy, trusting what it trusts, and not for ever.
  * @param location without a scheme it is http, as docker has it.
- * @throws EngineError invalid_argument for what is no such address, unavailable, not_found.
+ * @throws EngineError invalid_argument for what is no such address, unavailable, not_found, cancelled; the body too.
  */
-export async function downloadArchive(location: string, signal: AbortSignal): Promise<RemoteArchive> {
-  const url = parseLocation(location);
-  let response: Response;
+export async function downloadArchive(
+  requests: RegistryRequests,
+  location: string,
+  signal: AbortSignal,
+): Promise<RemoteArchive> {
+  const request: RegistryRequest = { ...parseLocation(location), isInsecure: false, signal };
+  const { url } = request;
   try {
-    // As it is: a gzip'd archive stays one.
-    response = await fetch(url, {
-      signal,
-      decompress: false,
-      headers: { "accept-encoding": "identity" },
-    } as RequestInit);
+    const response = await requests.send(request);
+    if (response.status !== 200) {
+      await response.discard();
+      const code = response.status === 404 ? "not_found" : "unavailable";
+      throw new EngineError(code, `the server answered ${response.status}`);
+    }
+    const length = response.headers.get("content-length");
+    const size = length === null ? undefined : Number(length);
+    return { url, body: response.body, size: Number.isSafeInteger(size) ? size : undefined };
   } catch (error) {
-    if (signal.aborted) throw new EngineError("cancelled", "cancelled");
-    throw new EngineError("unavailable", `download ${url}: ${errorMessage(error)}`, {
-      stage: "download",
-      cause: error,
-    });
+    throw wrapError(error, `download ${url}`, { stage: "download" });
   }
-  if (!response.ok || !response.body) {
-    await response.body?.cancel();
-    const code = response.status === 404 ? "not_found" : "unavailable";
-    throw new EngineError(code, `download ${url}: the server answered ${response.status}`, { stage: "download" });
-  }
-  const length = Number(response.headers.get("content-length") ?? Number.NaN);
-  return {
-    url,
-    body: response.body as AsyncIterable<Uint8Array>,
-    size: Number.isSafeInteger(length) ? length : undefined,
-  };
 }
 
-function parseLocation(location: string): string {
+/** Name and password are for the server, not for messages. */
+function parseLocation(location: string): Pick<RegistryRequest, "url" | "authorization"> {
   const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(location) ? location : `http://${location}`;
   if (!URL.canParse(text)) throw new EngineError("invalid_argument", `${JSON.stringify(location)} is no URL`);
-  const { protocol, href } = new URL(text);
+  const url = new URL(text);
+  const { protocol, username, password } = url;
   if (protocol !== "http:" && protocol !== "https:") {
     throw new EngineError("invalid_argument", `${JSON.stringify(location)}: neither http nor https`);
   }
-  return href;
+  if (username === "" && password === "") return { url: url.href };
+  url.username = "";
+  url.password = "";
+  const words = `${decoded(username)}:${decoded(password)}`;
+  return { url: url.href, authorization: `Basic ${Buffer.from(words).toString("base64")}` };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a percent sign that means itself
+  }
 }

@@ -4,6 +4,7 @@
  */
 import type { Digest } from "../../core/digest.ts";
 import { EngineError, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { RegistryBusy } from "../registry/failure.ts";
 import { throwIfAborted } from "../shared-work.ts";
 import type { HostConnections } from "./connections.ts";
 import { type GrowingBlob, Ingest } from "./ingest.ts";
@@ -163,7 +164,8 @@ class Download {
       const isFruitful = map.present > best;
       best = Math.max(best, map.present);
       fruitless = isFruitful ? 0 : fruitless + 1;
-      if (fruitless > fruitlessTriesMax) throw failure;
+      const isWaitedFor = failure instanceof RegistryBusy && !isFruitful;
+      if (isWaitedFor || fruitless > fruitlessTriesMax) throw failure;
       const pauseMs = delayMs;
       await this.#aside(() => sleep(pauseMs, signal));
       delayMs = isFruitful ? retryDelayMs : delayMs * 2;

@@ -112,6 +112,27 @@ describe("tokens", () => {
     });
   });
 
+  test("are asked for by nobody to whom the token server redirects what holds the password", async () => {
+    const other = new TestRegistry();
+    let others = 0;
+    other.misbehave = () => {
+      others++;
+      return Response.json({ token: "good" });
+    };
+    try {
+      issue = () => new Response(null, { status: 307, headers: { location: `http://${other.host}/token` } });
+      const identityToken = "identity";
+      const failed = await failure(client.manifest(reference, { credentials: { ...credentials, identityToken } }));
+      expect([failed.code, failed.message]).toEqual([
+        "unavailable",
+        `Post "http://${registry.host}/token": redirected to http://${other.host}, which is not to get the user's password`,
+      ]);
+      expect(others).toBe(0);
+    } finally {
+      other.stop();
+    }
+  });
+
   test("never show up in an error, nor does the name", async () => {
     issue = () => new Response(null, { status: 500 });
     const failed = await failure(client.manifest(reference, { credentials }));

@@ -155,6 +155,7 @@ export class Authorizer {
       method: "POST",
       headers: { "content-type": "application/x-www-form-urlencoded" },
       body: bodyOf(bytes),
+      isSecret: true,
     };
   }
 

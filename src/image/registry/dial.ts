@@ -1,6 +1,7 @@
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { throwIfAborted } from "../shared-work.ts";
 import { type ProxySettings, proxyFor } from "./proxies.ts";
+import { shownSeconds } from "./transport.ts";
 
 /**
  * Sees whether somebody listens at a host, or at the proxy that leads there, before a request waits for the answer:
@@ -32,7 +33,7 @@ export async function dial(
     ]);
     throwIfAborted(options.signal);
     if (failure === "") return;
-    const reason = failure ?? `i/o timeout after ${timeoutMs / 1000} seconds`;
+    const reason = failure ?? `i/o timeout after ${shownSeconds(timeoutMs)}`;
     throw new EngineError("unavailable", `dial ${target.host}: ${reason}`);
   } finally {
     clearTimeout(timer);

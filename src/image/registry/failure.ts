@@ -2,7 +2,10 @@
 import { EngineError, type ErrorCode } from "../../core/errors.ts";
 import { parseRegistryErrors, type RegistryError } from "../../oci/distribution.ts";
 import { familiarName, familiarReference, type Reference } from "../reference.ts";
-import { type RegistryRequest, type RegistryResponse, requestName } from "./transport.ts";
+import { type RegistryRequest, type RegistryResponse, requestName, shownSeconds } from "./transport.ts";
+
+/** A registry that was still too busy when it had been waited for (requests.ts): nobody else waits for it once more. */
+export class RegistryBusy extends EngineError {}
 
 const errorBytesMax = 64 * 1024;
 
@@ -91,7 +94,9 @@ function retryHint(response: RegistryResponse): { hint?: string } {
   const after = response.headers.get("retry-after");
   return after === null
     ? {}
-    : { hint: `the registry asks to try again after ${after}${/^\d+$/.test(after) ? " seconds" : ""}` };
+    : {
+        hint: `the registry asks to try again after ${/^\d+$/.test(after) ? shownSeconds(Number(after) * 1000) : after}`,
+      };
 }
 
 async function readBody(response: RegistryResponse): Promise<string> {

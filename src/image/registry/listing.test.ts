@@ -120,10 +120,10 @@ describe("a busy registry", () => {
   test("is given up after some tries, and at once when it wants too long a wait", async () => {
     registry.misbehave = () => new Response(null, { status: 503 });
     expect((await failure(client.manifest(reference))).message).toContain("503 Service Unavailable");
-    expect(registry.seen).toHaveLength(4);
+    expect(registry.seen).toHaveLength(5);
     registry.misbehave = () => busy({ "retry-after": "3600" });
     expect((await failure(client.manifest(reference))).message).toContain("toomanyrequests");
-    expect(registry.seen).toHaveLength(5);
+    expect(registry.seen).toHaveLength(6);
   });
 
   test("is not waited for by who does not want to wait", async () => {

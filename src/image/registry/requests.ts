@@ -7,7 +7,7 @@ import { type Authorization, type AuthorizationRequest, Authorizer } from "./aut
 import { defaultCertificateDirectories } from "./certificates.ts";
 import { parseChallenges } from "./challenge.ts";
 import { dial } from "./dial.ts";
-import { registryFailure } from "./failure.ts";
+import { RegistryBusy, registryFailure } from "./failure.ts";
 import { type RegistryHost, type RegistryHostsConfig, registryHosts } from "./hosts.ts";
 import type { Capability } from "./hosts-file.ts";
 import type { ProxySettings } from "./proxies.ts";
@@ -55,8 +55,10 @@ export interface Answered {
 }
 
 /** A registry that is too busy is asked again so often, and no later than it says, unless that is too long to wait. */
-const busyTriesMax = 4;
+const busyTriesMax = 5;
 const retryAfterMaxMs = 60_000;
+/** All waiting for one answer together. */
+const busyWaitMaxMs = 120_000;
 const defaultRetryDelayMs = 1000;
 /** Tokens that others got are tried too, but not for ever. */
 const authorizationsMax = 3;
@@ -168,7 +170,7 @@ export class RegistryRequests {
       const challenge = response.status === 401 && isOrigin ? response.headers.get("www-authenticate") : null;
       if (who === undefined || challenge === null || isFresh || attempt >= authorizationsMax) {
         if (who && [401, 403].includes(response.status)) this.authorizer.forget(who);
-        throw await registryFailure(ask.reference, request, response, ask.need === "push" ? "push" : "pull");
+        throw await this.#failure(ask, request, response, who?.host.isMirror === true);
       }
       await response.discard();
       // Another request may have got a token meanwhile.
@@ -176,6 +178,15 @@ export class RegistryRequests {
       isFresh = newer === undefined || newer === authorization;
       authorization = isFresh ? (await this.challenged(challenge, request, who)).header : newer;
     }
+  }
+
+  async #failure(ask: Ask, request: RegistryRequest, response: RegistryResponse, isMirror: boolean) {
+    const { reference, need } = ask;
+    const { status } = response;
+    const failure = await registryFailure(reference, request, response, need === "push" ? "push" : "pull");
+    // A mirror has not been waited for.
+    if (isMirror || !busyStatuses.has(status)) return failure;
+    return new RegistryBusy(failure.code, failure.message, { cause: failure });
   }
 
   /** @throws EngineError unauthorized where there is nothing to answer the challenge with. */
@@ -204,11 +215,13 @@ export class RegistryRequests {
     isMirror: boolean,
     whileBusy: RequestOptions["whileBusy"] = (wait) => wait(),
   ): Promise<RegistryResponse> {
+    let waitedMs = 0;
     for (let tries = 1; ; tries++) {
       const response = await send(request, this.#transport);
       if (!busyStatuses.has(response.status) || isMirror || tries >= busyTriesMax) return response;
       const delayMs = retryAfterMs(response.headers.get("retry-after")) ?? this.retryDelayMs * 2 ** (tries - 1);
-      if (delayMs > retryAfterMaxMs) return response;
+      waitedMs += delayMs;
+      if (delayMs > retryAfterMaxMs || waitedMs > busyWaitMaxMs) return response;
       await response.discard();
       await whileBusy(() => sleep(delayMs, request.signal));
     }

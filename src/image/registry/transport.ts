@@ -25,6 +25,8 @@ export interface RegistryRequest {
   authorities?: readonly string[];
   client?: ClientCertificate | undefined;
   body?: RequestBody | undefined;
+  /** The body holds a password: no redirect takes it to another server. */
+  isSecret?: boolean;
   /** How many times the usual silence is borne: a registry hashes what it got before it answers. */
   patience?: number;
   signal?: AbortSignal | undefined;
@@ -85,6 +87,9 @@ export async function send(request: RegistryRequest, options: TransportOptions):
       throw unavailable(request, `redirected with status ${response.status}, which says to drop what is sent`);
     }
     url = redirectTarget(request, url, location);
+    if (request.isSecret && url.origin !== origin) {
+      throw unavailable(request, `redirected to ${url.origin}, which is not to get the user's password`);
+    }
   }
 }
 
@@ -229,7 +234,7 @@ async function collect(
     if (size > limit) throw new EngineError("corrupt", `${request.url}: answer is larger than ${limit} bytes`);
     pieces.push(piece);
     if (performance.now() > deadline) {
-      throw unavailable(request, `the answer is not complete after ${timeoutMs / 1000} seconds`);
+      throw unavailable(request, `the answer is not complete after ${shownSeconds(timeoutMs)}`);
     }
   }
   return Buffer.concat(pieces);
@@ -279,7 +284,7 @@ class Stall {
     if (this.#outer?.aborted) return new EngineError("cancelled", "cancelled", { cause: error });
     const through = proxy === undefined ? "" : `through proxy ${new URL(proxy).host}: `;
     if (this.#stalledMs !== undefined) {
-      return unavailable(request, `${through}no data for ${this.#stalledMs / 1000} seconds`);
+      return unavailable(request, `${through}no data for ${shownSeconds(this.#stalledMs)}`);
     }
     return unavailable(request, `${through}${networkMessage(error)}`, error, trustHint(request, error));
   }
@@ -325,6 +330,11 @@ function trustHint(request: RegistryRequest, error: unknown): string | undefined
 function codeOf(error: unknown): string {
   const { code } = error as { code?: unknown };
   return typeof code === "string" ? code : "";
+}
+
+/** `1 second`, `30 seconds`. */
+export function shownSeconds(timeMs: number): string {
+  return `${timeMs / 1000} second${timeMs === 1000 ? "" : "s"}`;
 }
 
 /** `Get "https://…"`: as docker names requests in errors. */

@@ -4,7 +4,7 @@ import { EngineError, errorMessage, isEngineError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import type { Reference } from "../reference.ts";
 import { throwIfAborted } from "../shared-work.ts";
-import { registryFailure } from "./failure.ts";
+import { RegistryBusy, registryFailure } from "./failure.ts";
 import type { RegistryHost } from "./hosts.ts";
 import { type Answered, type Ask, type RegistryRequests, type RequestOptions, sleep } from "./requests.ts";
 import { type RegistryRequest, type RequestBody, requestName } from "./transport.ts";
@@ -71,10 +71,15 @@ export async function patiently<T>(
       return await work();
     } catch (error) {
       throwIfAborted(signal);
-      if (!isEngineError(error, "unavailable") || tries >= fruitlessTriesMax) throw error;
+      if (!isPassing(error) || tries >= fruitlessTriesMax) throw error;
       await sleep(delayMs * 2 ** (tries - 1), signal);
     }
   }
+}
+
+/** May another try go better? A registry that is too busy has been tried often enough. */
+function isPassing(error: unknown): error is EngineError {
+  return isEngineError(error, "unavailable") && !(error instanceof RegistryBusy);
 }
 
 async function hasBlob(
@@ -183,7 +188,7 @@ class Upload {
       answered = await this.#send();
     } catch (error) {
       throwIfAborted(this.#options.signal);
-      if (!isEngineError(error, "unavailable") || this.#fruitless >= fruitlessTriesMax) throw error;
+      if (!isPassing(error) || this.#fruitless >= fruitlessTriesMax) throw error;
       return this.#recover(error);
     }
     const { request, response } = answered;
@@ -281,7 +286,7 @@ class Upload {
       }
     } catch (error) {
       throwIfAborted(this.#options.signal);
-      if (!isEngineError(error, "unavailable")) throw error;
+      if (!isPassing(error)) throw error;
     }
     this.#count();
     if (this.#fruitless > fruitlessTriesMax) throw failure;
