@@ -1,9 +1,10 @@
 /** Pulls that go on at the same time: what goes wrong with one is no other's trouble. */
 import { describe, expect, test } from "bun:test";
 import { EngineError } from "../core/errors.ts";
+import type { PullProgress } from "./image.ts";
 import { addImage, type FixtureImage } from "./image-fixture.ts";
-import { registryError } from "./registry/hostile-registry.ts";
-import { base, failure, isRoot, useStore } from "./store-fixture.ts";
+import { registryError, TestRegistry } from "./registry/hostile-registry.ts";
+import { base, failure, isRoot, top, useStore } from "./store-fixture.ts";
 
 const fixture = useStore();
 
@@ -35,6 +36,40 @@ describe.skipIf(!isRoot)("a pull", () => {
     expect((await store.pull(fixture.name())).id).toBe(made.manifest);
     controller.abort();
     expect((await waiting).code).toBe("cancelled");
+  });
+});
+
+describe.skipIf(!isRoot)("a pull that waits for another's layer", () => {
+  test("fetches it from its own registry when the other cannot, and fails only where that cannot either", async () => {
+    await using other = { registry: new TestRegistry(), [Symbol.asyncDispose]: async () => other.registry.stop() };
+    const made = addImage(fixture.registry, [base, top], { tag: "tag" });
+    addImage(other.registry, [base, top], { tag: "tag" });
+    const asked = Promise.withResolvers<void>();
+    const joined = Promise.withResolvers<void>();
+    fixture.registry.misbehave = async (_request, url) => {
+      if (!made.layers.some(({ digest }) => url.pathname.endsWith(digest))) return undefined;
+      asked.resolve();
+      await joined.promise;
+      return registryError(404, "BLOB_UNKNOWN", "gone");
+    };
+    const first = failure(fixture.store.pull(fixture.name()));
+    await asked.promise;
+    let layers = 0;
+    const onProgress = ({ status }: PullProgress) => {
+      if (status === "Pulling fs layer" && ++layers === made.layers.length) joined.resolve();
+    };
+    const second = fixture.store.pull(`${other.registry.host}/some/image:tag`, { onProgress });
+    expect((await first).code).toBe("not_found");
+    expect((await second).isUnpacked).toBe(true);
+    addImage(fixture.registry, [top], { tag: "none" });
+    fixture.registry.misbehave = async (_request, url) => {
+      if (!url.pathname.includes("/blobs/")) return undefined;
+      await Bun.sleep(20);
+      return registryError(404, "BLOB_UNKNOWN", "gone");
+    };
+    const pulls = [1, 2].map(() => failure(fixture.store.pull(fixture.name("none"))));
+    const both = await Promise.all(pulls);
+    expect(both.map(({ code }) => code)).toEqual(["not_found", "not_found"]);
   });
 });
 

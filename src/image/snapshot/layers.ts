@@ -152,10 +152,21 @@ export class Layers {
     const chain = chainIds(sources.map(({ diffId }) => diffId));
     const chainId = chain.at(-1);
     if (chainId === undefined) throw new EngineError("internal", "an image without layers has none to unpack");
-    return (
-      this.whole(chainId) ??
-      this.#shared.join(chainId, (signal, emit) => this.#make(chain, sources, signal, emit), options)
-    );
+    for (;;) {
+      const whole = this.whole(chainId);
+      if (whole !== undefined) return whole;
+      let isOwn = false;
+      const make = (signal: AbortSignal, emit: (event: LayerEvent) => void) => {
+        isOwn = true;
+        return this.#make(chain, sources, signal, emit);
+      };
+      try {
+        return await this.#shared.join(chainId, make, options);
+      } catch (error) {
+        // It was fetched from elsewhere, or as somebody else: that this failed says nothing of the caller's own sources.
+        if (isOwn || options.signal?.aborted || isEngineError(error, "no_space")) throw error;
+      }
+    }
   }
 
   /**
