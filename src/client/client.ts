@@ -21,6 +21,7 @@ import type { JsonMessage } from "../api/schema/progress.ts";
 import type { ManifestPush, ManifestPushed, RegistryManifest } from "../api/schema/registry-manifest.ts";
 import type { RunRequest } from "../api/schema/run-protocol.ts";
 import type { SystemInfo, VersionResponse } from "../api/schema/system.ts";
+import { EngineError } from "../core/errors.ts";
 import { type HijackedConnection, hijack } from "./hijack.ts";
 import type { DaemonAddress } from "./host.ts";
 import { type Query, request } from "./http.ts";
@@ -268,7 +269,8 @@ function container(name: string, action = ""): string {
   return `/containers/${encodeURIComponent(name)}${action === "" ? "" : `/${action}`}`;
 }
 
-/** Names of images keep their slashes. */
+/** Names of images keep their slashes. @throws EngineError invalid_argument for none: that would be another route. */
 export function imagePath(name: string): string {
+  if (name.trim() === "") throw new EngineError("invalid_argument", "image name cannot be blank");
   return name.split("/").map(encodeURIComponent).join("/");
 }

@@ -286,6 +286,7 @@ describe("an archive is imported", () => {
 describe("nothing is left of an import of", () => {
   const cases: [string, () => Uint8Array | string, string[], RegExp][] = [
     ["nothing", () => "", [], /archive is empty/],
+    ["what is no block long", () => "a name\n", [], /not a tar archive, or a truncated one: it has 7 bytes/],
     ["what is no archive", () => "x".repeat(2000), [], /not a tar archive/],
     ["half an archive", () => readFileSync(busybox).subarray(0, 100_000), [], /tar archive is truncated/],
     [

@@ -72,6 +72,7 @@ const layerBlob = () => sha256(layer).slice(7);
 describe("an archive is refused", () => {
   const cases: [string, () => Uint8Array, RegExp][] = [
     ["that is empty", () => new Uint8Array(), /archive is empty/],
+    ["that is no block long", () => Buffer.from("a name\n"), /not a tar archive, or a truncated one: it has 7 bytes/],
     ["that is none", () => Buffer.from("x".repeat(5000)), /not a tar archive/],
     ["without images", () => archive(files), /holds no images: it has neither index\.json nor manifest\.json/],
     ["with an empty list", () => archive(dockerArchive({ list: [] })), /archive holds no images/],

@@ -163,6 +163,13 @@ test("a mistake in the use shows the usage", async () => {
   expect([later.status, later.stderr.split("\n")[0]]).toEqual([1, "tsd: image build is not built in tsd yet"]);
 });
 
+test("an image without a name is refused before the daemon is asked", async () => {
+  for (const args of [["rmi"], ["rmi", "-f"], ["history"], ["image", "inspect"]]) {
+    const { status, stderr } = await engine.tsd([...args, ""]);
+    expect([args, status, stderr]).toEqual([args, 1, "image name cannot be blank\n"]);
+  }
+});
+
 test("references that are none are refused by name", async () => {
   for (const image of ["UPPER", "a//b", "x:", "bad tag", "x@sha256:short", `${"a".repeat(300)}`]) {
     await refused({

@@ -124,8 +124,8 @@ async function readArchive(
     await spool.drain();
   }
   throwIfAborted(signal);
-  if (spool.isEmpty) throw new EngineError("invalid_argument", "archive is empty");
   reader.end();
+  if (spool.isEmpty) throw new EngineError("invalid_argument", "archive is empty");
 }
 
 /** What belongs to the image, of the archive and of what is here already; nothing is given its name yet. */

@@ -201,7 +201,8 @@ describe("tar archives", () => {
 
   const file = archive([{ name: "f", data: "x".repeat(600) }]);
   test.each([
-    ["cut in a header", file.subarray(0, 100), "truncated"],
+    ["cut in a header", file.subarray(0, 100), "not a tar archive, or a truncated one: it has 100 bytes"],
+    ["cut in a second header", archive([{ name: "d/" }, { name: "e/" }]).subarray(0, 612), "tar archive is truncated"],
     ["cut in data", file.subarray(0, 700), "truncated"],
     ["cut in padding", file.subarray(0, 1200), "truncated"],
     [

@@ -32,6 +32,8 @@ export class TarReader {
   /** What is still incomplete of a header or an extension. */
   readonly #pending: Buffer = Buffer.allocUnsafe(extensionBytesMax + blockSize);
   #pendingBytes = 0;
+  /** A whole block has come. */
+  #isBegun = false;
   #sawZeroBlock = false;
   #global: PaxRecords | undefined;
   #local: PaxRecords | undefined;
@@ -80,11 +82,14 @@ export class TarReader {
   end(): void {
     const atBoundary = this.#state.step === "end" || (this.#state.step === "header" && this.#pendingBytes === 0);
     const dangling = this.#local ?? this.#longName ?? this.#longLink;
-    if (!atBoundary || dangling !== undefined) throw new EngineError("corrupt", "tar archive is truncated");
+    if (atBoundary && dangling === undefined) return;
+    const short = `not a tar archive, or a truncated one: it has ${this.#pendingBytes} bytes`;
+    throw new EngineError("corrupt", this.#isBegun ? "tar archive is truncated" : short);
   }
 
   /** The whole block when its last byte has come: a view of the chunk where it lies there in one piece. */
   #gather(size: number, chunk: Uint8Array, at: number, taken: number): Buffer | undefined {
+    if (this.#pendingBytes + taken === size) this.#isBegun = true;
     if (this.#pendingBytes === 0 && taken === size) return Buffer.from(chunk.buffer, chunk.byteOffset + at, size);
     this.#pending.set(chunk.subarray(at, at + taken), this.#pendingBytes);
     this.#pendingBytes += taken;
