@@ -7,8 +7,10 @@ import { open } from "../../../ffi/files.ts";
 import { spawnPlan } from "../../../ffi/plan/spawn.ts";
 import { digestOf } from "../../core/digest.ts";
 import { isEngineError } from "../../core/errors.ts";
+import type { GrowingBlob } from "../content/ingest.ts";
 import { neededFiles } from "../embedded/libraries.ts";
 import { isRoot, unpackProgram } from "../store-fixture.ts";
+import type { Feeding } from "./feeding.ts";
 import { sandboxPlan } from "./sandbox.ts";
 import { archive } from "./tar-fixture.ts";
 import { unpackLayer } from "./unpacker.ts";
@@ -98,6 +100,24 @@ describe.skipIf(!isRoot)("the unpacking child", () => {
     }
     return "it did not fail";
   }
+
+  test.skipIf(!busybox).each([
+    ["that is stored", 0],
+    ["that is being fetched", 3],
+  ])("cannot write to a layer %s", async (_name, descriptor) => {
+    const path = join(base, "layer");
+    writeFileSync(path, layer);
+    const script = `echo x > /proc/self/fd/${descriptor}; echo x >&${descriptor}; echo said >&2`;
+    const readable = [busybox!, ...neededFiles(busybox!).map((file) => file.path)];
+    const program = { command: [busybox!, "sh", "-c", script], readable };
+    const blob = { open: () => open(path, O_RDONLY) } as GrowingBlob;
+    const feeding = { run: (stdin) => stdin.close(), [Symbol.dispose]: () => undefined } as Feeding;
+    const source = descriptor === 0 ? { path } : { blob, feeding };
+    expect(await failure(unpackLayer({ target, ...request }, { source, program }))).toMatch(
+      /Read-only file system\n[\s\S]*Bad file descriptor\nsaid/,
+    );
+    expect(readFileSync(path)).toEqual(Buffer.from(layer));
+  });
 
   test("takes a layer that is written while it reads", async () => {
     const source = new Response(layer).body!;

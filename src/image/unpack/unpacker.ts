@@ -16,6 +16,7 @@ import { throwIfAborted } from "../shared-work.ts";
 import type { Feeding } from "./feeding.ts";
 import { parseUnpackMessage } from "./message-schema.ts";
 import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
+import { readOnlyFile } from "./read-only-file.ts";
 import { sandboxPlan, sandboxTarget } from "./sandbox.ts";
 
 export interface UnpackOptions {
@@ -104,8 +105,10 @@ function ownProgram(): UnpackProgram {
 
 function start(request: UnpackRequest, { source, program }: UnpackOptions): Started {
   const isGrowing = "feeding" in source;
-  using layer = isGrowing ? source.blob.open() : undefined;
-  using input = "path" in source ? open(source.path, O_RDONLY) : undefined;
+  using file = isGrowing ? source.blob.open() : "path" in source ? open(source.path, O_RDONLY) : undefined;
+  // What is stored has been verified, or will be: the child is not to change it.
+  using shown = file && readOnlyFile(file);
+  const [layer, input] = isGrowing ? [shown, undefined] : [undefined, shown];
   const fed = input === undefined ? pipe2() : undefined;
   using fedReader = fed?.reader;
   const out = pipe2();
