@@ -15,7 +15,8 @@ import type { PullProgress } from "../image.ts";
 import { addImage, type FixtureImage } from "../image-fixture.ts";
 import { base, failure, isRoot, top, useStore } from "../store-fixture.ts";
 import { checkStore } from "./check.ts";
-import type { CheckSummary, FindingKind, ReportedFinding } from "./finding.ts";
+import { checkMissing } from "./content.ts";
+import { type CheckSummary, type FindingKind, type ReportedFinding, withTurns } from "./finding.ts";
 
 const fixture = useStore();
 
@@ -54,6 +55,30 @@ async function pullAgain(): Promise<string[]> {
 }
 
 describe.skipIf(!isRoot)("a check of the store", () => {
+  test("lets the event loop have its turns, and loses nothing that came back before the repair", async () => {
+    const made = await pulled();
+    const path = fixture.store.content.path(made.layers[0]!.digest);
+    const bytes = readFileSync(path);
+    rmSync(path);
+    for await (const { repair } of checkMissing(fixture.store, new Set())) {
+      writeFileSync(path, bytes);
+      expect(await repair!()).toBe("it has come back");
+    }
+    expect(await kinds()).toEqual([]);
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns++;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    let items = 0;
+    for await (const _ of withTurns(Array(1000).keys())) items++;
+    isDone = true;
+    expect(items).toBe(1000);
+    expect(turns).toBeGreaterThan(10);
+  });
+
   test("finds nothing where nothing is wrong", async () => {
     await pulled();
     fixture.store.snapshots.prepare("c", fixture.store.get(fixture.name()));

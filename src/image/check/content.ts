@@ -6,7 +6,7 @@ import { isErrno } from "../../core/errors.ts";
 import type { ImageStore } from "../images.ts";
 import { leaseKeptMs } from "../leases.ts";
 import { throwIfAborted } from "../shared-work.ts";
-import type { Finding } from "./finding.ts";
+import { type Finding, withTurns } from "./finding.ts";
 import { loseContent } from "./repair.ts";
 
 /** Hashed in one go: at most half a millisecond of the event loop's time. */
@@ -76,15 +76,16 @@ async function hashFile(
 }
 
 /** What the records count on and is not there. @param damaged has been told of already. */
-export function* checkMissing(store: ImageStore, damaged: ReadonlySet<Digest>): Generator<Finding> {
-  for (const digest of store.records.allContent().keys()) {
+export async function* checkMissing(store: ImageStore, damaged: ReadonlySet<Digest>): AsyncGenerator<Finding> {
+  for await (const digest of withTurns(store.records.allContent().keys())) {
     if (damaged.has(digest) || store.content.has(digest) || !store.records.isReferenced(digest)) continue;
     yield {
       kind: "missing-content",
       severity: "damage",
       object: digest,
       message: `is not in the store${usedBy(store, digest)}`,
-      repair: async () => loseContent(store, digest),
+      // A pull may have brought it meanwhile.
+      repair: async () => (store.content.has(digest) ? "it has come back" : loseContent(store, digest)),
     };
   }
 }

@@ -6,6 +6,18 @@ export type Severity = "damage" | "leftover" | "notice";
 /** Between two looks at what may be on its way: what is made gets its row, and what is written its file, within an instant. */
 export const lookAgainMs = 300;
 
+/** The event loop gets a turn after so many rows, or documents. */
+const rowsPerTurn = 50;
+
+/** The items, with turns of the event loop between them: a check of a thousand images must not hold up everybody else. */
+export async function* withTurns<T>(items: Iterable<T>): AsyncGenerator<T> {
+  let done = 0;
+  for (const item of items) {
+    if (++done % rowsPerTurn === 0) await new Promise(setImmediate);
+    yield item;
+  }
+}
+
 export interface Finding {
   /** `missing-content`, `orphan-snapshot`, … */
   kind: FindingKind;

@@ -2,7 +2,7 @@
 import type { Digest } from "../../core/digest.ts";
 import type { ImageStore } from "../images.ts";
 import { chainIds } from "../snapshot/layers.ts";
-import { type Finding, lookAgainMs } from "./finding.ts";
+import { type Finding, lookAgainMs, withTurns } from "./finding.ts";
 
 export function* checkDatabase(store: ImageStore): Generator<Finding> {
   const { database } = store.options;
@@ -47,8 +47,11 @@ export function* checkDatabase(store: ImageStore): Generator<Finding> {
 }
 
 /** @param damaged blobs that are told of already. */
-export function* checkImages(store: ImageStore, damaged: ReadonlySet<Digest>): Generator<Finding> {
-  for (const { id, origin, isStored } of store.records.all()) {
+export async function* checkImages(store: ImageStore, damaged: ReadonlySet<Digest>): AsyncGenerator<Finding> {
+  for await (const { id } of withTurns(store.records.all())) {
+    const row = store.records.get(id);
+    if (row === undefined) continue; // removed meanwhile
+    const { origin, isStored } = row;
     const name = store.records.names(id)[0] ?? id;
     const platforms = store.records.platforms(id);
     for (const { manifestDigest, chainId } of platforms) {
