@@ -31,6 +31,13 @@ afterEach(() => scene.clear());
 
 const ok = (...args: string[]) => scene.daemon.ok(...args);
 
+/** A container whose export takes long enough that something can happen meanwhile. */
+async function runLarge(name: string): Promise<void> {
+  await ok("import", busybox, "busybox:own");
+  const write = ["dd", "if=/dev/zero", "of=/large", "bs=1M", "count=300"];
+  await ok("run", "--name", name, "--network", "none", "busybox:own", ...write);
+}
+
 describe("a tree with everything that an archive can hold", () => {
   test("is imported and exported as it was", async () => {
     const tree = scene.fresh("torture");
@@ -122,20 +129,7 @@ describe("the export of a running container", () => {
   });
 
   test("ends when its client leaves, and with it the child that reads", async () => {
-    await ok("import", busybox, "busybox:own");
-    await ok(
-      "run",
-      "--name",
-      "large",
-      "--network",
-      "none",
-      "busybox:own",
-      "dd",
-      "if=/dev/zero",
-      "of=/large",
-      "bs=1M",
-      "count=300",
-    );
+    await runLarge("large");
     const { status } = await command(["sh", "-c", `${tsd} export large | head -c 1000 | wc -c`], {
       env: scene.daemon.env,
     });
@@ -145,20 +139,7 @@ describe("the export of a running container", () => {
   });
 
   test("is cut off when the container is removed meanwhile", async () => {
-    await ok("import", busybox, "busybox:own");
-    await ok(
-      "run",
-      "--name",
-      "going",
-      "--network",
-      "none",
-      "busybox:own",
-      "dd",
-      "if=/dev/zero",
-      "of=/large",
-      "bs=1M",
-      "count=300",
-    );
+    await runLarge("going");
     const path = scene.fresh("going.tar");
     const exporting = command(["sh", "-c", `${tsd} export going | (head -c 1000000; ${tsd} rm going; cat) > ${path}`], {
       env: scene.daemon.env,
