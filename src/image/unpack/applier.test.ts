@@ -304,6 +304,10 @@ describe.skipIf(!isRoot)("a hostile layer", () => {
     expect(() => apply([hole])).toThrow("unpacks to more than");
     const many = Array.from({ length: 11 }, (_, index) => ({ name: `f${index}` }));
     expect(() => apply(many, { entriesMax: 10 })).toThrow("more than 10 entries");
+    expect(apply(many, { entriesMax: 11 }).report.entries).toBe(11);
+    const deep = [{ name: "a/b/c/d/e/f/g/h/i/j/k" }, { name: "l" }];
+    expect(() => apply(deep, { entriesMax: 10 })).toThrow("more than 10 entries");
+    expect(apply(deep, { entriesMax: 12 }).report.implicit).toHaveLength(11);
   });
 });
 

@@ -193,7 +193,9 @@ export class LayerApplier implements TarSink, Disposable {
     if (this.#bytes > bytesMax) {
       throw new EngineError("invalid_argument", `layer unpacks to ${tooManyBytes(bytesMax)}`);
     }
-    if (this.#entries > entriesMax) {
+    // A path makes a directory of each of its parts, described or not.
+    const implicit = this.#implicit.size - Number(this.#implicit.has(""));
+    if (this.#entries + implicit > entriesMax) {
       throw new EngineError(
         "invalid_argument",
         `layer has more than ${entriesMax} entries, which the daemon's --max-layer-files does not allow`,

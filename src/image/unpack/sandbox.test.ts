@@ -119,6 +119,17 @@ describe.skipIf(!isRoot)("the unpacking child", () => {
     expect(readFileSync(path)).toEqual(Buffer.from(layer));
   });
 
+  test.skipIf(!busybox)("is not listened to without end", async () => {
+    const path = join(base, "layer");
+    writeFileSync(path, layer);
+    const readable = [busybox!, ...neededFiles(busybox!).map((file) => file.path)];
+    const script = `while ${busybox} head -c 100000000 /proc/self/exe /proc/1/exe | ${busybox} tr '\\000-\\377' x; do :; done`;
+    const program = { command: [busybox!, "sh", "-c", script], readable };
+    expect(await failure(unpackLayer({ target, ...request }, { source: { path }, program }))).toBe(
+      "internal: unpacking child: it says more than 134217728 characters in one line",
+    );
+  });
+
   test("takes a layer that is written while it reads", async () => {
     const source = new Response(layer).body!;
     expect(await unpackLayer({ target, ...request }, { source, program: unpackProgram })).toMatchObject({ entries: 1 });

@@ -36,6 +36,8 @@ export interface UnpackProgram {
 }
 
 const stderrCharactersMax = 2000;
+/** A report names the directories that need more to be done: of a layer of a million some 100 MB. */
+const lineCharactersMax = 2 ** 27;
 
 /** A mode of this executable, to be run confined. */
 export function confinedProgram(mode: "unpack" | "pack"): UnpackProgram {
@@ -159,15 +161,25 @@ async function feed(source: StreamReader, stdin: DescriptorWriter): Promise<void
   }
 }
 
+/** @throws Error for a line that has no end: whoever writes it has seen hostile bytes. */
 async function* linesOf(reader: DescriptorReader): AsyncIterable<string> {
   const decoder = new TextDecoder();
-  let rest = "";
-  for (let piece = await reader.read(); piece !== undefined; piece = await reader.read()) {
-    const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
+  // A report may be long: what has come of it is not looked through again with every piece.
+  let pieces: string[] = [];
+  let characters = 0;
+  for (let read = await reader.read(); read !== undefined; read = await reader.read()) {
+    const [rest, ...next] = decoder.decode(read, { stream: true }).split("\n") as [string, ...string[]];
+    pieces.push(rest);
+    characters += rest.length;
+    for (const piece of next) {
+      yield pieces.join("");
+      pieces = [piece];
+      characters = piece.length;
+    }
+    if (characters > lineCharactersMax)
+      throw new Error(`it says more than ${lineCharactersMax} characters in one line`);
   }
-  if (rest !== "") yield rest;
+  if (characters > 0) yield pieces.join("");
 }
 
 /** The last message; what is before it is progress. */
