@@ -1,5 +1,6 @@
 /** One pull: from a reference to an image whose layers are unpacked, with docker's progress on the way. */
 import { type Digest, digestHex } from "../core/digest.ts";
+import { isEngineError } from "../core/errors.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { Connections } from "./content/connections.ts";
 import { type DownloadEvent, download } from "./content/download.ts";
@@ -60,9 +61,17 @@ export class Puller {
     } catch (error) {
       failed.abort();
       await Promise.allSettled(work);
+      if (isEngineError(error, "no_space")) this.#giveBack(manifest.layers);
       throw error;
     }
     return image;
+  }
+
+  /** Partial blobs that fill the disk must not go on doing so, whether it was their bytes or their files that found it full. */
+  #giveBack(layers: readonly Descriptor[]): void {
+    for (const { digest } of layers) {
+      if (!this.#downloads.isRunning(digest)) this.#store.discardIngest(digest);
+    }
   }
 
   async #pullLayer(

@@ -40,6 +40,11 @@ export class SharedWork<Event, Result> {
     return this.#wait(running ?? this.#start(key, work), options);
   }
 
+  /** Somebody is at it, or it is being wound up. */
+  isRunning(key: string): boolean {
+    return this.#running.has(key);
+  }
+
   #start(key: string, work: (signal: AbortSignal, emit: (event: Event) => void) => Promise<Result>) {
     const controller = new AbortController();
     const listeners = new Set<(event: Event) => void>();

@@ -3,7 +3,7 @@
  * read as it lies there. A blob under its name is whole, verified and on the disk; what is not yet so is an ingest.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, type Stats, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { syncDirectory, writeFileAtomic } from "../../core/atomic-file.ts";
@@ -135,6 +135,11 @@ export class ContentStore {
     for (const name of await readdir(join(this.root, "ingest"))) {
       if (name.startsWith(stagingPrefix)) await rm(join(this.root, "ingest", name), { force: true });
     }
+  }
+
+  /** Deletes what there is of a blob that nobody fetches, on a full disk too. At once: nobody may come for it meanwhile. */
+  discardIngest(digest: Digest): void {
+    for (const path of [this.ingestPath(digest), this.ingestMapPath(digest)]) rmSync(path, { force: true });
   }
 
   /** Gives a verified ingest, whose data is on the disk, its name. */
