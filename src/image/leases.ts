@@ -85,6 +85,14 @@ export class Leases {
     return this.#holds("content", digest);
   }
 
+  /** Does somebody in this daemon work with it? Not so what waits for the next try of a pull that failed. */
+  isInWork(digest: Digest): boolean {
+    return this.#database
+      .query<{ lease_id: number }, [string]>("SELECT lease_id FROM lease_resources WHERE kind = 'content' AND name = ?")
+      .all(digest)
+      .some(({ lease_id }) => this.#live.has(lease_id));
+  }
+
   holdsChain(chainId: Digest): boolean {
     return this.#holds("chain", chainId);
   }

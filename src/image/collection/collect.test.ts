@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { digestOf } from "../../core/digest.ts";
 import { addImage, type FixtureImage } from "../image-fixture.ts";
 import type { Lease } from "../leases.ts";
+import { pruneImage } from "../prune-image.ts";
 import { registryError } from "../registry/hostile-registry.ts";
 import { base, failure, isRoot, top, useStore } from "../store-fixture.ts";
 import { lacking } from "./budget.ts";
@@ -152,6 +153,17 @@ describe.skipIf(!isRoot)("what nothing refers to", () => {
     expect(kinds(await run({ onCollected }))).not.toContain("ingest");
     expect(existsSync(fixture.store.content.ingestPath(digest))).toBe(true);
     lease![Symbol.dispose]();
+  });
+
+  test("of an unfinished pull keeps no image from being pruned, and is kept itself; work that goes on does", async () => {
+    const made = await pulled("tag", long, base);
+    const lease = fixture.store.leases.take("pull another");
+    lease.add({ content: [made.manifest, made.layers[0]!.digest] });
+    expect(await pruneImage(fixture.store, made.manifest)).toBeUndefined();
+    lease.keep();
+    expect((await pruneImage(fixture.store, made.manifest))?.results.at(-1)).toEqual({ deleted: made.manifest });
+    expect(fixture.store.content.has(made.layers[0]!.digest)).toBe(true);
+    expect(fixture.store.content.has(made.config)).toBe(false);
   });
 
   test("is passed over when it has only just come, whoever stored it", async () => {
