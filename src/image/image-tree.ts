@@ -49,7 +49,29 @@ export interface MissingNode {
 export type ImageNode = ManifestNode | IndexNode | MissingNode;
 
 /** @throws EngineError corrupt for documents that are damaged, unsupported for indexes that are nested too deeply. */
-export function readImageTree(store: ImageStore, descriptor: Descriptor, depth = 0): ImageNode {
+export function readImageTree(store: ImageStore, descriptor: Descriptor): ImageNode {
+  return readNode(store, descriptor, 0, new Map());
+}
+
+/** What tells one child of an index from another: one manifest may be there for several platforms. */
+export function descriptorKey({ digest, mediaType, platform }: Descriptor): string {
+  return JSON.stringify([digest, mediaType, platform?.os, platform?.architecture, platform?.variant]);
+}
+
+/** Each document once, however often indexes name it. */
+function readNode(store: ImageStore, descriptor: Descriptor, depth: number, known: Map<string, ImageNode>): ImageNode {
+  const key = `${depth} ${descriptorKey(descriptor)}`;
+  const node = known.get(key) ?? readDocument(store, descriptor, depth, known);
+  known.set(key, node);
+  return node;
+}
+
+function readDocument(
+  store: ImageStore,
+  descriptor: Descriptor,
+  depth: number,
+  known: Map<string, ImageNode>,
+): ImageNode {
   const { digest, mediaType } = descriptor;
   const isKnown = isIndexMediaType(mediaType) || isManifestMediaType(mediaType);
   if (!isKnown || !store.content.has(digest)) return { kind: "missing", descriptor, lacks: [digest] };
@@ -57,8 +79,9 @@ export function readImageTree(store: ImageStore, descriptor: Descriptor, depth =
   const document = parseManifest(bytes, mediaType, `manifest ${digest}`);
   if (document.kind === "index") {
     if (depth >= indexDepthMax) throw new EngineError("unsupported", `index ${digest}: indexes nested too deeply`);
-    const children = document.index.manifests.map((child) => readImageTree(store, child, depth + 1));
-    return { kind: "index", descriptor, bytes, children };
+    const children = new Map(document.index.manifests.map((child) => [descriptorKey(child), child]));
+    const nodes = [...children.values()].map((child) => readNode(store, child, depth + 1, known));
+    return { kind: "index", descriptor, bytes, children: nodes };
   }
   const { config, layers } = document.manifest;
   const image = imageConfig(store, config);

@@ -12,6 +12,7 @@ import {
   parseManifest,
 } from "../oci/image.ts";
 import type { Image } from "./image.ts";
+import { descriptorKey } from "./image-tree.ts";
 import type { ImageStore } from "./images.ts";
 import { chainIds } from "./snapshot/layers.ts";
 
@@ -44,14 +45,18 @@ export function storedManifests(
 }
 
 /** The manifest itself, without an index; an index within an index is followed. */
-function* reachable(store: ImageStore, descriptor: Descriptor): Generator<Descriptor> {
+function* reachable(store: ImageStore, descriptor: Descriptor, seen = new Set<string>()): Generator<Descriptor> {
+  // An index may name one manifest any number of times, and indexes in it as well.
+  const key = descriptorKey(descriptor);
+  if (seen.has(key)) return;
+  seen.add(key);
   if (!isIndexMediaType(descriptor.mediaType)) {
     yield descriptor;
     return;
   }
   const document = readDocument(store, descriptor);
   if (document?.kind !== "index") return;
-  for (const child of document.index.manifests) yield* reachable(store, child);
+  for (const child of document.index.manifests) yield* reachable(store, child, seen);
 }
 
 function describe(store: ImageStore, descriptor: Descriptor): StoredManifest {

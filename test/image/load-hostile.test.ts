@@ -395,6 +395,11 @@ describe("an archive is loaded", () => {
     layout.name(root, "docker.io/library/many:1");
     await loads(layout.archive(), "Loaded image: many:1");
     expect(JSON.parse(await scene.daemon.ok("inspect", "many:1"))).toHaveLength(1);
+    expect(await scene.daemon.ok("images", "--tree")).toContain("linux/amd64");
+    const { status, stderr } = await scene.daemon.tsd(["push", "127.0.0.1:1/many:1"]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("tag does not exist")]);
+    await scene.daemon.ok("tag", "many:1", "127.0.0.1:1/many:1");
+    expect((await scene.daemon.tsd(["push", "127.0.0.1:1/many:1"])).stderr).toContain("connection refused");
   });
 
   test("with directories, devices and files that nobody asked for among its own", async () => {
