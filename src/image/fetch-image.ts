@@ -187,7 +187,9 @@ async function readStored(
   size?: number,
 ): Promise<Uint8Array | undefined> {
   lease.add({ content: [digest] });
-  if (!store.has(digest, size)) return undefined;
+  const stored = store.size(digest);
+  // Larger than any document is a layer: of an image that is named by a layer's digest nothing is here.
+  if (stored === undefined || stored > manifestBytesMax || (size !== undefined && stored !== size)) return undefined;
   try {
     return store.read(digest);
   } catch (error) {
@@ -230,7 +232,12 @@ function checkLayers(manifest: ImageManifest, config: ImageConfig, name: string)
   }
 }
 
+/** Undefined for what does not say, and for what is no document at all: a layer. */
 function mediaTypeOf(bytes: Uint8Array): string | undefined {
-  const { mediaType } = JSON.parse(Buffer.from(bytes).toString()) as { mediaType?: unknown };
-  return typeof mediaType === "string" ? mediaType : undefined;
+  try {
+    const { mediaType } = JSON.parse(Buffer.from(bytes).toString()) as { mediaType?: unknown };
+    return typeof mediaType === "string" ? mediaType : undefined;
+  } catch {
+    return undefined;
+  }
 }

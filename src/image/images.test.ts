@@ -97,6 +97,15 @@ describe.skipIf(!isRoot)("a pull", () => {
     expect(missing.message).toContain("available: linux/arm64, linux/amd64");
   });
 
+  test("by the digest of a layer that is here is no image", async () => {
+    const { layers } = addImage(fixture.registry, [base], { tag: "tag" });
+    await fixture.store.pull(fixture.name());
+    const { digest } = layers[0]!;
+    expect(fixture.store.content.has(digest)).toBe(true);
+    const refused = await failure(fixture.store.pull(`${fixture.registry.host}/some/image@${digest}`));
+    expect([refused.code, refused.message]).toEqual(["not_found", expect.stringMatching(/^manifest for .* not found/)]);
+  });
+
   test("by digest files the image under its digest", async () => {
     const made = addImage(fixture.registry, [base], { tag: "tag" });
     const text = `${fixture.registry.host}/some/image@${made.manifest}`;
