@@ -82,10 +82,18 @@ export class ConfigFile {
 
   /** What the file itself says. @throws EngineError invalid_argument for an entry that is damaged. */
   get(server: string): Credentials | undefined {
-    const auths = this.#object("auths");
-    const key = Object.hasOwn(auths, server) ? server : Object.keys(auths).find((name) => hostOf(name) === server);
-    const entry = key === undefined ? undefined : auths[key];
+    const [key] = this.namesOf(server);
+    const entry = key === undefined ? undefined : this.#object("auths")[key];
     return isObject(entry) ? this.#credentials(key!, entry) : undefined;
+  }
+
+  /**
+   * The entries that are read for a registry, the one that counts first: its own name, and what older dockers and users have
+   * written of the same host (`https://HOST/v1/`).
+   */
+  namesOf(server: string): string[] {
+    const names = Object.keys(this.#object("auths")).filter((name) => name === server || hostOf(name) === server);
+    return names.sort((a, b) => Number(b === server) - Number(a === server));
   }
 
   /** @param credentials null: a helper has them. */

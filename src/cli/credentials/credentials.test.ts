@@ -123,11 +123,22 @@ describe("config.json", () => {
 
   test("loses an entry under each name that it may have", async () => {
     const auth = { auth: btoa("me:x") };
-    write({ auths: { "https://a": auth, a: auth, b: auth } });
+    write({ auths: { "https://a": auth, a: auth, "https://a/v1/": auth, b: auth } });
     const store = new CredentialStore(directory());
     expect(await store.erase("a")).toBe(true);
     expect(content()).toEqual({ auths: { b: auth } });
     expect(await store.erase("a")).toBe(false);
+    expect(await store.get("a")).toBeUndefined();
+  });
+
+  test("is lost although a helper fails, and the helper's failure is told", async () => {
+    addHelper("broken", "#!/bin/sh\necho locked\nexit 1\n");
+    write({ credHelpers: { "https://a": "broken" }, auths: { a: { auth: btoa("me:x") } } });
+    const store = new CredentialStore(directory());
+    expect((await store.erase("a").catch((error: unknown) => error)) as Error).toMatchObject({
+      message: expect.stringContaining("locked"),
+    });
+    expect(content()).toMatchObject({ auths: {} });
   });
 
   test("is in docker's directory, or where it is said to be", () => {

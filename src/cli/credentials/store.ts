@@ -45,24 +45,37 @@ export class CredentialStore {
     return { plainFile: helper === undefined ? this.file.path : undefined };
   }
 
-  /** Under each form in which a user, or an older docker, may have written it. @returns whether there was anything. */
+  /**
+   * Forgets a registry under every name that `get` would find it by, and under those that docker asks a helper for: one that
+   * stayed would go on being sent. All of them are tried, and what the file can forget it has forgotten, before a helper's
+   * failure is thrown.
+   * @returns whether there was anything.
+   * @throws EngineError when a helper fails.
+   */
   async erase(server: string): Promise<boolean> {
     const host = hostOf(server);
-    const names =
-      server === dockerHubServer ? [server] : [...new Set([server, host, `http://${host}`, `https://${host}`])];
+    const forms = server === dockerHubServer ? [server] : [server, host, `http://${host}`, `https://${host}`];
+    const names = new Set([...forms, ...forms.flatMap((form) => this.file.namesOf(form))]);
+    const failures: unknown[] = [];
     let found = false;
-    let changed = false;
     for (const name of names) {
-      const helper = this.file.helperOf(name);
-      if (helper !== undefined && (await getFromHelper(helper, name)) !== undefined) {
-        await eraseWithHelper(helper, name);
-        found = true;
+      try {
+        if (await eraseIfThere(this.file.helperOf(name), name)) found = true;
+      } catch (error) {
+        failures.push(error);
       }
-      if (this.file.remove(name)) changed = true;
     }
-    if (changed) await this.file.save();
-    return found || changed;
+    const removed = [...names].filter((name) => this.file.remove(name));
+    if (removed.length > 0) await this.file.save();
+    if (failures.length > 0) throw failures[0];
+    return found || removed.length > 0;
   }
+}
+
+async function eraseIfThere(helper: string | undefined, server: string): Promise<boolean> {
+  if (helper === undefined || (await getFromHelper(helper, server)) === undefined) return false;
+  await eraseWithHelper(helper, server);
+  return true;
 }
 
 /** As docker chooses for whoever has not chosen: pass, else the desktop's own, if its helper is there too. */
