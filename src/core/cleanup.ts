@@ -46,6 +46,11 @@ export class Cleanup implements AsyncDisposable {
     );
   }
 
+  /** As `run`, where something has failed already: what the steps cannot do is logged, for it must not hide the reason. */
+  async runAndLog(): Promise<void> {
+    await this.run().catch((failure: unknown) => log("error", errorMessage(failure)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.run();
   }
@@ -60,7 +65,7 @@ export async function withCleanup<T>(what: string, work: (cleanup: Cleanup) => P
   try {
     return await work(cleanup);
   } catch (error) {
-    await cleanup.run().catch((failure: unknown) => log("error", errorMessage(failure)));
+    await cleanup.runAndLog();
     throw error;
   }
 }

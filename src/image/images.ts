@@ -1,6 +1,8 @@
 /** The images of one daemon: pulled, found, listed, removed. Everything the engine asks of the image part goes through here. */
+
 import type { Database } from "bun:sqlite";
 import { join } from "node:path";
+import { Cleanup } from "../core/cleanup.ts";
 import { type Digest, digestHex } from "../core/digest.ts";
 import { EngineError, errorMessage, isEngineError } from "../core/errors.ts";
 import { KeyedLock } from "../core/lock.ts";
@@ -302,10 +304,16 @@ export class ImageStore {
     }
   }
 
-  /** Deletes content and layers that nothing needs any more. */
+  /** Deletes content and layers that nothing needs any more: all that can be. @throws AggregateError for what cannot. */
   async free({ content, chains }: Freed): Promise<void> {
-    this.layers.collect(chains);
-    for (const digest of content) if (!this.isContentNeeded(digest)) await this.content.remove(digest);
+    const cleanup = new Cleanup("what nothing needs");
+    for (const digest of content) {
+      cleanup.add(`remove ${digest}`, async () => {
+        if (!this.isContentNeeded(digest)) await this.content.remove(digest);
+      });
+    }
+    for (const chain of chains) cleanup.add(`remove layers from ${chain} down`, () => this.layers.collect([chain]));
+    await cleanup.run();
   }
 
   isContentNeeded(digest: Digest): boolean {

@@ -1,4 +1,5 @@
 /** An image from its configuration and layers: the documents are written, the topmost layer unpacked, the image recorded. */
+import { Cleanup } from "../../core/cleanup.ts";
 import { type Digest, digestOf } from "../../core/digest.ts";
 import { type Descriptor, type ImageConfig, mediaTypes, type Platform } from "../../oci/image.ts";
 import type { ImageStore } from "../images.ts";
@@ -10,6 +11,13 @@ import { chainIds, type LayerSource, type UnpackedAhead } from "../snapshot/laye
 export interface Kept {
   content: Digest[];
   chains: Digest[];
+}
+
+/** To be called when its lease is gone: what no other image has goes. The reason is the caller's to throw. */
+export async function giveBack(store: ImageStore, kept: Kept): Promise<void> {
+  const cleanup = new Cleanup("an image that has come to nothing");
+  cleanup.add("give back what was taken in", () => store.free(kept));
+  await cleanup.runAndLog();
 }
 
 export interface NewImage {

@@ -12,7 +12,7 @@ import type { ImageStore } from "../images.ts";
 import type { Lease } from "../leases.ts";
 import { packInto } from "../pack/packer.ts";
 import type { PackReport } from "../pack/protocol.ts";
-import { buildImage, type Kept } from "./build-image.ts";
+import { buildImage, giveBack, type Kept } from "./build-image.ts";
 import { newName } from "./import.ts";
 import { opaqueDirectories } from "./opaque-directories.ts";
 
@@ -58,7 +58,7 @@ export async function commitContainer(
     const image = { config, layers, platform: parent.platform, name, origin: "commit" } as const;
     return await buildImage(store, image, { lease, kept, signal: options.signal });
   } catch (error) {
-    await store.free(kept);
+    await giveBack(store, kept);
     throw isEngineError(error) ? error : wrapError(error, `commit container ${key}`, { stage: "commit" });
   } finally {
     await rm(staged, { force: true });

@@ -7,7 +7,7 @@ import { applyChanges } from "../dockerfile/changes.ts";
 import type { ImageStore } from "../images.ts";
 import { canonicalReference, parseReference } from "../reference.ts";
 import type { Compression } from "../unpack/decompress.ts";
-import { buildImage, type Kept } from "./build-image.ts";
+import { buildImage, giveBack, type Kept } from "./build-image.ts";
 import { StagedLayer } from "./staged-layer.ts";
 
 export interface ImportOptions {
@@ -60,7 +60,7 @@ export async function importImage(
     const image = { config, layers, ahead: staged.ahead, platform, name: reference, origin: "import" } as const;
     return await buildImage(store, image, { lease, kept, signal });
   } catch (error) {
-    await store.free(kept);
+    await giveBack(store, kept);
     throw isEngineError(error) ? error : wrapError(error, "import archive", { stage: "import" });
   }
 }

@@ -4,7 +4,8 @@ import { EngineError } from "../../core/errors.ts";
 import { decompressor, detectCompression, magicBytes } from "../unpack/decompress.ts";
 
 /**
- * The archive as it was before its compression, if it has any.
+ * The bytes of an archive, inflated where they are compressed: docker takes both.
+ * @param bytesMax of the inflated archive: a small one may have been made to fill the disk.
  * @throws EngineError unsupported for a compression that tsd does not have; corrupt where it cannot be inflated;
  * invalid_argument beyond `bytesMax`; whatever the source throws.
  */

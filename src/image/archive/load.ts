@@ -12,6 +12,7 @@ import { throwIfAborted } from "../shared-work.ts";
 import { chainIds, type LayerSource } from "../snapshot/layers.ts";
 import { defaultUnpackLimits } from "../unpack/protocol.ts";
 import { TarReader } from "../unpack/tar-reader.ts";
+import { giveBack, type Kept } from "./build-image.ts";
 import { type Closure, checkLayerTypes, closureOf, type ManifestHere } from "./closure.ts";
 import { hostLayers } from "./host-layers.ts";
 import { inflated } from "./inflate.ts";
@@ -32,12 +33,6 @@ export interface LoadedImage {
   id: string;
   /** Familiar; empty for an image without a name. */
   names: string[];
-}
-
-/** What a load has put into the store, to be taken back when it fails. */
-interface Kept {
-  content: Digest[];
-  chains: Digest[];
 }
 
 interface Work {
@@ -68,8 +63,7 @@ export async function loadImages(
   try {
     return await load(store, archive, options, kept);
   } catch (error) {
-    // Its lease is gone: what no other image has goes now.
-    await store.free(kept);
+    await giveBack(store, kept);
     throw isEngineError(error) ? error : wrapError(error, "load archive", { stage: "load" });
   }
 }

@@ -2,9 +2,11 @@
  * Takes an archive in as it comes, in whatever order: large files are staged beside the store's content, small ones kept
  * in memory, all hashed. What looks like a layer is unpacked meanwhile, although nobody knows yet where it belongs.
  */
+
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type FileHandle, open as openFile, rm } from "node:fs/promises";
+import { Cleanup } from "../../core/cleanup.ts";
 import { type Digest, Digester, parseDigest } from "../../core/digest.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import type { ImageStore } from "../images.ts";
@@ -233,12 +235,17 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await this.#handle?.close().catch(() => undefined);
-    await Promise.allSettled(this.#syncing);
-    for (const ahead of await Promise.allSettled(this.#ahead)) {
-      if (ahead.status === "fulfilled" && ahead.value) this.#store.layers.discardAhead(ahead.value);
+    const cleanup = new Cleanup("an archive");
+    for (const path of this.#staged) cleanup.add(`remove ${path}`, () => rm(path, { force: true }));
+    for (const ahead of this.#ahead) {
+      cleanup.add("discard a layer that was unpacked", async () => {
+        const unpacked = await ahead;
+        if (unpacked) this.#store.layers.discardAhead(unpacked);
+      });
     }
-    for (const path of this.#staged) await rm(path, { force: true });
+    cleanup.add("wait for the disk", () => Promise.allSettled(this.#syncing));
+    cleanup.add("close the file that was being written", () => this.#handle?.close());
+    await cleanup.runAndLog();
   }
 
   #isStored(digest: Digest, size: number): boolean {
@@ -248,7 +255,7 @@ export class ArchiveSpool implements TarSink, AsyncDisposable {
 
   #link(path: string, entry: TarEntry): void {
     const target =
-      entry.type === "hardlink" ? cleanPath(entry.linkPath) : cleanPath(symlinkTarget(parentOf(path), entry.linkPath));
+      entry.type === "hardlink" ? cleanPath(entry.linkPath) : cleanPath(symlinkTarget(path, entry.linkPath));
     this.#files.delete(path);
     this.#links.set(path, target);
   }
@@ -335,8 +342,14 @@ function cleanPath(path: string): string {
   }
 }
 
-function symlinkTarget(directory: string, target: string): string {
-  if (target.startsWith("/"))
-    throw new EngineError("invalid_argument", `archive entry: link to ${printable(target)} leaves the archive`);
+/** @throws EngineError invalid_argument for one that leaves the archive. */
+function symlinkTarget(path: string, target: string): string {
+  if (target.startsWith("/")) {
+    throw new EngineError(
+      "invalid_argument",
+      `archive entry ${printable(path)}: link to ${printable(target)} leaves the archive`,
+    );
+  }
+  const directory = parentOf(path);
   return directory === "" ? target : `${directory}/${target}`;
 }

@@ -1,6 +1,8 @@
 /** One layer's archive, compressed or not, taken in as it comes: stored as it is, hashed, and unpacked at the same time. */
+
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open as openFile, rm } from "node:fs/promises";
+import { Cleanup } from "../../core/cleanup.ts";
 import { type Digest, Digester } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { ImageStore } from "../images.ts";
@@ -69,8 +71,10 @@ export class StagedLayer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#store.layers.discardAhead(this.ahead);
-    await rm(this.#path, { force: true });
+    const cleanup = new Cleanup("a layer's archive");
+    cleanup.add(`remove ${this.#path}`, () => rm(this.#path, { force: true }));
+    cleanup.add("discard what was unpacked of it", () => this.#store.layers.discardAhead(this.ahead));
+    await cleanup.runAndLog();
   }
 }
 
