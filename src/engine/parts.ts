@@ -32,6 +32,8 @@ import type { FoundRepository, SearchOptions } from "../image/registry/search.ts
 import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
 import type { ImageTotals, StoreUsage } from "../image/store-usage.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
+import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "../network/network.ts";
+import type { EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbox.ts";
 import type { Platform } from "../oci/image.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ShimClient, ShimStream } from "../shim/client.ts";
@@ -143,6 +145,34 @@ export interface NetworkPart {
   /** Takes over the endpoints of containers that live on, and removes everything else that an earlier daemon left. */
   restore(live: ReadonlySet<string>): Promise<void>;
   list(): NetworkSummary[];
+  warnings(): string[];
+}
+
+/** Networks and sandboxes. It takes the place of NetworkPart. */
+export interface NetworksPart {
+  /** @throws EngineError invalid_argument, conflict, already_exists; nothing half made is left. */
+  create(request: NetworkRequest): Promise<{ network: Network; warnings: string[] }>;
+  /** @throws EngineError conflict when a container is on it, forbidden for one that is built in. */
+  remove(id: string): Promise<void>;
+  /** By name, id, or a beginning of the id that is unique. @throws EngineError not_found, or ambiguous ids. */
+  find(reference: string): Network;
+  list(): Network[];
+  /** Running containers on it. */
+  members(id: string): NetworkMember[];
+  status(id: string): SubnetStatus[];
+  /** What it writes to the database is written before it first waits; what was begun is undone when it fails. */
+  attach(containerId: string, request: SandboxRequest): Promise<Sandbox>;
+  /** Takes a container off all networks; nothing happens when it is on none. */
+  detach(containerId: string): Promise<void>;
+  sandbox(containerId: string): Sandbox | undefined;
+  /** Puts a container that runs on one more network. */
+  connect(containerId: string, request: EndpointRequest): Promise<Sandbox>;
+  disconnect(containerId: string, networkId: string): Promise<Sandbox>;
+  /**
+   * Takes over the sandboxes of containers that live on, by their ids, and removes everything else that an earlier
+   * daemon left.
+   */
+  restore(live: ReadonlyMap<string, { namespacePath: string }>): Promise<void>;
   warnings(): string[];
 }
 

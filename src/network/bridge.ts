@@ -132,7 +132,7 @@ export class Bridge implements Disposable {
    */
   checkTables(addressing: BridgeAddressing): void {
     if (this.#generation !== undefined && readGeneration(this.#netfilter) === this.#generation) return;
-    const changed = applyTable(this.#netfilter, bridgeTable(this.name, [addressing.subnet]));
+    const changed = applyTable(this.#netfilter, bridgeTable({ bridge: this.name, subnets: [addressing.subnet] }));
     if (changed && this.#generation !== undefined)
       log("warn", "firewall table was changed and put back", { table: this.name });
     const before = JSON.stringify(this.#blockers);

@@ -1,6 +1,7 @@
 /** What tsd's own table does for a bridge. */
 import { address, counter, ctState, interfaceName, verdict } from "../../ffi/netlink/nftables/match.ts";
-import { addressBytes, type Subnet } from "./address.ts";
+import { addressBytes } from "./address.ts";
+import type { BridgeRules } from "./firewall/rules.ts";
 import type { DesiredTable } from "./table.ts";
 
 /** Where others hang their chains: nft(8), "priority". */
@@ -16,7 +17,7 @@ const prioritySourceNat = 100;
  *   cannot be reached by whoever has a route through this host.
  * - postrouting: what leaves the bridge's subnet by another interface gets that interface's address.
  */
-export function bridgeTable(bridge: string, subnets: readonly Subnet[]): DesiredTable {
+export function bridgeTable({ bridge, subnets }: Pick<BridgeRules, "bridge" | "subnets">): DesiredTable {
   return {
     family: "inet",
     table: bridge,

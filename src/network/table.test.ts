@@ -13,7 +13,7 @@ const bridges = (...names: string[]) => ({
 });
 
 const desired: DesiredTable = {
-  ...bridgeTable("tsd0", [parseSubnet("172.28.0.0/16")]),
+  ...bridgeTable({ bridge: "tsd0", subnets: [parseSubnet("172.28.0.0/16")] }),
   sets: [bridges("tsd0", "tsd1")],
 };
 desired.chains.push({

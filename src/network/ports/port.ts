@@ -1,0 +1,30 @@
+/** Published ports as users ask for them and as they are. */
+
+export const transports = ["tcp", "udp", "sctp"] as const;
+export type Transport = (typeof transports)[number];
+
+/**
+ * `nat`: the kernel translates; the host's input rules never see it. `socket`: tsd listens and passes on, so that they
+ * do.
+ */
+export type PublishMode = "nat" | "socket";
+
+export interface PortRequest {
+  transport: Transport;
+  containerPort: number;
+  /** Absent: the daemon's default address, of both families where the container has both. */
+  hostAddress?: string;
+  /** One of these; absent: any of the range for ephemeral ports. */
+  hostPorts?: { first: number; last: number };
+  /** Absent: the daemon's. */
+  mode?: PublishMode;
+}
+
+export interface PublishedPort {
+  transport: Transport;
+  containerPort: number;
+  /** `0.0.0.0`, `::`, `192.0.2.7` */
+  hostAddress: string;
+  hostPort: number;
+  mode: PublishMode;
+}
