@@ -9,6 +9,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
+import { networkRoutes } from "./routes/networks.ts";
 import { pruneRoutes } from "./routes/prune.ts";
 import { registryRoutes } from "./routes/registry.ts";
 import { registryManifestRoutes } from "./routes/registry-manifests.ts";
@@ -31,6 +32,7 @@ export function createApp(backends: Backends): ApiApp {
   execRoutes(app, backends.exec);
   archiveRoutes(app, backends.archives);
   imageRoutes(app, backends.images);
+  networkRoutes(app, backends.networks);
   registryManifestRoutes(app, backends.registryManifests);
   registryRoutes(app, backends.registry);
   storageRoutes(app, backends.storage);

@@ -130,11 +130,29 @@ describe.skipIf(docker === undefined)("the docker client", () => {
     expect(served.engine.listening).toBe(0);
   });
 
+  test("manages networks", async () => {
+    const id = (await run(["network", "create", "--subnet", "10.9.0.0/16", "--internal", "net"])).out;
+    expect(id).toMatch(/^[0-9a-f]{64}\n$/);
+    expect((await run(["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}"])).out).toBe(
+      "bridge bridge local\nhost host local\nnet bridge local\nnone null local\n",
+    );
+    expect((await run(["inspect", "--format", "{{.Internal}} {{(index .IPAM.Config 0).Subnet}}", "net"])).out).toBe(
+      "true 10.9.0.0/16\n",
+    );
+    expect((await run(["network", "connect", "--alias", "db", "--ip", "10.9.0.7", "net", "web"])).status).toBe(0);
+    expect(served.engine.calls.at(-1)).toMatch(/^connect net web .*"IPv4Address":"10.9.0.7".*"Aliases":\["db"\]/);
+    expect((await run(["network", "disconnect", "-f", "net", "web"])).status).toBe(0);
+    expect(await run(["network", "rm", "net"])).toMatchObject({ out: "net\n", status: 0 });
+    expect((await run(["network", "rm", "bridge"])).error).toContain("bridge is a pre-defined network");
+    expect((await run(["network", "inspect", "net"])).error).toContain("network net not found");
+    expect((await run(["network", "prune", "-f"])).status).toBe(0);
+  });
+
   test("is told plainly what is not there", async () => {
     expect((await run(["swarm", "init"])).error).toContain("tsd has no swarm mode");
     expect((await run(["node", "ls"])).error).toContain("This node is not a swarm manager.");
     expect((await run(["plugin", "ls", "-q"])).status).toBe(0);
-    expect((await run(["network", "ls"])).error).toContain("managing networks is not built into this version of tsd");
+    expect((await run(["volume", "ls"])).error).toContain("managing volumes is not built into this version of tsd");
   });
 
   test("has a terminal: typed input, the window's size, detach keys", async () => {

@@ -103,3 +103,8 @@ export function filterFlag(filters: Filters, name: string): boolean | undefined 
   if (values.length === 1 && (value === "0" || value === "false")) return false;
   throw invalid(`invalid filter '${name}=[${values.join(" ")}]'`);
 }
+
+/** As Go writes a list that was never begun. */
+export function orNull<T>(list: T[] | null): T[] | null {
+  return list?.length ? list : null;
+}

@@ -67,9 +67,9 @@ describe("unknown and unbuilt routes", () => {
     expect(await message(await served.fetch("/nothing"))).toEqual([404, "page not found"]);
     expect(await message(await served.fetch("/v1.40/nothing/at/all"))).toEqual([404, "page not found"]);
     expect(await message(await served.fetch("/info", { method: "PUT" }))).toEqual([404, "page not found"]);
-    expect(await message(await served.fetch("/v1.50/networks"))).toEqual([
+    expect(await message(await served.fetch("/v1.50/volumes"))).toEqual([
       501,
-      "managing networks is not built into this version of tsd",
+      "managing volumes is not built into this version of tsd",
     ]);
     for (const path of ["/swarm", "/nodes", "/nodes/x", "/services/x/logs", "/secrets", "/configs/x"]) {
       expect(await message(await served.fetch(path))).toEqual([

@@ -22,6 +22,7 @@ import { RegistryService } from "./image/registry.ts";
 import { RegistryManifestService } from "./image/registry-manifests.ts";
 import type { Layout } from "./layout.ts";
 import { VolumeUsers } from "./mount/volume-users.ts";
+import { NetworkService } from "./network/networks.ts";
 import type { ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
@@ -54,6 +55,7 @@ export class Engine {
   readonly registry: RegistryService;
   readonly system: SystemService;
   readonly events: EventService;
+  readonly networks: NetworkService;
   readonly storage: StorageService;
   readonly #collector: Collector;
   readonly #context: EngineContext;
@@ -67,6 +69,7 @@ export class Engine {
     this.registry = new RegistryService(context);
     this.archives = new ArchiveService(context);
     this.system = new SystemService(context, engineId, facts);
+    this.networks = new NetworkService();
     this.events = new EventService(context.events);
     this.#collector = new Collector(context);
     this.storage = new StorageService(context, this.containers, this.#collector);

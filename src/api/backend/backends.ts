@@ -2,6 +2,7 @@ import type { ArchiveBackend } from "./archives.ts";
 import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
 import type { ImageBackend } from "./images.ts";
+import type { NetworkBackend } from "./networks.ts";
 import type { RegistryBackend } from "./registry.ts";
 import type { RegistryManifestBackend } from "./registry-manifests.ts";
 import type { StorageBackend } from "./storage.ts";
@@ -12,6 +13,7 @@ export interface Backends {
   containers: ContainerBackend;
   exec: ExecBackend;
   images: ImageBackend;
+  networks: NetworkBackend;
   registryManifests: RegistryManifestBackend;
   archives: ArchiveBackend;
   system: SystemBackend;

@@ -1,7 +1,7 @@
 /** Removing what nobody uses. */
 import type { Hono } from "hono";
 import type { StorageBackend } from "../backend/storage.ts";
-import { filterFlag, queryFilters } from "../query.ts";
+import { filterFlag, orNull, queryFilters } from "../query.ts";
 import type { ApiEnv } from "../transport.ts";
 
 const filterNames = ["label", "label!", "until"];
@@ -17,9 +17,4 @@ export function pruneRoutes(app: Hono<ApiEnv>, storage: StorageBackend): void {
     const { ContainersDeleted, SpaceReclaimed } = await storage.pruneContainers(queryFilters(c, filterNames));
     return c.json({ ContainersDeleted: orNull(ContainersDeleted), SpaceReclaimed });
   });
-}
-
-/** As Go writes a list that was never begun. */
-function orNull<T>(list: T[] | null): T[] | null {
-  return list?.length ? list : null;
 }

@@ -38,12 +38,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/volumes/prune", "managing volumes"],
   ["PUT", "/volumes/:name", "managing volumes"],
   ["DELETE", "/volumes/:name", "managing volumes"],
-  ["GET", "/networks", "managing networks"],
-  ["POST", "/networks/create", "managing networks"],
-  ["POST", "/networks/prune", "managing networks"],
-  ["DELETE", "/networks/:id", "managing networks"],
-  ["POST", "/networks/:id/connect", "managing networks"],
-  ["POST", "/networks/:id/disconnect", "managing networks"],
   ["GET", "/plugins/privileges", "installing plugins"],
   ["POST", "/plugins/pull", "installing plugins"],
   ["POST", "/plugins/create", "installing plugins"],
@@ -55,12 +49,10 @@ export function unbuiltRoutes(app: Hono<ApiEnv>): void {
       throw notBuilt(what);
     });
   }
-  for (const noun of ["networks", "volumes"]) {
-    // With these words `docker inspect NAME` looks on among the other kinds of objects, and does not end here.
-    app.get(`/${noun}/:name`, () => {
-      throw new EngineError("unsupported", `inspecting ${noun} is not supported by this version of tsd`);
-    });
-  }
+  // With these words `docker inspect NAME` looks on among the other kinds of objects, and does not end here.
+  app.get("/volumes/:name", () => {
+    throw new EngineError("unsupported", "inspecting volumes is not supported by this version of tsd");
+  });
   swarmRoutes(app);
   app.get("/plugins", (c) => c.json([]));
   app.all("/plugins/:name{.+}", (c) => {

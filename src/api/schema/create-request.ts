@@ -188,7 +188,7 @@ export const hostConfig: v.GenericSchema<unknown, HostConfig> = struct({
   VolumesFrom: optional(texts),
 });
 
-const endpoint = struct({
+export const endpoint = struct({
   IPAMConfig: optional(
     struct({ IPv4Address: optional(text), IPv6Address: optional(text), LinkLocalIPs: optional(texts) }),
   ),

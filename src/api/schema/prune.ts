@@ -11,3 +11,8 @@ export interface ContainersPruneResponse {
   ContainersDeleted: string[] | null;
   SpaceReclaimed: number;
 }
+
+export interface NetworksPruneResponse {
+  /** Their names. */
+  NetworksDeleted: string[] | null;
+}

@@ -8,6 +8,7 @@ import type { Backends } from "../backend/backends.ts";
 import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/containers.ts";
 import type { ExecBackend } from "../backend/exec.ts";
 import type { ImageBackend } from "../backend/images.ts";
+import type { NetworkBackend } from "../backend/networks.ts";
 import type { RegistryBackend } from "../backend/registry.ts";
 import type { RegistryManifestBackend } from "../backend/registry-manifests.ts";
 import type { StorageBackend } from "../backend/storage.ts";
@@ -19,6 +20,7 @@ import type { ExecCreateRequest, ExecInspect } from "../schema/exec.ts";
 import { encodeFrame, frameType } from "../schema/run-protocol.ts";
 import type { SystemInfo } from "../schema/system.ts";
 import { FakeArchives } from "./fake-archives.ts";
+import { FakeNetworks } from "./fake-networks.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
 import { FakeProcess } from "./fake-process.ts";
 import { FakeRegistry } from "./fake-registry.ts";
@@ -178,6 +180,7 @@ export class FakeEngine implements Backends {
   };
 
   readonly registry: RegistryBackend = new FakeRegistry((call) => this.calls.push(call));
+  readonly networks: NetworkBackend = new FakeNetworks((call) => this.calls.push(call));
   readonly archives: ArchiveBackend = new FakeArchives((call) => this.calls.push(call));
   readonly images: ImageBackend = {
     pull: (reference, { platform, auth }) => this.#pull(reference, platform, auth?.username),

@@ -1,0 +1,42 @@
+/** Networks as a client of a given API version expects to read them, and what it means by its requests. */
+import type { EndpointSettings } from "../schema/container-config.ts";
+import type { NetworkCreateRequest, NetworkInspect } from "../schema/network.ts";
+
+/** Until 1.27 a list told of the containers too, until 1.51 it had an empty place for them. */
+export function networkSummaryOf(network: NetworkInspect, api: number): object {
+  const { Containers, Status: _, ...summary } = network;
+  return { ...summary, ...(api < 28 ? { Containers } : api < 52 && { Containers: {} }) };
+}
+
+export function networkInspectOf(network: NetworkInspect, api: number): object {
+  const { Status, ...rest } = network;
+  if (api < 52 || Status === undefined) return rest;
+  const subnets = Object.entries(Status.IPAM.Subnets).map(([subnet, { IPsInUse, DynamicIPsAvailable }]) => [
+    subnet,
+    { IPsInUse: uint64(IPsInUse), DynamicIPsAvailable: uint64(DynamicIPsAvailable) },
+  ]);
+  return { ...rest, Status: { IPAM: { Subnets: Object.fromEntries(subnets) } } };
+}
+
+const uint64Max = 2n ** 64n - 1n;
+
+/** As a number of JSON, which is beyond what a double holds. */
+function uint64(value: bigint): unknown {
+  return JSON.rawJSON((value > uint64Max ? uint64Max : value).toString());
+}
+
+export function networkCreateRequestOf(request: NetworkCreateRequest, api: number): NetworkCreateRequest {
+  if (api >= 48) return request;
+  const { EnableIPv4: _, ...older } = request;
+  return older;
+}
+
+/** Until 1.53 connect took no notice of MacAddress, whatever clients wrote there. */
+export function connectedEndpointOf(endpoint: EndpointSettings, api: number): EndpointSettings {
+  const { MacAddress, GwPriority, ...rest } = endpoint;
+  return {
+    ...rest,
+    ...(api >= 54 && MacAddress !== undefined && { MacAddress }),
+    ...(api >= 48 && GwPriority !== undefined && { GwPriority }),
+  };
+}
