@@ -38,6 +38,8 @@ export interface NetworkRequest {
 
 export interface NetworkSubnet {
   subnet: string;
+  /** The user chose it, and not tsd from its pools: only there a container may ask for a fixed address. */
+  isConfigured?: boolean;
   ipRange?: string;
   /** Absent where a driver has none (ipvlan l3). */
   gateway?: string;
