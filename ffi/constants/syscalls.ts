@@ -30,6 +30,7 @@ const x64 = {
   bind: 49,
   listen: 50,
   getsockname: 51,
+  getpeername: 52,
   socketpair: 53,
   setsockopt: 54,
   getsockopt: 55,

@@ -1,0 +1,202 @@
+/**
+ * The daemon's side of a companion: a process of its own that outlives the daemon. It is started when it is first
+ * needed, found again by its socket, replaced when it is of another version, and started again when somebody kills it.
+ */
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
+import { type LogLevel, log } from "../../core/log.ts";
+import { scrubbedEnvironment, selfCommand } from "../../core/self.ts";
+import { asEngineError, Link, LostLink } from "./link.ts";
+import type { CompanionHello, CompanionMode } from "./protocol.ts";
+
+export type Ask = (request: string, parameters: unknown) => Promise<unknown>;
+
+export interface CompanionOptions {
+  mode: CompanionMode;
+  protocol: number;
+  socketPath: string;
+  /** Its own log, appended to. */
+  logPath: string;
+  logLevel?: LogLevel;
+  /** Told the process that was started: it may belong into another cgroup. */
+  onStarted?: (pid: number) => void;
+  /**
+   * Tells it the whole truth, whatever it knew before: a process that is new, or one that was found. It goes before
+   * all other requests of a connection.
+   */
+  restate: (ask: Ask) => Promise<void>;
+  /** Whether it is started again when it ends: whether it held something. */
+  isNeeded: () => boolean;
+  /** For tests: what starts it in place of this executable. */
+  command?: readonly string[];
+}
+
+/** A connection that breaks is made anew so often before the request fails. */
+const attemptsMax = 3;
+/** Between failed attempts to start it again: doubled each time, up to the second. */
+const retryMs = 200;
+const retryMaxMs = 15_000;
+
+export class Companion {
+  readonly #options: CompanionOptions;
+  #link: Promise<Link> | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #retryAfterMs = retryMs;
+  #closed = false;
+
+  constructor(options: CompanionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Asks, and starts the process first if there is none. A request may reach it twice, when its first answer was lost.
+   * @throws EngineError as the companion answered; unavailable when it cannot be started.
+   */
+  async ask(request: string, parameters: unknown): Promise<unknown> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const link = await this.#ensure();
+        return await link.ask(request, parameters);
+      } catch (error) {
+        if (!(error instanceof LostLink) || attempt === attemptsMax || this.#closed) {
+          throw asEngineError(error, `tsd ${this.#options.mode}`);
+        }
+      }
+    }
+  }
+
+  /** Finds one that an earlier daemon has started, tells it the truth, and starts one where it is needed. */
+  async restore(): Promise<void> {
+    if (this.#options.isNeeded()) {
+      await this.#ensure();
+      return;
+    }
+    const found = await this.#find();
+    if (found === undefined) return;
+    try {
+      await this.#options.restate((request, parameters) => found.ask(request, parameters));
+    } finally {
+      // It holds nothing now: without a connection it ends by itself.
+      found.close();
+    }
+  }
+
+  /** Leaves the process alone: it goes on with what it holds. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    this.#link?.then(
+      (link) => link.close(),
+      () => undefined,
+    );
+  }
+
+  #ensure(): Promise<Link> {
+    if (this.#closed) throw new EngineError("unavailable", `tsd ${this.#options.mode}: the daemon is stopping`);
+    if (this.#link !== undefined) return this.#link;
+    clearTimeout(this.#retry);
+    const opening = this.#open();
+    this.#link = opening;
+    opening.then(
+      (link) => {
+        this.#retryAfterMs = retryMs;
+        void link.closed.then(() => this.#onLost(opening));
+      },
+      () => {
+        if (this.#link === opening) this.#link = undefined;
+      },
+    );
+    return opening;
+  }
+
+  #onLost(link: Promise<Link>): void {
+    if (this.#link === link) this.#link = undefined;
+    if (this.#closed) return;
+    log("warn", `tsd ${this.#options.mode} has ended`, { needed: this.#options.isNeeded() });
+    this.#restart();
+  }
+
+  #restart(): void {
+    if (this.#closed || !this.#options.isNeeded()) return;
+    this.#ensure().catch((error) => {
+      const { mode, logPath } = this.#options;
+      log("error", `could not start tsd ${mode} again`, { error: errorMessage(error), log: logPath });
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.#restart(), this.#retryAfterMs);
+      this.#retry.unref();
+      this.#retryAfterMs = Math.min(2 * this.#retryAfterMs, retryMaxMs);
+    });
+  }
+
+  async #open(): Promise<Link> {
+    const link = (await this.#find()) ?? (await this.#start());
+    try {
+      await this.#options.restate((request, parameters) => link.ask(request, parameters));
+      return link;
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+  }
+
+  /** The one that listens, if it is of this protocol; another is ended. */
+  async #find(): Promise<Link | undefined> {
+    const { mode, protocol, socketPath } = this.#options;
+    const link = await Link.open(socketPath);
+    if (link === undefined) return undefined;
+    try {
+      const hello = (await link.ask("hello", {})) as CompanionHello;
+      if (hello.protocol === protocol && hello.mode === mode) return link;
+      const fields = { pid: hello.pid, version: hello.version, protocol: hello.protocol };
+      log("info", `replacing a tsd ${mode} of another version`, fields);
+      await link.ask("end", {});
+      await link.closed;
+      return undefined;
+    } catch (error) {
+      link.close();
+      // It ended just now, as one does that holds nothing.
+      if (error instanceof LostLink) return undefined;
+      throw error;
+    }
+  }
+
+  async #start(): Promise<Link> {
+    const { mode, socketPath, logPath, logLevel, onStarted } = this.#options;
+    mkdirSync(dirname(socketPath), { recursive: true, mode: 0o700 });
+    // Of one that was killed: nobody listens there.
+    rmSync(socketPath, { force: true });
+    const command = this.#options.command ?? selfCommand(mode);
+    const logFile = openLog(mode, logPath);
+    try {
+      const child = Bun.spawn([...command, "--socket", socketPath, "--log-level", logLevel ?? "info"], {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: logFile,
+        env: scrubbedEnvironment(),
+        cwd: "/",
+        detached: true,
+      });
+      child.unref();
+      onStarted?.(child.pid);
+      const said = await new Response(child.stdout).text();
+      const link = said === "ready\n" ? await Link.open(socketPath) : undefined;
+      if (link !== undefined) return link;
+      const status = await child.exited;
+      throw new EngineError("unavailable", `start tsd ${mode}: it ended with status ${status}`, {
+        path: logPath,
+        hint: `its log is ${logPath}`,
+      });
+    } finally {
+      closeSync(logFile);
+    }
+  }
+}
+
+function openLog(mode: CompanionMode, path: string): number {
+  try {
+    return openSync(path, "a", 0o600);
+  } catch (error) {
+    throw wrapError(error, `open the log of tsd ${mode}, ${path}`, { path });
+  }
+}
