@@ -94,12 +94,19 @@ export function addressOf(bytes: Uint8Array): Address {
  * @throws EngineError invalid_argument
  */
 export function parseSubnet(text: string): Subnet {
+  const subnet = tryParseSubnet(text);
+  if (subnet === undefined) {
+    throw new EngineError("invalid_argument", `${JSON.stringify(text)} is not a subnet (such as 172.28.0.0/16)`);
+  }
+  return subnet;
+}
+
+/** Undefined when the text is no subnet; bits behind the prefix are cleared. */
+export function tryParseSubnet(text: string): Subnet | undefined {
   const slash = text.indexOf("/");
   const address = slash < 0 ? undefined : tryParseAddress(text.slice(0, slash));
   const length = text.slice(slash + 1);
-  if (address === undefined || !/^\d{1,3}$/.test(length) || Number(length) > bits[address.family]) {
-    throw new EngineError("invalid_argument", `${JSON.stringify(text)} is not a subnet (such as 172.28.0.0/16)`);
-  }
+  if (address === undefined || !/^\d{1,3}$/.test(length) || Number(length) > bits[address.family]) return undefined;
   return subnetOf(address, Number(length));
 }
 

@@ -18,6 +18,7 @@ export {
   subnetOf,
   subnetSize,
   tryParseAddress,
+  tryParseSubnet,
 } from "../core/ip-address.ts";
 
 /**

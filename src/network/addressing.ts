@@ -1,16 +1,10 @@
 /** Which subnet a bridge has, and its own address in it. */
 import { EngineError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import {
-  type Address,
-  contains,
-  formatAddress,
-  formatSubnet,
-  parseAddress,
-  parseSubnet,
-  type Subnet,
-} from "./address.ts";
-import { AddressPool, checkSubnet, chooseSubnet, gatewayOf, type Obstacle, obstacleTo, type Pool } from "./ipam.ts";
+import { type Address, formatAddress, formatSubnet, parseAddress, parseSubnet, type Subnet } from "./address.ts";
+import { AddressPool } from "./address-pool.ts";
+import { checkSubnet, chooseSubnet, gatewayOf, isOfPools, type Pool } from "./ipam.ts";
+import { type Obstacle, obstacleTo } from "./obstacles.ts";
 
 export interface BridgeAddressing {
   subnet: Subnet;
@@ -64,17 +58,12 @@ export function chooseAddressing(input: AddressingInput): BridgeAddressing {
     return fixed;
   }
   const obstacle = stored && obstacleTo(stored.subnet, obstacles);
-  if (stored !== undefined && obstacle === undefined && isOfPools(stored, input.pools)) return stored;
+  if (stored !== undefined && obstacle === undefined && isOfPools(stored.subnet, input.pools)) return stored;
   const subnet = chooseSubnet(network, input.pools, obstacles);
   if (obstacle !== undefined) {
-    log("warn", `network ${network} moves to ${formatSubnet(subnet)}: its subnet collides with ${obstacle.what}`);
+    log("warn", `network ${network} moves to ${formatSubnet(subnet)}: its subnet overlaps with ${obstacle.what}`);
   }
   return { subnet, gateway: gatewayOf(subnet) };
-}
-
-/** False when the daemon was given other pools since, or was told an address then and is not now. */
-function isOfPools({ subnet, gateway }: BridgeAddressing, pools: readonly Pool[]): boolean {
-  return pools.some((pool) => contains(pool.base, gateway) && pool.prefixLength === subnet.prefixLength);
 }
 
 function addressingInUse(
@@ -91,6 +80,6 @@ function addressingInUse(
     });
   }
   const obstacle = obstacleTo(stored.subnet, obstacles);
-  if (obstacle !== undefined) log("warn", `subnet ${subnet} of running containers collides with ${obstacle.what}`);
+  if (obstacle !== undefined) log("warn", `subnet ${subnet} of running containers overlaps with ${obstacle.what}`);
   return stored;
 }

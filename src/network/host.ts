@@ -8,7 +8,7 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { tryParseAddress } from "./address.ts";
 import { parseResolvConf, readHostResolvConf } from "./etc-files.ts";
-import { type Obstacle, obstaclesOf } from "./ipam.ts";
+import { type Obstacle, obstaclesOf } from "./obstacles.ts";
 
 const RT_TABLE_MAIN = 254;
 const ethernetMtu = 1500;

@@ -311,7 +311,7 @@ describe.skipIf(!root)("networks", () => {
     run("ip", "route", "add", "10.0.0.0/8", "via", outsideAddress);
     const fixed = make({ address: "10.1.0.1/24" });
     await expect(fixed.attach("0123456789ab", bridgeMode)).rejects.toThrow(
-      "network of container 0123456789ab: network bridge: subnet 10.1.0.0/24 collides with route 10.0.0.0/8 via 192.0.2.1 dev eth0",
+      "network of container 0123456789ab: network bridge: subnet 10.1.0.0/24 overlaps with route 10.0.0.0/8 via 192.0.2.1 dev eth0",
     );
     expect(interfaces()).toEqual([]);
     expect(table()).toBe("");

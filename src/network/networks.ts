@@ -3,11 +3,12 @@ import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
 import { log } from "../core/log.ts";
 import { type Address, contains, formatAddress, macOf, parseAddress, parseSubnet } from "./address.ts";
+import { AddressPool } from "./address-pool.ts";
 import { type BridgeAddressing, chooseAddressing, describeAddressing, parseBridgeAddress } from "./addressing.ts";
 import { Bridge } from "./bridge.ts";
 import type { Endpoint, NetworkMode, NetworkSummary } from "./endpoint.ts";
 import { enableForwarding, readObstacles } from "./host.ts";
-import { AddressPool, defaultPools, type Pool, parsePool } from "./ipam.ts";
+import { defaultPools, type Pool, parsePool } from "./ipam.ts";
 import { NetworkNamespace } from "./namespace.ts";
 import { type Driver, type EndpointRecord, type NetworkRecord, NetworkRecords } from "./records.ts";
 

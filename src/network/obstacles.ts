@@ -1,0 +1,64 @@
+/** What of the host's own uses addresses, so that networks keep out of its way. */
+import type { InterfaceAddress } from "../../ffi/netlink/address.ts";
+import type { Link } from "../../ffi/netlink/link.ts";
+import type { Route } from "../../ffi/netlink/route.ts";
+import { type Address, addressOf, formatAddress, formatSubnet, overlaps, type Subnet, subnetOf } from "./address.ts";
+
+/** Something on the host that uses addresses, in words that an error can show. */
+export interface Obstacle {
+  subnet: Subnet;
+  what: string;
+}
+
+/**
+ * A route as wide as this is a default route in pieces, as VPNs install them (0.0.0.0/1 and 128.0.0.0/1): it leads to
+ * everywhere and claims nothing.
+ */
+const defaultRouteLengthMax = 3;
+
+/** What the host's own addresses, routes of all tables and name servers occupy, without those of one interface. */
+export function obstaclesOf(
+  host: {
+    links: readonly Link[];
+    addresses: readonly InterfaceAddress[];
+    routes: readonly Route[];
+    servers: Address[];
+  },
+  exceptInterface?: number,
+): Obstacle[] {
+  const names = new Map(host.links.map((link) => [link.index, link.name]));
+  const obstacles: Obstacle[] = [];
+  for (const entry of host.addresses) {
+    if (entry.interfaceIndex === exceptInterface) continue;
+    const address = addressOf(entry.address);
+    const what = `address ${formatAddress(address)}/${entry.prefixLength} of ${names.get(entry.interfaceIndex)}`;
+    obstacles.push({ subnet: subnetOf(address, entry.prefixLength), what });
+  }
+  for (const route of host.routes) {
+    if (route.destination === undefined || route.prefixLength <= defaultRouteLengthMax) continue;
+    if (route.interfaceIndex !== undefined && route.interfaceIndex === exceptInterface) continue;
+    const subnet = subnetOf(addressOf(route.destination), route.prefixLength);
+    obstacles.push({ subnet, what: describeRoute(route, subnet, names) });
+  }
+  for (const server of host.servers) {
+    obstacles.push({
+      subnet: subnetOf(server, server.family === 4 ? 32 : 128),
+      what: `name server ${formatAddress(server)}`,
+    });
+  }
+  return obstacles;
+}
+
+function describeRoute(route: Route, subnet: Subnet, names: Map<number, string>): string {
+  const kind = route.type === "unicast" ? "route" : `${route.type} route`;
+  const via = route.gateway === undefined ? "" : ` via ${formatAddress(addressOf(route.gateway))}`;
+  const name = names.get(route.interfaceIndex ?? 0);
+  const device = name === undefined ? "" : ` dev ${name}`;
+  const table = route.table === 254 || route.table === 255 ? "" : ` table ${route.table}`;
+  return `${kind} ${formatSubnet(subnet)}${via}${device}${table}`;
+}
+
+/** The first obstacle that a subnet would collide with. */
+export function obstacleTo(subnet: Subnet, obstacles: readonly Obstacle[]): Obstacle | undefined {
+  return obstacles.find((obstacle) => overlaps(subnet, obstacle.subnet));
+}
