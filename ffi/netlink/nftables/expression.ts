@@ -31,6 +31,11 @@ export type Expression =
   | { type: "meta set"; key: MetaKey; from: number }
   /** Loads bytes of the packet. */
   | { type: "payload"; base: PayloadBase; offset: number; length: number; to: number }
+  /**
+   * Writes a register over bytes of the packet, and puts right the checksum that is at `checksumOffset` of the same
+   * header. That is not for addresses: TCP's and UDP's checksums cover them, too.
+   */
+  | { type: "payload set"; base: PayloadBase; offset: number; length: number; from: number; checksumOffset: number }
   /** Loads what connection tracking knows. */
   | { type: "ct"; key: CtKey; to: number }
   /** Breaks off unless the register compares so; fewer bytes than the register holds compare its beginning. */
@@ -65,6 +70,11 @@ const NFTA_PAYLOAD_BASE = 2;
 const NFTA_PAYLOAD_OFFSET = 3;
 const NFTA_PAYLOAD_LEN = 4;
 const NFTA_PAYLOAD_SREG = 5;
+const NFTA_PAYLOAD_CSUM_TYPE = 6;
+const NFTA_PAYLOAD_CSUM_OFFSET = 7;
+const NFTA_PAYLOAD_CSUM_FLAGS = 8;
+/** The one of RFC 1071. */
+const NFT_PAYLOAD_CSUM_INET = 1;
 const NFTA_CT_DREG = 1;
 const NFTA_CT_KEY = 2;
 const NFTA_CT_DIRECTION = 3;
@@ -107,6 +117,8 @@ function kernelName(expression: Expression): string {
   switch (expression.type) {
     case "meta set":
       return "meta";
+    case "payload set":
+      return "payload";
     case "verdict":
       return "immediate";
     case "masquerade":
@@ -129,6 +141,12 @@ function encode(data: Message, expression: Expression): void {
     case "payload":
       data.u32be(NFTA_PAYLOAD_DREG, expression.to).u32be(NFTA_PAYLOAD_BASE, payloadBases[expression.base]);
       data.u32be(NFTA_PAYLOAD_OFFSET, expression.offset).u32be(NFTA_PAYLOAD_LEN, expression.length);
+      break;
+    case "payload set":
+      data.u32be(NFTA_PAYLOAD_SREG, expression.from).u32be(NFTA_PAYLOAD_BASE, payloadBases[expression.base]);
+      data.u32be(NFTA_PAYLOAD_OFFSET, expression.offset).u32be(NFTA_PAYLOAD_LEN, expression.length);
+      data.u32be(NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
+      data.u32be(NFTA_PAYLOAD_CSUM_OFFSET, expression.checksumOffset).u32be(NFTA_PAYLOAD_CSUM_FLAGS, 0);
       break;
     case "ct":
       data.u32be(NFTA_CT_KEY, ctKeys[expression.key]).u32be(NFTA_CT_DREG, expression.to);
@@ -239,8 +257,12 @@ function decodePayload(data: Attributes): Expression | undefined {
   const length = data.u32be(NFTA_PAYLOAD_LEN);
   const to = data.u32be(NFTA_PAYLOAD_DREG);
   if (base === undefined || offset === undefined || length === undefined) return undefined;
-  if (to === undefined || data.has(NFTA_PAYLOAD_SREG)) return undefined;
-  return { type: "payload", base, offset, length, to };
+  const from = data.u32be(NFTA_PAYLOAD_SREG);
+  if (from === undefined) return to === undefined ? undefined : { type: "payload", base, offset, length, to };
+  const checksumOffset = data.u32be(NFTA_PAYLOAD_CSUM_OFFSET);
+  if (data.u32be(NFTA_PAYLOAD_CSUM_TYPE) !== NFT_PAYLOAD_CSUM_INET || checksumOffset === undefined) return undefined;
+  if ((data.u32be(NFTA_PAYLOAD_CSUM_FLAGS) ?? 0) !== 0) return undefined;
+  return { type: "payload set", base, offset, length, from, checksumOffset };
 }
 
 function decodeCt(data: Attributes): Expression | undefined {

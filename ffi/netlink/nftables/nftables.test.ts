@@ -142,7 +142,8 @@ test("every expression reads back as it was written, and unknown ones stay whole
   expect(decodeExpressions(written)).toEqual(everything);
   const other: Expression = { type: "other", name: "limit", data: new Uint8Array([8, 0, 1, 0, 0, 0, 0, 5]) };
   const shift: Expression = { type: "other", name: "bitwise", data: new Uint8Array([8, 0, 6, 0, 0, 0, 0, 1]) };
-  for (const each of [other, shift]) {
+  const set: Expression = { type: "payload set", base: "transport", offset: 2, length: 2, from: 1, checksumOffset: 6 };
+  for (const each of [set, other, shift]) {
     const rule = newRule({ ...table, chain: "forward", expressions: [each] });
     expect(decodeExpressions(new Attributes(rule.finish(1), 20).nested(4)!)).toEqual([each]);
   }
