@@ -4,7 +4,9 @@ import type { ContainerCreateRequest, DeviceMapping, HostConfig, Ulimit } from "
 import { callerVariable } from "../core/environment.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
+import { exposedPorts } from "./expose-flag.ts";
 import { keyValues, UsageError } from "./flags.ts";
+import { networkingRequest } from "./networking-request.ts";
 
 /**
  * The Engine API's create request from the flags of `run` and `create`, as docker's command line makes it: what
@@ -18,7 +20,8 @@ export function createRequest(
   detached: boolean,
 ): ContainerCreateRequest {
   const attach = attachedStreams(flags, detached);
-  const network = flags.network || flags.net || "default";
+  const networking = networkingRequest(flags);
+  const exposed = exposedPorts(flags.expose);
   return {
     Hostname: flags.hostname,
     Domainname: flags.domainname,
@@ -38,7 +41,9 @@ export function createRequest(
     Labels: { ...labelsFromFiles(flags["label-file"]), ...keyValues(flags.label, "label") },
     ...(flags["stop-signal"] && { StopSignal: flags["stop-signal"] }),
     ...(given.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
-    HostConfig: hostConfig(flags, given, network),
+    ...(Object.keys(exposed).length > 0 && { ExposedPorts: exposed }),
+    HostConfig: hostConfig(flags, given, networking.NetworkMode),
+    NetworkingConfig: networking.NetworkingConfig,
   };
 }
 
@@ -65,6 +70,7 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>, netw
     GroupAdd: flags["group-add"],
     ...(given.has("init") && { Init: flags.init }),
     IpcMode: flags.ipc,
+    ...(flags.link.length > 0 && { Links: flags.link }),
     Memory: flags.memory,
     MemoryReservation: flags["memory-reservation"],
     MemorySwap: flags["memory-swap"],
@@ -76,6 +82,7 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>, netw
     PidMode: flags.pid,
     ...(given.has("pids-limit") && { PidsLimit: flags["pids-limit"] }),
     Privileged: flags.privileged,
+    PublishAllPorts: flags["publish-all"],
     ReadonlyRootfs: flags["read-only"],
     Runtime: flags.runtime,
     SecurityOpt: flags["security-opt"].map(securityOption),

@@ -1,5 +1,6 @@
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseBytes } from "../core/size.ts";
+import { csvFields } from "./csv.ts";
 
 /**
  * Command line flags as spf13/pflag reads them, which is what people's fingers and scripts know from docker:
@@ -15,6 +16,8 @@ export interface Flag<T> {
   readonly shownDefault?: string;
   /** Accepted, but not listed in help: aliases that docker keeps. */
   readonly hidden?: boolean;
+  /** Another name of that flag, which has the value. */
+  readonly aliasOf?: string;
   readonly isBoolean: boolean;
   readonly initial: T;
   /** Adds one occurrence to the value so far; throws an Error whose message is the reason. */
@@ -85,6 +88,48 @@ export function listFlag(help: string, options: Common = {}): Flag<string[]> {
     initial: [],
     read: (text, previous) => [...previous, text],
   };
+}
+
+/** A list whose every value is checked, and put as the API wants it. @param read throws an Error whose message is the reason. */
+export function checkedListFlag(help: string, read: (text: string) => string, options: Common = {}): Flag<string[]> {
+  return { ...listFlag(help, options), read: (text, previous) => [...previous, read(text)] };
+}
+
+/** A name that docker keeps for what is called otherwise now. */
+export function aliasFlag<T>(name: string, flag: Flag<T>): Flag<T> {
+  return { ...flag, hidden: true, aliasOf: name };
+}
+
+/** A list that may also be given in one word, `a,b`: pflag's StringSlice. */
+export function stringsFlag(help: string, options: Common = {}): Flag<string[]> {
+  return {
+    ...listFlag(help, { valueName: "strings", ...options }),
+    read: (text, previous) => [...previous, ...(text === "" ? [] : csvFields(text))],
+  };
+}
+
+/** `key=value`, repeated; a lone `key` has no value, and the last of a key counts. */
+export function mapFlag(help: string, options: Common = {}): Flag<Record<string, string>> {
+  return {
+    ...shared(help, "map", { shownDefault: "map[]", ...options }),
+    isBoolean: false,
+    initial: {},
+    read: (text, previous) => ({ ...previous, ...keyValue(text) }),
+  };
+}
+
+/** `key[=value]`. The key must be there and have no blanks in it. */
+export function labelFlag(help: string, options: Common = {}): Flag<string[]> {
+  return checkedListFlag(
+    help,
+    (text) => {
+      const name = Object.keys(keyValue(text))[0]!.trimStart();
+      if (name === "") throw new Error(`invalid label '${text}': empty name`);
+      if (/\s/.test(name)) throw new Error(`label '${name}' contains whitespaces`);
+      return text;
+    },
+    options,
+  );
 }
 
 export function intFlag(help: string, options: Common & { initial?: number } = {}): Flag<number> {
@@ -203,8 +248,8 @@ function readLong(flags: FlagSet, argument: string, next: Next, set: SetFlag): v
   const flag = Object.hasOwn(flags, name) ? flags[name] : undefined;
   if (flag === undefined) throw new UsageError(`unknown flag: --${name}`);
   const shown = `"${flag.short ? `-${flag.short}, ` : ""}--${name}"`;
-  if (equals !== -1) set(name, shown, argument.slice(equals + 1));
-  else set(name, shown, flag.isBoolean ? "true" : next(`--${name}`));
+  const text = equals !== -1 ? argument.slice(equals + 1) : flag.isBoolean ? "true" : next(`--${name}`);
+  set(flag.aliasOf ?? name, shown, text);
 }
 
 function readShorts(flags: FlagSet, argument: string, next: Next, set: SetFlag): void {
@@ -229,10 +274,14 @@ function readShorts(flags: FlagSet, argument: string, next: Next, set: SetFlag):
 export function keyValues(list: string[], flag: string): Record<string, string> {
   const map: Record<string, string> = {};
   for (const item of list) {
-    const equals = item.indexOf("=");
-    const key = equals === -1 ? item : item.slice(0, equals);
+    const [key] = Object.keys(keyValue(item));
     if (key === "") throw new EngineError("invalid_argument", `invalid --${flag} ${JSON.stringify(item)}: empty name`);
-    map[key] = equals === -1 ? "" : item.slice(equals + 1);
+    Object.assign(map, keyValue(item));
   }
   return map;
+}
+
+function keyValue(text: string): Record<string, string> {
+  const equals = text.indexOf("=");
+  return equals === -1 ? { [text]: "" } : { [text.slice(0, equals)]: text.slice(equals + 1) };
 }

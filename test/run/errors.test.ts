@@ -116,7 +116,7 @@ const refusals: Record<string, Omit<Refusal, "image">[]> = {
     { flags: ["--platform", "a/b/c/d"], says: "a/b/c/d" },
     { flags: ["--add-host", "nameless"], says: 'bad format for add-host: "nameless"' },
     { flags: ["--add-host", "name:1.2.3"], says: 'invalid IP address in add-host: "1.2.3"' },
-    { flags: ["--dns", "not-an-address"], says: 'invalid DNS server: "not-an-address"' },
+    { flags: ["--dns", "not-an-address"], says: "IP address is not correctly formatted: not-an-address" },
     { flags: ["-a", "stdwrong"], says: 'invalid argument "stdwrong" for "-a, --attach" flag' },
     { flags: ["-e", "=value"], says: "invalid environment variable: =value" },
     { flags: ["--env-file", "/no/such/file"], says: "/no/such/file" },

@@ -7,7 +7,7 @@ import { createRequest } from "../create-request.ts";
 import { UsageError } from "../flags.ts";
 import { printError, printLine } from "../output.ts";
 import { pullImage } from "../pull-image.ts";
-import { pullDisplay, pullPolicy, writeContainerIdFile } from "./run.ts";
+import { pullDisplay, pullPolicy, warnOfLoopbackServers, writeContainerIdFile } from "./run.ts";
 
 export const createCommand = command({
   usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -20,6 +20,7 @@ export const createCommand = command({
     const client = await session.client();
     const [image = "", ...args] = positionals;
     const body = readRequest(() => createRequest(flags, given as ReadonlySet<string>, image, args, false));
+    warnOfLoopbackServers(flags.dns);
     const options = {
       ...(flags.name !== "" && { name: flags.name }),
       ...(flags.platform !== "" && { platform: flags.platform }),

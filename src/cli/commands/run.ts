@@ -36,6 +36,7 @@ export const runCommand = command({
     const names = given as ReadonlySet<string>;
     const attach = attachedStreams(flags, flags.detach);
     refuseTerminalWithoutOne(flags, attach.has("stdin"));
+    warnOfLoopbackServers(flags.dns);
     const create = createRequest(flags, names, image, args, flags.detach);
     const request: RunRequest = {
       create: { ...create, HostConfig: { ...create.HostConfig, ...consoleSize(flags.tty) } },
@@ -78,6 +79,12 @@ export function refuseTerminalWithoutOne(flags: Pick<ContainerFlagValues, "tty">
   if (flags.tty && stdin && !isTerminal(0)) {
     throw new UsageError("the input device is not a TTY: leave out -t when the input is a pipe or a file", 1);
   }
+}
+
+/** In the container 127.0.0.1 is the container itself: docker's words for the first such `--dns`. */
+export function warnOfLoopbackServers(servers: readonly string[]): void {
+  const loopback = servers.find((server) => server.startsWith("127.") || server === "::1");
+  if (loopback !== undefined) printError(`WARNING: Localhost DNS (${loopback}) may fail in containers.`);
 }
 
 export function pullPolicy(text: string): RunRequest["pull"] {
