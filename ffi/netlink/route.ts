@@ -35,6 +35,8 @@ export interface Route {
   /** The interface that packets leave by. */
   interfaceIndex?: number;
   metric?: number;
+  /** Who made it (rtm_protocol): 2 is the kernel, 9 a router advertisement. */
+  protocol: number;
   /** 254 is the main table, 255 the local one; VPNs keep tables of their own. */
   table: number;
   type: string;
@@ -77,6 +79,7 @@ export function decodeRoute(reply: Reply): Route | undefined {
     family: reply.body[0]!,
     prefixLength: reply.body[1]!,
     table: attributes.u32(RTA_TABLE) ?? reply.body[4]!,
+    protocol: reply.body[5]!,
     type: typeNames[reply.body[7]!] ?? `type ${reply.body[7]}`,
     ...(destination !== undefined && { destination }),
     ...(gateway !== undefined && { gateway }),

@@ -18,6 +18,7 @@ function route(destination: string, rest: Partial<Route> = {}): Route {
     prefixLength: Number(length),
     interfaceIndex: 2,
     table: 254,
+    protocol: 3,
     type: "unicast",
     ...rest,
   };
