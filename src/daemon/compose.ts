@@ -58,8 +58,9 @@ export async function composeEngine(
   const networks = new Networks({
     database,
     bridge: {
-      name: configuration.bridge.name ?? bridgeName(configuration.root),
-      address: configuration.bridge.address,
+      name: configuration.network.bridge ?? bridgeName(configuration.root),
+      address: configuration.network.addresses.address,
+      pools: configuration.network.pools,
     },
   });
   const engine = await Engine.open(configuration, layout, {

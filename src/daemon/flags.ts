@@ -3,7 +3,10 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseGoDuration } from "../core/go-duration.ts";
 import { type LogLevel, logLevels } from "../core/log.ts";
 import { parseBytes } from "../core/size.ts";
+import type { NetworkConfiguration } from "../network/configuration.ts";
+import type { Flag } from "./flag.ts";
 import { type GcOptions, readGcOptions } from "./gc-flags.ts";
+import { networkFlags, readNetworkOptions } from "./network-flags.ts";
 
 export interface DaemonOptions {
   root: string;
@@ -28,28 +31,16 @@ export interface DaemonOptions {
   runtimes: Record<string, string>;
   defaultRuntime: string;
   cgroupParent: string;
-  /** Name of the bridge; absent: made from the root, so that daemons with roots of their own do not share one. */
-  bridge: string | undefined;
-  /** The bridge's own address with its prefix length: `172.30.0.1/16`. */
-  bridgeAddress: string | undefined;
+  network: NetworkConfiguration;
 }
 
 export type DaemonCommand = { kind: "run"; options: DaemonOptions } | { kind: "help" } | { kind: "version" };
-
-interface Flag {
-  short?: string;
-  /** What stands for its value in the help; a flag without one is a switch. */
-  value?: "string" | "number" | "bytes" | "duration" | "list";
-  help: string;
-}
 
 export const defaultRoot = "/var/lib/tsd";
 export const defaultState = "/run/tsd";
 
 const flags: Record<string, Flag> = {
   "add-runtime": { value: "list", help: "Register a further OCI runtime: NAME=PATH" },
-  bip: { value: "string", help: "Address of the bridge, with its prefix length" },
-  bridge: { value: "string", help: "Name of the bridge that containers are attached to" },
   "cgroup-parent": { value: "string", help: 'Parent cgroup of all containers (default "/tsd")' },
   "certs-dir": {
     value: "list",
@@ -75,10 +66,12 @@ const flags: Record<string, Flag> = {
   root: { value: "string", help: `Directory of everything that lasts (default "${defaultRoot}")` },
   state: { value: "string", help: `Directory of what lasts until the next boot (default "${defaultState}")` },
   version: { short: "v", help: "Print version information and quit" },
+  ...networkFlags,
 };
 
 export function daemonHelp(): string {
-  const rows = Object.entries(flags).map(([name, { short, value, help }]) => {
+  const sorted = Object.entries(flags).sort(([a], [b]) => (a < b ? -1 : 1));
+  const rows = sorted.map(([name, { short, value, help }]) => {
     const type = value === undefined ? "" : ` ${value}`;
     return [`  ${short === undefined ? "    " : `-${short}, `}--${name}${type}`, help] as const;
   });
@@ -90,8 +83,8 @@ export function daemonHelp(): string {
 /** @throws EngineError invalid_argument in the words of docker's own parser. */
 export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
   const given = readFlags(args);
-  if (given.has("help")) return { kind: "help" };
-  if (given.has("version")) return { kind: "version" };
+  if (isOn(given, "help")) return { kind: "help" };
+  if (isOn(given, "version")) return { kind: "version" };
   const state = absolute(last(given, "state") ?? defaultState, "state");
   const hosts = (given.get("host") ?? []).map(parseHost);
   return {
@@ -100,7 +93,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       root: absolute(last(given, "root") ?? defaultRoot, "root"),
       state,
       hosts: hosts.length > 0 ? hosts : [`unix://${state}/tsd.sock`],
-      logLevel: given.has("debug") ? "debug" : parseLogLevel(last(given, "log-level") ?? "info"),
+      logLevel: isOn(given, "debug") ? "debug" : parseLogLevel(last(given, "log-level") ?? "info"),
       pidFile: last(given, "pidfile"),
       group: last(given, "group"),
       registryMirrors: (given.get("registry-mirror") ?? []).map(parseMirror),
@@ -113,8 +106,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
-      bridge: last(given, "bridge"),
-      bridgeAddress: last(given, "bip"),
+      network: networkOptions(given),
     },
   };
 }
@@ -129,9 +121,9 @@ function readFlags(args: readonly string[]): Given {
     const values = given.get(name) ?? [];
     given.set(name, values);
     if (flag.value === undefined) {
-      if (attached === "false") given.delete(name);
-      else if (attached !== undefined && attached !== "true")
-        throw usage(`invalid argument "${attached}" for "${shown}" flag`);
+      const state = attached ?? "true";
+      if (state !== "true" && state !== "false") throw usage(`invalid argument "${attached}" for "${shown}" flag`);
+      values.splice(0, values.length, state);
       continue;
     }
     const value = attached ?? args[++index];
@@ -166,6 +158,12 @@ function last(given: Given, name: string): string | undefined {
   return given.get(name)?.at(-1);
 }
 
+/** Of a switch; undefined where it is not given. */
+function isOn(given: Given, name: string): boolean | undefined {
+  const state = last(given, name);
+  return state === undefined ? undefined : state === "true";
+}
+
 /** A flag's value as a number above 0; undefined where it is not given. */
 function read(given: Given, name: string, parse: (text: string) => number | undefined): number | undefined {
   const text = last(given, name);
@@ -183,6 +181,18 @@ function read(given: Given, name: string, parse: (text: string) => number | unde
 function gcOptions(given: Given): GcOptions {
   try {
     return readGcOptions((name) => last(given, name));
+  } catch (error) {
+    throw usage(errorMessage(error));
+  }
+}
+
+function networkOptions(given: Given): NetworkConfiguration {
+  try {
+    return readNetworkOptions({
+      last: (name) => last(given, name),
+      all: (name) => given.get(name),
+      isOn: (name) => isOn(given, name),
+    });
   } catch (error) {
     throw usage(errorMessage(error));
   }

@@ -112,10 +112,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     runtimes,
     defaultRuntime,
     cgroupParent,
-    bridge: {
-      ...(options.bridge !== undefined && { name: options.bridge }),
-      ...(options.bridgeAddress !== undefined && { address: options.bridgeAddress }),
-    },
+    network: options.network,
     debug: options.logLevel === "debug",
   };
 }

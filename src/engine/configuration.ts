@@ -1,5 +1,6 @@
 import type { CollectionPolicy } from "../image/collection/collected.ts";
 import type { ProxySettings } from "../image/registry/proxies.ts";
+import type { NetworkConfiguration } from "../network/configuration.ts";
 
 /** What the engine is told by whoever composes it: the daemon, or a test. */
 export interface EngineConfiguration {
@@ -25,12 +26,7 @@ export interface EngineConfiguration {
   defaultRuntime: string;
   /** Absolute path below the cgroup mount points. */
   cgroupParent: string;
-  bridge: {
-    /** Absent: made from the root. */
-    name?: string;
-    /** Address with prefix length; absent: the first pool that collides with no route. */
-    address?: string;
-  };
+  network: NetworkConfiguration;
   debug: boolean;
 }
 

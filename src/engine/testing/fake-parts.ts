@@ -193,7 +193,7 @@ export class FakeWorld implements Disposable {
       runtimes: { other: "/usr/sbin/other" },
       defaultRuntime: "tsd",
       cgroupParent: "/tsd-test",
-      bridge: {},
+      network: { addresses: {}, forwarding: true, options: {} },
       debug: false,
     };
   }

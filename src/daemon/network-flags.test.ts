@@ -1,0 +1,71 @@
+import { describe, expect, test } from "bun:test";
+import { daemonHelp, parseDaemonArguments } from "./flags.ts";
+
+function options(...args: string[]) {
+  const command = parseDaemonArguments(args);
+  if (command.kind !== "run") throw new Error(`not run but ${command.kind}`);
+  return command.options.network;
+}
+
+describe("the daemon's flags of networks", () => {
+  test("leave everything open unless they are given", () => {
+    expect(options()).toEqual({ addresses: {}, forwarding: true, options: {} });
+  });
+
+  test("are dockerd's", () => {
+    expect(
+      options(
+        ...["--bip=172.30.0.9/16", "--bip6", "fd00:7::9/64", "-b", "br7"],
+        ...["--default-address-pool", "base=10.10.0.0/16,size=24", "--default-address-pool=size=64,base=fd00:8::/56"],
+        ...["--default-gateway=172.30.0.1", "--default-gateway-v6=fd00:7::1"],
+        ...["--fixed-cidr", "172.30.4.0/24", "--fixed-cidr-v6", "fd00:7::/80"],
+        ...["--icc=false", "--ip-forward=false", "--ip-masq", "--ipv6", "--mtu=1400"],
+      ),
+    ).toEqual({
+      bridge: "br7",
+      addresses: {
+        address: "172.30.0.9/16",
+        address6: "fd00:7::9/64",
+        range: "172.30.4.0/24",
+        range6: "fd00:7::/80",
+        gateway: "172.30.0.1",
+        gateway6: "fd00:7::1",
+      },
+      pools: ["10.10.0.0/16 size 24", "fd00:8::/56 size 64"],
+      ipv6: true,
+      forwarding: false,
+      options: {
+        "com.docker.network.bridge.enable_icc": "false",
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.driver.mtu": "1400",
+      },
+    });
+    expect(options("--ipv6=false", "--mtu", "0")).toMatchObject({ ipv6: false, options: {} });
+    expect(options("--ipv6=false", "--ipv6").ipv6).toBe(true);
+  });
+
+  test.each([
+    [["--bip=172.30.0.1"], "--bip 172.30.0.1: not an IPv4 address with a prefix length"],
+    [["--fixed-cidr=10.0.0.0/24", "--bip=172.30.0.1/16"], "invalid ip-range 10.0.0.0/24: parent subnet 172.30.0.0/16"],
+    [["--ipv6=false", "--bip6=fd00::1/64"], "--ipv6=false: the default bridge was given subnet fd00::/64"],
+    [["--default-gateway=10.0.0.1"], "--default-gateway 10.0.0.1: its subnet is not known"],
+    [["--mtu=big"], 'invalid argument "big" for "--mtu" flag'],
+    [["--mtu=67"], 'invalid argument "67" for "--mtu" flag: not a number from 68 to 65535'],
+    [["--icc=maybe"], 'invalid argument "maybe" for "--icc" flag'],
+    [["--default-address-pool=10.0.0.0/8"], '"10.0.0.0/8" is not of the form key=value'],
+    [["--default-address-pool=base=10.0.0.0/8"], "base and size are both needed"],
+    [["--default-address-pool=base=10.0.0.0/8,size=7"], "no subnet of that size fits"],
+    [["--default-address-pool=base=10.0.0.0/8,size=31"], "no subnet of that size fits"],
+    [["--default-address-pool=base=x,size=24"], 'for "--default-address-pool" flag: "x" is not a subnet'],
+    [["--default-address-pool=base=10.0.0.0/8,len=24"], 'unexpected key "len": use base and size'],
+    [["--default-address-pool=size=24,size=24"], "size is there twice"],
+  ])("%j is refused", (args, message) => {
+    expect(() => parseDaemonArguments(args)).toThrow(message);
+  });
+
+  test("stand in the help, in its order", () => {
+    const names = [...daemonHelp().matchAll(/--([a-z0-9-]+)/g)].map((match) => match[1]!);
+    const flags = ["bip", "bridge", "cgroup-parent", "default-address-pool", "icc", "mtu", "pidfile"];
+    expect(names.filter((name) => flags.includes(name))).toEqual(flags);
+  });
+});

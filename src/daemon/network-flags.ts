@@ -1,0 +1,106 @@
+/** The daemon's flags of networks. They have dockerd's names and meanings. */
+import { errorMessage } from "../core/errors.ts";
+import type { NetworkConfiguration } from "../network/configuration.ts";
+import { defaultBridgeRequests } from "../network/default-bridge.ts";
+import { parsePool } from "../network/ipam.ts";
+import type { Flag } from "./flag.ts";
+
+export const networkFlags: Record<string, Flag> = {
+  bip: { value: "string", help: "IPv4 address of the default bridge, with its prefix length" },
+  bip6: { value: "string", help: "IPv6 address of the default bridge, with its prefix length" },
+  bridge: { short: "b", value: "string", help: 'Name of the default bridge (default "tsd0")' },
+  "default-address-pool": {
+    value: "list",
+    help: "Where networks' subnets come from: base=10.10.0.0/16,size=24",
+  },
+  "default-gateway": {
+    value: "string",
+    help: "IPv4 gateway of containers on the default bridge, where it is not that",
+  },
+  "default-gateway-v6": { value: "string", help: "IPv6 gateway of containers on the default bridge" },
+  "fixed-cidr": { value: "string", help: "Subnet of the default bridge that IPv4 addresses come from" },
+  "fixed-cidr-v6": { value: "string", help: "Subnet of the default bridge that IPv6 addresses come from" },
+  icc: { help: "Let containers on the default bridge reach each other (default true)" },
+  "ip-forward": { help: "Let the host forward IPv4 and IPv6 (default true)" },
+  "ip-masq": { help: "Give what leaves the default bridge the host's address (default true)" },
+  ipv6: { help: "IPv6 on the default bridge (default: where the host has it)" },
+  mtu: { value: "number", help: "MTU of the default bridge, in bytes (default that of the host's way out)" },
+};
+
+/** What was given on the command line. */
+export interface FlagValues {
+  /** A flag's value, of several the last. */
+  last(name: string): string | undefined;
+  all(name: string): string[] | undefined;
+  /** Whether a switch was given as on or as off. */
+  isOn(name: string): boolean | undefined;
+}
+
+/** IPv4 does not work with less (RFC 791); IPv6 needs 1280, which the kernel sees to. */
+const mtuMin = 68;
+const mtuMax = 65_535;
+
+/** @throws Error with the reason for a wrong one. */
+export function readNetworkOptions(flags: FlagValues): NetworkConfiguration {
+  const bridge = flags.last("bridge");
+  const pools = flags.all("default-address-pool")?.map(parseAddressPool);
+  const ipv6 = flags.isOn("ipv6");
+  const addresses = {
+    address: flags.last("bip"),
+    address6: flags.last("bip6"),
+    range: flags.last("fixed-cidr"),
+    range6: flags.last("fixed-cidr-v6"),
+    gateway: flags.last("default-gateway"),
+    gateway6: flags.last("default-gateway-v6"),
+  };
+  const told = defaultBridgeRequests(addresses);
+  if (ipv6 === false && told[6] !== undefined) {
+    throw new Error(`--ipv6=false: the default bridge was given subnet ${told[6].subnet}`);
+  }
+  return {
+    ...(bridge !== undefined && { bridge }),
+    addresses,
+    ...(pools !== undefined && { pools }),
+    ...(ipv6 !== undefined && { ipv6 }),
+    forwarding: flags.isOn("ip-forward") ?? true,
+    options: bridgeOptions(flags),
+  };
+}
+
+function bridgeOptions(flags: FlagValues): Record<string, string> {
+  const mtu = flags.last("mtu");
+  if (mtu !== undefined && !(/^\d{1,6}$/.test(mtu) && Number(mtu) >= mtuMin && Number(mtu) <= mtuMax) && mtu !== "0") {
+    throw new Error(`invalid argument "${mtu}" for "--mtu" flag: not a number from ${mtuMin} to ${mtuMax}`);
+  }
+  const icc = flags.isOn("icc");
+  const masquerade = flags.isOn("ip-masq");
+  return {
+    ...(icc !== undefined && { "com.docker.network.bridge.enable_icc": String(icc) }),
+    ...(masquerade !== undefined && { "com.docker.network.bridge.enable_ip_masquerade": String(masquerade) }),
+    // As Docker has it 0 stands for the default.
+    ...(mtu !== undefined && mtu !== "0" && { "com.docker.network.driver.mtu": mtu }),
+  };
+}
+
+/** `base=10.10.0.0/16,size=24`, in either order. */
+function parseAddressPool(text: string): string {
+  const wrong = (reason: string): Error =>
+    new Error(`invalid argument "${text}" for "--default-address-pool" flag: ${reason}`);
+  const parts = new Map<string, string>();
+  for (const field of text.split(",")) {
+    const [name, value] = field.trim().split(/=(.*)/s, 2);
+    if (value === undefined || value === "") throw wrong(`"${field}" is not of the form key=value`);
+    if (name !== "base" && name !== "size") throw wrong(`unexpected key "${name}": use base and size`);
+    if (parts.has(name)) throw wrong(`${name} is there twice`);
+    parts.set(name, value);
+  }
+  const [base, size] = [parts.get("base"), parts.get("size")];
+  if (base === undefined || size === undefined) throw wrong("base and size are both needed");
+  const pool = `${base} size ${size}`;
+  try {
+    parsePool(pool);
+  } catch (error) {
+    throw wrong(errorMessage(error));
+  }
+  return pool;
+}

@@ -1,0 +1,17 @@
+/** What the network part is told by the daemon's configuration. */
+import type { DefaultBridgeAddresses } from "./default-bridge.ts";
+
+export interface NetworkConfiguration {
+  /** Name of the default bridge; absent: made from the daemon's root. */
+  bridge?: string;
+  /** Of the default bridge. */
+  addresses: DefaultBridgeAddresses;
+  /** `172.28.0.0/14 size 16`, of either family, in order of preference; absent: tsd's own. */
+  pools?: string[];
+  /** Of the default bridge; absent: where the host has it. */
+  ipv6?: boolean;
+  /** The host is made to forward what it does not forward yet. */
+  forwarding: boolean;
+  /** The default bridge's driver options. */
+  options: Record<string, string>;
+}
