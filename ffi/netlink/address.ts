@@ -10,6 +10,8 @@ const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_BROADCAST = 4;
 
+const IFA_F_NODAD = 0x02;
+
 const ifaddrmsgLength = 8;
 
 export const AF_UNSPEC = 0;
@@ -23,6 +25,8 @@ export interface InterfaceAddress {
   prefixLength: number;
   /** IPv4 only. */
   broadcast?: Uint8Array;
+  /** IPv6 only: good at once, without asking the link whether somebody has it (IFA_F_NODAD). */
+  skipDetection?: boolean;
 }
 
 /** @throws NetlinkError EEXIST when the interface has it already. */
@@ -75,6 +79,7 @@ function addressMessage(type: number, flags: number, call: string, entry: Interf
   const structure = new Uint8Array(ifaddrmsgLength);
   structure[0] = familyOf(entry.address);
   structure[1] = entry.prefixLength;
+  structure[2] = entry.skipDetection === true ? IFA_F_NODAD : 0;
   new DataView(structure.buffer).setUint32(4, entry.interfaceIndex, true);
   return new Message(type, flags, { call, object })
     .structure(structure)

@@ -19,7 +19,10 @@ const IFLA_LINK_NETNSID = 37;
 
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BR_FORWARD_DELAY = 1;
+const IFLA_BRPORT_ISOLATED = 33;
 const VETH_INFO_PEER = 1;
 
 const IFF_UP = 0x1;
@@ -118,6 +121,16 @@ export function setLink(index: number, change: LinkChange, object = `interface $
   if (change.alias !== undefined) message.string(IFLA_IFALIAS, change.alias);
   if (change.namespaceFd !== undefined) message.u32(IFLA_NET_NS_FD, change.namespaceFd);
   return message;
+}
+
+/** Ports of a bridge that are isolated reach those that are not, and the bridge itself, but not each other. */
+export function isolatePort(index: number, isolated: boolean, object: string): Message {
+  const message = new Message(RTM_NEWLINK, 0, { call: "RTM_NEWLINK", object }).structure(ifinfomsg(index));
+  return message.nest(IFLA_LINKINFO, (info) =>
+    info
+      .string(IFLA_INFO_SLAVE_KIND, "bridge")
+      .nest(IFLA_INFO_SLAVE_DATA, (data) => data.u8(IFLA_BRPORT_ISOLATED, isolated ? 1 : 0)),
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Routes over rtnetlink. rtnetlink(7), include/uapi/linux/rtnetlink.h. */
-import { AF_INET, addressText, familyOf } from "./address.ts";
+import { AF_INET, AF_INET6, addressText, familyOf } from "./address.ts";
 import { Attributes, Message, NLM_F_CREATE, NLM_F_EXCL, type Reply } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
@@ -47,6 +47,8 @@ export interface NewRoute {
   destination?: { address: Uint8Array; prefixLength: number };
   gateway?: Uint8Array;
   interfaceIndex?: number;
+  /** Of a default route without a gateway, which has no address to tell; 4 unless given. */
+  family?: 4 | 6;
 }
 
 /** A route in the main table. @throws NetlinkError EEXIST, or ENETUNREACH for a gateway that is not on the link. */
@@ -98,7 +100,8 @@ function firstHop(attributes: Attributes): number | undefined {
 function routeMessage(type: number, flags: number, call: string, route: NewRoute): Message {
   const { destination, gateway, interfaceIndex } = route;
   const known = destination?.address ?? gateway;
-  const family = known === undefined ? AF_INET : familyOf(known);
+  const plain = route.family === 6 ? AF_INET6 : AF_INET;
+  const family = known === undefined ? plain : familyOf(known);
   const to = destination ? `${addressText(destination.address)}/${destination.prefixLength}` : "default";
   const object = gateway === undefined ? to : `${to} via ${addressText(gateway)}`;
   const scope = gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;

@@ -15,7 +15,7 @@ import { ImageStore } from "../image/images.ts";
 import { imageSchema } from "../image/schema.ts";
 import { defaultUnpackLimits } from "../image/unpack/protocol.ts";
 import { Networks } from "../network/networks.ts";
-import { networkSchema } from "../network/records.ts";
+import { networkSchema } from "../network/schema.ts";
 import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
 import { defaultRoot } from "./flags.ts";
 

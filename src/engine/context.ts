@@ -7,7 +7,7 @@ import type { ContainerStore } from "./container/store.ts";
 import type { EventBus } from "./event/bus.ts";
 import type { Layout } from "./layout.ts";
 import type { VolumeUsers } from "./mount/volume-users.ts";
-import type { BundlePart, ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
+import type { BundlePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 
 /** What the engine's services share: the parts, and the containers as they are now. */
 export interface EngineContext {
@@ -21,7 +21,7 @@ export interface EngineContext {
   background: Background;
   images: ImagePart;
   snapshots: SnapshotPart;
-  networks: NetworkPart;
+  networks: NetworksPart;
   volumes: VolumeStore;
   volumeUsers: VolumeUsers;
   /** Of the host: it decides defaults. */

@@ -23,7 +23,7 @@ import { RegistryManifestService } from "./image/registry-manifests.ts";
 import type { Layout } from "./layout.ts";
 import { VolumeUsers } from "./mount/volume-users.ts";
 import { NetworkService } from "./network/networks.ts";
-import type { ImagePart, KernelPart, NetworkPart, ShimSource, SnapshotPart } from "./parts.ts";
+import type { ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
 import { type HostFacts, SystemService } from "./system/system.ts";
@@ -39,7 +39,7 @@ export interface EngineParts {
   containers: ContainerStore;
   images: ImagePart;
   snapshots: SnapshotPart;
-  networks: NetworkPart;
+  networks: NetworksPart;
   volumes: VolumeStore;
   shims: ShimSource;
   kernel: KernelPart;

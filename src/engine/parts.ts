@@ -31,7 +31,6 @@ import type {
 import type { FoundRepository, SearchOptions } from "../image/registry/search.ts";
 import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
 import type { ImageTotals, StoreUsage } from "../image/store-usage.ts";
-import type { Endpoint, NetworkMode, NetworkSummary } from "../network/endpoint.ts";
 import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "../network/network.ts";
 import type { EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbox.ts";
 import type { Platform } from "../oci/image.ts";
@@ -137,22 +136,11 @@ export interface SnapshotPart {
   usage(key: string): Promise<{ bytes: number }>;
 }
 
-export interface NetworkPart {
-  /** What it writes to the database is written before it first waits. */
-  attach(containerId: string, mode: NetworkMode): Promise<Endpoint>;
-  detach(containerId: string): Promise<void>;
-  endpoint(containerId: string): Endpoint | undefined;
-  /** Takes over the endpoints of containers that live on, and removes everything else that an earlier daemon left. */
-  restore(live: ReadonlySet<string>): Promise<void>;
-  list(): NetworkSummary[];
-  warnings(): string[];
-}
-
-/** Networks and sandboxes. It takes the place of NetworkPart. */
+/** Networks and sandboxes. */
 export interface NetworksPart {
   /** @throws EngineError invalid_argument, conflict, already_exists; nothing half made is left. */
   create(request: NetworkRequest): Promise<{ network: Network; warnings: string[] }>;
-  /** @throws EngineError conflict when a container is on it, forbidden for one that is built in. */
+  /** @throws EngineError forbidden, as Docker has it, when a container is on it, and for one that is built in. */
   remove(id: string): Promise<void>;
   /** By name, id, or a beginning of the id that is unique. @throws EngineError not_found, or ambiguous ids. */
   find(reference: string): Network;

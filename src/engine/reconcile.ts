@@ -37,13 +37,13 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   const survivors = new Map((await context.shims.survivors()).map((found) => [found.containerId, found]));
   const adopted = new Set<string>();
   /** Those whose process, and with it their network, is still there. */
-  const live = new Set<string>();
+  const live = new Map<string, { namespacePath: string }>();
   for (const container of context.containers.all()) {
     if (!container.active) continue;
     const found = survivors.get(container.id);
     if (found !== undefined) {
       adopted.add(container.id);
-      if (!found.ended) live.add(container.id);
+      if (!found.ended) live.set(container.id, { namespacePath: `/proc/${found.pid}/ns/net` });
       adopt(context, container, found);
       result.adopted++;
     } else {
@@ -56,7 +56,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   }
   await context.networks.restore(live);
   for (const container of context.containers.all()) {
-    if (live.has(container.id)) container.endpoint = context.networks.endpoint(container.id);
+    if (live.has(container.id)) container.sandbox = context.networks.sandbox(container.id);
   }
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);

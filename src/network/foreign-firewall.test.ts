@@ -5,8 +5,9 @@ import { createNetworkNamespace } from "../../ffi/namespace.ts";
 import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
 import { Networks } from "./networks.ts";
-import { networkSchema } from "./records.ts";
+import { networkSchema } from "./schema.ts";
 import { ask, hostAddress, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
+import { attach as attachTo } from "./testing.ts";
 
 /** What a running dockerd has in iptables that matters here: its policy, its chains, a network of its own. */
 const dockerd = `
@@ -37,7 +38,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
   });
 
   const shell = (script: string): string => run("sh", "-ec", script);
-  const attach = async (): Promise<string> => (await networks.attach(newId(), { kind: "bridge" })).namespacePath!;
+  const attach = async (): Promise<string> => (await attachTo(networks, newId())).namespacePath;
   /** A container of another engine on its bridge. */
   function container(bridge: string, address: string, gateway: string): Disposable & { namespace: Fd } {
     const namespace = createNetworkNamespace();
@@ -69,7 +70,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     shell(dockerd);
     const before = run("iptables", "-S");
     const a = await attach();
-    const b = await networks.attach(newId(), { kind: "bridge" });
+    const b = await attachTo(networks, newId());
     expect(await reach(a, { path: b.namespacePath!, ipv4: b.ipv4! })).toEqual([hostAddress, "172.28.0.2"]);
     expect(networks.warnings()).toEqual([]);
     expect(run("iptables", "-S", "DOCKER-USER").trim().split("\n")).toEqual([
@@ -90,7 +91,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     await attach();
     expect(run("iptables", "-S", "DOCKER-USER").trim().split("\n").length).toBe(5);
 
-    for (const { containerId } of networks.list()[0]!.endpoints) await networks.detach(containerId);
+    for (const { containerId } of networks.members(networks.find("bridge").id)) await networks.detach(containerId);
     await networks.close();
     expect(run("iptables", "-S")).toBe(before);
   });

@@ -8,17 +8,38 @@
  * namespace made meanwhile, and would have to be found and removed after a SIGKILL.
  */
 import { writeFileSync } from "node:fs";
+import { O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { open } from "../../ffi/files.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../../ffi/namespace.ts";
 import { addAddress } from "../../ffi/netlink/address.ts";
-import { findLink, setLink } from "../../ffi/netlink/link.ts";
-import { addRoute } from "../../ffi/netlink/route.ts";
+import { deleteLink, findLink, listLinks, setLink } from "../../ffi/netlink/link.ts";
+import type { Message } from "../../ffi/netlink/message.ts";
+import { addRoute, deleteRoute, type NewRoute } from "../../ffi/netlink/route.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { isErrno } from "../core/errors.ts";
-import { type Address, addressBytes, broadcastAddress, type Subnet } from "./address.ts";
+import { EngineError, errorMessage, isErrno } from "../core/errors.ts";
+import { type Address, addressBytes, broadcastAddress, type Family, subnetOf } from "./address.ts";
 
 /** The loopback's index in every namespace. */
 const loopback = 1;
+
+/** What an interface in a container has. */
+export interface InterfacePlan {
+  interface: string;
+  addresses: { address: Address; prefixLength: number }[];
+  /** Without it the interface has no address of that family at all, not even a link-local one, as with Docker. */
+  hasIpv6: boolean;
+  /** By their file below /proc/sys: `net/ipv4/conf/eth0/forwarding`. */
+  sysctls?: Record<string, string>;
+}
+
+/** Where what is for elsewhere goes. */
+export interface DefaultRoute {
+  family: Family;
+  interface: string;
+  /** Absent: out of the interface, whoever answers. */
+  gateway?: Address;
+}
 
 export class NetworkNamespace implements Disposable {
   readonly #fd: Fd;
@@ -29,15 +50,20 @@ export class NetworkNamespace implements Disposable {
 
   /** A new namespace with nothing in it but a loopback, up. @throws SyscallError, NetlinkError */
   static create(): NetworkNamespace {
-    const fd = createNetworkNamespace();
+    const namespace = new NetworkNamespace(createNetworkNamespace());
     try {
-      using route = inNetworkNamespace(fd, () => new NetlinkSocket(NETLINK_ROUTE));
+      using route = namespace.socket();
       route.execute(setLink(loopback, { up: true }, "lo"));
-      return new NetworkNamespace(fd);
+      return namespace;
     } catch (error) {
-      fd.close();
+      namespace[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** One that somebody else made. @throws SyscallError ENOENT when there is none at the path. */
+  static open(path: string): NetworkNamespace {
+    return new NetworkNamespace(open(path, O_RDONLY));
   }
 
   get fd(): Fd {
@@ -49,28 +75,90 @@ export class NetworkNamespace implements Disposable {
     return `/proc/${process.pid}/fd/${this.#fd.number}`;
   }
 
+  /** A socket that sees what is in the namespace; the caller's to close. */
+  socket(): NetlinkSocket {
+    return inNetworkNamespace(this.#fd, () => new NetlinkSocket(NETLINK_ROUTE));
+  }
+
   /**
-   * Gives an interface that was moved in its address and the default route, and brings it up.
-   * @throws NetlinkError, SyscallError
+   * Gives an interface that was moved in its addresses, brings it up, and adds the routes that lead out of it.
+   * @throws NetlinkError, SyscallError, EngineError invalid_argument for a sysctl that the kernel refuses
    */
-  configure(options: { interface: string; address: Address; subnet: Subnet; gateway: Address }): void {
-    const { address, subnet } = options;
+  configure(plan: InterfacePlan, routes: readonly DefaultRoute[]): void {
     using route = inNetworkNamespace(this.#fd, () => {
-      disableIpv6(options.interface);
+      configureIpv6(plan.interface, plan.hasIpv6);
       return new NetlinkSocket(NETLINK_ROUTE);
     });
-    const link = findLink(route, options.interface);
-    if (link === undefined) throw new Error(`interface ${options.interface} is not in its network namespace`);
-    route.execute(
-      setLink(link.index, { up: true }, options.interface),
-      addAddress({
-        interfaceIndex: link.index,
-        address: addressBytes(address),
-        prefixLength: subnet.prefixLength,
-        ...(subnet.family === 4 && { broadcast: addressBytes(broadcastAddress(subnet)) }),
-      }),
-      addRoute({ gateway: addressBytes(options.gateway), interfaceIndex: link.index }),
-    );
+    const index = indexOf(route, plan.interface);
+    const messages: Message[] = [setLink(index, { up: true }, plan.interface)];
+    for (const { address, prefixLength } of plan.addresses) {
+      messages.push(
+        addAddress({
+          interfaceIndex: index,
+          address: addressBytes(address),
+          prefixLength,
+          ...(address.family === 4 && { broadcast: addressBytes(broadcastAddress(subnetOf(address, prefixLength))) }),
+          ...(address.family === 6 && { skipDetection: true }),
+        }),
+      );
+    }
+    // Routes come last: a gateway must be on the link.
+    messages.push(...routes.map((each) => addRoute(routeOf(each, index))));
+    route.execute(...messages);
+    this.#setSysctls(plan.sysctls ?? {});
+  }
+
+  #setSysctls(sysctls: Record<string, string>): void {
+    if (Object.keys(sysctls).length === 0) return;
+    inNetworkNamespace(this.#fd, () => {
+      for (const [name, value] of Object.entries(sysctls)) {
+        try {
+          writeFileSync(`/proc/sys/${name}`, value);
+        } catch (error) {
+          const text = `sysctl ${name}=${value}: ${errorMessage(error)}`;
+          throw new EngineError("invalid_argument", text, { cause: error });
+        }
+      }
+    });
+  }
+
+  /** @throws NetlinkError; a route that is to go and is not there is no error: the container may have removed it. */
+  replaceDefaultRoutes(remove: readonly DefaultRoute[], add: readonly DefaultRoute[]): void {
+    if (remove.length === 0 && add.length === 0) return;
+    using route = this.socket();
+    for (const each of remove) {
+      const link = findLink(route, each.interface);
+      if (link === undefined) continue;
+      try {
+        route.execute(deleteRoute(routeOf(each, link.index)));
+      } catch (error) {
+        if (!isErrno(error, "ESRCH")) throw error;
+      }
+    }
+    for (const each of add) {
+      try {
+        route.execute(addRoute(routeOf(each, indexOf(route, each.interface))));
+      } catch (error) {
+        // The container has one of its own, and may.
+        if (!isErrno(error, "EEXIST")) throw error;
+      }
+    }
+  }
+
+  /** The names of all interfaces. */
+  interfaces(): string[] {
+    using route = this.socket();
+    return listLinks(route).map(({ name }) => name);
+  }
+
+  /** Removes an interface; one that is not there is no error. It takes the kernel some 20 ms. */
+  remove(name: string): void {
+    using route = this.socket();
+    try {
+      route.execute(deleteLink(name));
+    } catch (error) {
+      if (!isErrno(error, "ENODEV")) throw error;
+    }
   }
 
   [Symbol.dispose](): void {
@@ -78,15 +166,30 @@ export class NetworkNamespace implements Disposable {
   }
 }
 
+function indexOf(route: NetlinkSocket, name: string): number {
+  const link = findLink(route, name);
+  if (link === undefined) throw new Error(`interface ${name} is not in its network namespace`);
+  return link.index;
+}
+
+function routeOf({ family, gateway }: DefaultRoute, interfaceIndex: number): NewRoute {
+  return { family, interfaceIndex, ...(gateway !== undefined && { gateway: addressBytes(gateway) }) };
+}
+
 /**
- * On a network without IPv6 the interface has none, not even a link-local address, as with Docker. sysctl files show
- * the namespace of the thread that opens them.
+ * Where there is IPv6, nobody else's advertisements give the container addresses and routes, and its link-local
+ * address, which is made of its MAC address, is good at once: the kernel would first ask the link for a second whether
+ * somebody has it (RFC 4862, 5.4). sysctl files show the namespace of the thread that opens them.
  */
-function disableIpv6(name: string): void {
-  try {
-    writeFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
-  } catch (error) {
-    // A kernel without IPv6.
-    if (!isErrno(error, "ENOENT")) throw error;
+function configureIpv6(name: string, isOn: boolean): void {
+  const settings = isOn ? { accept_dad: "0", accept_ra: "0", disable_ipv6: "0" } : { disable_ipv6: "1" };
+  for (const [setting, value] of Object.entries(settings)) {
+    try {
+      writeFileSync(`/proc/sys/net/ipv6/conf/${name}/${setting}`, value);
+    } catch (error) {
+      // A kernel without IPv6.
+      if (!isErrno(error, "ENOENT")) throw error;
+      return;
+    }
   }
 }

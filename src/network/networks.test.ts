@@ -7,12 +7,13 @@ import type { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
 import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
-import { Bridge } from "./bridge.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { BridgeDevice } from "./driver/bridge.ts";
 import { NetworkNamespace } from "./namespace.ts";
 import { Networks, type NetworksOptions } from "./networks.ts";
-import { NetworkRecords, networkSchema } from "./records.ts";
+import { NetworkRecords } from "./records.ts";
+import { networkSchema } from "./schema.ts";
 import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
+import { type Attached, attach } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 
@@ -52,8 +53,10 @@ describe.skipIf(!root)("networks", () => {
         return false;
       }
     }).length;
+  const everybody = (from = networks): string[] =>
+    from.list().flatMap(({ id }) => from.members(id).map((member) => member.containerId));
+  const heldPath = (held: Fd): string => `/proc/self/fd/${held.number}`;
   const table = (): string => run("nft", "list", "ruleset").replace(/\s+/g, " ").trim();
-  const bridgeMode = { kind: "bridge" } as const;
 
   test("touch nothing on the host before a container needs them", async () => {
     expect(networks.list().map(({ name, driver }) => [name, driver])).toEqual([
@@ -61,7 +64,7 @@ describe.skipIf(!root)("networks", () => {
       ["host", "host"],
       ["none", "null"],
     ]);
-    await networks.restore(new Set());
+    await networks.restore(new Map());
     expect(interfaces()).toEqual([]);
     expect(table()).toBe("");
     expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("0");
@@ -69,23 +72,26 @@ describe.skipIf(!root)("networks", () => {
 
   test("attach a container to the bridge: interface, addresses, route, bridge and table are all there", async () => {
     const id = newId();
-    const endpoint = await networks.attach(id, bridgeMode);
+    const endpoint = await attach(networks, id);
     expect(endpoint).toMatchObject({
-      kind: "bridge",
       networkName: "bridge",
+      driver: "bridge",
       interface: "eth0",
       ipv4: "172.28.0.2",
-      prefixLength: 16,
-      gateway: "172.28.0.1",
+      ipv4PrefixLength: 16,
+      ipv4Gateway: "172.28.0.1",
       mac: "02:42:ac:1c:00:02",
       networkId: networks.list()[0]!.id,
     });
-    expect(networks.endpoint(id)).toEqual(endpoint);
+    expect(networks.sandbox(id)).toEqual(endpoint.sandbox);
     expect(networks.list()[0]).toMatchObject({
-      bridge: "tsd0",
+      device: "tsd0",
       subnets: [{ subnet: "172.28.0.0/16", gateway: "172.28.0.1" }],
-      endpoints: [{ containerId: id, endpointId: endpoint.endpointId, ipv4: "172.28.0.2", prefixLength: 16 }],
     });
+    const { endpointId, mac } = endpoint;
+    expect(networks.members(endpoint.networkId)).toEqual([
+      { containerId: id, endpointId, mac: mac!, ipv4: "172.28.0.2/16", ipv6: "" },
+    ]);
 
     within(endpoint.namespacePath!, () => {
       const [lo, eth0, ...others] = ip("addr");
@@ -125,14 +131,14 @@ describe.skipIf(!root)("networks", () => {
   });
 
   test("let containers reach each other, the host and the outside; nobody outside reaches them", async () => {
-    const a = await networks.attach(newId(), bridgeMode);
-    const b = await networks.attach(newId(), bridgeMode);
+    const a = await attach(networks, newId());
+    const b = await attach(networks, newId());
     using _inside = serve(b.namespacePath!, 8001);
     using _host = serve(bed.host, 8002);
     using _outside = serve(bed.outside, 8003);
     expect(await ask(a.namespacePath!, b.ipv4!, 8001)).toBe(a.ipv4!);
-    expect(await ask(a.namespacePath!, a.gateway!, 8002)).toBe(a.ipv4!);
-    expect(await ask(bed.host, b.ipv4!, 8001)).toBe(a.gateway!);
+    expect(await ask(a.namespacePath!, a.ipv4Gateway!, 8002)).toBe(a.ipv4!);
+    expect(await ask(bed.host, b.ipv4!, 8001)).toBe(a.ipv4Gateway!);
     // Masqueraded: the outside has no route to the container and sees the host.
     expect(await ask(a.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
     within(bed.outside, () => run("ip", "route", "add", "172.28.0.0/16", "via", hostAddress));
@@ -142,34 +148,37 @@ describe.skipIf(!root)("networks", () => {
   test("give none a loopback alone, host no namespace, and container:ID the other's", async () => {
     const [none, host, other] = [newId(), newId(), newId()];
     const lonely = await networks.attach(none, { kind: "none" });
-    expect(lonely).toMatchObject({ kind: "none", networkName: "none" });
+    expect(lonely).toMatchObject({ kind: "none", endpoints: [{ networkName: "none", driver: "null" }] });
     within(lonely.namespacePath!, () => expect(ip("link").map((link) => link.ifname)).toEqual(["lo"]));
     using _server = serve(lonely.namespacePath!, 8001);
     expect(await ask(lonely.namespacePath!, "127.0.0.1", 8001)).toBe("127.0.0.1");
 
     const hosts = await networks.attach(host, { kind: "host" });
     expect(hosts.namespacePath).toBeUndefined();
-    expect(hosts).toMatchObject({ kind: "host", networkName: "host", networkId: networks.list()[1]!.id });
+    expect(hosts).toMatchObject({
+      kind: "host",
+      endpoints: [{ networkName: "host", networkId: networks.list()[1]!.id }],
+    });
 
     const joined = await networks.attach(other, { kind: "container", namespacePath: "/proc/1/ns/net" });
-    expect(joined).toMatchObject({ kind: "container", namespacePath: "/proc/1/ns/net", networkId: "" });
-    expect(networks.endpoint(other)).toBeUndefined();
+    expect(joined).toMatchObject({ kind: "container", namespacePath: "/proc/1/ns/net", endpoints: [] });
+    expect(networks.sandbox(other)).toBeUndefined();
     expect(interfaces()).toEqual([]);
     for (const id of [none, host, other]) await networks.detach(id);
-    expect(networks.list().flatMap((network) => network.endpoints)).toEqual([]);
+    expect(everybody()).toEqual([]);
   });
 
   test("leave nothing behind when containers go and the daemon ends", async () => {
     const namespaces = heldNamespaces();
     const ids = Array.from({ length: 10 }, () => newId());
-    for (const id of ids) await networks.attach(id, bridgeMode);
+    for (const id of ids) await attach(networks, id);
     await networks.attach(newId(), { kind: "none" });
     // Long enough for the spares.
     await Bun.sleep(60);
     for (const id of ids) await networks.detach(id);
     await networks.detach("never attached");
     await networks.settled();
-    for (const { endpoints } of networks.list().slice(0, 1)) expect(endpoints).toEqual([]);
+    expect(networks.members(networks.find("bridge").id)).toEqual([]);
     await networks.close();
     expect(interfaces()).toEqual([]);
     expect(ip("route").map((route) => route.dst)).toEqual(["default", "192.0.2.0/24"]);
@@ -179,10 +188,10 @@ describe.skipIf(!root)("networks", () => {
   });
 
   test("have a spare ready that the next container gets, and do without one that was tampered with", async () => {
-    await networks.attach(newId(), bridgeMode);
+    await attach(networks, newId());
     await Bun.sleep(60);
     expect(interfaces().filter((name) => name.startsWith("veth")).length).toBe(2);
-    const second = await networks.attach(newId(), bridgeMode);
+    const second = await attach(networks, newId());
     expect(second.ipv4).toBe("172.28.0.3");
     expect(interfaces().filter((name) => name.startsWith("veth")).length).toBe(2);
     await Bun.sleep(60);
@@ -190,16 +199,16 @@ describe.skipIf(!root)("networks", () => {
     for (const name of interfaces())
       if (name.startsWith("veth") && name !== vethOf(second)) run("ip", "link", "del", name);
     expect(spare).toBeDefined();
-    const third = await networks.attach(newId(), bridgeMode);
+    const third = await attach(networks, newId());
     expect(ip("link", "show", "dev", vethOf(third))[0]).toMatchObject({ master: "tsd0" });
     within(third.namespacePath!, () => expect(ip("addr", "show", "dev", "eth0").length).toBe(1));
   });
 
-  const vethOf = (endpoint: Endpoint): string => `veth${endpoint.endpointId.slice(0, 11)}`;
+  const vethOf = (endpoint: Attached): string => `veth${endpoint.endpointId.slice(0, 11)}`;
 
   test("take a container's interface away although another container holds its namespace", async () => {
     const id = newId();
-    const endpoint = await networks.attach(id, bridgeMode);
+    const endpoint = await attach(networks, id);
     using held = open(endpoint.namespacePath!, O_RDONLY);
     await networks.detach(id);
     await networks.settled();
@@ -211,15 +220,16 @@ describe.skipIf(!root)("networks", () => {
    * Another daemon, in a process of its own, with the same database: it attaches the containers and is killed. The
    * first container's namespace is held on to, as its processes do.
    */
-  async function attachAndBeKilled(ids: string[]): Promise<{ endpoints: Endpoint[]; held: Fd }> {
+  async function attachAndBeKilled(ids: string[]): Promise<{ endpoints: Attached[]; held: Fd }> {
     const script = `
       import { openDatabase } from "${import.meta.dir}/../core/database.ts";
       import { Networks } from "${import.meta.dir}/networks.ts";
-      import { networkSchema } from "${import.meta.dir}/records.ts";
+      import { networkSchema } from "${import.meta.dir}/schema.ts";
+      import { attach } from "${import.meta.dir}/testing.ts";
       const database = openDatabase("${join(directory, "metadata.db")}", [networkSchema]);
       const networks = new Networks({ database, bridge: { name: "tsd0" } });
       const endpoints = [];
-      for (const id of ${JSON.stringify(ids)}) endpoints.push(await networks.attach(id, { kind: "bridge" }));
+      for (const id of ${JSON.stringify(ids)}) endpoints.push(await attach(networks, id));
       await networks.attach("on-host", { kind: "host" });
       await Bun.sleep(60);
       console.log(JSON.stringify(endpoints));
@@ -227,7 +237,7 @@ describe.skipIf(!root)("networks", () => {
     const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "ignore" });
     try {
       const { value } = await child.stdout.getReader().read();
-      const endpoints: Endpoint[] = JSON.parse(new TextDecoder().decode(value));
+      const endpoints: Attached[] = JSON.parse(new TextDecoder().decode(value));
       return { endpoints, held: open(endpoints[0]!.namespacePath!, O_RDONLY) };
     } finally {
       child.kill("SIGKILL");
@@ -242,19 +252,19 @@ describe.skipIf(!root)("networks", () => {
     const [kept] = endpoints;
     const generation = table();
     networks = make();
-    await networks.restore(new Set([alive]));
+    await networks.restore(new Map([[alive, { namespacePath: heldPath(held) }]]));
 
     // The dead one's namespace and the spare's went with the daemon, their veths with them or with restore.
     expect(interfaces().sort()).toEqual(["tsd0", vethOf(kept!)].sort());
     expect(table()).toBe(generation);
-    // The path was the old daemon's own; the container's process has another.
-    const { namespacePath, ...rest } = kept!;
-    expect(namespacePath).toBeDefined();
-    expect(networks.endpoint(alive)).toEqual(rest);
-    expect(networks.endpoint(dead)).toBeUndefined();
-    expect(networks.list().flatMap((network) => network.endpoints.map((each) => each.containerId))).toEqual([alive]);
+    // The path was the old daemon's own.
+    const { namespacePath, ...rest } = kept!.sandbox;
+    expect(networks.sandbox(alive)).toMatchObject(rest);
+    expect(networks.sandbox(alive)!.namespacePath).not.toBe(namespacePath);
+    expect(networks.sandbox(dead)).toBeUndefined();
+    expect(everybody()).toEqual([alive]);
 
-    const next = await networks.attach(newId(), bridgeMode);
+    const next = await attach(networks, newId());
     expect(next.ipv4).not.toBe(kept!.ipv4);
     using _server = serve(held, 8001);
     expect(await ask(next.namespacePath!, kept!.ipv4!, 8001)).toBe(next.ipv4!);
@@ -271,7 +281,7 @@ describe.skipIf(!root)("networks", () => {
     run("ip", "link", "del", "tsd0");
     run("nft", "flush", "ruleset");
     networks = make();
-    await networks.restore(new Set([id]));
+    await networks.restore(new Map([[id, { namespacePath: heldPath(held) }]]));
     expect(table()).toBe(before);
     expect(ip("link", "show", "dev", vethOf(endpoints[0]!))[0]).toMatchObject({ master: "tsd0", operstate: "UP" });
     using _outside = serve(bed.outside, 8003);
@@ -279,13 +289,13 @@ describe.skipIf(!root)("networks", () => {
   });
 
   test("put the bridge and the table back under a running daemon when the next container comes", async () => {
-    const first = await networks.attach(newId(), bridgeMode);
+    const first = await attach(networks, newId());
     const before = table();
     run("nft", "flush", "ruleset");
-    await networks.attach(newId(), bridgeMode);
+    await attach(networks, newId());
     expect(table()).toBe(before);
     run("ip", "link", "del", "tsd0");
-    const third = await networks.attach(newId(), bridgeMode);
+    const third = await attach(networks, newId());
     using _outside = serve(bed.outside, 8003);
     expect(await ask(third.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
     expect(await ask(first.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
@@ -294,13 +304,13 @@ describe.skipIf(!root)("networks", () => {
   test("choose a subnet that no route of the host is in, and move from one that a VPN has taken since", async () => {
     run("ip", "route", "add", "172.28.0.0/15", "via", outsideAddress);
     const id = newId();
-    expect((await networks.attach(id, bridgeMode)).ipv4).toBe("172.30.0.2");
+    expect((await attach(networks, id)).ipv4).toBe("172.30.0.2");
     await networks.detach(id);
     await networks.settled();
     // A second daemon, which has never seen the route to come.
     const second = make();
     run("ip", "route", "add", "172.30.0.0/16", "via", outsideAddress, "table", "51820");
-    expect((await second.attach(id, bridgeMode)).ipv4).toBe("172.31.0.2");
+    expect((await attach(second, id)).ipv4).toBe("172.31.0.2");
     expect(ip("-4", "addr", "show", "dev", "tsd0")[0]!.addr_info).toEqual([
       expect.objectContaining({ local: "172.31.0.1" }),
     ]);
@@ -310,23 +320,23 @@ describe.skipIf(!root)("networks", () => {
   test("refuse a fixed subnet that collides, and name the route in the way", async () => {
     run("ip", "route", "add", "10.0.0.0/8", "via", outsideAddress);
     const fixed = make({ address: "10.1.0.1/24" });
-    await expect(fixed.attach("0123456789ab", bridgeMode)).rejects.toThrow(
+    await expect(attach(fixed, "0123456789ab")).rejects.toThrow(
       "network of container 0123456789ab: network bridge: subnet 10.1.0.0/24 overlaps with route 10.0.0.0/8 via 192.0.2.1 dev eth0",
     );
     expect(interfaces()).toEqual([]);
     expect(table()).toBe("");
     run("ip", "route", "del", "10.0.0.0/8");
-    expect(await fixed.attach(newId(), bridgeMode)).toMatchObject({
+    expect(await attach(fixed, newId())).toMatchObject({
       ipv4: "10.1.0.2",
-      gateway: "10.1.0.1",
-      prefixLength: 24,
+      ipv4Gateway: "10.1.0.1",
+      ipv4PrefixLength: 24,
     });
     await fixed.close();
   });
 
   test("refuse an interface of that name that is not tsd's, and leave it alone", async () => {
     run("ip", "link", "add", "tsd0", "type", "bridge");
-    await expect(networks.attach(newId(), bridgeMode)).rejects.toMatchObject({
+    await expect(attach(networks, newId())).rejects.toMatchObject({
       code: "conflict",
       message: expect.stringContaining("interface tsd0 is there already, and is not this daemon's"),
       hint: expect.stringContaining("--bridge"),
@@ -335,7 +345,7 @@ describe.skipIf(!root)("networks", () => {
     expect(interfaces()).toEqual(["tsd0"]);
     expect(table()).toBe("");
     networks = make({ name: "tsd1" });
-    await networks.attach(newId(), bridgeMode);
+    await attach(networks, newId());
     expect(interfaces()).toContain("tsd1");
   });
 
@@ -362,15 +372,15 @@ describe.skipIf(!root)("networks", () => {
 
   test("undo an attachment that fails at any stage: interface, namespace, address", async () => {
     const stages: [() => Promise<void>, string][] = [
-      [() => failing(NetworkRecords.prototype, "addEndpoint", "after", refused), "addEndpoint failed"],
-      [() => failing(Bridge.prototype, "connect", "before", refused), "connect failed"],
-      [() => failing(Bridge.prototype, "connect", "after", refused), "connect failed"],
+      [() => failing(NetworkRecords.prototype, "addSandbox", "after", refused), "addSandbox failed"],
+      [() => failing(BridgeDevice.prototype, "create", "before", refused), "create failed"],
+      [() => failing(BridgeDevice.prototype, "create", "after", refused), "create failed"],
       [() => failing(NetworkNamespace.prototype, "configure", "before", refused), "configure failed"],
       [() => failing(NetworkNamespace.prototype, "configure", "after", refused), "configure failed"],
     ];
     let expected = "";
     const refused = async (): Promise<void> => {
-      await expect(networks.attach(newId(), bridgeMode)).rejects.toThrow(expected);
+      await expect(attach(networks, newId())).rejects.toThrow(expected);
     };
     const namespaces = heldNamespaces();
     await networks.close();
@@ -387,18 +397,18 @@ describe.skipIf(!root)("networks", () => {
       }
     }
     // None of the subnet's five addresses was lost on the way.
-    for (let i = 0; i < 5; i++) await networks.attach(newId(), bridgeMode);
-    expect(networks.list()[0]!.endpoints.length).toBe(5);
+    for (let i = 0; i < 5; i++) await attach(networks, newId());
+    expect(everybody().length).toBe(5);
   });
 
   test("make nothing when the host cannot be prepared, and take the MTU of the way out", async () => {
     run("ip", "link", "set", "eth0", "mtu", "9000");
     await failing(NetworkRecords.prototype, "rememberHostSetting", "before", async () => {
-      await expect(networks.attach(newId(), bridgeMode)).rejects.toThrow("rememberHostSetting failed");
+      await expect(attach(networks, newId())).rejects.toThrow("rememberHostSetting failed");
     });
     expect(interfaces()).toEqual([]);
     expect(table()).toBe("");
-    const { namespacePath } = await networks.attach(newId(), bridgeMode);
+    const { namespacePath } = await attach(networks, newId());
     within(namespacePath!, () => expect(ip("link", "show", "dev", "eth0")[0]).toMatchObject({ mtu: 9000 }));
   });
 
@@ -406,12 +416,10 @@ describe.skipIf(!root)("networks", () => {
     const id = newId();
     await networks.close();
     networks = make({ address: "10.1.0.1/30" });
-    await networks.attach(id, bridgeMode);
+    await attach(networks, id);
     await expect(networks.attach(id, { kind: "none" })).rejects.toThrow("is attached to its network already");
-    await expect(networks.attach(newId(), bridgeMode)).rejects.toThrow(
-      "all addresses of subnet 10.1.0.0/30 are in use",
-    );
-    expect(networks.list()[0]!.endpoints.length).toBe(1);
+    await expect(attach(networks, newId())).rejects.toThrow("all addresses of subnet 10.1.0.0/30 are in use");
+    expect(everybody().length).toBe(1);
     const wrong: [Partial<NetworksOptions["bridge"]>, string][] = [
       [{ name: "much-too-long-a-name" }, "is no name for an interface"],
       [{ name: "a b" }, "is no name for an interface"],
@@ -426,13 +434,13 @@ describe.skipIf(!root)("networks", () => {
   test("two daemons side by side have a bridge, a subnet and a table each", async () => {
     const other = openDatabase(":memory:", [networkSchema]);
     const second = new Networks({ database: other, bridge: { name: "tsd1" } });
-    const a = await networks.attach(newId(), bridgeMode);
-    const b = await second.attach(newId(), bridgeMode);
+    const a = await attach(networks, newId());
+    const b = await attach(second, newId());
     expect([a.ipv4, b.ipv4]).toEqual(["172.28.0.2", "172.29.0.2"]);
     // Networks are kept apart.
     using _server = serve(b.namespacePath!, 8001);
     expect(await ask(a.namespacePath!, b.ipv4!, 8001, 300)).toBe("no answer");
-    await second.detach(second.list()[0]!.endpoints[0]!.containerId);
+    await second.detach(everybody(second)[0]!);
     await second.close();
     expect(interfaces()).not.toContain("tsd1");
     expect(interfaces()).toContain("tsd0");

@@ -1,87 +1,104 @@
-/** The network's part of the metadata database: networks, their subnets, who is on them, what was changed on the host. */
+/** Networks, sandboxes and endpoints on record. What is in the kernel has been here before. */
 import type { Database } from "bun:sqlite";
-import type { Schema } from "../core/database.ts";
+import type { Network, NetworkDriver, NetworkSubnet } from "./network.ts";
+import type { DnsRequest, EndpointRequest, SandboxRequest } from "./sandbox.ts";
 
-/**
- * A sandbox is a network namespace; it has an endpoint on each network that it is connected to; an endpoint has an
- * address of each family. A sandbox without a container is a spare, or one being taken down.
- */
-export const networkSchema: Schema = {
-  part: "network",
-  steps: [
-    `CREATE TABLE network (
-       id TEXT PRIMARY KEY,
-       name TEXT NOT NULL UNIQUE,
-       driver TEXT NOT NULL,
-       bridge TEXT,
-       created_at TEXT NOT NULL
-     ) STRICT;
-     CREATE TABLE network_subnet (
-       network_id TEXT NOT NULL REFERENCES network ON DELETE CASCADE,
-       subnet TEXT NOT NULL,
-       gateway TEXT NOT NULL,
-       PRIMARY KEY (network_id, subnet)
-     ) STRICT;
-     CREATE TABLE network_sandbox (
-       id TEXT PRIMARY KEY,
-       container_id TEXT UNIQUE
-     ) STRICT;
-     CREATE TABLE network_endpoint (
-       id TEXT PRIMARY KEY,
-       sandbox_id TEXT NOT NULL REFERENCES network_sandbox ON DELETE CASCADE,
-       network_id TEXT NOT NULL REFERENCES network,
-       interface TEXT,
-       host_interface TEXT,
-       mac TEXT
-     ) STRICT;
-     CREATE INDEX network_endpoint_sandbox ON network_endpoint (sandbox_id);
-     CREATE TABLE network_address (
-       network_id TEXT NOT NULL REFERENCES network,
-       address TEXT NOT NULL,
-       prefix_length INTEGER NOT NULL,
-       endpoint_id TEXT NOT NULL REFERENCES network_endpoint ON DELETE CASCADE,
-       PRIMARY KEY (network_id, address)
-     ) STRICT;
-     CREATE INDEX network_address_endpoint ON network_address (endpoint_id);
-     CREATE TABLE network_host_setting (
-       name TEXT PRIMARY KEY,
-       previous TEXT NOT NULL
-     ) STRICT;`,
-  ],
-};
-
-export type Driver = "bridge" | "host" | "null";
-
-export interface NetworkRecord {
-  id: string;
-  name: string;
-  driver: Driver;
-  bridge: string | null;
-  created_at: string;
+/** An address with the length of its subnet's prefix. */
+export interface EndpointAddress {
+  address: string;
+  prefixLength: number;
 }
 
-export interface SubnetRecord {
-  subnet: string;
-  gateway: string;
-}
+/** What was asked of an endpoint and does not show in its addresses. */
+export type EndpointWishes = Pick<
+  EndpointRequest,
+  "names" | "links" | "driverOptions" | "gatewayPriority" | "linkLocal"
+>;
 
-/** An endpoint with its sandbox and its IPv4 address. */
 export interface EndpointRecord {
   id: string;
-  sandbox_id: string;
+  sandboxId: string;
+  networkId: string;
+  /** Absent, like the rest, where a network has no interfaces of its own: `host`, `none`. */
+  interface?: string;
+  /** The name of the host's end; there may be none of that name (macvlan). */
+  hostInterface?: string;
+  mac?: string;
+  ipv4?: EndpointAddress;
+  ipv6?: EndpointAddress;
+  wishes: EndpointWishes;
+}
+
+export interface SandboxRecord {
+  id: string;
+  /** Null for a spare, and for what is being taken down. */
+  containerId: string | null;
+  kind: SandboxRequest["kind"];
+  dns?: DnsRequest;
+  /** In the order in which they came. */
+  endpoints: EndpointRecord[];
+}
+
+interface NetworkRow {
+  id: string;
+  name: string;
+  driver: string;
+  device: string | null;
+  created_at: string;
+  definition: string;
+}
+
+interface SubnetRow {
+  network_id: string;
+  subnet: string;
+  ip_range: string | null;
+  gateway: string | null;
+  auxiliary: string | null;
+}
+
+interface SandboxRow {
+  id: string;
   container_id: string | null;
+  kind: string;
+  request: string;
+}
+
+interface EndpointRow {
+  id: string;
+  sandbox_id: string;
   network_id: string;
   interface: string | null;
   host_interface: string | null;
   mac: string | null;
-  address: string | null;
-  prefix_length: number | null;
+  request: string;
 }
 
-const endpointQuery = `SELECT e.id, e.sandbox_id, s.container_id, e.network_id, e.interface, e.host_interface, e.mac,
-  a.address, a.prefix_length
-  FROM network_endpoint e JOIN network_sandbox s ON s.id = e.sandbox_id
-  LEFT JOIN network_address a ON a.endpoint_id = e.id`;
+interface AddressRow {
+  endpoint_id: string;
+  address: string;
+  prefix_length: number;
+}
+
+/** What of a network is in the column `definition`. */
+type Definition = Omit<Network, "id" | "name" | "driver" | "createdAt" | "subnets" | "device">;
+
+/** Of a network that is on record from before there was a definition. */
+const plainDefinition: Definition = {
+  enableIpv4: true,
+  enableIpv6: false,
+  internal: false,
+  attachable: false,
+  configOnly: false,
+  ipamDriver: "default",
+  ipamOptions: {},
+  options: {},
+  labels: {},
+  isBuiltIn: true,
+};
+
+export const noWishes: EndpointWishes = { names: [], links: [], driverOptions: {}, gatewayPriority: 0 };
+
+const endpointColumns = "e.id, e.sandbox_id, e.network_id, e.interface, e.host_interface, e.mac, e.request";
 
 export class NetworkRecords {
   readonly #database: Database;
@@ -92,93 +109,199 @@ export class NetworkRecords {
     this.#synchronous = database.query<{ synchronous: number }, []>("PRAGMA synchronous").get()!.synchronous;
   }
 
-  network(name: string): NetworkRecord | undefined {
-    const query = this.#database.query<NetworkRecord, [string]>("SELECT * FROM network WHERE name = ?");
-    return query.get(name) ?? undefined;
+  networks(): Network[] {
+    const rows = this.#database.query<NetworkRow, []>("SELECT * FROM network ORDER BY rowid").all();
+    const subnets = this.#database
+      .query<SubnetRow, []>("SELECT * FROM network_subnet ORDER BY network_id, position")
+      .all();
+    const byNetwork = Map.groupBy(subnets, (row) => row.network_id);
+    return rows.map((row) => networkOf(row, byNetwork.get(row.id) ?? []));
   }
 
-  networks(): NetworkRecord[] {
-    return this.#database.query<NetworkRecord, []>("SELECT * FROM network ORDER BY name").all();
-  }
-
-  addNetwork(network: NetworkRecord): void {
-    this.#database.run("INSERT INTO network (id, name, driver, bridge, created_at) VALUES (?, ?, ?, ?, ?)", [
-      network.id,
-      network.name,
-      network.driver,
-      network.bridge,
-      network.created_at,
-    ]);
-  }
-
-  setBridge(networkId: string, bridge: string): void {
-    this.#database.run("UPDATE network SET bridge = ? WHERE id = ?", [bridge, networkId]);
-  }
-
-  subnets(networkId: string): SubnetRecord[] {
-    return this.#database
-      .query<SubnetRecord, [string]>("SELECT subnet, gateway FROM network_subnet WHERE network_id = ?")
-      .all(networkId);
-  }
-
-  /** Puts the subnets in the place of those the network had. */
-  setSubnets(networkId: string, subnets: readonly SubnetRecord[]): void {
+  addNetwork(network: Network): void {
+    const { id, name, driver, createdAt, subnets, device, ...definition } = network;
     this.#database.transaction(() => {
-      this.#database.run("DELETE FROM network_subnet WHERE network_id = ?", [networkId]);
-      for (const { subnet, gateway } of subnets) {
-        this.#database.run("INSERT INTO network_subnet (network_id, subnet, gateway) VALUES (?, ?, ?)", [
-          networkId,
-          subnet,
-          gateway,
-        ]);
-      }
+      this.#database
+        .query("INSERT INTO network (id, name, driver, device, created_at, definition) VALUES (?, ?, ?, ?, ?, ?)")
+        .run(id, name, driver, device ?? null, createdAt, JSON.stringify(definition satisfies Definition));
+      this.#addSubnets(id, subnets);
     })();
   }
 
-  endpoints(): EndpointRecord[] {
-    return this.#database.query<EndpointRecord, []>(endpointQuery).all();
+  /** Writes anew what may change of a network: its device, its subnets, what it is made of. */
+  updateNetwork(network: Network): void {
+    const { id, name: _name, driver: _driver, createdAt: _at, subnets, device, ...definition } = network;
+    this.#database.transaction(() => {
+      this.#database
+        .query("UPDATE network SET device = ?, definition = ? WHERE id = ?")
+        .run(device ?? null, JSON.stringify(definition satisfies Definition), id);
+      this.#database.query("DELETE FROM network_subnet WHERE network_id = ?").run(id);
+      this.#addSubnets(id, subnets);
+    })();
   }
 
-  endpointOf(containerId: string): EndpointRecord | undefined {
-    const query = this.#database.query<EndpointRecord, [string]>(`${endpointQuery} WHERE s.container_id = ?`);
-    return query.get(containerId) ?? undefined;
+  #addSubnets(networkId: string, subnets: readonly NetworkSubnet[]): void {
+    const insert = this.#database.query(
+      `INSERT INTO network_subnet (network_id, position, subnet, ip_range, gateway, auxiliary)
+       VALUES (?, ?, ?, ?, ?, ?)`,
+    );
+    for (const [position, { subnet, ipRange, gateway, auxiliaryAddresses }] of subnets.entries()) {
+      const auxiliary = auxiliaryAddresses === undefined ? null : JSON.stringify(auxiliaryAddresses);
+      insert.run(networkId, position, subnet, ipRange ?? null, gateway ?? null, auxiliary);
+    }
   }
 
-  addEndpoint(endpoint: EndpointRecord): void {
+  removeNetwork(id: string): void {
+    this.#database.query("DELETE FROM network WHERE id = ?").run(id);
+  }
+
+  /** All sandboxes; a daemon that starts looks at them once. */
+  sandboxes(): SandboxRecord[] {
+    const endpoints = Map.groupBy(this.#endpoints("", []), (record) => record.sandboxId);
+    return this.#database
+      .query<SandboxRow, []>("SELECT * FROM network_sandbox ORDER BY rowid")
+      .all()
+      .map((row) => sandboxOf(row, endpoints.get(row.id) ?? []));
+  }
+
+  sandboxOf(containerId: string): SandboxRecord | undefined {
+    const row = this.#database
+      .query<SandboxRow, [string]>("SELECT * FROM network_sandbox WHERE container_id = ?")
+      .get(containerId);
+    return row === null ? undefined : sandboxOf(row, this.#endpoints("e.sandbox_id = ?", [row.id]));
+  }
+
+  hasSandbox(containerId: string): boolean {
+    return this.#database.query("SELECT 1 FROM network_sandbox WHERE container_id = ?").get(containerId) !== null;
+  }
+
+  /** The endpoints on a network, with whose they are; those that are being taken down and spares among them. */
+  endpointsOn(networkId: string): (EndpointRecord & { containerId: string | null })[] {
+    const owners = this.#database
+      .query<{ id: string; container_id: string | null }, [string]>(
+        `SELECT e.id, s.container_id FROM network_endpoint e JOIN network_sandbox s ON s.id = e.sandbox_id
+         WHERE e.network_id = ?`,
+      )
+      .all(networkId);
+    const containers = new Map(owners.map((row) => [row.id, row.container_id]));
+    return this.#endpoints("e.network_id = ?", [networkId]).map((record) => ({
+      ...record,
+      containerId: containers.get(record.id) ?? null,
+    }));
+  }
+
+  /** Whether a container is on the network. */
+  hasContainers(networkId: string): boolean {
+    const query = this.#database.query(
+      `SELECT 1 FROM network_endpoint e JOIN network_sandbox s ON s.id = e.sandbox_id
+       WHERE e.network_id = ? AND s.container_id IS NOT NULL LIMIT 1`,
+    );
+    return query.get(networkId) !== null;
+  }
+
+  /** Whether anything is, also what is being taken down. */
+  hasEndpoints(networkId: string): boolean {
+    return this.#database.query("SELECT 1 FROM network_endpoint WHERE network_id = ? LIMIT 1").get(networkId) !== null;
+  }
+
+  /** The addresses of a network that are taken. */
+  addressesOf(networkId: string): string[] {
+    return this.#database
+      .query<{ address: string }, [string]>("SELECT address FROM network_address WHERE network_id = ?")
+      .all(networkId)
+      .map(({ address }) => address);
+  }
+
+  #endpoints(condition: string, values: string[]): EndpointRecord[] {
+    const where = condition === "" ? "" : `WHERE ${condition}`;
+    const rows = this.#database
+      .query<EndpointRow, string[]>(`SELECT ${endpointColumns} FROM network_endpoint e ${where} ORDER BY e.rowid`)
+      .all(...values);
+    if (rows.length === 0) return [];
+    const addresses = this.#database
+      .query<AddressRow, string[]>(
+        `SELECT a.endpoint_id, a.address, a.prefix_length
+         FROM network_endpoint e JOIN network_address a ON a.endpoint_id = e.id ${where}`,
+      )
+      .all(...values);
+    const byEndpoint = Map.groupBy(addresses, (row) => row.endpoint_id);
+    return rows.map((row) => endpointOf(row, byEndpoint.get(row.id) ?? []));
+  }
+
+  addSandbox(sandbox: SandboxRecord): void {
     this.#quickly(() => {
       this.#database
-        .query("INSERT INTO network_sandbox (id, container_id) VALUES (?, ?)")
-        .run(endpoint.sandbox_id, endpoint.container_id);
-      this.#database
-        .query(
-          `INSERT INTO network_endpoint (id, sandbox_id, network_id, interface, host_interface, mac)
-           VALUES (?, ?, ?, ?, ?, ?)`,
-        )
-        .run(
-          endpoint.id,
-          endpoint.sandbox_id,
-          endpoint.network_id,
-          endpoint.interface,
-          endpoint.host_interface,
-          endpoint.mac,
-        );
-      if (endpoint.address === null) return;
-      this.#database
-        .query("INSERT INTO network_address (network_id, address, prefix_length, endpoint_id) VALUES (?, ?, ?, ?)")
-        .run(endpoint.network_id, endpoint.address, endpoint.prefix_length, endpoint.id);
+        .query("INSERT INTO network_sandbox (id, container_id, kind, request) VALUES (?, ?, ?, ?)")
+        .run(sandbox.id, sandbox.containerId, sandbox.kind, sandboxRequest(sandbox));
+      for (const endpoint of sandbox.endpoints) this.#insertEndpoint(endpoint);
     });
   }
 
-  /** Gives a sandbox to a container, or takes it away. */
-  setContainer(sandboxId: string, containerId: string | null): void {
+  addEndpoint(endpoint: EndpointRecord): void {
+    this.#quickly(() => this.#insertEndpoint(endpoint));
+  }
+
+  #insertEndpoint({ id, sandboxId, networkId, ipv4, ipv6, wishes, ...rest }: EndpointRecord): void {
+    this.#database
+      .query(
+        `INSERT INTO network_endpoint (id, sandbox_id, network_id, interface, host_interface, mac, request)
+         VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        id,
+        sandboxId,
+        networkId,
+        rest.interface ?? null,
+        rest.hostInterface ?? null,
+        rest.mac ?? null,
+        JSON.stringify(wishes),
+      );
+    for (const { address, prefixLength } of [ipv4, ipv6].filter((each) => each !== undefined)) {
+      this.#database
+        .query("INSERT INTO network_address (network_id, address, prefix_length, endpoint_id) VALUES (?, ?, ?, ?)")
+        .run(networkId, address, prefixLength, id);
+    }
+  }
+
+  /** A spare becomes a container's: the sandbox is its own from now on, and its first endpoint has its wishes. */
+  giveTo(containerId: string, sandbox: SandboxRecord): void {
     this.#quickly(() => {
-      this.#database.query("UPDATE network_sandbox SET container_id = ? WHERE id = ?").run(containerId, sandboxId);
+      this.#database
+        .query("UPDATE network_sandbox SET container_id = ?, request = ? WHERE id = ?")
+        .run(containerId, sandboxRequest(sandbox), sandbox.id);
+      const [first] = sandbox.endpoints;
+      if (first === undefined) return;
+      const wishes = JSON.stringify(first.wishes);
+      this.#database.query("UPDATE network_endpoint SET request = ? WHERE id = ?").run(wishes, first.id);
+    });
+  }
+
+  /** Takes a sandbox away from its container: it is being taken down. */
+  disown(sandboxId: string): void {
+    this.#quickly(() => {
+      this.#database.query("UPDATE network_sandbox SET container_id = NULL WHERE id = ?").run(sandboxId);
+    });
+  }
+
+  /** An endpoint leaves its sandbox, and is being taken down in one of its own. */
+  moveEndpoint(endpointId: string, sandbox: SandboxRecord): void {
+    this.#quickly(() => {
+      this.#database
+        .query("INSERT INTO network_sandbox (id, container_id, kind, request) VALUES (?, ?, ?, ?)")
+        .run(sandbox.id, sandbox.containerId, sandbox.kind, sandboxRequest(sandbox));
+      this.#database.query("UPDATE network_endpoint SET sandbox_id = ? WHERE id = ?").run(sandbox.id, endpointId);
     });
   }
 
   removeSandbox(sandboxId: string): void {
     this.#quickly(() => {
       this.#database.query("DELETE FROM network_sandbox WHERE id = ?").run(sandboxId);
+    });
+  }
+
+  removeEndpoint(endpointId: string): void {
+    this.#quickly(() => {
+      this.#database.query("DELETE FROM network_endpoint WHERE id = ?").run(endpointId);
     });
   }
 
@@ -207,4 +330,56 @@ export class NetworkRecords {
       this.#database.run(`PRAGMA synchronous = ${this.#synchronous}`);
     }
   }
+}
+
+function networkOf(row: NetworkRow, subnets: readonly SubnetRow[]): Network {
+  return {
+    ...plainDefinition,
+    ...(JSON.parse(row.definition) as Partial<Definition>),
+    id: row.id,
+    name: row.name,
+    driver: row.driver as NetworkDriver,
+    createdAt: row.created_at,
+    ...(row.device !== null && { device: row.device }),
+    subnets: subnets.map((subnet) => ({
+      subnet: subnet.subnet,
+      ...(subnet.ip_range !== null && { ipRange: subnet.ip_range }),
+      ...(subnet.gateway !== null && { gateway: subnet.gateway }),
+      ...(subnet.auxiliary !== null && { auxiliaryAddresses: JSON.parse(subnet.auxiliary) as Record<string, string> }),
+    })),
+  };
+}
+
+function sandboxOf(row: SandboxRow, endpoints: EndpointRecord[]): SandboxRecord {
+  const request = JSON.parse(row.request) as { dns?: DnsRequest };
+  return {
+    id: row.id,
+    containerId: row.container_id,
+    kind: row.kind as SandboxRequest["kind"],
+    ...(request.dns !== undefined && { dns: request.dns }),
+    endpoints,
+  };
+}
+
+function sandboxRequest({ dns }: SandboxRecord): string {
+  return JSON.stringify(dns === undefined ? {} : { dns });
+}
+
+function endpointOf(row: EndpointRow, addresses: readonly AddressRow[]): EndpointRecord {
+  const of = (isIpv6: boolean): EndpointAddress | undefined => {
+    const found = addresses.find(({ address }) => address.includes(":") === isIpv6);
+    return found && { address: found.address, prefixLength: found.prefix_length };
+  };
+  const [ipv4, ipv6] = [of(false), of(true)];
+  return {
+    id: row.id,
+    sandboxId: row.sandbox_id,
+    networkId: row.network_id,
+    ...(row.interface !== null && { interface: row.interface }),
+    ...(row.host_interface !== null && { hostInterface: row.host_interface }),
+    ...(row.mac !== null && { mac: row.mac }),
+    ...(ipv4 !== undefined && { ipv4 }),
+    ...(ipv6 !== undefined && { ipv6 }),
+    wishes: { ...noWishes, ...(JSON.parse(row.request) as Partial<EndpointWishes>) },
+  };
 }

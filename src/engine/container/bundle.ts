@@ -5,8 +5,8 @@ import type { BundleMount, BundleTmpfs } from "../../bundle/input.ts";
 import { EngineError } from "../../core/errors.ts";
 import { formatExactJson } from "../../core/exact-json.ts";
 import { parseBytes } from "../../core/size.ts";
-import type { Endpoint } from "../../network/endpoint.ts";
 import { hostHostsFile, hostnameFile, hostsFile, readHostResolvConf, resolvConf } from "../../network/etc-files.ts";
+import type { Sandbox } from "../../network/sandbox.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
 import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
@@ -15,14 +15,14 @@ import type { Container } from "./container.ts";
 import { runtimePath, splitExtraHost, unbracketed } from "./normalize.ts";
 
 /** Writes what the container needs beside its layers, and puts together what the shim is told. */
-export function prepareBundle(context: EngineContext, container: Container, endpoint: Endpoint): ShimContainer {
+export function prepareBundle(context: EngineContext, container: Container, sandbox: Sandbox): ShimContainer {
   const { id, definition } = container;
   const { config, hostConfig } = definition;
   const { layout, configuration } = context;
   const paths = layout.container(id);
   const etcPaths = layout.container(joinedContainer(context, container)?.id ?? id);
   const overlay = context.snapshots.mounts(id);
-  writeEtcFiles(container, endpoint, paths);
+  writeEtcFiles(container, sandbox, paths);
   const runtime = runtimePath(definition.runtime, configuration);
   const runtimeConfig: RuntimeConfig = context.bundles.config({
     id,
@@ -32,7 +32,7 @@ export function prepareBundle(context: EngineContext, container: Container, endp
     user: context.bundles.user([overlay.upper, ...overlay.lower], config.User ?? "", hostConfig.GroupAdd ?? []),
     mounts: [...etcMounts(container, etcPaths), ...bindMounts(container)],
     tmpfs: tmpfsMounts(container),
-    namespacePaths: namespacePaths(context, container, endpoint),
+    namespacePaths: namespacePaths(context, container, sandbox),
     cgroupsPath: cgroupPath(context, container),
   });
   // Other runtimes read the bundle as the specification has it.
@@ -72,24 +72,24 @@ function logTarget(container: Container, paths: ContainerPaths): LogTarget {
 }
 
 /** The files of /etc that depend on the network. A container that joins another's network has that one's. */
-function writeEtcFiles(container: Container, endpoint: Endpoint, paths: ContainerPaths): void {
-  if (endpoint.kind === "container") return;
+function writeEtcFiles(container: Container, sandbox: Sandbox, paths: ContainerPaths): void {
+  if (sandbox.kind === "container") return;
   const { config, hostConfig } = container.definition;
   const hostname = config.Hostname ?? "";
-  const extraHosts = (hostConfig.ExtraHosts ?? []).map((entry) => parseExtraHost(entry, endpoint));
+  const extraHosts = (hostConfig.ExtraHosts ?? []).map((entry) => parseExtraHost(entry, sandbox));
   const hosts =
-    endpoint.kind === "host"
+    sandbox.kind === "host"
       ? hostHostsFile(extraHosts)
       : hostsFile({
           hostname,
           ...(config.Domainname && { domainname: config.Domainname }),
-          addresses: endpoint.ipv4 === undefined ? [] : [endpoint.ipv4],
+          addresses: sandbox.endpoints.flatMap(({ ipv4 }) => ipv4 ?? []),
           extraHosts,
         });
   // Three small files: written in less time than a round trip through the thread pool takes.
   writeFileSync(paths.hostname, hostnameFile(hostname), { mode: 0o644 });
   writeFileSync(paths.hosts, hosts, { mode: 0o644 });
-  writeFileSync(paths.resolvConf, resolvConfFor(container, endpoint), { mode: 0o644 });
+  writeFileSync(paths.resolvConf, resolvConfFor(container, sandbox), { mode: 0o644 });
 }
 
 /** The container whose network this one shares, in the end. @throws EngineError not_found when it is gone. */
@@ -100,7 +100,7 @@ export function joinedContainer(context: EngineContext, container: Container): C
   return joinedContainer(context, other) ?? other;
 }
 
-function resolvConfFor(container: Container, endpoint: Endpoint): string {
+function resolvConfFor(container: Container, sandbox: Sandbox): string {
   const { Dns, DnsSearch, DnsOptions } = container.definition.hostConfig;
   const given = {
     ...(Dns?.length && { servers: Dns }),
@@ -109,17 +109,18 @@ function resolvConfFor(container: Container, endpoint: Endpoint): string {
   };
   const host = readHostResolvConf();
   // The host's own namespace reaches whatever the host reaches, its loopback too.
-  return endpoint.kind === "host" && Object.keys(given).length === 0 ? host : resolvConf(host, given);
+  return sandbox.kind === "host" && Object.keys(given).length === 0 ? host : resolvConf(host, given);
 }
 
 /** `name:address` or `name=address`; `host-gateway` stands for the host as the container sees it. */
-function parseExtraHost(entry: string, endpoint: Endpoint): { name: string; address: string } {
+function parseExtraHost(entry: string, sandbox: Sandbox): { name: string; address: string } {
   const { name, value } = splitExtraHost(entry);
   if (value !== "host-gateway") return { name, address: unbracketed(value) };
-  if (endpoint.gateway === undefined) {
+  const gateway = sandbox.endpoints.flatMap(({ ipv4Gateway }) => ipv4Gateway ?? [])[0];
+  if (gateway === undefined) {
     throw new EngineError("invalid_argument", `unable to derive the IP value for host-gateway: no bridge network`);
   }
-  return { name, address: endpoint.gateway };
+  return { name, address: gateway };
 }
 
 /** Unless the container mounts something of its own there. */
@@ -161,7 +162,7 @@ function tmpfsMounts(container: Container): BundleTmpfs[] {
 function namespacePaths(
   context: EngineContext,
   container: Container,
-  endpoint: Endpoint,
+  sandbox: Sandbox,
 ): { network?: string; ipc?: string; pid?: string } {
   const { IpcMode = "", PidMode = "" } = container.definition.hostConfig;
   const joined = (mode: string, kind: string) =>
@@ -169,7 +170,7 @@ function namespacePaths(
   const ipc = joined(IpcMode, "ipc");
   const pid = joined(PidMode, "pid");
   return {
-    ...(endpoint.namespacePath !== undefined && { network: endpoint.namespacePath }),
+    ...(sandbox.namespacePath !== undefined && { network: sandbox.namespacePath }),
     ...(ipc !== undefined && { ipc }),
     ...(pid !== undefined && { pid }),
   };

@@ -1,5 +1,5 @@
 import { EngineError } from "../../core/errors.ts";
-import type { Endpoint } from "../../network/endpoint.ts";
+import type { Sandbox } from "../../network/sandbox.ts";
 import type { ShimPart } from "../parts.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { assertTransition, type ContainerState, exitCodeOf } from "./state.ts";
@@ -14,7 +14,7 @@ export interface ExitResult {
 
 /**
  * One container as the running daemon has it: its record, and what does not outlive the daemon: the connection to
- * its shim, its endpoint, who waits for it.
+ * its shim, its network, who waits for it.
  */
 export class Container {
   readonly id: string;
@@ -28,7 +28,8 @@ export class Container {
   engagedShim: ShimPart | undefined;
   /** A shim that is on its way. */
   shimComing: Promise<ShimPart> | undefined;
-  endpoint: Endpoint | undefined;
+  /** What it has on its networks while it runs. */
+  sandbox: Sandbox | undefined;
   /** How many streams are attached through this daemon. */
   attached = 0;
   removed = false;

@@ -1,4 +1,6 @@
 /** The events of containers and of what happens with them, with Docker's attributes. */
+
+import type { SandboxEndpoint } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import type { EngineEvent } from "../event/bus.ts";
 import type { Container } from "./container.ts";
@@ -31,12 +33,12 @@ export function volumeEvent(
 export function networkEvent(
   context: Pick<EngineContext, "events">,
   action: "connect" | "disconnect",
-  network: { id: string; name: string; type: string },
+  endpoint: Pick<SandboxEndpoint, "networkId" | "networkName" | "driver">,
   containerId: string,
 ): EngineEvent {
-  return context.events.publish("network", action, network.id, {
+  return context.events.publish("network", action, endpoint.networkId, {
     container: containerId,
-    name: network.name,
-    type: network.type,
+    name: endpoint.networkName,
+    type: endpoint.driver,
   });
 }

@@ -108,13 +108,11 @@ async function cleanUpAfterEnd(context: EngineContext, container: Container): Pr
 }
 
 export async function detachNetwork(context: EngineContext, container: Container): Promise<void> {
-  const { endpoint } = container;
-  if (endpoint === undefined) return;
-  container.endpoint = undefined;
+  const { sandbox } = container;
+  if (sandbox === undefined) return;
+  container.sandbox = undefined;
   await withoutSync(context.database, () => context.networks.detach(container.id));
-  if (endpoint.networkId === "") return;
-  const type = endpoint.kind === "none" ? "null" : endpoint.kind;
-  networkEvent(context, "disconnect", { id: endpoint.networkId, name: endpoint.networkName, type }, container.id);
+  for (const endpoint of sandbox.endpoints) networkEvent(context, "disconnect", endpoint, container.id);
 }
 
 /** The shim goes when its attached clients have read to the end. */

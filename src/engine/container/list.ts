@@ -66,9 +66,11 @@ function predicate(context: FilterContext, name: string, values: readonly string
           values.some((value) => value === Name || value === Destination || value === Source),
         );
     case "network":
-      return ({ definition, endpoint }) => {
+      return ({ definition, sandbox }) => {
         const mode = definition.hostConfig.NetworkMode ?? "bridge";
-        return values.some((value) => value === mode || endpoint?.networkId.startsWith(value));
+        return values.some(
+          (value) => value === mode || sandbox?.endpoints.some(({ networkId }) => networkId.startsWith(value)),
+        );
       };
     case "expose":
     case "publish":

@@ -4,8 +4,9 @@ import { rm } from "node:fs/promises";
 import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { shortId } from "../../core/id.ts";
 import { log } from "../../core/log.ts";
-import type { Endpoint, NetworkMode } from "../../network/endpoint.ts";
+import type { Sandbox, SandboxRequest } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import { makeBindSources } from "../mount/realize.ts";
 import { ensureShim } from "./attach.ts";
@@ -52,47 +53,54 @@ export async function launch(context: EngineContext, container: Container, start
 }
 
 async function run(context: EngineContext, container: Container, cleanup: Cleanup): Promise<RunningState> {
-  const mode = networkMode(context, container);
+  const request = sandboxRequest(context, container);
   // Whatever comes first, both are waited for: what was made must be undone when the other fails.
-  const [shimResult, endpointResult] = await Promise.allSettled([
+  const [shimResult, sandboxResult] = await Promise.allSettled([
     ensureShim(context, container),
     // What it writes it writes at once, and for this boot only: no need to wait for the disk.
-    withoutSync(context.database, () => context.networks.attach(container.id, mode)),
+    withoutSync(context.database, () => context.networks.attach(container.id, request)),
     makeBindSources(container.definition.mounts),
-  ]).then(([shim, endpoint, sources]) => {
-    if (endpoint.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
+  ]).then(([shim, sandbox, sources]) => {
+    if (sandbox.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
     const { state } = context.layout.container(container.id);
     cleanup.add(`remove ${state}`, () => rm(state, { recursive: true, force: true }));
     cleanup.add("release the shim", () => abandonShim(container));
     if (sources.status === "rejected") throw sources.reason;
-    return [shim, endpoint] as const;
+    return [shim, sandbox] as const;
   });
   if (shimResult.status === "rejected") throw shimResult.reason;
-  if (endpointResult.status === "rejected") throw endpointResult.reason;
-  const endpoint = endpointResult.value;
-  container.endpoint = endpoint;
-  const shimContainer = prepareBundle(context, container, endpoint);
+  if (sandboxResult.status === "rejected") throw sandboxResult.reason;
+  const sandbox = sandboxResult.value;
+  container.sandbox = sandbox;
+  const shimContainer = prepareBundle(context, container, sandbox);
   const { pid, startedAt } = await shimResult.value.run(shimContainer);
-  connected(context, container, endpoint);
+  connected(context, container, sandbox);
   return { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };
 }
 
-function networkMode(context: EngineContext, container: Container): NetworkMode {
+function sandboxRequest(context: EngineContext, container: Container): SandboxRequest {
   const mode = container.definition.hostConfig.NetworkMode ?? "bridge";
   if (container.definition.config.NetworkDisabled) return { kind: "none" };
   if (mode === "host" || mode === "none") return { kind: mode };
-  if (!mode.startsWith("container:")) return { kind: "bridge" };
-  return { kind: "container", namespacePath: namespaceOf(context, mode.slice("container:".length), "net") };
+  if (mode.startsWith("container:")) {
+    return { kind: "container", namespacePath: namespaceOf(context, mode.slice("container:".length), "net") };
+  }
+  const { id: networkId } = context.networks.find(mode);
+  const names = [container.name, shortId(container.id)];
+  return {
+    kind: "networks",
+    endpoints: [{ networkId, names, links: [], driverOptions: {}, gatewayPriority: 0 }],
+    ports: [],
+    dns: { servers: [], search: [], options: [] },
+  };
 }
 
-function connected(context: EngineContext, container: Container, endpoint: Endpoint): void {
-  if (endpoint.networkId === "") return;
-  const type = endpoint.kind === "none" ? "null" : endpoint.kind;
-  networkEvent(context, "connect", { id: endpoint.networkId, name: endpoint.networkName, type }, container.id);
+function connected(context: EngineContext, container: Container, sandbox: Sandbox): void {
+  for (const endpoint of sandbox.endpoints) networkEvent(context, "connect", endpoint, container.id);
 }
 
 async function abandonNetwork(context: EngineContext, container: Container): Promise<void> {
-  if (container.endpoint !== undefined) await detachNetwork(context, container);
+  if (container.sandbox !== undefined) await detachNetwork(context, container);
   else await withoutSync(context.database, () => context.networks.detach(container.id));
 }
 

@@ -1,7 +1,7 @@
 /** Containers as the Engine API shows them: `inspect`, and a row of `ps`. */
 import type { ContainerInspect, ContainerSummary, MountPoint } from "../../api/schema/container.ts";
 import type { EndpointSettings } from "../../api/schema/container-config.ts";
-import type { Endpoint } from "../../network/endpoint.ts";
+import type { Sandbox } from "../../network/sandbox.ts";
 import type { Layout } from "../layout.ts";
 import type { Container } from "./container.ts";
 import { projectState } from "./state.ts";
@@ -53,8 +53,8 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     Mounts: mountPoints(container),
     Config: definition.config,
     NetworkSettings: {
-      SandboxID: container.endpoint?.sandboxId ?? "",
-      SandboxKey: container.endpoint?.namespacePath ?? "",
+      SandboxID: container.sandbox?.id ?? "",
+      SandboxKey: container.sandbox?.namespacePath ?? "",
       Ports: {},
       Networks: networks(container),
     },
@@ -94,7 +94,7 @@ function commandLine([path = "", ...args]: readonly string[]): string {
 
 /** Ports that the image or the request names and nothing publishes: shown while the container has an address. */
 function exposedPorts(container: Container): ContainerSummary["Ports"] {
-  if (container.endpoint?.ipv4 === undefined) return [];
+  if (!container.sandbox?.endpoints.some(({ ipv4 }) => ipv4 !== undefined)) return [];
   return Object.keys(container.definition.config.ExposedPorts ?? {}).map((port) => {
     const [number = "", type = "tcp"] = port.split("/");
     return { PrivatePort: Number(number), Type: type };
@@ -120,7 +120,7 @@ function networks(container: Container): Record<string, EndpointSettings> {
   const { NetworkMode = "bridge" } = container.definition.hostConfig;
   if (NetworkMode.startsWith("container:")) return {};
   const asked = container.definition.endpoints[NetworkMode] ?? {};
-  return { [NetworkMode]: { ...blankEndpoint, ...asked, ...givenEndpoint(container.endpoint) } };
+  return { [NetworkMode]: { ...blankEndpoint, ...asked, ...givenEndpoint(container.sandbox) } };
 }
 
 const blankEndpoint: EndpointSettings = {
@@ -141,14 +141,18 @@ const blankEndpoint: EndpointSettings = {
   DNSNames: null,
 };
 
-function givenEndpoint(endpoint: Endpoint | undefined): EndpointSettings {
+function givenEndpoint(sandbox: Sandbox | undefined): EndpointSettings {
+  const [endpoint] = sandbox?.endpoints ?? [];
   if (endpoint === undefined) return {};
   return {
     NetworkID: endpoint.networkId,
     EndpointID: endpoint.endpointId,
-    Gateway: endpoint.gateway ?? "",
+    Gateway: endpoint.ipv4Gateway ?? "",
     IPAddress: endpoint.ipv4 ?? "",
-    IPPrefixLen: endpoint.prefixLength ?? 0,
+    IPPrefixLen: endpoint.ipv4PrefixLength ?? 0,
+    IPv6Gateway: endpoint.ipv6Gateway ?? "",
+    GlobalIPv6Address: endpoint.ipv6 ?? "",
+    GlobalIPv6PrefixLen: endpoint.ipv6PrefixLength ?? 0,
     MacAddress: endpoint.mac ?? "",
   };
 }

@@ -1,0 +1,203 @@
+/** The bridge driver: an interface of tsd's own that containers' veths are ports of. */
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { addAddress, type InterfaceAddress, listAddresses } from "../../../ffi/netlink/address.ts";
+import {
+  createBridge,
+  createVeth,
+  deleteLink,
+  findLink,
+  isolatePort,
+  type Link,
+  listLinks,
+  macText,
+  setLink,
+} from "../../../ffi/netlink/link.ts";
+import type { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { EngineError, isErrno } from "../../core/errors.ts";
+import { shortId } from "../../core/id.ts";
+import { log } from "../../core/log.ts";
+import { addressBytes, broadcastAddress, parseAddress, parseSubnet } from "../address.ts";
+import { defaultMtu } from "../host.ts";
+import type { NetworkNamespace } from "../namespace.ts";
+import type { Network } from "../network.ts";
+import type { DeviceEndpoint, DriverContext, NetworkDevice } from "./driver.ts";
+import { bridgeName, checkInterfaceName } from "./interface-name.ts";
+import { type BridgeOptions, bridgeOptions } from "./options.ts";
+
+export class BridgeDevice implements NetworkDevice {
+  readonly device: string;
+  readonly hasHostInterface = true;
+  readonly ownMac = true;
+  readonly routesWithoutGateway = false;
+  readonly #network: Network;
+  readonly #options: BridgeOptions;
+  /** What the kernel keeps beside the interface (its alias) to tell whose it is. */
+  readonly #owner: string;
+  readonly #route: NetlinkSocket;
+  #index: number | undefined;
+  #mtu = 0;
+
+  constructor(network: Network, { route }: DriverContext) {
+    this.device = checkInterfaceName(network.device ?? bridgeName(network.id));
+    this.#network = network;
+    this.#options = bridgeOptions(network);
+    this.#owner = `tsd ${shortId(network.id)}`;
+    this.#route = route;
+  }
+
+  /** The interface, if it is there. @throws EngineError conflict when it is somebody else's. */
+  find(): Link | undefined {
+    const link = findLink(this.#route, this.device);
+    if (link === undefined || this.#isOurs(link)) return link;
+    const option = this.#network.isBuiltIn ? "--bridge" : "-o com.docker.network.bridge.name=NAME";
+    throw new EngineError("conflict", `interface ${this.device} is there already, and is not this daemon's`, {
+      path: this.device,
+      hint: `choose another name with ${option}, or remove it: ip link delete ${this.device}`,
+    });
+  }
+
+  #isOurs(link: Link): boolean {
+    if (link.kind !== "bridge") return false;
+    if (link.alias === this.#owner) return true;
+    // One that a daemon with another database left behind: nobody's, once nothing hangs on it.
+    const isTsds = link.alias?.startsWith("tsd ") === true;
+    return isTsds && !listLinks(this.#route).some((port) => port.master === link.index);
+  }
+
+  ensure(): boolean {
+    const link = this.find();
+    if (link === undefined) this.#create();
+    else if (link.index !== this.#index || !link.up) this.#adoptBridge(link);
+    return link === undefined;
+  }
+
+  #create(): void {
+    const mtu = this.#options.mtu ?? defaultMtu(this.#route);
+    // Locally administered, not multicast. Fixed from the start: a bridge otherwise takes the lowest of its ports'.
+    const random = randomBytes(5);
+    this.#route.execute(createBridge({ name: this.device, address: macText(Uint8Array.from([0x02, ...random])), mtu }));
+    try {
+      const { index } = findLink(this.#route, this.device)!;
+      this.#configureIpv6();
+      this.#route.execute(
+        setLink(index, { up: true, alias: this.#owner }, this.device),
+        ...this.#addresses(index).map(addAddress),
+      );
+      this.#index = index;
+      this.#mtu = mtu;
+    } catch (error) {
+      this.#route.execute(deleteLink(this.device));
+      throw error;
+    }
+    const subnet = this.#network.subnets.map((each) => each.subnet).join(" ");
+    log("info", "bridge made", { bridge: this.device, subnet, mtu });
+  }
+
+  #adoptBridge(link: Link): void {
+    if (!link.up || link.alias !== this.#owner) {
+      this.#configureIpv6();
+      this.#route.execute(setLink(link.index, { up: true, alias: this.#owner }, this.device));
+    }
+    const has = listAddresses(this.#route).filter((entry) => entry.interfaceIndex === link.index);
+    const missing = this.#addresses(link.index).filter(
+      ({ address }) => !has.some((entry) => Buffer.from(entry.address).equals(address)),
+    );
+    if (missing.length > 0) this.#route.execute(...missing.map(addAddress));
+    this.#index = link.index;
+    this.#mtu = link.mtu;
+  }
+
+  /** Without IPv6 on the network the bridge has none either: no link-local address that containers could talk to. */
+  #configureIpv6(): void {
+    const { enableIpv6 } = this.#network;
+    const settings = enableIpv6 ? { accept_dad: "0", accept_ra: "0", disable_ipv6: "0" } : { disable_ipv6: "1" };
+    for (const [setting, value] of Object.entries(settings)) {
+      try {
+        writeFileSync(`/proc/sys/net/ipv6/conf/${this.device}/${setting}`, value);
+      } catch (error) {
+        // A kernel without IPv6.
+        if (!isErrno(error, "ENOENT")) throw error;
+        return;
+      }
+    }
+  }
+
+  /** The gateways, which are the bridge's own addresses. */
+  #addresses(interfaceIndex: number): InterfaceAddress[] {
+    return this.#network.subnets.flatMap((entry) => {
+      if (entry.gateway === undefined) return [];
+      const subnet = parseSubnet(entry.subnet);
+      if (subnet.family === 4 && this.#options.inhibitIpv4) return [];
+      return {
+        interfaceIndex,
+        address: addressBytes(parseAddress(entry.gateway)),
+        prefixLength: subnet.prefixLength,
+        ...(subnet.family === 4 && { broadcast: addressBytes(broadcastAddress(subnet)) }),
+        ...(subnet.family === 6 && { skipDetection: true }),
+      };
+    });
+  }
+
+  create(endpoint: DeviceEndpoint, namespace: NetworkNamespace): void {
+    if (this.#index === undefined) throw new Error(`bridge ${this.device} is not ready`);
+    const peer = { name: endpoint.interface, address: endpoint.mac!, namespaceFd: namespace.fd.number };
+    this.#route.execute(createVeth({ name: endpoint.hostInterface, mtu: this.#mtu, master: this.#index, peer }));
+    if (!this.#options.interContainer) this.#isolate(endpoint.hostInterface);
+  }
+
+  #isolate(veth: string): void {
+    const { index } = findLink(this.#route, veth)!;
+    this.#route.execute(isolatePort(index, true, veth));
+  }
+
+  isConnected({ hostInterface }: DeviceEndpoint): boolean {
+    const link = findLink(this.#route, hostInterface);
+    return link !== undefined && link.master === this.#index && link.operational;
+  }
+
+  /** Makes an interface that is there a port again, after the bridge was made anew beneath it. */
+  adopt({ hostInterface }: DeviceEndpoint): boolean {
+    const link = findLink(this.#route, hostInterface);
+    if (link === undefined || this.#index === undefined) return false;
+    if (link.master === this.#index && link.up) return true;
+    this.#route.execute(setLink(link.index, { master: this.#index, up: true }, hostInterface));
+    // A port that leaves loses what it was told.
+    if (!this.#options.interContainer) this.#isolate(hostInterface);
+    return true;
+  }
+
+  /**
+   * Whether a port forwards, and the bridge with it, which has a carrier since its first port has. Both do so only
+   * when the kernel's link watch has seen the carrier, which happens in the background, and late when other interfaces
+   * are being taken down; the first ARP request or its answer would be dropped, and asked for again after a second.
+   * Asking for one interface lets the kernel catch up first (since Linux 6.8).
+   */
+  isForwarding({ hostInterface }: DeviceEndpoint): boolean {
+    const operational = (name: string): boolean => findLink(this.#route, name)?.operational === true;
+    return operational(hostInterface) && operational(this.device);
+  }
+
+  isOnHost({ hostInterface }: Pick<DeviceEndpoint, "hostInterface">): boolean {
+    return findLink(this.#route, hostInterface) !== undefined;
+  }
+
+  /** Deletes a veth, which takes the kernel some 20 ms. */
+  remove({ hostInterface }: Pick<DeviceEndpoint, "hostInterface">): void {
+    try {
+      this.#route.execute(deleteLink(hostInterface));
+    } catch (error) {
+      if (!isErrno(error, "ENODEV")) throw error;
+    }
+  }
+
+  tearDown(): void {
+    const link = findLink(this.#route, this.device);
+    if (link !== undefined && this.#isOurs(link)) this.#route.execute(deleteLink(this.device));
+    this.#index = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#index = undefined;
+  }
+}

@@ -1,0 +1,233 @@
+/** The networks that are in use in this daemon's life: their devices on the host, and which addresses are taken. */
+import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import { EngineError } from "../core/errors.ts";
+import { log } from "../core/log.ts";
+import { type Address, contains, formatAddress, formatSubnet, parseAddress, parseSubnet } from "./address.ts";
+import { AddressPool } from "./address-pool.ts";
+import { type BridgeAddressing, chooseAddressing, describeAddressing } from "./addressing.ts";
+import type { BridgeTables } from "./bridge-tables.ts";
+import { BridgeDevice } from "./driver/bridge.ts";
+import type { NetworkDevice } from "./driver/driver.ts";
+import { bridgeOptions } from "./driver/options.ts";
+import { enableForwarding, readObstacles } from "./host.ts";
+import type { Pool } from "./ipam.ts";
+import type { Network, NetworkDriver } from "./network.ts";
+import type { Obstacle } from "./obstacles.ts";
+import type { EndpointAddress, NetworkRecords } from "./records.ts";
+
+/** A network that containers can be put on. */
+export interface LiveNetwork {
+  network: Network;
+  device: NetworkDevice;
+  /** One for each subnet, in their order. */
+  pools: AddressPool[];
+}
+
+export interface LiveNetworksOptions {
+  records: NetworkRecords;
+  firewall: BridgeTables;
+  /** Of the default network. */
+  fixed: BridgeAddressing | undefined;
+  pools: readonly Pool[];
+  /** Told of a network whose subnets were chosen only now. */
+  onChange: (network: Network) => void;
+  /** Told when a device had to be made where endpoints may be. */
+  onRemade: (live: LiveNetwork) => void;
+}
+
+export class LiveNetworks implements Disposable {
+  readonly #options: LiveNetworksOptions;
+  readonly #route = new NetlinkSocket(NETLINK_ROUTE);
+  readonly #live = new Map<string, LiveNetwork>();
+  #isForwarding = false;
+
+  constructor(options: LiveNetworksOptions) {
+    this.#options = options;
+  }
+
+  /** The network, if it was used in this daemon's life. */
+  get(networkId: string): LiveNetwork | undefined {
+    return this.#live.get(networkId);
+  }
+
+  all(): LiveNetwork[] {
+    return [...this.#live.values()];
+  }
+
+  /**
+   * The network with all that it needs on the host: made at its first use, and only looked at, where somebody may have
+   * changed it meanwhile, later on.
+   * @throws EngineError, NetlinkError; nothing half made is left.
+   */
+  use(network: Network): LiveNetwork {
+    const there = this.#live.get(network.id);
+    if (there !== undefined) {
+      this.#options.firewall.check();
+      return there;
+    }
+    const addressed = needsSubnet(network) ? this.#chooseSubnets(network) : network;
+    if (!this.#isForwarding) {
+      enableForwarding((setting, previous) => this.#options.records.rememberHostSetting(setting, previous));
+      this.#isForwarding = true;
+    }
+    const live = { network: addressed, device: this.open(addressed), pools: this.#pools(addressed) };
+    const made = live.device.ensure();
+    try {
+      if (addressed.driver === "bridge") this.#options.firewall.setBridge(bridgeRules(addressed, live.device.device));
+    } catch (error) {
+      if (made) live.device.tearDown();
+      throw error;
+    }
+    this.#live.set(network.id, live);
+    return live;
+  }
+
+  /** Makes sure of a network's device once more, for it may have been removed by hand. */
+  ensure(live: LiveNetwork): void {
+    if (!live.device.ensure()) return;
+    log("warn", "the interface of a network was gone and is made again", {
+      network: live.network.name,
+      interface: live.device.device,
+    });
+    this.#options.onRemade(live);
+  }
+
+  /** What makes the network's interfaces, in use or not. @throws EngineError invalid_argument for its options. */
+  open(network: Network): NetworkDevice {
+    const live = this.#live.get(network.id);
+    return live?.device ?? openDevice(network, this.#route);
+  }
+
+  /** Takes away all that a network has on the host. Nothing may be connected. */
+  tearDown(network: Network): void {
+    const device = this.open(network);
+    this.#live.delete(network.id);
+    if (network.driver === "bridge") this.#options.firewall.removeBridge(device.device);
+    device.tearDown();
+    device[Symbol.dispose]();
+  }
+
+  /** @throws EngineError conflict that names what is in the way. */
+  #chooseSubnets(network: Network): Network {
+    const device = new BridgeDevice(network, { route: this.#route });
+    const there = device.find();
+    const [row] = network.subnets;
+    const addressing = chooseAddressing({
+      network: network.name,
+      fixed: this.#options.fixed,
+      pools: this.#options.pools,
+      stored: row && { subnet: parseSubnet(row.subnet), gateway: parseAddress(row.gateway!) },
+      inUse: this.#options.records.hasContainers(network.id),
+      obstacles: readObstacles(this.#route, there?.index),
+    });
+    const { subnet, gateway } = describeAddressing(addressing);
+    if (row?.subnet === subnet && row.gateway === gateway) return network;
+    // The interface and the rules that are there have the old subnet's address.
+    if (there !== undefined) {
+      this.#options.firewall.removeBridge(device.device);
+      device.tearDown();
+    }
+    const chosen = { ...network, subnets: [{ subnet, gateway }] };
+    this.#options.records.updateNetwork(chosen);
+    this.#options.onChange(chosen);
+    return chosen;
+  }
+
+  /** What uses addresses on the host. */
+  obstacles(): Obstacle[] {
+    return readObstacles(this.#route);
+  }
+
+  /** Which addresses of the network's subnets are taken. */
+  poolsOf(network: Network): AddressPool[] {
+    return this.#live.get(network.id)?.pools ?? this.#pools(network);
+  }
+
+  #pools(network: Network): AddressPool[] {
+    const pools = network.subnets.map((entry) => {
+      const reserved = [entry.gateway, ...Object.values(entry.auxiliaryAddresses ?? {})];
+      const addresses = reserved.filter((each) => each !== undefined).map(parseAddress);
+      const range = entry.ipRange === undefined ? undefined : parseSubnet(entry.ipRange);
+      return new AddressPool(parseSubnet(entry.subnet), addresses, range);
+    });
+    for (const text of this.#options.records.addressesOf(network.id)) {
+      const address = parseAddress(text);
+      poolOf(pools, address)?.take(address);
+    }
+    return pools;
+  }
+
+  [Symbol.dispose](): void {
+    for (const { device } of this.#live.values()) device[Symbol.dispose]();
+    this.#live.clear();
+    this.#route.close();
+  }
+}
+
+/** The default network has its subnet from its first use on, and gets another one when a route is in the way. */
+function needsSubnet(network: Network): boolean {
+  return network.isBuiltIn && network.driver === "bridge";
+}
+
+function openDevice(network: Network, route: NetlinkSocket): NetworkDevice {
+  if (network.driver === "bridge") return new BridgeDevice(network, { route });
+  throw new EngineError("unsupported", `network ${network.name}: driver ${network.driver} has no interfaces`);
+}
+
+/** The drivers whose networks have an interface on the host. */
+export function hasDevice(driver: NetworkDriver): boolean {
+  return driver !== "host" && driver !== "null";
+}
+
+function bridgeRules(network: Network, bridge: string) {
+  const options = bridgeOptions(network);
+  const masquerade = options.masquerade && !network.internal;
+  return {
+    bridge,
+    subnets: network.subnets.map(({ subnet }) => parseSubnet(subnet)),
+    internal: network.internal,
+    masquerade: {
+      ipv4: masquerade && options.gatewayMode.ipv4 === "nat",
+      ipv6: masquerade && options.gatewayMode.ipv6 === "nat",
+    },
+    interContainer: options.interContainer,
+  };
+}
+
+export function poolOf(pools: readonly AddressPool[], address: Address): AddressPool | undefined {
+  return pools.find(({ subnet }) => contains(subnet, address));
+}
+
+/**
+ * An address of one family: the one that was asked for, or the next of the first subnet that has one free.
+ * @throws EngineError invalid_argument for one outside of all subnets, conflict when it is taken or none is free.
+ */
+export function takeAddress(live: LiveNetwork, family: 4 | 6, fixed: string | undefined): EndpointAddress {
+  const pools = live.pools.filter(({ subnet }) => subnet.family === family);
+  const { name } = live.network;
+  if (fixed !== undefined) {
+    const address = parseAddress(fixed);
+    const pool = poolOf(pools, address);
+    if (pool === undefined) {
+      const subnets = pools.map(({ subnet }) => formatSubnet(subnet)).join(", ") || `none of IPv${family}`;
+      const text = `no configured subnet of network ${name} contains IP address ${fixed} (its subnets: ${subnets})`;
+      throw new EngineError("invalid_argument", text);
+    }
+    pool.take(address);
+    return { address: formatAddress(address), prefixLength: pool.subnet.prefixLength };
+  }
+  let failure: unknown;
+  for (const pool of pools) {
+    try {
+      return { address: formatAddress(pool.allocate()), prefixLength: pool.subnet.prefixLength };
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure ?? new EngineError("conflict", `network ${name} has no IPv${family} subnet`);
+}
+
+export function releaseAddress(live: LiveNetwork, { address }: EndpointAddress): void {
+  const parsed = parseAddress(address);
+  poolOf(live.pools, parsed)?.release(parsed);
+}

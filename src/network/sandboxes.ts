@@ -1,0 +1,390 @@
+/** Containers' networking as a whole: a namespace with an endpoint on each network, from attachment to detachment. */
+import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
+import { newId, shortId } from "../core/id.ts";
+import { log } from "../core/log.ts";
+import { chooseDefaultRoutes, isSameRoute } from "./default-route.ts";
+import type { Endpoints } from "./endpoints.ts";
+import type { LiveNetworks } from "./live-networks.ts";
+import { type DefaultRoute, NetworkNamespace } from "./namespace.ts";
+import type { NetworkTable } from "./network-table.ts";
+import type { Reaper } from "./reaper.ts";
+import { type EndpointRecord, type NetworkRecords, noWishes, type SandboxRecord } from "./records.ts";
+import type { EndpointRequest, Sandbox, SandboxRequest } from "./sandbox.ts";
+import { type MadeSandbox, Spares } from "./spares.ts";
+
+/** How long a container's start may wait for a bridge port that does not forward yet; it is started then as it is. */
+const forwardingWaitMs = 100;
+
+type NetworksRequest = Extract<SandboxRequest, { kind: "networks" }>;
+
+export interface SandboxesParts {
+  records: NetworkRecords;
+  networks: NetworkTable;
+  live: LiveNetworks;
+  endpoints: Endpoints;
+  reaper: Reaper;
+}
+
+/**
+ * What exists is written to the database before it is made, so that a daemon that was killed half-way finds and removes
+ * it; the namespaces themselves die with their last user (see namespace.ts). The calls to the kernel are synchronous:
+ * an attachment is made in one go, 1 to 2 ms, or in a fraction of that where a spare is ready.
+ */
+export class Sandboxes {
+  readonly #parts: SandboxesParts;
+  readonly #spares: Spares;
+  /** By sandbox id. */
+  readonly #namespaces = new Map<string, NetworkNamespace>();
+
+  constructor(parts: SandboxesParts) {
+    this.#parts = parts;
+    this.#spares = new Spares({
+      make: () => this.#makeSpare(),
+      isGood: ({ record, namespace }) => parts.endpoints.isConnected(record.endpoints[0]!, namespace),
+      discard: ({ record }) => this.#discard(record),
+    });
+  }
+
+  /** @throws EngineError conflict when it has one already, and whatever is in the way; what was begun is undone. */
+  async attach(containerId: string, request: SandboxRequest): Promise<Sandbox> {
+    if (this.#parts.records.hasSandbox(containerId)) {
+      throw new EngineError("conflict", `container ${shortId(containerId)} is attached to its network already`);
+    }
+    try {
+      switch (request.kind) {
+        case "container":
+          return joined(request.namespacePath);
+        case "host":
+          return this.#view(this.#addPlain(containerId, "host"));
+        case "none":
+          return this.#attachNone(containerId);
+        case "networks":
+          return await this.#attachNetworks(containerId, request);
+      }
+    } catch (error) {
+      throw wrapError(error, `network of container ${shortId(containerId)}`, { stage: "network" });
+    }
+  }
+
+  /** Takes a container off all networks; nothing happens when it is on none. */
+  async detach(containerId: string): Promise<void> {
+    const sandbox = this.#parts.records.sandboxOf(containerId);
+    if (sandbox !== undefined) this.#discard(sandbox);
+  }
+
+  sandbox(containerId: string): Sandbox | undefined {
+    const record = this.#parts.records.sandboxOf(containerId);
+    return record && this.#view(record);
+  }
+
+  #addPlain(containerId: string, kind: "host" | "none"): SandboxRecord {
+    const id = newId();
+    const networkId = this.#parts.networks.builtIn(kind).id;
+    const endpoint: EndpointRecord = { id: newId(), sandboxId: id, networkId, wishes: noWishes };
+    const record: SandboxRecord = { id, containerId, kind, endpoints: [endpoint] };
+    this.#parts.records.addSandbox(record);
+    return record;
+  }
+
+  #attachNone(containerId: string): Sandbox {
+    const namespace = this.#spares.takeEmpty();
+    try {
+      const record = this.#addPlain(containerId, "none");
+      this.#namespaces.set(record.id, namespace);
+      this.#spares.refillEmpty();
+      return this.#view(record);
+    } catch (error) {
+      namespace[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async #attachNetworks(containerId: string, request: NetworksRequest): Promise<Sandbox> {
+    const usesSpare = isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
+    const spare = usesSpare ? this.#takeSpare() : undefined;
+    const record = spare === undefined ? this.#make(containerId, request) : this.#giveTo(containerId, spare, request);
+    if (usesSpare) this.#spares.refillConnected();
+    for (let waitedMs = 0; waitedMs < forwardingWaitMs; waitedMs++) {
+      if (record.endpoints.every((endpoint) => this.#parts.endpoints.isForwarding(endpoint))) break;
+      await Bun.sleep(1);
+    }
+    return this.#view(record);
+  }
+
+  #takeSpare(): MadeSandbox | undefined {
+    const { live, networks } = this.#parts;
+    // Also tells whether the firewall is as it was.
+    live.use(networks.builtIn("bridge"));
+    return this.#spares.takeConnected();
+  }
+
+  #makeSpare(): MadeSandbox {
+    const networkId = this.#parts.networks.builtIn("bridge").id;
+    const endpoint: EndpointRequest = { networkId, names: [], links: [], driverOptions: {}, gatewayPriority: 0 };
+    const record = this.#make(null, { endpoints: [endpoint] });
+    return { record, namespace: this.#namespaces.get(record.id)! };
+  }
+
+  /** A new namespace with its endpoints, for a container or, with null, as a spare. */
+  #make(
+    containerId: string | null,
+    request: Pick<NetworksRequest, "endpoints"> & Partial<NetworksRequest>,
+  ): SandboxRecord {
+    const id = newId();
+    const endpoints = this.#plan(id, request.endpoints, []);
+    const { dns } = request;
+    const record: SandboxRecord = { id, containerId, kind: "networks", ...(dns !== undefined && { dns }), endpoints };
+    try {
+      this.#parts.records.addSandbox(record);
+      const namespace = this.#spares.takeEmpty();
+      this.#namespaces.set(id, namespace);
+      const routes = this.#routes(endpoints);
+      for (const endpoint of endpoints) this.#parts.endpoints.make(endpoint, namespace, routes);
+      return record;
+    } catch (error) {
+      this.#undo(record);
+      throw error;
+    }
+  }
+
+  /** The spare with its endpoint on the default network becomes the container's, and gets the others. */
+  #giveTo(containerId: string, spare: MadeSandbox, request: NetworksRequest): SandboxRecord {
+    const [first, ...others] = request.endpoints;
+    const [made] = spare.record.endpoints;
+    const { names, links, driverOptions, gatewayPriority } = first!;
+    const own = { ...made!, wishes: { names, links, driverOptions, gatewayPriority } };
+    const record = { ...spare.record, containerId, dns: request.dns, endpoints: [own] };
+    try {
+      this.#parts.records.giveTo(containerId, record);
+      this.#add(record, spare.namespace, others);
+      return record;
+    } catch (error) {
+      this.#undo(record);
+      throw error;
+    }
+  }
+
+  #plan(sandboxId: string, requests: readonly EndpointRequest[], taken: readonly string[]): EndpointRecord[] {
+    const planned: EndpointRecord[] = [];
+    try {
+      for (const request of requests) {
+        const names = [...taken, ...planned.flatMap((record) => record.interface ?? [])];
+        planned.push(this.#parts.endpoints.plan(sandboxId, request, names));
+      }
+      return planned;
+    } catch (error) {
+      for (const record of planned) this.#parts.endpoints.release(record);
+      throw error;
+    }
+  }
+
+  /** Puts a sandbox that is there on further networks. @throws as `attach`; what of them was made is removed. */
+  #add(record: SandboxRecord, namespace: NetworkNamespace, requests: readonly EndpointRequest[]): void {
+    if (requests.length === 0) return;
+    const before = [...record.endpoints];
+    const planned = this.#plan(record.id, requests, namespace.interfaces());
+    const had = this.#routes(before);
+    const wanted = this.#routes([...before, ...planned]);
+    try {
+      for (const endpoint of planned) {
+        this.#parts.records.addEndpoint(endpoint);
+        record.endpoints.push(endpoint);
+        this.#parts.endpoints.make(endpoint, namespace, []);
+      }
+      namespace.replaceDefaultRoutes(...difference(had, wanted));
+    } catch (error) {
+      this.#takeBack(record, namespace, planned);
+      this.#reroute(namespace, [], had);
+      throw error;
+    }
+  }
+
+  /** Removes endpoints that came to nothing. */
+  #takeBack(record: SandboxRecord, namespace: NetworkNamespace, planned: readonly EndpointRecord[]): void {
+    for (const endpoint of planned) {
+      try {
+        this.#parts.endpoints.remove(endpoint, namespace);
+        this.#parts.records.removeEndpoint(endpoint.id);
+        this.#parts.endpoints.release(endpoint);
+        record.endpoints = record.endpoints.filter(({ id }) => id !== endpoint.id);
+      } catch (error) {
+        log("error", "an endpoint could not be undone", { endpoint: endpoint.id, error: errorMessage(error) });
+      }
+    }
+  }
+
+  #reroute(namespace: NetworkNamespace, remove: readonly DefaultRoute[], add: readonly DefaultRoute[]): void {
+    try {
+      namespace.replaceDefaultRoutes(remove, add);
+    } catch (error) {
+      log("error", "a container's default route could not be set", { error: errorMessage(error) });
+    }
+  }
+
+  #routes(endpoints: readonly EndpointRecord[]): DefaultRoute[] {
+    return chooseDefaultRoutes(
+      endpoints
+        .filter((record) => record.interface !== undefined)
+        .map((record) => this.#parts.endpoints.routed(record)),
+    );
+  }
+
+  /**
+   * Puts a container that runs on one more network.
+   * @throws EngineError conflict when it is on it already, or has no network of its own
+   */
+  async connect(containerId: string, request: EndpointRequest): Promise<Sandbox> {
+    const { record, namespace } = this.#running(containerId);
+    const network = this.#parts.networks.get(request.networkId);
+    if (record.endpoints.some(({ networkId }) => networkId === network.id)) {
+      const text = `container ${shortId(containerId)} is connected to network ${network.name} already`;
+      throw new EngineError("conflict", text);
+    }
+    try {
+      this.#add(record, namespace, [request]);
+    } catch (error) {
+      throw wrapError(error, `connect container ${shortId(containerId)} to network ${network.name}`, {
+        stage: "network",
+      });
+    }
+    const added = record.endpoints.at(-1)!;
+    for (let waitedMs = 0; waitedMs < forwardingWaitMs && !this.#parts.endpoints.isForwarding(added); waitedMs++) {
+      await Bun.sleep(1);
+    }
+    return this.#view(record);
+  }
+
+  /** @throws EngineError conflict when it is not on the network */
+  async disconnect(containerId: string, networkId: string): Promise<Sandbox> {
+    const { record, namespace } = this.#running(containerId);
+    const network = this.#parts.networks.get(networkId);
+    const endpoint = record.endpoints.find((each) => each.networkId === networkId);
+    if (endpoint === undefined) {
+      const text = `container ${shortId(containerId)} is not connected to network ${network.name}`;
+      throw new EngineError("conflict", text);
+    }
+    const had = this.#routes(record.endpoints);
+    const rest = record.endpoints.filter((each) => each !== endpoint);
+    this.#parts.endpoints.remove(endpoint, namespace);
+    this.#parts.records.removeEndpoint(endpoint.id);
+    this.#parts.endpoints.release(endpoint);
+    record.endpoints = rest;
+    // The routes out of the interface went with it.
+    const left = had.filter((route) => route.interface !== endpoint.interface);
+    this.#reroute(namespace, ...difference(left, this.#routes(rest)));
+    return this.#view(record);
+  }
+
+  /** @throws EngineError conflict for a container that cannot be put on networks, or does not run. */
+  #running(containerId: string): MadeSandbox {
+    const record = this.#parts.records.sandboxOf(containerId);
+    const namespace = record && this.#namespaces.get(record.id);
+    if (record?.kind === "host") {
+      throw new EngineError(
+        "conflict",
+        "container cannot be disconnected from host network or connected to host network",
+      );
+    }
+    if (record === undefined || namespace === undefined) {
+      const text = `container ${shortId(containerId)} does not run, or has no network namespace of its own`;
+      throw new EngineError("conflict", text);
+    }
+    if (record.kind === "none") {
+      const text = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+      throw new EngineError("conflict", text);
+    }
+    return { record, namespace };
+  }
+
+  /** After a restart: takes over the namespace of a container that lives, and puts right what is in it. */
+  adopt(record: SandboxRecord, namespacePath: string): void {
+    if (record.kind === "host" || record.kind === "container") return;
+    const namespace = NetworkNamespace.open(namespacePath);
+    this.#namespaces.set(record.id, namespace);
+    const connected = record.endpoints.filter(({ interface: name }) => name !== undefined);
+    const routes = this.#routes(connected);
+    for (const endpoint of connected) {
+      try {
+        if (this.#parts.endpoints.adopt(endpoint, namespace, routes)) continue;
+        log("warn", "a running container had lost its interface, and has it again", {
+          container: record.containerId!,
+          interface: endpoint.interface!,
+        });
+      } catch (error) {
+        // What runs goes on running, and the next container says what is wrong.
+        log("error", "the network of a running container could not be put right", {
+          container: record.containerId!,
+          interface: endpoint.interface!,
+          error: errorMessage(error),
+        });
+      }
+    }
+  }
+
+  /** Hangs what is on a network on its device again, after that was made anew. */
+  reconnect(networkId: string): void {
+    for (const endpoint of this.#parts.records.endpointsOn(networkId)) {
+      const namespace = this.#namespaces.get(endpoint.sandboxId);
+      if (endpoint.containerId === null || namespace === undefined) continue;
+      this.#parts.endpoints.reconnect(endpoint, namespace);
+    }
+  }
+
+  #view(record: SandboxRecord): Sandbox {
+    const namespace = this.#namespaces.get(record.id);
+    const endpoints = record.endpoints.map((endpoint) => this.#parts.endpoints.view(endpoint));
+    return {
+      kind: record.kind,
+      id: record.id,
+      ...(namespace !== undefined && { namespacePath: namespace.path }),
+      endpoints,
+      ports: [],
+      hasResolver: record.endpoints.some(({ networkId }) => !this.#parts.networks.get(networkId).isBuiltIn),
+    };
+  }
+
+  #undo(record: SandboxRecord): void {
+    try {
+      this.#discard(record);
+    } catch (error) {
+      log("error", "a sandbox could not be undone", { sandbox: shortId(record.id), error: errorMessage(error) });
+    }
+  }
+
+  #discard(record: SandboxRecord): void {
+    const namespace = this.#namespaces.get(record.id);
+    this.#namespaces.delete(record.id);
+    this.#parts.reaper.discard(record, namespace);
+  }
+
+  /** Spares are dropped; what containers use stays. */
+  close(): void {
+    this.#spares.close();
+    for (const namespace of this.#namespaces.values()) namespace[Symbol.dispose]();
+    this.#namespaces.clear();
+  }
+}
+
+/** What any endpoint on the default network has: nothing that a spare would lack. */
+function isPlain(request: EndpointRequest | undefined, defaultNetworkId: string): boolean {
+  return (
+    request !== undefined &&
+    request.networkId === defaultNetworkId &&
+    request.ipv4 === undefined &&
+    request.ipv6 === undefined &&
+    request.mac === undefined &&
+    (request.linkLocal ?? []).length === 0 &&
+    Object.keys(request.driverOptions).length === 0
+  );
+}
+
+function difference(had: readonly DefaultRoute[], wanted: readonly DefaultRoute[]): [DefaultRoute[], DefaultRoute[]] {
+  return [
+    had.filter((route) => !wanted.some((each) => isSameRoute(each, route))),
+    wanted.filter((route) => !had.some((each) => isSameRoute(each, route))),
+  ];
+}
+
+function joined(namespacePath: string): Sandbox {
+  return { kind: "container", id: "", namespacePath, endpoints: [], ports: [], hasResolver: false };
+}

@@ -1,0 +1,89 @@
+/**
+ * What is made ahead of the next container, while nobody waits: a namespace with an interface on the default network,
+ * and one with nothing in it.
+ */
+import { errorMessage } from "../core/errors.ts";
+import { log } from "../core/log.ts";
+import { NetworkNamespace } from "./namespace.ts";
+import type { SandboxRecord } from "./records.ts";
+
+/** When a spare is made after one was used: not while the container that took it is being started. */
+const refillDelayMs = 25;
+
+/** A namespace with its record. */
+export interface MadeSandbox {
+  record: SandboxRecord;
+  namespace: NetworkNamespace;
+}
+
+export interface SparesOptions {
+  /** Makes a sandbox on the default network that is nobody's. */
+  make: () => MadeSandbox;
+  /** False for one that somebody tampered with. */
+  isGood: (spare: MadeSandbox) => boolean;
+  discard: (spare: MadeSandbox) => void;
+}
+
+export class Spares {
+  readonly #options: SparesOptions;
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  #connected: MadeSandbox | undefined;
+  #empty: NetworkNamespace | undefined;
+  #closed = false;
+
+  constructor(options: SparesOptions) {
+    this.#options = options;
+  }
+
+  /** One that is on the default network, if there is one. The next is made after this container's start. */
+  takeConnected(): MadeSandbox | undefined {
+    const spare = this.#connected;
+    this.#connected = undefined;
+    if (spare === undefined || this.#options.isGood(spare)) return spare;
+    this.#options.discard(spare);
+    return undefined;
+  }
+
+  takeEmpty(): NetworkNamespace {
+    const namespace = this.#empty ?? NetworkNamespace.create();
+    this.#empty = undefined;
+    return namespace;
+  }
+
+  refillConnected(): void {
+    this.#later("connected", () => {
+      this.#connected ??= this.#options.make();
+    });
+  }
+
+  refillEmpty(): void {
+    this.#later("empty", () => {
+      this.#empty ??= NetworkNamespace.create();
+    });
+  }
+
+  /** Makes a spare when there is time. One that cannot be made is no loss: the next attachment says why. */
+  #later(what: string, work: () => void): void {
+    if (this.#closed || this.#timers.has(what)) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(what);
+      try {
+        work();
+      } catch (error) {
+        log("debug", `no spare namespace (${what}) for the next container`, { error: errorMessage(error) });
+      }
+    }, refillDelayMs);
+    timer.unref();
+    this.#timers.set(what, timer);
+  }
+
+  /** Drops what there is; nothing is made any more. */
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    if (this.#connected !== undefined) this.#options.discard(this.#connected);
+    this.#connected = undefined;
+    this.#empty?.[Symbol.dispose]();
+    this.#empty = undefined;
+  }
+}
