@@ -55,7 +55,17 @@ const layers: Record<string, string[]> = {
     "src/runtime",
     "src/shim",
   ],
-  "src/main.ts": ["ffi", "src/core", "src/cli", "src/daemon", "src/shim", "src/runtime", "src/image", "src/report"],
+  "src/main.ts": [
+    "ffi",
+    "src/core",
+    "src/cli",
+    "src/daemon",
+    "src/shim",
+    "src/runtime",
+    "src/image",
+    "src/network",
+    "src/report",
+  ],
   build: ["ffi", "src/core", "test"],
   test: ["src/core", "src/oci", "ffi", "build", "src/client", "src/api/schema"],
 };

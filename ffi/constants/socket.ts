@@ -16,10 +16,12 @@ export const IPPROTO_SCTP = 132;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
-export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
+/** Beyond net.core.wmem_max, rmem_max: with CAP_NET_ADMIN. */
+export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
 
 export const SOL_IP = 0;
 export const IP_PKTINFO = 8;
@@ -32,6 +34,7 @@ export const IPV6_PKTINFO = 50;
 
 export const SOL_TCP = 6;
 export const TCP_NODELAY = 1;
+export const TCP_SYNCNT = 7;
 
 export const SHUT_RD = 0;
 export const SHUT_WR = 1;

@@ -9,6 +9,7 @@ import {
   splitPortKey,
 } from "../api/schema/port-key.ts";
 import { EngineError } from "../core/errors.ts";
+import { tryParseAddress } from "../core/ip-address.ts";
 
 export interface PublishedFlags {
   /** `"80/tcp": {}`, of `--expose` and of all that is published. */
@@ -103,15 +104,8 @@ function length({ first, last }: PortRange): number {
 function readAddress(text: string): string {
   if (text.startsWith("[") && !text.endsWith("]")) throw invalid(`invalid IP address: ${text}: missing ']' in address`);
   const address = text.replace(/^\[(.*)\]$/, "$1");
-  if (address !== "" && !isAddress(address)) throw invalid(`invalid IP address: ${address}`);
+  if (address !== "" && tryParseAddress(address) === undefined) throw invalid(`invalid IP address: ${address}`);
   return address;
-}
-
-/** Not by node:net, which takes longer to load than this command has to do. */
-function isAddress(text: string): boolean {
-  if (text.includes(":")) return /^[0-9a-fA-F:.]+$/.test(text) && URL.canParse(`http://[${text}]/`);
-  const parts = text.split(".");
-  return parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255);
 }
 
 function readExpose(text: string): string[] {

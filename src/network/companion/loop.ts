@@ -3,7 +3,7 @@
  * runs meanwhile: no promise settles and no stream moves.
  */
 import { Epoll } from "../../../ffi/epoll.ts";
-import type { Descriptor } from "../../../ffi/fd.ts";
+import { type Descriptor, descriptorNumber } from "../../../ffi/fd.ts";
 import { errorMessage } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 
@@ -11,7 +11,8 @@ import { log } from "../../core/log.ts";
 export type ReadyHandler = (events: number) => void;
 
 interface Watched {
-  fd: Descriptor;
+  /** Its number: whoever owns it may hand it on meanwhile. */
+  fd: number;
   events: number;
   handler: ReadyHandler;
 }
@@ -37,7 +38,7 @@ export class EventLoop implements Disposable {
     do this.#lastToken = (this.#lastToken + 1) >>> 0;
     while (this.#watched.has(this.#lastToken));
     this.#epoll.add(fd, events, this.#lastToken);
-    this.#watched.set(this.#lastToken, { fd, events, handler });
+    this.#watched.set(this.#lastToken, { fd: descriptorNumber(fd), events, handler });
     return this.#lastToken;
   }
 

@@ -1,0 +1,52 @@
+import { F_SETPIPE_SZ, O_NONBLOCK } from "../../../../ffi/constants/open.ts";
+import type { Fd } from "../../../../ffi/fd.ts";
+import { fcntl, pipe2 } from "../../../../ffi/files.ts";
+import { isErrno } from "../../../core/errors.ts";
+
+/** What the kernel lets everybody have (/proc/sys/fs/pipe-max-size); pages are taken as they are filled. */
+const wantedBytes = 1024 * 1024;
+/** Beyond these an empty pipe is closed: there was a moment when so many peers were slow. */
+const idleMax = 64;
+
+export interface Pipe {
+  reader: Fd;
+  writer: Fd;
+}
+
+/**
+ * Pipes for splice(2). A connection has one only while bytes are in it: the many that are idle, and the many whose peers
+ * keep up, share a few.
+ */
+export class PipePool {
+  readonly #idle: Pipe[] = [];
+
+  /** @throws SyscallError EMFILE, ENFILE */
+  take(): Pipe {
+    return this.#idle.pop() ?? makePipe();
+  }
+
+  /** It must be empty. */
+  giveBack(pipe: Pipe): void {
+    if (this.#idle.length < idleMax) this.#idle.push(pipe);
+    else closePipe(pipe);
+  }
+}
+
+function makePipe(): Pipe {
+  const pipe = pipe2(O_NONBLOCK);
+  try {
+    fcntl(pipe.writer, F_SETPIPE_SZ, wantedBytes);
+  } catch (error) {
+    // The size that it has will do.
+    if (!isErrno(error, "EPERM", "ENOMEM", "EINVAL")) {
+      closePipe(pipe);
+      throw error;
+    }
+  }
+  return pipe;
+}
+
+export function closePipe({ reader, writer }: Pipe): void {
+  reader.close();
+  writer.close();
+}

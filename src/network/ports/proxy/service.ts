@@ -1,0 +1,139 @@
+/** The sockets that `tsd proxy` holds, and what it is asked about them. */
+import type { Fd } from "../../../../ffi/fd.ts";
+import { EngineError, errorMessage, isEngineError } from "../../../core/errors.ts";
+import type { EventLoop } from "../../companion/loop.ts";
+import type { CompanionService } from "../../companion/server.ts";
+import { PipePool } from "./pipes.ts";
+import {
+  type HostSocket,
+  type ProxyRequestName,
+  type ProxyRequests,
+  type ProxyStatus,
+  type Refusal,
+  type SocketGroup,
+  socketName,
+} from "./protocol.ts";
+import { reserveTcp, reserveUdp } from "./reservation.ts";
+import { TcpForwarder } from "./tcp.ts";
+import { UdpForwarder, UdpSessions } from "./udp.ts";
+
+interface Held {
+  socket: HostSocket;
+  close(): void;
+  /** Or clients, of UDP. */
+  readonly connections: number;
+}
+
+export class ProxyService implements CompanionService {
+  readonly #loop: EventLoop;
+  readonly #pipes = new PipePool();
+  readonly #udp: UdpSessions;
+  readonly #held = new Map<string, Held>();
+
+  constructor(loop: EventLoop) {
+    this.#loop = loop;
+    this.#udp = new UdpSessions(loop);
+  }
+
+  get isIdle(): boolean {
+    return this.#held.size === 0;
+  }
+
+  answer(request: string, parameters: unknown): unknown {
+    const handlers: { [Name in ProxyRequestName]: (of: ProxyRequests[Name]["parameters"]) => unknown } = {
+      hold: ({ groups }) => ({ refused: this.#hold(groups) }),
+      drop: ({ names }) => {
+        for (const name of names) this.#drop(name);
+      },
+      replace: ({ groups }) => ({ refused: this.#replace(groups) }),
+      status: () => this.#status(),
+    };
+    if (!Object.hasOwn(handlers, request))
+      throw new EngineError("unsupported", `tsd proxy knows no request ${request}`);
+    return (handlers[request as ProxyRequestName] as (of: unknown) => unknown)(parameters);
+  }
+
+  #replace(groups: SocketGroup[]): Refusal[] {
+    const wanted = new Set(groups.flat().map(socketName));
+    for (const name of [...this.#held.keys()]) if (!wanted.has(name)) this.#drop(name);
+    return this.#hold(groups);
+  }
+
+  #hold(groups: SocketGroup[]): Refusal[] {
+    return groups.flatMap((sockets, group) => {
+      const added: string[] = [];
+      for (const socket of sockets) {
+        try {
+          if (this.#add(socket)) added.push(socketName(socket));
+        } catch (error) {
+          for (const name of added) this.#drop(name);
+          return [{ group, socket, errno: errnoOf(error), message: errorMessage(error) }];
+        }
+      }
+      return [];
+    });
+  }
+
+  /** @returns false when it is held as it is. A target that has changed needs a socket of its own. */
+  #add(socket: HostSocket): boolean {
+    const name = socketName(socket);
+    const there = this.#held.get(name);
+    if (there !== undefined) {
+      if (Bun.deepEquals(there.socket, socket)) return false;
+      this.#drop(name);
+    }
+    this.#held.set(name, this.#open(socket));
+    return true;
+  }
+
+  #open(socket: HostSocket): Held {
+    const { transport, target } = socket;
+    if (target === undefined) return reserved(socket);
+    if (transport === "sctp") throw new EngineError("unsupported", "connections of SCTP cannot be passed on");
+    const forwarder =
+      transport === "tcp"
+        ? new TcpForwarder(this.#loop, this.#pipes, socket, target)
+        : new UdpForwarder(this.#loop, this.#udp, socket, target);
+    return {
+      socket,
+      close: () => forwarder.close(),
+      get connections() {
+        return forwarder.connections;
+      },
+    };
+  }
+
+  #drop(name: string): void {
+    const held = this.#held.get(name);
+    this.#held.delete(name);
+    held?.close();
+  }
+
+  #status(): ProxyStatus {
+    let connections = 0;
+    for (const held of this.#held.values()) connections += held.connections;
+    return { sockets: this.#held.size, connections };
+  }
+}
+
+function reserved(socket: HostSocket): Held {
+  const fd = reserve(socket);
+  return { socket, close: () => fd?.close(), connections: 0 };
+}
+
+function reserve(socket: HostSocket): Fd | undefined {
+  switch (socket.transport) {
+    case "tcp":
+      return reserveTcp(socket);
+    case "udp":
+      return reserveUdp(socket);
+    case "sctp":
+      return undefined;
+  }
+}
+
+function errnoOf(error: unknown): string {
+  if (isEngineError(error)) return error.errno ?? error.code;
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "internal";
+}

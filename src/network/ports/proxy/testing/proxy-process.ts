@@ -1,0 +1,71 @@
+/** For tests: `tsd proxy` as a process of its own, where the thread is, in a directory that goes with the test. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Companion } from "../../../companion/companion.ts";
+import {
+  type ProxyRequestName,
+  type ProxyRequests,
+  proxyProtocol,
+  type Refusal,
+  type SocketGroup,
+} from "../protocol.ts";
+
+export const proxyCommand = [process.execPath, join(import.meta.dir, "../../../../main.ts"), "proxy"];
+
+export class TestProxy implements AsyncDisposable {
+  readonly directory: string = mkdtempSync("/var/tmp/tsd-proxy-");
+  readonly #companion: Companion;
+  pid = 0;
+  /** What it is told when it is started again. */
+  truth: SocketGroup[] = [];
+
+  constructor() {
+    this.#companion = new Companion({
+      mode: "proxy",
+      protocol: proxyProtocol,
+      socketPath: join(this.directory, "proxy.sock"),
+      logPath: join(this.directory, "log"),
+      logLevel: "debug",
+      command: proxyCommand,
+      onStarted: (pid) => {
+        this.pid = pid;
+      },
+      restate: async (ask) => void (await ask("replace", { groups: this.truth })),
+      isNeeded: () => this.truth.length > 0,
+    });
+  }
+
+  async ask<Name extends ProxyRequestName>(
+    name: Name,
+    parameters: ProxyRequests[Name]["parameters"],
+  ): Promise<ProxyRequests[Name]["result"]> {
+    return (await this.#companion.ask(name, parameters)) as ProxyRequests[Name]["result"];
+  }
+
+  async hold(...groups: SocketGroup[]): Promise<Refusal[]> {
+    return (await this.ask("hold", { groups })).refused;
+  }
+
+  get log(): string {
+    return readFileSync(join(this.directory, "log"), "utf8");
+  }
+
+  /** A field of /proc/<pid>/status, in bytes. */
+  memory(field: string): number {
+    return (
+      1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${this.pid}/status`, "utf8"))![1])
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#companion.close();
+    if (this.pid > 0) {
+      try {
+        process.kill(this.pid, "SIGKILL");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      }
+    }
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * A UDP socket of the host whose datagrams are passed on to a container. Each client has a socket of its own towards the
+ * container, so that an answer finds its way back, by the address that the client had asked.
+ */
+import { EPOLLIN, SO_RCVBUFFORCE, SO_SNDBUFFORCE, SOL_SOCKET } from "../../../../ffi/constants/socket.ts";
+import type { Fd } from "../../../../ffi/fd.ts";
+import type { SocketAddress } from "../../../../ffi/socket/address.ts";
+import { DatagramBuffer, type LocalEnd, tellDestinations } from "../../../../ffi/socket/datagram.ts";
+import { bind, connect, datagramSocket, setOption } from "../../../../ffi/socket/socket.ts";
+import { isKernelError } from "../../../core/errors.ts";
+import type { EventLoop } from "../../companion/loop.ts";
+import { socketAddressOf } from "./endpoint.ts";
+import type { Endpoint } from "./protocol.ts";
+
+/** A client that neither sends nor gets anything for so long is forgotten. */
+export const idleMs = 90_000;
+const sweepMs = 5_000;
+/**
+ * Of all ports together. Beyond it the one that was silent longest goes, those first that were never answered: whoever
+ * sends from invented addresses only gets rid of his own.
+ */
+export const sessionsMax = 8_192;
+/** Datagrams of one turn: then others get theirs. */
+const turnMax = 64;
+/** What may wait for this process, in bytes: all ports share the thread that takes it. */
+const listenerBufferBytes = 4 * 1024 * 1024;
+
+interface Session {
+  readonly key: string;
+  readonly forwarder: UdpForwarder;
+  readonly fd: Fd;
+  readonly token: number;
+  /** Of the client: a sockaddr. */
+  readonly client: Uint8Array;
+  /** What the client has sent to. */
+  readonly asked: LocalEnd | undefined;
+  lastMs: number;
+  answered: boolean;
+}
+
+/** The sessions of all ports, and the buffer that all datagrams go through. */
+export class UdpSessions {
+  readonly buffer = new DatagramBuffer();
+  /** The one that was silent longest comes first. */
+  readonly #unanswered = new Set<Session>();
+  readonly #answered = new Set<Session>();
+  readonly #loop: EventLoop;
+  #sweeping = false;
+
+  constructor(loop: EventLoop) {
+    this.#loop = loop;
+  }
+
+  get size(): number {
+    return this.#unanswered.size + this.#answered.size;
+  }
+
+  /** Makes room for one more, if need be. */
+  add(session: Session): void {
+    if (this.size >= sessionsMax) {
+      const [oldest] = this.#unanswered.size > 0 ? this.#unanswered : this.#answered;
+      oldest?.forwarder.end(oldest);
+    }
+    this.#unanswered.add(session);
+    this.#sweepLater();
+  }
+
+  touch(session: Session, answered: boolean): void {
+    this.delete(session);
+    session.lastMs = performance.now();
+    session.answered ||= answered;
+    (session.answered ? this.#answered : this.#unanswered).add(session);
+  }
+
+  delete(session: Session): void {
+    if (!this.#answered.delete(session)) this.#unanswered.delete(session);
+  }
+
+  #sweepLater(): void {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    this.#loop.after(sweepMs, () => {
+      this.#sweeping = false;
+      const before = performance.now() - idleMs;
+      for (const sessions of [this.#unanswered, this.#answered]) {
+        for (const session of sessions) {
+          if (session.lastMs > before) break;
+          session.forwarder.end(session);
+        }
+      }
+      if (this.size > 0) this.#sweepLater();
+    });
+  }
+}
+
+export class UdpForwarder {
+  readonly #loop: EventLoop;
+  readonly #all: UdpSessions;
+  readonly #listener: Fd;
+  readonly #token: number;
+  readonly #target: SocketAddress;
+  readonly #sessions = new Map<string, Session>();
+
+  /** @throws SyscallError EADDRINUSE, EADDRNOTAVAIL, … */
+  constructor(loop: EventLoop, all: UdpSessions, endpoint: Endpoint, target: Endpoint) {
+    this.#loop = loop;
+    this.#all = all;
+    this.#target = socketAddressOf(target);
+    const address = socketAddressOf(endpoint);
+    using fd = datagramSocket(address);
+    tellDestinations(fd, address.address.length === 16);
+    setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, listenerBufferBytes);
+    setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, listenerBufferBytes);
+    bind(fd, address);
+    this.#token = loop.watch(fd, EPOLLIN, () => this.#fromClients());
+    this.#listener = fd.move();
+  }
+
+  /** Clients that are remembered. */
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  close(): void {
+    this.#loop.unwatch(this.#token);
+    for (const session of this.#sessions.values()) this.end(session);
+    this.#listener.close();
+  }
+
+  end(session: Session): void {
+    this.#sessions.delete(session.key);
+    this.#all.delete(session);
+    this.#loop.unwatch(session.token);
+    session.fd.close();
+  }
+
+  #fromClients(): void {
+    const { buffer } = this.#all;
+    for (let count = 0; count < turnMax; count++) {
+      if (!received(() => buffer.receive(this.#listener))) return;
+      const session = this.#sessionOf(buffer.source, buffer.destination);
+      if (session === undefined) continue;
+      this.#all.touch(session, false);
+      // What the container refused before is told here, in place of sending: once more, then.
+      if (!sent(() => buffer.send(session.fd, buffer.data, null))) {
+        sent(() => buffer.send(session.fd, buffer.data, null));
+      }
+    }
+  }
+
+  #fromContainer(session: Session): void {
+    const { buffer } = this.#all;
+    for (let count = 0; count < turnMax; count++) {
+      if (!received(() => buffer.receive(session.fd))) return;
+      this.#all.touch(session, true);
+      sent(() => buffer.send(this.#listener, buffer.data, session.client, session.asked));
+    }
+  }
+
+  /** @returns undefined where the container has no way to it, or this process no descriptor left: the datagram is lost. */
+  #sessionOf(source: Uint8Array, asked: LocalEnd | undefined): Session | undefined {
+    const key = `${source.toHex()} ${asked?.address.toHex() ?? ""}`;
+    const known = this.#sessions.get(key);
+    if (known !== undefined) return known;
+    try {
+      using fd = datagramSocket(this.#target);
+      connect(fd, this.#target);
+      const token = this.#loop.watch(fd, EPOLLIN, () => this.#fromContainer(session));
+      const session: Session = {
+        key,
+        forwarder: this,
+        fd: fd.move(),
+        token,
+        client: source.slice(),
+        asked,
+        lastMs: performance.now(),
+        answered: false,
+      };
+      this.#sessions.set(key, session);
+      this.#all.add(session);
+      return session;
+    } catch (error) {
+      if (!isKernelError(error)) throw error;
+      return undefined;
+    }
+  }
+}
+
+/** An error that a socket reports is that of a datagram before (ICMP), and told once: the next one may do better. */
+function received(receive: () => boolean): boolean {
+  for (let attempt = 0; attempt < turnMax; attempt++) {
+    try {
+      return receive();
+    } catch (error) {
+      if (!isKernelError(error)) throw error;
+    }
+  }
+  return false;
+}
+
+function sent(send: () => boolean): boolean {
+  try {
+    return send();
+  } catch (error) {
+    if (!isKernelError(error)) throw error;
+    return false;
+  }
+}
