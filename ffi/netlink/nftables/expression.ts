@@ -2,7 +2,8 @@
  * The expressions that a rule of nf_tables is made of: small instructions over registers, run in order until one
  * breaks off. include/uapi/linux/netfilter/nf_tables.h.
  *
- * Register 0 takes verdicts; 1 to 4 hold 16 bytes each. Data is in the byte order that the packet or the kernel
+ * Register 0 takes verdicts; 1 to 4 hold 16 bytes each, and 8 to 23 are the same in pieces of 4 bytes, by which the
+ * fields of a concatenation follow each other (the kernel gives 8, 12, 16 and 20 back as 1 to 4). Data is in the byte order that the packet or the kernel
  * keeps it in: addresses and ports in network order, marks and connection states in the machine's.
  */
 import { Attributes, type Message } from "../message.ts";
@@ -15,6 +16,13 @@ const ctKeys = { state: 0, direction: 1, status: 2, mark: 3 } as const;
 const comparisons = { eq: 0, neq: 1, lt: 2, lte: 3, gt: 4, gte: 5 } as const;
 /** nft_payload_bases. */
 const payloadBases = { link: 0, network: 1, transport: 2 } as const;
+/** nft_fib_result. */
+const fibResults = { oif: 1, oifname: 2, type: 3 } as const;
+/** nft_fib_flags. */
+const fibFlags = { saddr: 1, daddr: 2, mark: 4, iif: 8, oif: 16, present: 32 } as const;
+/** nft_nat_types, and NFPROTO_IPV4 and NFPROTO_IPV6. */
+const natTypes = { snat: 0, dnat: 1 } as const;
+const natFamilies = { ip: 2, ip6: 10 } as const;
 /** NF_DROP, NF_ACCEPT and nft_verdicts. */
 const verdicts = { drop: 0, accept: 1, continue: -1, break: -2, jump: -3, goto: -4, return: -5 } as const;
 
@@ -23,6 +31,8 @@ export type CtKey = keyof typeof ctKeys;
 export type Comparison = keyof typeof comparisons;
 export type PayloadBase = keyof typeof payloadBases;
 export type Verdict = keyof typeof verdicts;
+export type FibResult = keyof typeof fibResults;
+export type FibFlag = keyof typeof fibFlags;
 
 export type Expression =
   /** Loads what the kernel knows of the packet. Interface names are 16 bytes, padded with NUL. */
@@ -48,6 +58,10 @@ export type Expression =
   | { type: "verdict"; verdict: Verdict; chain?: string }
   /** Source address of the interface that the packet leaves by; in a postrouting chain of type nat. */
   | { type: "masquerade" }
+  /** Translates to the address, and where there is one the port, in the registers; in a chain of type nat. */
+  | { type: "nat"; kind: "snat" | "dnat"; family: "ip" | "ip6"; address: number; port?: number }
+  /** Asks the routing table about one of the packet's addresses, as seen from its interface where `flags` says so. */
+  | { type: "fib"; result: FibResult; flags: FibFlag[]; to: number }
   | { type: "counter"; packets: bigint; bytes: bigint }
   /** A match of iptables' own, with its C structure: what iptables-nft writes into its tables (nft_compat). */
   | { type: "match"; name: string; revision: number; info: Uint8Array }
@@ -95,6 +109,18 @@ const NFTA_LOOKUP_FLAGS = 5;
 const NFT_LOOKUP_F_INV = 1;
 const NFTA_IMMEDIATE_DREG = 1;
 const NFTA_IMMEDIATE_DATA = 2;
+const NFTA_NAT_TYPE = 1;
+const NFTA_NAT_FAMILY = 2;
+const NFTA_NAT_REG_ADDR_MIN = 3;
+const NFTA_NAT_REG_ADDR_MAX = 4;
+const NFTA_NAT_REG_PROTO_MIN = 5;
+const NFTA_NAT_REG_PROTO_MAX = 6;
+const NFTA_NAT_FLAGS = 7;
+/** NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED: the kernel sets them where there are such registers. */
+const natFlagsImplied = 3;
+const NFTA_FIB_DREG = 1;
+const NFTA_FIB_RESULT = 2;
+const NFTA_FIB_FLAGS = 3;
 const NFTA_COUNTER_BYTES = 1;
 const NFTA_COUNTER_PACKETS = 2;
 const NFTA_MATCH_NAME = 1;
@@ -176,6 +202,18 @@ function encode(data: Message, expression: Expression): void {
       break;
     case "masquerade":
       break;
+    case "nat":
+      data.u32be(NFTA_NAT_TYPE, natTypes[expression.kind]).u32be(NFTA_NAT_FAMILY, natFamilies[expression.family]);
+      data.u32be(NFTA_NAT_REG_ADDR_MIN, expression.address);
+      if (expression.port !== undefined) data.u32be(NFTA_NAT_REG_PROTO_MIN, expression.port);
+      break;
+    case "fib":
+      data.u32be(NFTA_FIB_DREG, expression.to).u32be(NFTA_FIB_RESULT, fibResults[expression.result]);
+      data.u32be(
+        NFTA_FIB_FLAGS,
+        expression.flags.reduce((bits, flag) => bits | fibFlags[flag], 0),
+      );
+      break;
     case "counter":
       data.u64be(NFTA_COUNTER_BYTES, expression.bytes).u64be(NFTA_COUNTER_PACKETS, expression.packets);
       break;
@@ -224,6 +262,10 @@ function decode(name: string, data: Attributes): Expression | undefined {
       return decodeImmediate(data);
     case "masq":
       return data.entries.length === 0 ? { type: "masquerade" } : undefined;
+    case "nat":
+      return decodeNat(data);
+    case "fib":
+      return decodeFib(data);
     case "counter":
       return {
         type: "counter",
@@ -307,10 +349,39 @@ function decodeImmediate(data: Attributes): Expression | undefined {
   const value = content?.bytes(NFTA_DATA_VALUE);
   if (to === undefined || content === undefined) return undefined;
   if (value !== undefined) return { type: "immediate", to, data: value };
-  const code = content.nested(NFTA_DATA_VERDICT)?.u32be(NFTA_VERDICT_CODE);
+  const verdict = decodeVerdict(content);
+  return verdict && { type: "verdict", ...verdict };
+}
+
+/** The other way of `encodeVerdict`. */
+export function decodeVerdict(content: Attributes): { verdict: Verdict; chain?: string } | undefined {
+  const value = content.nested(NFTA_DATA_VERDICT);
+  const code = value?.u32be(NFTA_VERDICT_CODE);
   const verdict = nameOf(verdicts, code === undefined ? undefined : code | 0);
-  const chain = content.nested(NFTA_DATA_VERDICT)?.string(NFTA_VERDICT_CHAIN);
-  return verdict && { type: "verdict", verdict, ...(chain !== undefined && { chain }) };
+  const chain = value?.string(NFTA_VERDICT_CHAIN);
+  return verdict && { verdict, ...(chain !== undefined && { chain }) };
+}
+
+function decodeNat(data: Attributes): Expression | undefined {
+  const kind = nameOf(natTypes, data.u32be(NFTA_NAT_TYPE));
+  const family = nameOf(natFamilies, data.u32be(NFTA_NAT_FAMILY));
+  const address = data.u32be(NFTA_NAT_REG_ADDR_MIN);
+  const port = data.u32be(NFTA_NAT_REG_PROTO_MIN);
+  if (kind === undefined || family === undefined || address === undefined) return undefined;
+  // A range, or a flag such as random: not what is written here.
+  if ((data.u32be(NFTA_NAT_REG_ADDR_MAX) ?? address) !== address) return undefined;
+  if (data.u32be(NFTA_NAT_REG_PROTO_MAX) !== port && data.has(NFTA_NAT_REG_PROTO_MAX)) return undefined;
+  if (((data.u32be(NFTA_NAT_FLAGS) ?? 0) & ~natFlagsImplied) !== 0) return undefined;
+  return { type: "nat", kind, family, address, ...(port !== undefined && { port }) };
+}
+
+function decodeFib(data: Attributes): Expression | undefined {
+  const result = nameOf(fibResults, data.u32be(NFTA_FIB_RESULT));
+  const to = data.u32be(NFTA_FIB_DREG);
+  const bits = data.u32be(NFTA_FIB_FLAGS);
+  if (result === undefined || to === undefined || bits === undefined) return undefined;
+  const flags = (Object.keys(fibFlags) as FibFlag[]).filter((flag) => (bits & fibFlags[flag]) !== 0);
+  return { type: "fib", result, flags, to };
 }
 
 function nameOf<Name extends string>(table: Record<Name, number>, value: number | undefined): Name | undefined {

@@ -10,36 +10,39 @@ import {
   counter,
   ctDestinationNat,
   ctState,
+  fibTypeLocal,
+  inSet,
   interfaceInSet,
   interfaceKey,
   interfaceName,
   interfacePrefix,
+  noInputInterface,
+  protocolFamily,
+  translateByMap,
+  transportProtocol,
   verdict,
 } from "./match.ts";
 import {
   type Chain,
   deleteChain,
-  deleteElements,
   deleteRule,
-  deleteSet,
   deleteTable,
   newChain,
-  newElements,
   newRule,
-  newSet,
   newTable,
   type Rule,
   type TableName,
 } from "./objects.ts";
+import { commitBatch, listChains, listElements, listRules, listSets, listTables, readGeneration } from "./ruleset.ts";
 import {
-  commitBatch,
-  listChains,
-  listElementKeys,
-  listRules,
-  listSets,
-  listTables,
-  readGeneration,
-} from "./ruleset.ts";
+  concatenation,
+  deleteElements,
+  deleteSet,
+  newElements,
+  newSet,
+  type SetDefinition,
+  type SetElement,
+} from "./set.ts";
 
 const table: TableName = { family: "inet", table: "tsd0" };
 const hex = (message: Message, sequence: number): string => Buffer.from(message.finish(sequence)).toString("hex");
@@ -105,11 +108,43 @@ describe("nf_tables messages are in the bytes that nft sends", () => {
   });
 
   test("a set of interface names and its elements", () => {
-    const set = hex(newSet({ ...table, set: "bridges", key: "ifname" }, 1), 6);
+    const set = hex(newSet({ ...table, set: "bridges", key: ["ifname"] }, 1), 6);
     expect(set).toContain(words("0c000200 62726964 67657300 08000300 00000000 08000400 00000029 08000500 00000010"));
     expect(set).toEndWith(words("08000a00 00000001 0a000d00 00040100 00000000"));
-    const elements = newElements({ ...table, set: "bridges" }, [{ key: interfaceKey("tsd0") }]);
-    expect(hex(elements, 7)).toEndWith(words("1c000180 18000180 14000100 74736430 00000000 00000000 00000000"));
+    const [elements] = newElements({ ...table, set: "bridges" }, [{ key: interfaceKey("tsd0") }]);
+    expect(hex(elements!, 7)).toEndWith(words("1c000180 18000180 14000100 74736430 00000000 00000000 00000000"));
+  });
+
+  test("a map from address, protocol and port to address and port, and an element of it", () => {
+    const definition: SetDefinition = { ...table, set: "m", key: [...portKey], data: ["ipv4_addr", "inet_service"] };
+    const set = hex(newSet(definition, 6), 6);
+    expect(set).toContain(words("08000300 00000008 08000400 0000730d 08000500 0000000c 08000a00 00000006"));
+    expect(set).toContain(words("08000600 000001cd 08000700 00000008 10000d00 00040000 00000104 00000000"));
+    const [elements] = newElements({ ...table, set: "m" }, [published]);
+    expect(hex(elements!, 7)).toEndWith(
+      words(`2c000380 28000180 14000180 10000100 c0000202 06000000 1f900000
+             10000280 0c000100 ac1c0002 00500000`),
+    );
+  });
+
+  test("a translation by that map", () => {
+    const expressions = [
+      ...protocolFamily("ip"),
+      ...translateByMap("ip", ["ip daddr", "l4proto", "th dport"], "published-ipv4"),
+    ];
+    const rule = hex(newRule({ ...table, chain: "published", expressions }), 1);
+    expect(rule).toContain(words("08000200 00000010 08000100 00000009"));
+    expect(rule).toContain(words("08000100 0000000a 08000200 00000002 08000300 00000002 08000400 00000002"));
+    expect(rule).toEndWith(
+      words(`30000180 08000100 6e617400 24000280
+             08000100 00000001 08000200 00000002 08000300 00000001 08000500 00000009`),
+    );
+  });
+
+  test("what the routing table says of an address", () => {
+    const rule = hex(newRule({ ...table, chain: "input", expressions: fibTypeLocal(["daddr", "iif"], "neq") }), 1);
+    expect(rule).toContain(words("08000100 66696200 1c000280 08000100 00000001 08000200 00000003 08000300 0000000a"));
+    expect(rule).toEndWith(words("08000200 00000001 0c000380 08000100 02000000"));
   });
 
   test("an address is matched by prefix length", () => {
@@ -121,6 +156,13 @@ describe("nf_tables messages are in the bytes that nft sends", () => {
     expect(load).toMatchObject({ offset: 24, length: 16 });
   });
 });
+
+const portKey = ["ipv4_addr", "inet_proto", "inet_service"] as const;
+/** 192.0.2.2, TCP, 8080 to 172.28.0.2, 80. */
+const published = {
+  key: concatenation(new Uint8Array([192, 0, 2, 2]), new Uint8Array([6]), new Uint8Array([0x1f, 0x90])),
+  data: concatenation(new Uint8Array([172, 28, 0, 2]), new Uint8Array([0, 80])),
+};
 
 /** One of each, for the way out and back. */
 const everything: Expression[] = [
@@ -190,13 +232,13 @@ describe.skipIf(process.getuid?.() !== 0)("nf_tables in a namespace of its own",
     ];
     commitBatch(socket, [
       newTable({ ...table, comment: "of a test" }),
-      newSet({ ...table, set: "bridges", key: "ifname" }, 1),
-      newElements({ ...table, set: "bridges" }, [{ key: interfaceKey("tsd0") }, { key: interfaceKey("tsd1") }]),
-      newSet({ ...table, set: "targets", key: "ifname", verdicts: true }, 2),
+      newSet({ ...table, set: "bridges", key: ["ifname"] }, 1),
+      ...newElements({ ...table, set: "bridges" }, [{ key: interfaceKey("tsd0") }, { key: interfaceKey("tsd1") }]),
+      newSet({ ...table, set: "targets", key: ["ifname"], data: "verdict" }, 2),
       newChain(forward),
       newChain(postrouting),
       newChain({ ...table, chain: "sub" }),
-      newElements({ ...table, set: "targets" }, [
+      ...newElements({ ...table, set: "targets" }, [
         { key: interfaceKey("tsd0"), verdict: { verdict: "jump", chain: "sub" } },
         { key: interfaceKey("tsd1"), verdict: { verdict: "drop" } },
       ]),
@@ -222,20 +264,112 @@ describe.skipIf(process.getuid?.() !== 0)("nf_tables in a namespace of its own",
     expect(listRules(socket, table).map(({ handle, ...rule }) => rule)).toEqual(rules);
     expect(listRules(socket, table, "postrouting").length).toBe(1);
     expect(listSets(socket, table)).toEqual([
-      { ...table, set: "bridges", key: "ifname" },
-      { ...table, set: "targets", key: "ifname", verdicts: true },
+      { ...table, set: "bridges", key: ["ifname"] },
+      { ...table, set: "targets", key: ["ifname"], data: "verdict" },
     ]);
-    const keys = listElementKeys(socket, { ...table, set: "bridges" });
-    expect(keys.map((key) => Buffer.from(key).toString("latin1").replaceAll("\0", "")).sort()).toEqual([
+    const elements = listElements(socket, { ...table, set: "bridges" });
+    expect(elements.map(({ key }) => Buffer.from(key).toString("latin1").replaceAll("\0", "")).sort()).toEqual([
       "tsd0",
       "tsd1",
     ]);
   });
 
+  test("maps, concatenations, translations and questions to the routing table are what nft shows, and read back", () => {
+    const chain = { ...table, chain: "published" };
+    const expressions: Expression[][] = [
+      [...protocolFamily("ip"), ...translateByMap("ip", ["ip daddr", "l4proto", "th dport"], "published-ipv4")],
+      [
+        ...fibTypeLocal(["daddr"]),
+        ...protocolFamily("ip6"),
+        ...translateByMap("ip6", ["l4proto", "th dport"], "published-ipv6"),
+      ],
+    ];
+    const filter: Expression[][] = [
+      [...inSet(["iifname", "oifname"], "pairs"), ...noInputInterface(), verdict("drop")],
+      [...inSet(["nfproto", "oifname"], "masquerade"), ...transportProtocol(132), verdict("accept")],
+      [...fibTypeLocal(["daddr", "iif"], "neq"), verdict("accept")],
+      [
+        { type: "fib", result: "oif", flags: ["saddr", "iif", "present"], to: 1 },
+        { type: "cmp", operator: "eq", from: 1, data: new Uint8Array([1, 0, 0, 0]) },
+        verdict("accept"),
+      ],
+    ];
+    const [tsd0, tsd1] = [interfaceKey("tsd0"), interfaceKey("tsd1")];
+    const sets: (SetDefinition & { elements: SetElement[] })[] = [
+      { ...table, set: "pairs", key: ["ifname", "ifname"], elements: [{ key: concatenation(tsd0, tsd1) }] },
+      {
+        ...table,
+        set: "masquerade",
+        key: ["nf_proto", "ifname"],
+        elements: [{ key: concatenation(new Uint8Array([10]), tsd0) }],
+      },
+      { ...table, set: "published-ipv4", key: portKey, data: ["ipv4_addr", "inet_service"], elements: [published] },
+      {
+        ...table,
+        set: "published-ipv6",
+        key: ["inet_proto", "inet_service"],
+        data: ["ipv6_addr", "inet_service"],
+        elements: [
+          {
+            key: concatenation(new Uint8Array([17]), new Uint8Array([0, 53])),
+            data: concatenation(
+              Uint8Array.from({ length: 16 }, (_, i) => (i === 0 ? 0xfd : i)),
+              new Uint8Array([0, 53]),
+            ),
+          },
+        ],
+      },
+    ];
+    commitBatch(socket, [
+      newTable({ family: "inet", table: "many" }),
+      ...sets.flatMap((set, i) => [
+        newSet({ ...set, table: "many" }, i + 1),
+        ...newElements({ ...set, table: "many" }, set.elements),
+      ]),
+      newChain({ ...chain, table: "many" }),
+      newChain({
+        ...chain,
+        table: "many",
+        chain: "input",
+        base: { type: "filter", hook: "input", priority: 0, policy: "accept" },
+      }),
+      ...expressions.map((each) => newRule({ ...chain, table: "many", expressions: each })),
+      ...filter.map((each) => newRule({ ...chain, table: "many", chain: "input", expressions: each })),
+    ]);
+    expect(nft("list", "table", "inet", "many").replace(/\s+/g, " ").trim()).toBe(
+      [
+        "table inet many {",
+        'set pairs { type ifname . ifname elements = { "tsd0" . "tsd1" } }',
+        'set masquerade { type nf_proto . ifname elements = { ipv6 . "tsd0" } }',
+        "map published-ipv4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
+        "elements = { 192.0.2.2 . tcp . 8080 : 172.28.0.2 . 80 } }",
+        "map published-ipv6 { type inet_proto . inet_service : ipv6_addr . inet_service",
+        "elements = { udp . 53 : fd01:203:405:607:809:a0b:c0d:e0f . 53 } }",
+        "chain published {",
+        "dnat ip to ip daddr . meta l4proto . th dport map @published-ipv4",
+        "fib daddr type local meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @published-ipv6 }",
+        "chain input { type filter hook input priority filter; policy accept;",
+        "iifname . oifname @pairs iif 0 drop",
+        "meta nfproto . oifname @masquerade meta l4proto sctp accept",
+        "fib daddr . iif type != local accept",
+        "fib saddr . iif oif exists accept } }",
+      ].join(" "),
+    );
+    const maps: TableName = { family: "inet", table: "many" };
+    expect(listSets(socket, maps)).toEqual(sets.map(({ elements, ...set }) => ({ ...set, table: "many" })));
+    for (const { set, elements } of sets) expect(listElements(socket, { ...maps, set })).toEqual(elements);
+    expect(listRules(socket, maps).map((rule) => rule.expressions)).toEqual([...expressions, ...filter]);
+    // A map is told what a key leads to, and does not take another answer to it.
+    const other = { key: published.key, data: concatenation(new Uint8Array([172, 28, 0, 3]), new Uint8Array([0, 80])) };
+    expect(() => commitBatch(socket, newElements({ ...maps, set: "published-ipv4" }, [other]))).toThrow(/EEXIST|EBUSY/);
+    commitBatch(socket, newElements({ ...maps, set: "published-ipv4" }, [published]));
+    commitBatch(socket, [deleteTable(maps)]);
+  });
+
   test("elements, rules, chains and sets go away one by one", () => {
     const [rule] = listRules(socket, table, "forward");
     commitBatch(socket, [
-      deleteElements({ ...table, set: "bridges" }, [{ key: interfaceKey("tsd1") }]),
+      ...deleteElements({ ...table, set: "bridges" }, [{ key: interfaceKey("tsd1") }]),
       deleteRule({ ...table, chain: "forward", handle: rule!.handle! }),
       deleteRule({ ...table, chain: "postrouting" }),
       deleteChain({ ...table, chain: "postrouting" }),
@@ -244,7 +378,7 @@ describe.skipIf(process.getuid?.() !== 0)("nf_tables in a namespace of its own",
     ]);
     expect(listChains(socket).map((chain) => chain.chain)).toEqual(["forward"]);
     expect(listRules(socket, table)).toEqual([]);
-    expect(listElementKeys(socket, { ...table, set: "bridges" })).toEqual([interfaceKey("tsd0")]);
+    expect(listElements(socket, { ...table, set: "bridges" })).toEqual([{ key: interfaceKey("tsd0") }]);
   });
 
   test("a batch that is refused changes nothing, and the error names what was refused", () => {

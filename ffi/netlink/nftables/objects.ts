@@ -1,6 +1,6 @@
-/** Tables, chains, rules and sets of nf_tables as messages. include/uapi/linux/netfilter/nf_tables.h. */
+/** Tables, chains and rules of nf_tables as messages; sets are in set.ts. include/uapi/linux/netfilter/nf_tables.h. */
 import { Attributes, Message, NLM_F_APPEND, NLM_F_CREATE, type Reply, textOf } from "../message.ts";
-import { decodeExpressions, type Expression, encodeExpressions, encodeVerdict, type Verdict } from "./expression.ts";
+import { decodeExpressions, type Expression, encodeExpressions } from "./expression.ts";
 
 const NFNL_SUBSYS_NFTABLES = 10;
 export const NFT_MSG = {
@@ -38,32 +38,9 @@ const NFTA_RULE_HANDLE = 3;
 const NFTA_RULE_EXPRESSIONS = 4;
 const NFTA_RULE_POSITION = 6;
 const NFTA_RULE_USERDATA = 7;
-const NFTA_SET_TABLE = 1;
-const NFTA_SET_NAME = 2;
-const NFTA_SET_FLAGS = 3;
-const NFTA_SET_KEY_TYPE = 4;
-const NFTA_SET_KEY_LEN = 5;
-const NFTA_SET_DATA_TYPE = 6;
-const NFTA_SET_DATA_LEN = 7;
-const NFTA_SET_ID = 10;
-const NFTA_SET_USERDATA = 13;
-const NFTA_SET_ELEM_LIST_TABLE = 1;
-const NFTA_SET_ELEM_LIST_SET = 2;
-const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
-const NFTA_LIST_ELEM = 1;
-const NFTA_SET_ELEM_KEY = 1;
-const NFTA_SET_ELEM_DATA = 2;
-const NFTA_DATA_VALUE = 1;
-
-const NFT_SET_ANONYMOUS = 0x1;
-const NFT_SET_MAP = 0x8;
-const NFT_DATA_VERDICT = 0xffffff00;
-
 /** Text for people is kept as type, length, value with type 0, as nft(8) writes and shows it ("comment"). */
 const userdataComment = 0;
 const commentLengthMax = 128;
-/** On a set, type 0 is the byte order of its keys. */
-const userdataKeyOrder = 0;
 
 export const families = { inet: 1, ip: 2, arp: 3, netdev: 5, bridge: 7, ip6: 10 } as const;
 export type Family = keyof typeof families;
@@ -72,19 +49,6 @@ const hooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 }
 export type Hook = keyof typeof hooks;
 
 export type Policy = "accept" | "drop";
-
-/**
- * Sets' key types: the number and the byte order (1 the machine's, 2 the network's) by which nft(8) shows the keys.
- * The kernel knows their length in bytes and compares.
- */
-const keyTypes = {
-  ipv4_addr: { type: 7, length: 4, order: 2 },
-  ipv6_addr: { type: 8, length: 16, order: 2 },
-  inet_service: { type: 13, length: 2, order: 2 },
-  mark: { type: 19, length: 4, order: 1 },
-  ifname: { type: 41, length: 16, order: 1 },
-} as const;
-export type KeyType = keyof typeof keyTypes;
 
 export interface TableName {
   family: Family;
@@ -115,18 +79,6 @@ export interface Rule extends TableName {
   comment?: string;
   /** The kernel's number for it, on rules that were read. */
   handle?: bigint;
-}
-
-export interface SetDefinition extends TableName {
-  set: string;
-  key: KeyType;
-  /** A map from keys to verdicts. */
-  verdicts?: boolean;
-}
-
-export interface SetElement {
-  key: Uint8Array;
-  verdict?: { verdict: Verdict; chain?: string };
 }
 
 export function newTable(table: Table): Message {
@@ -181,55 +133,6 @@ export function deleteRule(rule: TableName & { chain: string; handle?: bigint })
   return rule.handle === undefined ? message : message.u64be(NFTA_RULE_HANDLE, rule.handle);
 }
 
-/** @param id tells sets of one batch apart. */
-export function newSet(set: SetDefinition, id: number): Message {
-  const key = keyTypes[set.key];
-  const message = objectMessage("NEWSET", set, NLM_F_CREATE, set.set)
-    .string(NFTA_SET_TABLE, set.table)
-    .string(NFTA_SET_NAME, set.set)
-    .u32be(NFTA_SET_FLAGS, set.verdicts === true ? NFT_SET_MAP : 0)
-    .u32be(NFTA_SET_KEY_TYPE, key.type)
-    .u32be(NFTA_SET_KEY_LEN, key.length)
-    .u32be(NFTA_SET_ID, id)
-    .bytes(NFTA_SET_USERDATA, new Uint8Array([userdataKeyOrder, 4, key.order, 0, 0, 0]));
-  if (set.verdicts !== true) return message;
-  return message.u32be(NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT).u32be(NFTA_SET_DATA_LEN, 0);
-}
-
-export function deleteSet(set: TableName & { set: string }): Message {
-  return objectMessage("DELSET", set, 0, set.set).string(NFTA_SET_TABLE, set.table).string(NFTA_SET_NAME, set.set);
-}
-
-/** All elements of one message share its 64 KiB: some thousand of them. */
-export function newElements(set: TableName & { set: string }, elements: readonly SetElement[]): Message {
-  return elementMessage("NEWSETELEM", NLM_F_CREATE, set, elements);
-}
-
-/** @throws NetlinkError on commit, ENOENT when one is not in the set. */
-export function deleteElements(set: TableName & { set: string }, elements: readonly SetElement[]): Message {
-  return elementMessage("DELSETELEM", 0, set, elements);
-}
-
-function elementMessage(
-  type: "NEWSETELEM" | "DELSETELEM",
-  flags: number,
-  set: TableName & { set: string },
-  elements: readonly SetElement[],
-): Message {
-  return objectMessage(type, set, flags, set.set)
-    .string(NFTA_SET_ELEM_LIST_TABLE, set.table)
-    .string(NFTA_SET_ELEM_LIST_SET, set.set)
-    .nest(NFTA_SET_ELEM_LIST_ELEMENTS, (list) => {
-      for (const { key, verdict } of elements) {
-        list.nest(NFTA_LIST_ELEM, (element) => {
-          element.nest(NFTA_SET_ELEM_KEY, (value) => value.bytes(NFTA_DATA_VALUE, key));
-          if (verdict === undefined) return;
-          element.nest(NFTA_SET_ELEM_DATA, (value) => encodeVerdict(value, verdict.verdict, verdict.chain));
-        });
-      }
-    });
-}
-
 /** A message of nf_tables: its type, the family (struct nfgenmsg), and what it is about. */
 export function objectMessage(
   type: keyof typeof NFT_MSG,
@@ -249,7 +152,7 @@ export function nfgenmsg(family: number, subsystem: number): Uint8Array {
   return new Uint8Array([family, 0, subsystem >> 8, subsystem & 0xff]);
 }
 
-const nfgenmsgLength = 4;
+export const nfgenmsgLength = 4;
 
 export function decodeTable(reply: Reply): Table | undefined {
   const attributes = new Attributes(reply.body, nfgenmsgLength);
@@ -294,28 +197,7 @@ export function decodeRule(reply: Reply): Rule | undefined {
   };
 }
 
-/** Undefined for anonymous sets, which belong to a rule, and for key types that have no name here. */
-export function decodeSet(reply: Reply): SetDefinition | undefined {
-  const attributes = new Attributes(reply.body, nfgenmsgLength);
-  const name = decodeName(reply, attributes.string(NFTA_SET_TABLE));
-  const set = attributes.string(NFTA_SET_NAME);
-  const flags = attributes.u32be(NFTA_SET_FLAGS) ?? 0;
-  const type = attributes.u32be(NFTA_SET_KEY_TYPE);
-  const key = (Object.keys(keyTypes) as KeyType[]).find((each) => keyTypes[each].type === type);
-  if (name === undefined || set === undefined || key === undefined || (flags & NFT_SET_ANONYMOUS) !== 0)
-    return undefined;
-  return { ...name, set, key, ...((flags & NFT_SET_MAP) !== 0 && { verdicts: true }) };
-}
-
-export function decodeElementKeys(reply: Reply): Uint8Array[] {
-  const attributes = new Attributes(reply.body, nfgenmsgLength);
-  const elements = attributes.nested(NFTA_SET_ELEM_LIST_ELEMENTS)?.entries ?? [];
-  return elements.flatMap(({ value }) => {
-    return new Attributes(value).nested(NFTA_SET_ELEM_KEY)?.bytes(NFTA_DATA_VALUE) ?? [];
-  });
-}
-
-function decodeName(reply: Reply, table: string | undefined): TableName | undefined {
+export function decodeName(reply: Reply, table: string | undefined): TableName | undefined {
   const family = (Object.keys(families) as Family[]).find((key) => families[key] === reply.body[0]);
   return family === undefined || table === undefined ? undefined : { family, table };
 }

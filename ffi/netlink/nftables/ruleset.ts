@@ -4,17 +4,15 @@ import type { NetlinkSocket } from "../socket.ts";
 import {
   type Chain,
   decodeChain,
-  decodeElementKeys,
   decodeRule,
-  decodeSet,
   decodeTable,
   nfgenmsg,
   objectMessage,
   type Rule,
-  type SetDefinition,
   type Table,
   type TableName,
 } from "./objects.ts";
+import { decodeElements, decodeSet, type SetDefinition, type SetElement } from "./set.ts";
 
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFNL_MSG_BATCH_BEGIN = 0x10;
@@ -68,12 +66,12 @@ export function listSets(socket: NetlinkSocket, name: TableName): SetDefinition[
   return decodeAll(socket.dump(message), decodeSet);
 }
 
-/** The keys in a set. @throws NetlinkError ENOENT when there is no such set. */
-export function listElementKeys(socket: NetlinkSocket, name: TableName & { set: string }): Uint8Array[] {
+/** What is in a set or a map. @throws NetlinkError ENOENT when there is no such set. */
+export function listElements(socket: NetlinkSocket, name: TableName & { set: string }): SetElement[] {
   const message = objectMessage("GETSETELEM", name, 0, name.set)
     .string(NFTA_ANY_TABLE, name.table)
     .string(NFTA_SET_ELEM_LIST_SET, name.set);
-  return socket.dump(message).flatMap(decodeElementKeys);
+  return socket.dump(message).flatMap(decodeElements);
 }
 
 function decodeAll<T>(replies: Reply[], decode: (reply: Reply) => T | undefined): T[] {
