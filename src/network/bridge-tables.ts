@@ -3,9 +3,9 @@ import { readGeneration } from "../../ffi/netlink/nftables/ruleset.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { log } from "../core/log.ts";
 import type { BridgeRules } from "./firewall/rules.ts";
+import { applyTable, removeTable } from "./firewall/table.ts";
 import { bridgeTable } from "./firewall.ts";
 import { type Blocker, closeDockerUser, passForeignFirewalls } from "./foreign-firewall.ts";
-import { applyTable, removeTable } from "./table.ts";
 
 export class BridgeTables implements Disposable {
   readonly #netfilter = new NetlinkSocket(NETLINK_NETFILTER);

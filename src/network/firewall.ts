@@ -2,7 +2,7 @@
 import { address, counter, ctState, interfaceName, verdict } from "../../ffi/netlink/nftables/match.ts";
 import { addressBytes } from "./address.ts";
 import type { BridgeRules } from "./firewall/rules.ts";
-import type { DesiredTable } from "./table.ts";
+import type { DesiredTable } from "./firewall/table.ts";
 
 /** Where others hang their chains: nft(8), "priority". */
 const priorityFilter = 0;

@@ -1,25 +1,60 @@
 import { describe, expect, test } from "bun:test";
-import { interfaceInSet, interfaceKey, interfaceName, verdict } from "../../ffi/netlink/nftables/match.ts";
-import { NETLINK_NETFILTER, NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { parseSubnet } from "./address.ts";
-import { bridgeTable } from "./firewall.ts";
-import { applyTable, changesTo, type DesiredTable, readTable, removeTable } from "./table.ts";
-import { run, Testbed } from "./testbed.ts";
+import {
+  counter,
+  inSet,
+  interfaceInSet,
+  interfaceKey,
+  interfaceName,
+  verdict,
+} from "../../../ffi/netlink/nftables/match.ts";
+import { listRules } from "../../../ffi/netlink/nftables/ruleset.ts";
+import { concatenation } from "../../../ffi/netlink/nftables/set.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { run, Testbed } from "../testbed.ts";
+import { applyTable, changesTo, type DesiredSet, type DesiredTable, readTable, removeTable } from "./table.ts";
 
-const bridges = (...names: string[]) => ({
+const bridges = (...names: string[]): DesiredSet => ({
   name: "bridges",
-  key: "ifname" as const,
-  elements: names.map(interfaceKey),
+  key: ["ifname"],
+  elements: names.map((name) => ({ key: interfaceKey(name) })),
+});
+
+const port = (number: number, to: number): DesiredSet["elements"][number] => ({
+  key: concatenation(new Uint8Array([6]), new Uint8Array([number >> 8, number & 0xff])),
+  data: concatenation(new Uint8Array([172, 28, 0, 2]), new Uint8Array([to >> 8, to & 0xff])),
+});
+
+const ports = (...elements: DesiredSet["elements"]): DesiredSet => ({
+  name: "ports",
+  key: ["inet_proto", "inet_service"],
+  data: ["ipv4_addr", "inet_service"],
+  elements,
 });
 
 const desired: DesiredTable = {
-  ...bridgeTable({ bridge: "tsd0", subnets: [parseSubnet("172.28.0.0/16")] }),
-  sets: [bridges("tsd0", "tsd1")],
+  family: "inet",
+  table: "tsd",
+  comment: "of a test",
+  sets: [bridges("tsd0", "tsd1"), ports(port(8080, 80), port(8443, 443))],
+  chains: [
+    { name: "user" },
+    {
+      name: "forward",
+      base: { type: "filter", hook: "forward", priority: 0, policy: "accept" },
+      rules: [
+        { expressions: [verdict("jump", "user")] },
+        { expressions: [...interfaceName("iifname", "tsd0"), counter(), verdict("accept")], comment: "second" },
+        { expressions: [...interfaceName("oifname", "tsd0"), counter(), verdict("accept")] },
+        { expressions: [...interfaceInSet("oifname", "bridges"), counter(), verdict("drop")] },
+      ],
+    },
+    {
+      name: "postrouting",
+      base: { type: "nat", hook: "postrouting", priority: 100, policy: "accept" },
+      rules: [{ expressions: [...inSet(["iifname"], "bridges"), { type: "masquerade" }] }],
+    },
+  ],
 };
-desired.chains.push({
-  name: "extra",
-  rules: [{ expressions: [...interfaceInSet("oifname", "bridges"), verdict("drop")] }],
-});
 
 /** What would be sent, by name. */
 const names = (messages: ReturnType<typeof changesTo>): string[] =>
@@ -27,17 +62,16 @@ const names = (messages: ReturnType<typeof changesTo>): string[] =>
 
 test("a table that is not there is made whole, in an order that the kernel takes", () => {
   expect(names(changesTo(undefined, desired))).toEqual([
-    "NEWTABLE inet tsd0",
-    "NEWSET inet tsd0 bridges",
-    "NEWSETELEM inet tsd0 bridges",
-    "NEWCHAIN inet tsd0 forward",
-    "NEWCHAIN inet tsd0 postrouting",
-    "NEWCHAIN inet tsd0 extra",
-    "NEWRULE inet tsd0 forward",
-    "NEWRULE inet tsd0 forward",
-    "NEWRULE inet tsd0 forward",
-    "NEWRULE inet tsd0 postrouting",
-    "NEWRULE inet tsd0 extra",
+    "NEWTABLE inet tsd",
+    "NEWSET inet tsd bridges",
+    "NEWSETELEM inet tsd bridges",
+    "NEWSET inet tsd ports",
+    "NEWSETELEM inet tsd ports",
+    "NEWCHAIN inet tsd user",
+    "NEWCHAIN inet tsd forward",
+    "NEWCHAIN inet tsd postrouting",
+    ...Array.from({ length: 4 }, () => "NEWRULE inet tsd forward"),
+    "NEWRULE inet tsd postrouting",
   ]);
 });
 
@@ -51,65 +85,96 @@ describe.skipIf(process.getuid?.() !== 0)("a table in the kernel", () => {
   }
   const list = (): string => run("nft", "-s", "list", "ruleset");
   const changes = (socket: NetlinkSocket): string[] => names(changesTo(readTable(socket, desired), desired));
+  const handles = (socket: NetlinkSocket): unknown[] => listRules(socket, desired).map(({ handle }) => handle);
 
   test("that is right is left alone, whatever its counters say", () => {
     inPlace((socket) => {
+      run("sh", "-ec", "nft list ruleset | sed 's/packets 0 bytes 0/packets 7 bytes 9/' >/tmp/tsd-table-test.nft");
+      run("sh", "-ec", "nft flush ruleset; nft -f /tmp/tsd-table-test.nft; rm /tmp/tsd-table-test.nft");
+      expect(run("nft", "list", "ruleset")).toContain("packets 7 bytes 9");
       expect(changes(socket)).toEqual([]);
       expect(applyTable(socket, desired)).toBe(false);
     });
   });
 
-  test("gets back what somebody took out, chain by chain, and loses what somebody put in", () => {
+  test("gets back what somebody took out, rule by rule, and loses what somebody put between its own", () => {
     inPlace((socket) => {
       const before = list();
-      run("nft", "flush", "chain", "inet", "tsd0", "forward");
-      expect(changes(socket)).toEqual(Array.from({ length: 3 }, () => "NEWRULE inet tsd0 forward"));
-      run("nft", "add", "rule", "inet", "tsd0", "postrouting", "counter");
-      run("nft", "add", "chain", "inet", "tsd0", "foreign", "{ ip saddr 10.0.0.1 drop ; }");
-      run("nft", "add", "set", "inet", "tsd0", "addresses", "{ type ipv4_addr ; elements = { 10.0.0.1 } ; }");
-      run("nft", "delete", "element", "inet", "tsd0", "bridges", "{ tsd1 }");
-      run("nft", "add", "element", "inet", "tsd0", "bridges", "{ eth7 }");
+      const kept = handles(socket);
+      const [, second] = listRules(socket, desired, "forward");
+      run("nft", "delete", "rule", "inet", "tsd", "forward", "handle", `${second!.handle}`);
+      run("nft", "insert", "rule", "inet", "tsd", "forward", "ip saddr 10.0.0.1 accept");
+      run("nft", "add", "rule", "inet", "tsd", "postrouting", "counter");
+      run("nft", "delete", "element", "inet", "tsd", "bridges", "{ tsd1 }");
+      run("nft", "add", "element", "inet", "tsd", "bridges", "{ eth7 }");
+      run("nft", "delete", "element", "inet", "tsd", "ports", "{ tcp . 8443 }");
+      run("nft", "add", "element", "inet", "tsd", "ports", "{ tcp . 8443 : 10.0.0.9 . 443 }");
       expect(changes(socket)).toEqual([
-        "DELSETELEM inet tsd0 bridges",
-        "NEWSETELEM inet tsd0 bridges",
-        "NEWRULE inet tsd0 forward",
-        "NEWRULE inet tsd0 forward",
-        "NEWRULE inet tsd0 forward",
-        "DELRULE inet tsd0 postrouting",
-        "NEWRULE inet tsd0 postrouting",
-        "DELRULE inet tsd0 foreign",
-        "DELCHAIN inet tsd0 foreign",
-        "DELSET inet tsd0 addresses",
+        "DELSETELEM inet tsd bridges",
+        "NEWSETELEM inet tsd bridges",
+        "DELSETELEM inet tsd ports",
+        "NEWSETELEM inet tsd ports",
+        "DELRULE inet tsd forward",
+        "NEWRULE inet tsd forward",
+        "DELRULE inet tsd postrouting",
       ]);
       expect(applyTable(socket, desired)).toBe(true);
       expect(list()).toBe(before);
+      // The other rules are the same ones.
+      expect(handles(socket).filter((handle) => kept.includes(handle)).length).toBe(kept.length - 1);
       expect(applyTable(socket, desired)).toBe(false);
     });
   });
 
-  test("with a chain or set of another nature is made anew in one transaction", () => {
+  test("leaves alone what is somebody else's in it: a chain without rules of its own, other chains and sets", () => {
     inPlace((socket) => {
+      run("nft", "add", "set", "inet", "tsd", "vpn", "{ type ipv4_addr ; elements = { 10.0.0.1 } ; }");
+      run("nft", "add", "chain", "inet", "tsd", "mine");
+      run("nft", "add", "rule", "inet", "tsd", "mine", "ip saddr @vpn drop");
+      run("nft", "add", "rule", "inet", "tsd", "user", "jump", "mine");
       const before = list();
-      run("nft", "delete", "chain", "inet", "tsd0", "postrouting");
-      run("nft", "add", "chain", "inet", "tsd0", "postrouting", "{ type filter hook output priority 0 ; }");
-      expect(changes(socket).slice(0, 2)).toEqual(["DELTABLE inet tsd0", "NEWTABLE inet tsd0"]);
+      expect(applyTable(socket, desired)).toBe(false);
+      run("nft", "flush", "chain", "inet", "tsd", "forward");
       expect(applyTable(socket, desired)).toBe(true);
       expect(list()).toBe(before);
+    });
+  });
+
+  test("with a chain or a map of another nature gets them anew in one transaction, and keeps what is somebody else's", () => {
+    inPlace((socket) => {
+      run("nft", "add", "rule", "inet", "tsd", "user", "ip saddr 10.0.0.1 drop");
+      const before = list().split("\n").sort();
+      run("nft", "delete", "chain", "inet", "tsd", "postrouting");
+      run("nft", "add", "chain", "inet", "tsd", "postrouting", "{ type filter hook output priority 0 ; }");
+      run("nft", "delete", "map", "inet", "tsd", "ports");
+      run("nft", "add", "set", "inet", "tsd", "ports", "{ type mark ; }");
+      expect(changes(socket).slice(0, 3)).toEqual([
+        "DELRULE inet tsd forward",
+        "DELCHAIN inet tsd postrouting",
+        "DELSET inet tsd ports",
+      ]);
+      expect(applyTable(socket, desired)).toBe(true);
+      expect(list().split("\n").sort()).toEqual(before);
       expect(applyTable(socket, desired)).toBe(false);
     });
   });
 
-  test("with other contents becomes the other one; everybody else's stays", () => {
+  test("is refused as a whole when one rule is: nothing changes", () => {
+    inPlace((socket) => {
+      const before = list();
+      const wrong: DesiredTable = {
+        ...desired,
+        sets: [bridges("tsd0")],
+        chains: [...desired.chains, { name: "more", rules: [{ expressions: [verdict("jump", "nowhere")] }] }],
+      };
+      expect(() => applyTable(socket, wrong)).toThrow("NFT_MSG_NEWRULE inet tsd more: ENOENT");
+      expect(list()).toBe(before);
+    });
+  });
+
+  test("goes, and everybody else's stays", () => {
     inPlace((socket) => {
       run("nft", "add", "table", "inet", "somebody");
-      const other: DesiredTable = {
-        ...desired,
-        sets: [],
-        chains: [{ name: "only", rules: [{ expressions: [...interfaceName("iifname", "x"), verdict("accept")] }] }],
-      };
-      applyTable(socket, other);
-      expect(list()).toContain("table inet somebody");
-      expect(list().replace(/\s+/g, " ")).toContain('changed" chain only { iifname "x" accept } }');
       removeTable(socket, desired);
       expect(list()).toBe("table inet somebody {\n}\n");
       removeTable(socket, desired);

@@ -1,0 +1,357 @@
+import type { Message } from "../../../ffi/netlink/message.ts";
+import { deleteChain, deleteRule, deleteTable, type TableName } from "../../../ffi/netlink/nftables/objects.ts";
+import { commitBatch, listTables, readGeneration } from "../../../ffi/netlink/nftables/ruleset.ts";
+import { deleteElements, deleteSet, newElements, type SetElement } from "../../../ffi/netlink/nftables/set.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
+import { formatAddress } from "../address.ts";
+import { closeDockerUser, passForeignFirewalls } from "../foreign-firewall.ts";
+import { bridgeElements, isOnLoopback, type Placed, portElement, tableContents, userChain } from "./contents.ts";
+import { setRouteLocalnet } from "./route-localnet.ts";
+import type { BridgeRules, PortTranslation } from "./rules.ts";
+import { changesTo, readTable } from "./table.ts";
+
+/** How often the generation is looked at: a table that somebody flushed is back within twice this. */
+const checkIntervalMs = 1_000;
+const commitAttemptsMax = 5;
+/** What tables say that an older tsd made, one for each bridge and named after it. */
+const formerComment = "made by tsd, which puts it back when it is changed";
+
+/**
+ * tsd's table of nf_tables: what may pass between bridges, host and elsewhere, and where published ports lead to.
+ * contents.ts says what is in it.
+ *
+ * What is to be is kept here. A change is one batch that the kernel takes or refuses as a whole, with nothing in it but
+ * the elements that come and go; where somebody else changed tables since the last look, what is there is read and
+ * made right first. Every call is synchronous, and an error leaves everything as it was.
+ */
+export class Firewall implements Disposable {
+  readonly #name: TableName;
+  readonly #socket: NetlinkSocket;
+  readonly #bridges = new Map<string, BridgeRules>();
+  /** By the element that each is. */
+  readonly #ports = new Map<string, PortTranslation>();
+  /** How many of a bridge's ports are reached at 127.0.0.1. */
+  readonly #onLoopback = new Map<string, number>();
+  /** The generation of all tables when tsd's was last known to be right. */
+  #generation: number | undefined;
+  #warnings: string[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #lastFault: string | undefined;
+
+  /** Nothing is made before the first bridge. @throws SyscallError when there is no netfilter. */
+  constructor(table: string) {
+    this.#name = { family: "inet", table };
+    this.#socket = new NetlinkSocket(NETLINK_NETFILTER);
+  }
+
+  /** Makes a bridge known, or changes what is to be done for it. @throws NetlinkError */
+  setBridge(rules: BridgeRules): void {
+    const before = this.#bridges.get(rules.bridge);
+    this.#bridges.set(rules.bridge, rules);
+    try {
+      this.#change(before === undefined ? [] : bridgeElements(before), bridgeElements(rules));
+      this.#passForeign();
+    } catch (error) {
+      if (before === undefined) this.#bridges.delete(rules.bridge);
+      else this.#bridges.set(rules.bridge, before);
+      // What was committed before the error is put right by the next look.
+      this.#generation = undefined;
+      throw error;
+    }
+    this.#watch();
+  }
+
+  /** Forgets a bridge, and whatever is published to it; one that is not known is no error. @throws NetlinkError */
+  removeBridge(name: string): void {
+    const rules = this.#bridges.get(name);
+    if (rules === undefined) return;
+    this.unpublish([...this.#ports.values()].filter((port) => port.bridge === name));
+    this.#bridges.delete(name);
+    try {
+      this.#change(bridgeElements(rules), []);
+      closeDockerUser(this.#socket, name);
+    } catch (error) {
+      this.#bridges.set(name, rules);
+      this.#generation = undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Translates ports, all or none.
+   * @throws EngineError conflict when one is taken already, not_found for a bridge that is not known; NetlinkError.
+   */
+  publish(ports: readonly PortTranslation[]): void {
+    const added = this.#newPorts(ports);
+    for (const [key, port] of added) this.#ports.set(key, port);
+    const opened: string[] = [];
+    try {
+      for (const port of added.values()) if (this.#countLoopback(port, 1) === 1) opened.push(port.bridge);
+      // Before the bridge takes such packets, the rule that drops foreign ones is there.
+      if (opened.length > 0) this.check();
+      for (const bridge of opened) setRouteLocalnet(bridge, true);
+      this.#change([], [...added.values()].map(portElement));
+    } catch (error) {
+      for (const [key, port] of added) {
+        this.#ports.delete(key);
+        this.#countLoopback(port, -1);
+      }
+      for (const bridge of opened) setRouteLocalnet(bridge, false);
+      throw error;
+    }
+  }
+
+  #newPorts(ports: readonly PortTranslation[]): Map<string, PortTranslation> {
+    const added = new Map<string, PortTranslation>();
+    for (const port of ports) {
+      const key = keyOf(portElement(port));
+      const other = this.#ports.get(key) ?? added.get(key);
+      if (other !== undefined) {
+        throw new EngineError("conflict", `${describePort(port)}: translated already to ${describeTarget(other)}`);
+      }
+      if (!this.#bridges.has(port.bridge)) {
+        throw new EngineError("not_found", `${describePort(port)}: no bridge ${port.bridge}`);
+      }
+      added.set(key, port);
+    }
+    return added;
+  }
+
+  /** Withdraws ports; those that are not published are no error. @throws NetlinkError */
+  unpublish(ports: readonly PortTranslation[]): void {
+    const gone = new Map(
+      ports.map((port) => [keyOf(portElement(port)), port] as const).filter(([key]) => this.#ports.has(key)),
+    );
+    if (gone.size === 0) return;
+    for (const key of gone.keys()) this.#ports.delete(key);
+    try {
+      this.#change([...gone.values()].map(portElement), []);
+    } catch (error) {
+      for (const [key, port] of gone) this.#ports.set(key, port);
+      throw error;
+    }
+    for (const port of gone.values()) {
+      if (this.#countLoopback(port, -1) === 0 && isOnLoopback(port)) setRouteLocalnet(port.bridge, false);
+    }
+  }
+
+  #countLoopback(port: PortTranslation, by: 1 | -1): number | undefined {
+    if (!isOnLoopback(port)) return undefined;
+    const count = (this.#onLoopback.get(port.bridge) ?? 0) + by;
+    if (count > 0) this.#onLoopback.set(port.bridge, count);
+    else this.#onLoopback.delete(port.bridge);
+    return count;
+  }
+
+  /**
+   * After a restart: all that there is to be. What the kernel has and what is right is not touched; the tables that an
+   * older tsd made for these bridges go.
+   * @throws EngineError, NetlinkError; what was known before is kept then.
+   */
+  replace({ bridges, ports }: { bridges: readonly BridgeRules[]; ports: readonly PortTranslation[] }): void {
+    const before = { bridges: [...this.#bridges.values()], ports: [...this.#ports.values()] };
+    try {
+      this.#remember(bridges, ports);
+      this.#restore();
+      for (const { bridge } of bridges) setRouteLocalnet(bridge, this.#onLoopback.has(bridge));
+    } catch (error) {
+      this.#remember(before.bridges, before.ports);
+      this.#generation = undefined;
+      throw error;
+    }
+    if (this.#bridges.size > 0) this.#watch();
+  }
+
+  #remember(bridges: readonly BridgeRules[], ports: readonly PortTranslation[]): void {
+    for (const map of [this.#bridges, this.#ports, this.#onLoopback]) map.clear();
+    for (const rules of bridges) this.#bridges.set(rules.bridge, rules);
+    for (const [key, port] of this.#newPorts(ports)) {
+      this.#ports.set(key, port);
+      this.#countLoopback(port, 1);
+    }
+  }
+
+  /**
+   * Puts the table back when somebody changed or flushed it, and looks at others' firewalls again. Costs one question
+   * to the kernel when nobody changed any table since the last look.
+   * @throws NetlinkError
+   */
+  check(): void {
+    if (this.#bridges.size === 0) return;
+    if (this.#generation !== undefined && readGeneration(this.#socket) === this.#generation) return;
+    const known = this.#generation !== undefined;
+    if (this.#restore() && known) {
+      log("warn", "firewall table was changed and put back", { table: this.#name.table });
+    }
+  }
+
+  /** What the administrator should know: whose firewall will drop containers' packets, and how to let them pass. */
+  warnings(): string[] {
+    return [...this.#warnings];
+  }
+
+  /** Takes the table away, but for what the administrator has in it. Nobody uses it any more. @throws NetlinkError */
+  tearDown(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    for (const bridge of this.#bridges.keys()) closeDockerUser(this.#socket, bridge);
+    this.#remember([], []);
+    this.#warnings = [];
+    this.#generation = undefined;
+    this.#commitAgainstWhatIsThere(() => {
+      const actual = readTable(this.#socket, this.#name);
+      if (actual === undefined) return [];
+      const own = tableContents(this.#name.table, [], []);
+      const isOwn = (name: string): boolean => name !== userChain && own.chains.some((chain) => chain.name === name);
+      const chains = actual.chains.filter(({ chain }) => isOwn(chain));
+      const sets = actual.sets.filter(({ set }) => own.sets.some(({ name }) => name === set));
+      const foreign = actual.rules.some(({ chain }) => !isOwn(chain)) || sets.length < actual.sets.length;
+      if (!foreign) return [deleteTable(this.#name)];
+      return [...chains.map(deleteRule), ...chains.map(deleteChain), ...sets.map(deleteSet)];
+    });
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#socket.close();
+  }
+
+  /** Takes elements out and puts others in; what both have stays. */
+  #change(removed: readonly Placed[], added: readonly Placed[]): void {
+    const before = new Set(removed.map(textOf));
+    const after = new Set(added.map(textOf));
+    const messages = [
+      ...grouped(removed.filter((each) => !after.has(textOf(each)))).flatMap(([set, elements]) =>
+        deleteElements({ ...this.#name, set }, elements),
+      ),
+      ...grouped(added.filter((each) => !before.has(textOf(each)))).flatMap(([set, elements]) =>
+        newElements({ ...this.#name, set }, elements),
+      ),
+    ];
+    if (messages.length === 0) return;
+    try {
+      if (this.#generation === undefined || !this.#commitOnto(this.#generation, messages)) this.#restore();
+    } catch (error) {
+      // The caller takes back what it wanted: the next look makes the kernel's table agree.
+      this.#generation = undefined;
+      throw error;
+    }
+  }
+
+  /** False when somebody changed tables since that generation. */
+  #commitOnto(generation: number, messages: Message[]): boolean {
+    try {
+      commitBatch(this.#socket, messages, generation);
+    } catch (error) {
+      if (isErrno(error, "ERESTART")) return false;
+      throw error;
+    }
+    // Every commit, whoever makes it, adds one; 0 is left out.
+    this.#generation = (generation + 1) >>> 0 || 1;
+    return true;
+  }
+
+  /** Reads what is there, and makes it right. @returns whether anything had to be done. */
+  #restore(): boolean {
+    const changed = this.#commitAgainstWhatIsThere(() => {
+      const actual = readTable(this.#socket, this.#name);
+      if (actual === undefined && this.#bridges.size === 0) return [];
+      const wanted = tableContents(this.#name.table, this.#bridges.values(), this.#ports.values());
+      return [...this.#formerTables().map(deleteTable), ...changesTo(actual, wanted)];
+    });
+    this.#passForeign();
+    return changed;
+  }
+
+  #formerTables(): TableName[] {
+    return listTables(this.#socket).filter(
+      ({ family, table, comment }) =>
+        family === this.#name.family &&
+        table !== this.#name.table &&
+        comment === formerComment &&
+        this.#bridges.has(table),
+    );
+  }
+
+  /** Commits what `messages` finds to be done, unless somebody changed tables meanwhile: then it looks again. */
+  #commitAgainstWhatIsThere(messages: () => Message[]): boolean {
+    for (let attempt = 1; ; attempt++) {
+      const generation = readGeneration(this.#socket);
+      const batch = messages();
+      if (batch.length === 0) {
+        this.#generation = generation;
+        return false;
+      }
+      if (this.#commitOnto(generation, batch)) return true;
+      if (attempt === commitAttemptsMax) {
+        const text = `table ${this.#name.table}: others kept changing nf_tables during ${commitAttemptsMax} attempts`;
+        throw new EngineError("unavailable", text);
+      }
+    }
+  }
+
+  /** Others' firewalls. What tsd writes there is a change of its own, and no reason to look again. */
+  #passForeign(): void {
+    const before = this.#warnings;
+    const warnings: string[] = [];
+    for (const bridge of this.#bridges.keys()) {
+      for (const { where, why, hint } of passForeignFirewalls(this.#socket, bridge)) {
+        warnings.push(`${where} drops the packets of containers on ${bridge}: ${why}. To let them pass: ${hint}`);
+      }
+    }
+    this.#warnings = warnings;
+    for (const warning of warnings) if (!before.includes(warning)) log("warn", warning);
+    this.#generation = readGeneration(this.#socket);
+  }
+
+  #watch(): void {
+    this.#timer ??= setInterval(() => this.#look(), checkIntervalMs).unref();
+  }
+
+  /** Nobody is there to catch what the timer finds: it is logged, once as long as it stays the same. */
+  #look(): void {
+    try {
+      this.check();
+      this.#lastFault = undefined;
+    } catch (error) {
+      const text = errorMessage(error);
+      if (text !== this.#lastFault) log("error", "firewall table could not be checked", { error: text });
+      this.#lastFault = text;
+    }
+  }
+}
+
+function textOf({ set, element: { key, data } }: Placed): string {
+  return `${set} ${hex(key)} ${data === undefined ? "" : hex(data)}`;
+}
+
+function keyOf({ set, element }: Placed): string {
+  return `${set} ${hex(element.key)}`;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
+}
+
+function grouped(placed: readonly Placed[]): [string, SetElement[]][] {
+  const bySet = new Map<string, SetElement[]>();
+  for (const { set, element } of placed) {
+    const elements = bySet.get(set);
+    if (elements === undefined) bySet.set(set, [element]);
+    else elements.push(element);
+  }
+  return [...bySet];
+}
+
+function describePort({ hostAddress, hostPort, transport, direct, target, targetPort }: PortTranslation): string {
+  if (direct === true) return `port ${targetPort}/${transport} of ${formatAddress(target)}`;
+  const address = hostAddress === undefined ? "every address" : formatAddress(hostAddress);
+  return `port ${hostPort}/${transport} of ${address}`;
+}
+
+function describeTarget({ target, targetPort }: PortTranslation): string {
+  return `port ${targetPort} of ${formatAddress(target)}`;
+}
