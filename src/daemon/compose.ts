@@ -1,4 +1,5 @@
 /** Puts the engine together: its parts, each with what it needs of the configuration. */
+import type { Database } from "bun:sqlite";
 import { createHash } from "node:crypto";
 import { openDatabase } from "../core/database.ts";
 import type { LogLevel } from "../core/log.ts";
@@ -14,7 +15,7 @@ import { readHostFacts } from "../engine/system/facts.ts";
 import { ImageStore } from "../image/images.ts";
 import { imageSchema } from "../image/schema.ts";
 import { defaultUnpackLimits } from "../image/unpack/protocol.ts";
-import { Networks } from "../network/networks.ts";
+import { Networks, type NetworksOptions } from "../network/networks.ts";
 import { networkSchema } from "../network/schema.ts";
 import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
 import { defaultRoot } from "./flags.ts";
@@ -55,14 +56,7 @@ export async function composeEngine(
         .map(({ id, active }) => ({ containerId: id, running: active })),
   });
   await images.start();
-  const networks = new Networks({
-    database,
-    bridge: {
-      name: configuration.network.bridge ?? bridgeName(configuration.root),
-      address: configuration.network.addresses.address,
-      pools: configuration.network.pools,
-    },
-  });
+  const networks = new Networks(networksOptions(database, configuration));
   const engine = await Engine.open(configuration, layout, {
     database,
     containers,
@@ -83,6 +77,11 @@ export async function composeEngine(
       database.close();
     },
   };
+}
+
+function networksOptions(database: Database, { root, network }: EngineConfiguration): NetworksOptions {
+  const { bridge, addresses, ipv6, options, pools, forwarding } = network;
+  return { database, bridge: { name: bridge ?? bridgeName(root), addresses, ipv6, options }, pools, forwarding };
 }
 
 /** Daemons with roots of their own get bridges of their own; the system's daemon has the plain name. */

@@ -67,6 +67,7 @@ describe("the default bridge", () => {
     const running = { stored, inUse: true };
     expect(plan({}, { ...running, obstacles: [vpn] })).toEqual([stored[0]!, chosen[1]!]);
     expect(plan({ address: "172.30.0.1/16" }, running)[0]).toEqual(stored[0]!);
+    expect(plan({}, { stored: chosen, inUse: true, families: { ipv4: true, ipv6: false } })).toEqual(chosen);
     expect(() => plan({ address: "172.30.0.2/16" }, running)).toThrow(
       "network bridge cannot move to 172.30.0.0/16 with gateway 172.30.0.2 while containers use 172.30.0.0/16",
     );

@@ -101,18 +101,23 @@ export interface DefaultBridgeInput {
 
 /**
  * What the daemon was told; else what the network had, unless something on the host has come into its way since; else
- * the first that is free. Under containers nothing changes, but a family that was missing is added.
+ * the first that is free. Under containers nothing changes, but a family that was missing is added, and none goes.
  * @throws EngineError conflict that names what is in the way.
  */
 export function planDefaultBridge(input: DefaultBridgeInput): NetworkSubnet[] {
-  return [
-    ...(input.families.ipv4 ? [subnetOfFamily(4, input)] : []),
-    ...(input.families.ipv6 ? [subnetOfFamily(6, input)] : []),
-  ];
+  return ([4, 6] as const).flatMap((family) => {
+    const isWanted = family === 4 ? input.families.ipv4 : input.families.ipv6;
+    const stays = input.inUse && storedOf(family, input) !== undefined;
+    return isWanted || stays ? subnetOfFamily(family, input) : [];
+  });
+}
+
+function storedOf(family: Family, { stored }: DefaultBridgeInput): NetworkSubnet | undefined {
+  return stored.find(({ subnet }) => parseSubnet(subnet).family === family);
 }
 
 function subnetOfFamily(family: Family, input: DefaultBridgeInput): NetworkSubnet {
-  const stored = input.stored.find(({ subnet }) => parseSubnet(subnet).family === family);
+  const stored = storedOf(family, input);
   const told = input.told[family];
   if (stored !== undefined && input.inUse) return inUse(stored, told, input);
   const plan = (request: SubnetRequest): NetworkSubnet => {

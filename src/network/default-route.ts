@@ -1,5 +1,6 @@
 /** Which of a container's networks leads to everywhere else. */
 import { contains, type Family, parseAddress, parseSubnet } from "./address.ts";
+import { defaultGatewayNames } from "./default-bridge.ts";
 import type { DefaultRoute } from "./namespace.ts";
 import type { Network } from "./network.ts";
 import type { EndpointRecord } from "./records.ts";
@@ -42,12 +43,16 @@ function waysOut({ record, network, routesWithoutGateway }: RoutedEndpoint): Def
   return routes;
 }
 
-/** The gateway of the subnet that the endpoint's address of that family is of. */
+/**
+ * The gateway of the subnet that the endpoint's address of that family is of; an auxiliary address of that name takes
+ * its place, as with Docker.
+ */
 export function gatewayOf(record: EndpointRecord, network: Network, family: Family): string | undefined {
   const address = family === 4 ? record.ipv4 : record.ipv6;
   if (address === undefined || network.internal) return undefined;
   const parsed = parseAddress(address.address);
-  return network.subnets.find(({ subnet }) => contains(parseSubnet(subnet), parsed))?.gateway;
+  const found = network.subnets.find(({ subnet }) => contains(parseSubnet(subnet), parsed));
+  return found?.auxiliaryAddresses?.[defaultGatewayNames[family]] ?? found?.gateway;
 }
 
 export function isSameRoute(a: DefaultRoute, b: DefaultRoute): boolean {

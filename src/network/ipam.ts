@@ -64,6 +64,18 @@ export function uniqueLocalPool(prefix: string): Pool {
 }
 
 /**
+ * The pools of both families: those that the daemon was given, and tsd's own of a family that it was given none of.
+ * @throws EngineError invalid_argument
+ */
+export function addressPools(given: readonly string[], uniqueLocalPrefix: string): Pool[] {
+  const pools = given.map(parsePool);
+  const has = (family: Family): boolean => pools.some(({ base }) => base.family === family);
+  if (!has(4)) pools.push(...defaultPools.map(parsePool));
+  if (!has(6)) pools.push(uniqueLocalPool(uniqueLocalPrefix));
+  return pools;
+}
+
+/**
  * The first subnet of that family in the pools that overlaps with nothing.
  * @throws EngineError conflict that names, for each pool, what is in the way; in Docker's words.
  */

@@ -1,17 +1,18 @@
 /** The networks that are in use in this daemon's life: their devices on the host, and which addresses are taken. */
+import { isDeepStrictEqual } from "node:util";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
-import { EngineError } from "../core/errors.ts";
+import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { type Address, contains, formatAddress, formatSubnet, parseAddress, parseSubnet } from "./address.ts";
 import { AddressPool } from "./address-pool.ts";
-import { type BridgeAddressing, chooseAddressing, describeAddressing } from "./addressing.ts";
 import type { BridgeTables } from "./bridge-tables.ts";
+import { planDefaultBridge } from "./default-bridge.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
 import type { NetworkDevice } from "./driver/driver.ts";
 import { bridgeOptions } from "./driver/options.ts";
-import { enableForwarding, readObstacles } from "./host.ts";
+import { enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
 import type { Pool } from "./ipam.ts";
-import type { Network, NetworkDriver } from "./network.ts";
+import type { Network, NetworkDriver, SubnetRequest } from "./network.ts";
 import type { Obstacle } from "./obstacles.ts";
 import type { EndpointAddress, NetworkRecords } from "./records.ts";
 
@@ -26,9 +27,11 @@ export interface LiveNetwork {
 export interface LiveNetworksOptions {
   records: NetworkRecords;
   firewall: BridgeTables;
-  /** Of the default network. */
-  fixed: BridgeAddressing | undefined;
+  /** What the daemon was told of the default network's subnets, by family. */
+  told: { 4?: SubnetRequest; 6?: SubnetRequest };
   pools: readonly Pool[];
+  /** The host is made to forward. */
+  forwarding: boolean;
   /** Told of a network whose subnets were chosen only now. */
   onChange: (network: Network) => void;
   /** Told when a device had to be made where endpoints may be. */
@@ -39,7 +42,7 @@ export class LiveNetworks implements Disposable {
   readonly #options: LiveNetworksOptions;
   readonly #route = new NetlinkSocket(NETLINK_ROUTE);
   readonly #live = new Map<string, LiveNetwork>();
-  #isForwarding = false;
+  readonly #forwarded = new Set<4 | 6>();
 
   constructor(options: LiveNetworksOptions) {
     this.#options = options;
@@ -66,10 +69,7 @@ export class LiveNetworks implements Disposable {
       return there;
     }
     const addressed = needsSubnet(network) ? this.#chooseSubnets(network) : network;
-    if (!this.#isForwarding) {
-      enableForwarding((setting, previous) => this.#options.records.rememberHostSetting(setting, previous));
-      this.#isForwarding = true;
-    }
+    this.#forward(addressed);
     const live = { network: addressed, device: this.open(addressed), pools: this.#pools(addressed) };
     const made = live.device.ensure();
     try {
@@ -80,6 +80,23 @@ export class LiveNetworks implements Disposable {
     }
     this.#live.set(network.id, live);
     return live;
+  }
+
+  /** What leaves a bridge goes through the host. @throws EngineError unsupported when it cannot be made to forward. */
+  #forward({ driver, enableIpv6 }: Network): void {
+    if (driver !== "bridge" || !this.#options.forwarding) return;
+    const remember = (setting: string, previous: string): void =>
+      this.#options.records.rememberHostSetting(setting, previous);
+    if (!this.#forwarded.has(4)) enableForwarding(remember);
+    this.#forwarded.add(4);
+    if (!enableIpv6 || this.#forwarded.has(6)) return;
+    this.#forwarded.add(6);
+    try {
+      enableIpv6Forwarding(this.#route, remember);
+    } catch (error) {
+      // Nobody asked for IPv6 by name: containers reach each other with it, and the rest with IPv4.
+      log("warn", "IPv6 does not leave this host", { error: errorMessage(error) });
+    }
   }
 
   /** Makes sure of a network's device once more, for it may have been removed by hand. */
@@ -107,27 +124,29 @@ export class LiveNetworks implements Disposable {
     device[Symbol.dispose]();
   }
 
-  /** @throws EngineError conflict that names what is in the way. */
+  /** Those of the default network. @throws EngineError conflict that names what is in the way. */
   #chooseSubnets(network: Network): Network {
     const device = new BridgeDevice(network, { route: this.#route });
     const there = device.find();
-    const [row] = network.subnets;
-    const addressing = chooseAddressing({
-      network: network.name,
-      fixed: this.#options.fixed,
-      pools: this.#options.pools,
-      stored: row && { subnet: parseSubnet(row.subnet), gateway: parseAddress(row.gateway!) },
-      inUse: this.#options.records.hasContainers(network.id),
+    const { records, told, pools } = this.#options;
+    const inUse = records.hasContainers(network.id);
+    const subnets = planDefaultBridge({
+      told,
+      families: { ipv4: true, ipv6: network.enableIpv6 },
+      pools,
+      stored: network.subnets,
+      inUse,
+      networks: records.networks().filter(({ id }) => id !== network.id),
       obstacles: readObstacles(this.#route, there?.index),
     });
-    const { subnet, gateway } = describeAddressing(addressing);
-    if (row?.subnet === subnet && row.gateway === gateway) return network;
-    // The interface and the rules that are there have the old subnet's address.
-    if (there !== undefined) {
+    if (isDeepStrictEqual(subnets, network.subnets)) return network;
+    // The interface and the rules that are there have the old subnets' addresses.
+    if (there !== undefined && !inUse) {
       this.#options.firewall.removeBridge(device.device);
       device.tearDown();
     }
-    const chosen = { ...network, subnets: [{ subnet, gateway }] };
+    const enableIpv6 = subnets.some(({ subnet }) => parseSubnet(subnet).family === 6);
+    const chosen = { ...network, subnets, enableIpv6 };
     this.#options.records.updateNetwork(chosen);
     this.#options.onChange(chosen);
     return chosen;
@@ -164,7 +183,7 @@ export class LiveNetworks implements Disposable {
   }
 }
 
-/** The default network has its subnet from its first use on, and gets another one when a route is in the way. */
+/** The default network has its subnets from its first use on, and gets others when a route is in the way. */
 function needsSubnet(network: Network): boolean {
   return network.isBuiltIn && network.driver === "bridge";
 }

@@ -1,12 +1,14 @@
 import type { Database } from "bun:sqlite";
+import { isDeepStrictEqual } from "node:util";
 import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
 import { log } from "../core/log.ts";
-import { parseBridgeAddress } from "./addressing.ts";
 import { BridgeTables } from "./bridge-tables.ts";
+import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-bridge.ts";
 import { checkInterfaceName } from "./driver/interface-name.ts";
 import { Endpoints } from "./endpoints.ts";
-import { defaultPools, parsePool } from "./ipam.ts";
+import { absenceOfIpv6 } from "./host.ts";
+import { addressPools } from "./ipam.ts";
 import { hasDevice, LiveNetworks } from "./live-networks.ts";
 import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "./network.ts";
 import { createdNow, NetworkTable } from "./network-table.ts";
@@ -22,11 +24,17 @@ export interface NetworksOptions {
   bridge: {
     /** The interface's name, at most 15 bytes. */
     name: string;
-    /** The bridge's own address with its prefix length, `172.30.0.1/16`; chosen from the pools when absent. */
-    address?: string | undefined;
-    /** `172.28.0.0/14 size 16`, in order of preference. */
-    pools?: readonly string[] | undefined;
+    /** What of its subnets is fixed; the rest is chosen from the pools. */
+    addresses?: DefaultBridgeAddresses | undefined;
+    /** Absent: where the host has it. */
+    ipv6?: boolean | undefined;
+    /** The driver's. */
+    options?: Record<string, string> | undefined;
   };
+  /** `172.28.0.0/14 size 16`, in order of preference; of a family that is not among them tsd has its own. */
+  pools?: readonly string[] | undefined;
+  /** Whether the host is made to forward what it does not forward yet; true unless told. */
+  forwarding?: boolean | undefined;
 }
 
 /**
@@ -44,21 +52,20 @@ export class Networks {
   #closed = false;
 
   /** @throws EngineError invalid_argument for a wrong name, address or pool. */
-  constructor({ database, bridge }: NetworksOptions) {
+  constructor({ database, bridge, pools, forwarding }: NetworksOptions) {
     this.#records = new NetworkRecords(database);
-    this.#pools = (bridge.pools ?? defaultPools).map(parsePool);
+    this.#pools = addressPools(pools ?? [], this.#records.uniqueLocalPrefix());
     this.#networks = new NetworkTable(this.#records);
     this.#live = new LiveNetworks({
       records: this.#records,
       firewall: this.#firewall,
-      fixed: bridge.address === undefined ? undefined : parseBridgeAddress(bridge.address),
+      told: defaultBridgeRequests(bridge.addresses ?? {}),
       pools: this.#pools,
+      forwarding: forwarding ?? true,
       onChange: (network) => this.#networks.update(network),
       onRemade: ({ network }) => this.#sandboxes.reconnect(network.id),
     });
-    const network = this.#networks.builtIn("bridge");
-    const device = checkInterfaceName(bridge.name);
-    if (network.device !== device) this.#networks.update({ ...network, device });
+    this.#configureBridge(bridge);
     const endpoints = new Endpoints(this.#networks, this.#live);
     this.#reaper = new Reaper(this.#records, endpoints);
     this.#sandboxes = new Sandboxes({
@@ -70,6 +77,18 @@ export class Networks {
     });
   }
 
+  /** @throws EngineError invalid_argument, unsupported for IPv6 that was asked for and is not there. */
+  #configureBridge({ name, ipv6, options }: NetworksOptions["bridge"]): void {
+    const withoutIpv6 = absenceOfIpv6();
+    if (ipv6 === true && withoutIpv6 !== undefined) {
+      throw new EngineError("unsupported", `network bridge: the host has no IPv6: ${withoutIpv6}`);
+    }
+    const network = this.#networks.builtIn("bridge");
+    const enableIpv6 = ipv6 ?? withoutIpv6 === undefined;
+    const configured = { ...network, device: checkInterfaceName(name), enableIpv6, options: options ?? {} };
+    if (!isDeepStrictEqual(configured, network)) this.#networks.update(configured);
+  }
+
   async create(request: NetworkRequest): Promise<{ network: Network; warnings: string[] }> {
     const network = planNetwork(request, {
       id: newId(),
@@ -77,6 +96,7 @@ export class Networks {
       networks: this.#networks.all(),
       obstacles: this.#live.obstacles(),
       pools: this.#pools,
+      withoutIpv6: absenceOfIpv6(),
     });
     this.#networks.add(network);
     try {

@@ -1,5 +1,6 @@
 /** Networks, sandboxes and endpoints on record. What is in the kernel has been here before. */
 import type { Database } from "bun:sqlite";
+import { randomUniqueLocalPrefix } from "./ipam.ts";
 import type { Network, NetworkDriver, NetworkSubnet } from "./network.ts";
 import type { DnsRequest, EndpointRequest, SandboxRequest } from "./sandbox.ts";
 
@@ -54,6 +55,7 @@ interface SubnetRow {
   ip_range: string | null;
   gateway: string | null;
   auxiliary: string | null;
+  is_configured: number;
 }
 
 interface SandboxRow {
@@ -142,12 +144,14 @@ export class NetworkRecords {
 
   #addSubnets(networkId: string, subnets: readonly NetworkSubnet[]): void {
     const insert = this.#database.query(
-      `INSERT INTO network_subnet (network_id, position, subnet, ip_range, gateway, auxiliary)
-       VALUES (?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO network_subnet (network_id, position, subnet, ip_range, gateway, auxiliary, is_configured)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
     );
-    for (const [position, { subnet, ipRange, gateway, auxiliaryAddresses }] of subnets.entries()) {
+    for (const [position, entry] of subnets.entries()) {
+      const { subnet, ipRange, gateway, auxiliaryAddresses, isConfigured } = entry;
       const auxiliary = auxiliaryAddresses === undefined ? null : JSON.stringify(auxiliaryAddresses);
-      insert.run(networkId, position, subnet, ipRange ?? null, gateway ?? null, auxiliary);
+      const configured = isConfigured === true ? 1 : 0;
+      insert.run(networkId, position, subnet, ipRange ?? null, gateway ?? null, auxiliary, configured);
     }
   }
 
@@ -305,6 +309,16 @@ export class NetworkRecords {
     });
   }
 
+  /** The /48 that IPv6 subnets come from: made when first asked for, and the same from then on. */
+  uniqueLocalPrefix(): string {
+    const query = this.#database.query<{ prefix: string }, []>("SELECT prefix FROM network_unique_local");
+    const there = query.get();
+    if (there !== null) return there.prefix;
+    const prefix = randomUniqueLocalPrefix();
+    this.#database.query("INSERT INTO network_unique_local (prefix) VALUES (?)").run(prefix);
+    return prefix;
+  }
+
   hostSettings(): { name: string; previous: string }[] {
     return this.#database.query<{ name: string; previous: string }, []>("SELECT * FROM network_host_setting").all();
   }
@@ -343,6 +357,7 @@ function networkOf(row: NetworkRow, subnets: readonly SubnetRow[]): Network {
     ...(row.device !== null && { device: row.device }),
     subnets: subnets.map((subnet) => ({
       subnet: subnet.subnet,
+      ...(subnet.is_configured !== 0 && { isConfigured: true }),
       ...(subnet.ip_range !== null && { ipRange: subnet.ip_range }),
       ...(subnet.gateway !== null && { gateway: subnet.gateway }),
       ...(subnet.auxiliary !== null && { auxiliaryAddresses: JSON.parse(subnet.auxiliary) as Record<string, string> }),

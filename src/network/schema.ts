@@ -7,6 +7,8 @@ import type { Schema } from "../core/database.ts";
  *
  * Step 2: networks that users make, and containers on several of them. `definition` and `request` are JSON: what was
  * asked for, which nobody looks for by value.
+ *
+ * Step 3: subnets that users chose, and the prefix that IPv6 subnets are made of (one row).
  */
 export const networkSchema: Schema = {
   part: "network",
@@ -72,5 +74,9 @@ export const networkSchema: Schema = {
        SELECT sandbox_id FROM network_endpoint e JOIN network n ON n.id = e.network_id WHERE n.driver = 'null');
      ALTER TABLE network_endpoint ADD COLUMN request TEXT NOT NULL DEFAULT '{}';
      CREATE INDEX network_endpoint_network ON network_endpoint (network_id);`,
+    `ALTER TABLE network_subnet ADD COLUMN is_configured INTEGER NOT NULL DEFAULT 0;
+     CREATE TABLE network_unique_local (
+       prefix TEXT PRIMARY KEY
+     ) STRICT;`,
   ],
 };

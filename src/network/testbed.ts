@@ -80,10 +80,10 @@ export function within<T>(path: string | Fd, use: () => T): T {
 }
 
 /** A TCP server there that tells each client the address that it sees. */
-export function serve(namespace: string | Fd, port: number): Disposable {
+export function serve(namespace: string | Fd, port: number, hostname = "0.0.0.0"): Disposable {
   const server = within(namespace, () =>
     Bun.listen({
-      hostname: "0.0.0.0",
+      hostname,
       port,
       socket: {
         open: (socket) => void socket.end(socket.remoteAddress),
