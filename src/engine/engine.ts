@@ -69,7 +69,7 @@ export class Engine {
     this.registry = new RegistryService(context);
     this.archives = new ArchiveService(context);
     this.system = new SystemService(context, engineId, facts);
-    this.networks = new NetworkService();
+    this.networks = new NetworkService(context);
     this.events = new EventService(context.events);
     this.#collector = new Collector(context);
     this.storage = new StorageService(context, this.containers, this.#collector);

@@ -9,7 +9,9 @@ import { errorMessage, isErrno } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { ShimRecord } from "../shim/protocol.ts";
 import { resumeForgotten } from "./container/commit.ts";
+import { reconnect } from "./container/connect.ts";
 import type { Container } from "./container/container.ts";
+import { updateEtcFiles } from "./container/etc-files.ts";
 import { clearRuntime, endOf, readExitRecord, watchExit } from "./container/exit.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
 import { startTicks } from "./container/start.ts";
@@ -56,11 +58,23 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   }
   await context.networks.restore(live);
   for (const container of context.containers.all()) {
-    if (live.has(container.id)) container.sandbox = context.networks.sandbox(container.id);
+    if (!live.has(container.id)) continue;
+    container.sandbox = context.networks.sandbox(container.id);
+    await settleNetworks(context, container);
   }
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);
   return result;
+}
+
+/** What was half done to the networks of a container that lives on is finished. */
+async function settleNetworks(context: EngineContext, container: Container): Promise<void> {
+  try {
+    await reconnect(context, container);
+    updateEtcFiles(context, container);
+  } catch (error) {
+    log("error", "could not settle a container's networks", { container: container.id, error: errorMessage(error) });
+  }
 }
 
 function readShimRecord(context: EngineContext, id: string): ShimRecord | undefined {

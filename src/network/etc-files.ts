@@ -31,13 +31,18 @@ export interface HostsOptions {
 /** @throws EngineError invalid_argument for a name or address that would break the file. */
 export function hostsFile(options: HostsOptions): string {
   let text = localNames;
-  const qualified = options.domainname ? [`${options.hostname}.${options.domainname}`] : [];
-  // A hostname that is itself qualified is known by its first part as well.
-  const [first] = options.hostname.split(".");
-  const names = [...qualified, options.hostname, ...(first === options.hostname ? [] : [first!])];
+  const names = hostNames(options.hostname, options.domainname);
   for (const { name, address } of options.extraHosts ?? []) text += hostsLine(address, [name]);
   for (const address of options.addresses) text += hostsLine(address, names);
   return text;
+}
+
+/** What a container's own addresses stand for. */
+export function hostNames(hostname: string, domainname?: string): string[] {
+  const qualified = domainname ? [`${hostname}.${domainname}`] : [];
+  // A hostname that is itself qualified is known by its first part as well.
+  const [first] = hostname.split(".");
+  return [...qualified, hostname, ...(first === hostname ? [] : [first!])];
 }
 
 /** The host's own /etc/hosts with `--add-host` lines: for `--network host`. */

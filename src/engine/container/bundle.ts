@@ -5,14 +5,15 @@ import type { BundleMount, BundleTmpfs } from "../../bundle/input.ts";
 import { EngineError } from "../../core/errors.ts";
 import { formatExactJson } from "../../core/exact-json.ts";
 import { parseBytes } from "../../core/size.ts";
-import { hostHostsFile, hostnameFile, hostsFile, readHostResolvConf, resolvConf } from "../../network/etc-files.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
 import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
 import type { Container } from "./container.ts";
-import { runtimePath, splitExtraHost, unbracketed } from "./normalize.ts";
+import { writeEtcFiles } from "./etc-files.ts";
+import { linkVariables } from "./links.ts";
+import { runtimePath } from "./normalize.ts";
 
 /** Writes what the container needs beside its layers, and puts together what the shim is told. */
 export function prepareBundle(context: EngineContext, container: Container, sandbox: Sandbox): ShimContainer {
@@ -22,7 +23,7 @@ export function prepareBundle(context: EngineContext, container: Container, sand
   const paths = layout.container(id);
   const etcPaths = layout.container(joinedContainer(context, container)?.id ?? id);
   const overlay = context.snapshots.mounts(id);
-  writeEtcFiles(container, sandbox, paths);
+  writeEtcFiles(context, container, sandbox, paths);
   const runtime = runtimePath(definition.runtime, configuration);
   const runtimeConfig: RuntimeConfig = context.bundles.config({
     id,
@@ -34,6 +35,7 @@ export function prepareBundle(context: EngineContext, container: Container, sand
     tmpfs: tmpfsMounts(container),
     namespacePaths: namespacePaths(context, container, sandbox),
     cgroupsPath: cgroupPath(context, container),
+    extraEnvironment: linkVariables(context, container),
   });
   // Other runtimes read the bundle as the specification has it.
   if (runtime !== undefined) writeFileSync(paths.config, formatExactJson(runtimeConfig), { mode: 0o600 });
@@ -71,56 +73,12 @@ function logTarget(container: Container, paths: ContainerPaths): LogTarget {
   };
 }
 
-/** The files of /etc that depend on the network. A container that joins another's network has that one's. */
-function writeEtcFiles(container: Container, sandbox: Sandbox, paths: ContainerPaths): void {
-  if (sandbox.kind === "container") return;
-  const { config, hostConfig } = container.definition;
-  const hostname = config.Hostname ?? "";
-  const extraHosts = (hostConfig.ExtraHosts ?? []).map((entry) => parseExtraHost(entry, sandbox));
-  const hosts =
-    sandbox.kind === "host"
-      ? hostHostsFile(extraHosts)
-      : hostsFile({
-          hostname,
-          ...(config.Domainname && { domainname: config.Domainname }),
-          addresses: sandbox.endpoints.flatMap(({ ipv4 }) => ipv4 ?? []),
-          extraHosts,
-        });
-  // Three small files: written in less time than a round trip through the thread pool takes.
-  writeFileSync(paths.hostname, hostnameFile(hostname), { mode: 0o644 });
-  writeFileSync(paths.hosts, hosts, { mode: 0o644 });
-  writeFileSync(paths.resolvConf, resolvConfFor(container, sandbox), { mode: 0o644 });
-}
-
 /** The container whose network this one shares, in the end. @throws EngineError not_found when it is gone. */
 export function joinedContainer(context: EngineContext, container: Container): Container | undefined {
   const mode = container.definition.hostConfig.NetworkMode ?? "";
   if (!mode.startsWith("container:")) return undefined;
   const other = context.containers.find(mode.slice("container:".length));
   return joinedContainer(context, other) ?? other;
-}
-
-function resolvConfFor(container: Container, sandbox: Sandbox): string {
-  const { Dns, DnsSearch, DnsOptions } = container.definition.hostConfig;
-  const given = {
-    ...(Dns?.length && { servers: Dns }),
-    ...(DnsSearch?.length && { search: DnsSearch }),
-    ...(DnsOptions?.length && { options: DnsOptions }),
-  };
-  const host = readHostResolvConf();
-  // The host's own namespace reaches whatever the host reaches, its loopback too.
-  return sandbox.kind === "host" && Object.keys(given).length === 0 ? host : resolvConf(host, given);
-}
-
-/** `name:address` or `name=address`; `host-gateway` stands for the host as the container sees it. */
-function parseExtraHost(entry: string, sandbox: Sandbox): { name: string; address: string } {
-  const { name, value } = splitExtraHost(entry);
-  if (value !== "host-gateway") return { name, address: unbracketed(value) };
-  const gateway = sandbox.endpoints.flatMap(({ ipv4Gateway }) => ipv4Gateway ?? [])[0];
-  if (gateway === undefined) {
-    throw new EngineError("invalid_argument", `unable to derive the IP value for host-gateway: no bridge network`);
-  }
-  return { name, address: gateway };
 }
 
 /** Unless the container mounts something of its own there. */

@@ -20,7 +20,7 @@ export class Container {
   readonly id: string;
   readonly name: string;
   readonly createdAt: string;
-  readonly definition: ContainerDefinition;
+  #definition: ContainerDefinition;
   #state: ContainerState;
   /** From the first attach or the start until the exit has been dealt with. */
   shim: ShimPart | undefined;
@@ -30,6 +30,8 @@ export class Container {
   shimComing: Promise<ShimPart> | undefined;
   /** What it has on its networks while it runs. */
   sandbox: Sandbox | undefined;
+  /** Its resolv.conf, as this daemon wrote it last. */
+  resolvConf: string | undefined;
   /** How many streams are attached through this daemon. */
   attached = 0;
   removed = false;
@@ -40,8 +42,17 @@ export class Container {
     this.id = record.id;
     this.name = record.name;
     this.createdAt = record.createdAt;
-    this.definition = record.definition;
+    this.#definition = record.definition;
     this.#state = record.state;
+  }
+
+  get definition(): ContainerDefinition {
+    return this.#definition;
+  }
+
+  /** For the store, which keeps the record alike. */
+  setDefinition(definition: ContainerDefinition): void {
+    this.#definition = definition;
   }
 
   get state(): ContainerState {

@@ -16,6 +16,7 @@ import { joinedContainer } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { type CreateOptions, createContainer } from "./create.ts";
 import { containerEvent } from "./event.ts";
+import { removeLink, shownLinks } from "./links.ts";
 import { type ListOptions, selectContainers } from "./list.ts";
 import { attachLogs, type LogOptions, type LogStream, readLogs } from "./logs.ts";
 import { type RemoveOptions, removeContainer } from "./remove.ts";
@@ -74,6 +75,7 @@ export class ContainerService {
     return inspectView(container, {
       layout: this.#context.layout,
       etcOwner: this.#etcOwner(container),
+      links: shownLinks(this.#context, container),
       execIds: this.#execs.idsOf(container),
       ...(options.size && { size: await this.#sizes(container) }),
     });
@@ -120,9 +122,11 @@ export class ContainerService {
   }
 
   async remove(reference: string, options: RemoveOptions & { link: boolean }): Promise<void> {
+    if (options.link) {
+      removeLink(this.#context, reference);
+      return;
+    }
     const container = this.#find(reference);
-    if (options.link)
-      throw new EngineError("unsupported", "links between containers are not built in this version of tsd");
     await removeContainer(this.#context, container, options);
   }
 

@@ -16,19 +16,21 @@ import { type PlannedMount, planMounts } from "../mount/plan.ts";
 import { realizeMounts } from "../mount/realize.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
+import { settleEndpoints } from "./endpoints.ts";
 import { containerEvent, volumeEvent } from "./event.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
+import { checkLinks } from "./links.ts";
 import { parseContainerName } from "./names.ts";
 import {
   checkConfig,
   checkHostConfig,
-  checkSharedNetwork,
+  checkNetworkMode,
   containerConfigOf,
-  endpointSettings,
   hostnameFor,
   normalizeHostConfig,
   runtimePath,
 } from "./normalize.ts";
+import { portRequests } from "./ports.ts";
 import { refuseUnbuilt } from "./refusal.ts";
 import type { CreatedState, StartingState } from "./state.ts";
 
@@ -131,7 +133,10 @@ function draftContainer(
   const settled = context.bundles.settleLimits(request.HostConfig ?? {});
   const hostConfig = normalizeHostConfig(settled.hostConfig, configuration, cgroupVersion);
   checkHostConfig(hostConfig);
-  hostConfig.NetworkMode = settleNetworkMode(context, hostConfig.NetworkMode!);
+  checkNetworkMode(requested, hostConfig);
+  const { mode, endpoints } = settleNetworks(context, request, hostConfig);
+  hostConfig.NetworkMode = mode;
+  portRequests(config, hostConfig);
   const runtime = hostConfig.Runtime!;
   runtimePath(runtime, configuration);
   context.bundles.check(config, hostConfig);
@@ -145,10 +150,10 @@ function draftContainer(
     platform: formatPlatform(image.platform),
     config,
     hostConfig,
-    endpoints: endpointSettings(request, hostConfig.NetworkMode),
+    endpoints,
     command: commandOf(config),
     runtime,
-    warnings: [...settled.warnings, ...warningsFor(image)],
+    warnings: [...settled.warnings, ...portWarnings(hostConfig), ...warningsFor(image)],
   };
 }
 
@@ -162,17 +167,22 @@ function resolveImage(context: EngineContext, reference: string, platform: strin
   throw new EngineError("not_found", `No such image: ${shown}${suffix}`, { hint: `tsd pull ${shown}` });
 }
 
-/**
- * `bridge`, `host`, `none` and `container:ID` are all there is as yet. Another container is stored by its id: a name may
- * come to mean another one, this container's own descendant even.
- */
-function settleNetworkMode(context: EngineContext, mode: string): string {
+/** Another container is stored by its id: a name may come to mean another one, this container's own descendant even. */
+function settleNetworks(
+  context: EngineContext,
+  request: ContainerCreateRequest,
+  hostConfig: HostConfig,
+): Pick<ContainerDefinition, "endpoints"> & { mode: string } {
+  const { NetworkMode: mode = "bridge", Links: links = [] } = hostConfig;
   if (mode.startsWith("container:")) {
-    return `container:${networkOwner(context, mode.slice("container:".length)).id}`;
+    const { id } = networkOwner(context, mode.slice("container:".length));
+    return { mode: `container:${id}`, endpoints: {} };
   }
-  if (["bridge", "host", "none"].includes(mode)) return mode;
-  // Not as not_found: to that the docker client pulls the image and tries again.
-  throw new EngineError("invalid_argument", `network ${mode} not found`, { stage: "create" });
+  const settings = request.NetworkingConfig?.EndpointsConfig ?? {};
+  const settled = settleEndpoints({ mode, settings, links }, (reference) => context.networks.find(reference));
+  checkLinks(context, links);
+  for (const endpoint of Object.values(settled.endpoints)) checkLinks(context, endpoint.Links ?? []);
+  return settled;
 }
 
 function networkOwner(context: EngineContext, reference: string): Container {
@@ -193,7 +203,6 @@ function namesOf(
 ): Pick<ContainerConfig, "Hostname" | "Domainname"> {
   const mode = hostConfig.NetworkMode!;
   if (!mode.startsWith("container:")) return { Hostname: hostnameFor(id, config, hostConfig, hostHostname()) };
-  checkSharedNetwork(config, hostConfig);
   const { Hostname = "", Domainname = "" } = context.containers.find(mode.slice("container:".length)).definition.config;
   return { Hostname, Domainname };
 }
@@ -204,6 +213,12 @@ function reserveName(context: EngineContext, id: string, requested: string | und
   const name = parseContainerName(requested);
   names.reserve(name, id);
   return name;
+}
+
+/** In Docker's words. */
+function portWarnings({ NetworkMode, PortBindings = {}, PublishAllPorts }: HostConfig): string[] {
+  const isAsked = PublishAllPorts || Object.values(PortBindings).some((bindings) => bindings?.length);
+  return NetworkMode === "host" && isAsked ? ["Published ports are discarded when using host network mode"] : [];
 }
 
 /** What the container will lack although its image asks for it. */

@@ -3,8 +3,8 @@ import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/sc
 import type { OciDescriptor } from "../../api/schema/image.ts";
 
 /**
- * What a container is: everything that create decided and that no later event changes. Stored as JSON; fields are
- * only ever added, and absent ones read as their old meaning.
+ * What a container is: everything that create decided and that no later event changes, save its endpoints. Stored as
+ * JSON; fields are only ever added, and absent ones read as their old meaning.
  */
 export interface ContainerDefinition {
   /** Of the image, as Docker 29 has it: the digest of its manifest or index. */
@@ -15,7 +15,10 @@ export interface ContainerDefinition {
   /** The request's config with what the image adds. */
   config: ContainerConfig;
   hostConfig: HostConfig;
-  /** By the network's name as the request has it. */
+  /**
+   * What was asked for on each network that the container is on, by the network's name, with its id; `connect` and
+   * `disconnect` change it. Empty for a container that shares another's. Of older containers the id may be missing.
+   */
   endpoints: Record<string, EndpointSettings>;
   /** Entry point and command in one: never empty. */
   command: string[];

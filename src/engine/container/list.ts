@@ -66,12 +66,10 @@ function predicate(context: FilterContext, name: string, values: readonly string
           values.some((value) => value === Name || value === Destination || value === Source),
         );
     case "network":
-      return ({ definition, sandbox }) => {
-        const mode = definition.hostConfig.NetworkMode ?? "bridge";
-        return values.some(
-          (value) => value === mode || sandbox?.endpoints.some(({ networkId }) => networkId.startsWith(value)),
+      return ({ definition }) =>
+        Object.entries(definition.endpoints).some(([name, { NetworkID = "" }]) =>
+          values.some((value) => value === name || (value !== "" && NetworkID.startsWith(value))),
         );
-      };
     case "expose":
     case "publish":
       return portFilter(name, values);
@@ -127,19 +125,20 @@ function orderFilter(context: FilterContext, name: string, values: readonly stri
   };
 }
 
-/** `80`, `80/tcp`, `8000-8010/udp`. Nothing is published yet, so that `publish` matches nothing. */
+/** `80`, `80/tcp`, `8000-8010/udp`: of the container, as in Docker also for `publish`. */
 function portFilter(name: string, values: readonly string[]): Predicate {
   const ranges = values.map((value) => {
     const [, from, to, protocol] = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/.exec(value) ?? [];
     if (from === undefined) throw new EngineError("invalid_argument", `invalid filter '${name}=${value}'`);
     return { from: Number(from), to: Number(to ?? from), protocol: protocol ?? "tcp" };
   });
-  if (name === "publish") return () => false;
-  return ({ definition }) =>
-    Object.keys(definition.config.ExposedPorts ?? {}).some((port) => {
+  return ({ definition }) => {
+    const { config, hostConfig } = definition;
+    return Object.keys((name === "publish" ? hostConfig.PortBindings : config.ExposedPorts) ?? {}).some((port) => {
       const [number = "", protocol = "tcp"] = port.split("/");
       return ranges.some(
         (range) => range.protocol === protocol && Number(number) >= range.from && Number(number) <= range.to,
       );
     });
+  };
 }

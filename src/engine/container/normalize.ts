@@ -1,16 +1,12 @@
 /** Checks a create request's values and fills in what clients leave to the daemon, as Docker does. */
-import type {
-  ContainerConfig,
-  ContainerCreateRequest,
-  EndpointSettings,
-  HostConfig,
-} from "../../api/schema/container-config.ts";
+import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
 import { parseSignal } from "../../core/signals.ts";
 import { tryParseAddress } from "../../network/address.ts";
 import { checkNameServer } from "../../network/etc-files.ts";
 import { builtinRuntime, type EngineConfiguration } from "../configuration.ts";
+import { hostNetworkAndLinks } from "./links.ts";
 
 const shmBytesDefault = 64 * 2 ** 20;
 /** Docker's least memory limit: less cannot start a process. */
@@ -66,12 +62,29 @@ export function checkHostConfig(host: HostConfig): void {
   }
 }
 
-/** What belongs to the network is the other container's. @throws EngineError invalid_argument in docker's words. */
-export function checkSharedNetwork(config: ContainerConfig, host: HostConfig): void {
-  const refuse = (what: string) => invalid(`conflicting options: ${what} and the network mode`);
-  if (config.Hostname) throw refuse("hostname");
-  if (host.Dns?.length) throw refuse("dns");
-  if (host.ExtraHosts?.length) throw refuse("custom host-to-IP mapping");
+/**
+ * What belongs to the network is the other container's, or the host's.
+ * @param config as it was asked for: what the image adds is nobody's mistake.
+ * @throws EngineError invalid_argument in docker's words.
+ */
+export function checkNetworkMode(config: ContainerConfig, host: HostConfig): void {
+  const { NetworkMode = "" } = host;
+  const refuse = (what: string) => invalid(`conflicting options: ${what}`);
+  if (host.UTSMode === "host" && config.Hostname) throw refuse("hostname and the UTS mode");
+  if (NetworkMode === "host" && host.Links?.length) throw invalid(hostNetworkAndLinks);
+  if (!NetworkMode.startsWith("container:")) return;
+  if (config.Hostname) throw refuse("hostname and the network mode");
+  if (host.Links?.length) {
+    throw refuse("container type network can't be used with links. This would result in undefined behavior");
+  }
+  if (host.Dns?.length) throw refuse("dns and the network mode");
+  if (host.ExtraHosts?.length) throw refuse("custom host-to-IP mapping and the network mode");
+  if (host.PublishAllPorts || Object.keys(host.PortBindings ?? {}).length > 0) {
+    throw refuse("port publishing and the container type network mode");
+  }
+  if (Object.keys(config.ExposedPorts ?? {}).length > 0) {
+    throw refuse("port exposing and the container type network mode");
+  }
 }
 
 function checkExtraHost(entry: string): void {
@@ -139,21 +152,6 @@ export function runtimePath(name: string, configuration: EngineConfiguration): s
 export function hostnameFor(id: string, config: ContainerConfig, host: HostConfig, hostHostname: string): string {
   if (config.Hostname) return config.Hostname;
   return host.NetworkMode === "host" || host.UTSMode === "host" ? hostHostname : shortId(id);
-}
-
-/** The one endpoint that the container asks for, under its network's name. */
-export function endpointSettings(
-  request: ContainerCreateRequest,
-  networkMode: string,
-): Record<string, EndpointSettings> {
-  const given = Object.entries(request.NetworkingConfig?.EndpointsConfig ?? {})[0];
-  if (given === undefined || networkMode.startsWith("container:")) return {};
-  const [name, settings] = given;
-  const network = name === "default" ? "bridge" : name;
-  if (network !== networkMode) {
-    throw invalid(`NetworkingConfig.EndpointsConfig names network ${name}, HostConfig.NetworkMode ${networkMode}`);
-  }
-  return { [network]: settings };
 }
 
 function invalid(message: string): EngineError {

@@ -19,9 +19,6 @@ const other =
 
 const hostRefusals: Refusals<HostConfig> = {
   RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
-  PortBindings: { asks: (ports) => Object.values(ports).some((list) => list.length > 0), what: "published ports" },
-  PublishAllPorts: { asks: (all) => all, what: "published ports" },
-  Links: { asks: some, what: "links" },
   VolumesFrom: { asks: some, what: "volumes of another container" },
   VolumeDriver: { asks: other("", "local"), what: "volume plugins" },
   UsernsMode: { asks: other("", "host"), what: "user namespaces for containers" },
@@ -49,7 +46,6 @@ export function refuseUnbuilt(request: ContainerCreateRequest): void {
   }
   refuseHealthcheck(request);
   refuseLogConfig(host);
-  refuseNetworks(request);
   for (const mount of host.Mounts ?? []) refuseMount(mount);
 }
 
@@ -66,19 +62,6 @@ function refuseLogConfig(host: HostConfig): void {
   for (const option of Object.keys(Config)) {
     if (Type !== "none" && logOptions.has(option)) continue;
     throw unbuilt("HostConfig.LogConfig.Config", option, `such options of the log driver ${Type || "json-file"}`);
-  }
-}
-
-function refuseNetworks(request: ContainerCreateRequest): void {
-  const endpoints = Object.entries(request.NetworkingConfig?.EndpointsConfig ?? {});
-  if (endpoints.length > 1) {
-    throw unbuilt("NetworkingConfig.EndpointsConfig", endpoints.map(([name]) => name).join(", "), "several networks");
-  }
-  for (const [name, endpoint] of endpoints) {
-    const field = `NetworkingConfig.EndpointsConfig.${name}`;
-    if (endpoint.IPAMConfig?.IPv6Address) throw unbuilt(`${field}.IPAMConfig`, "IPv6Address", "IPv6");
-    if (endpoint.Links?.length) throw unbuilt(`${field}.Links`, endpoint.Links.join(", "), "links");
-    if (endpoint.DriverOpts && filled(endpoint.DriverOpts)) throw unbuilt(`${field}.DriverOpts`, "", "driver options");
   }
 }
 

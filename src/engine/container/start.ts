@@ -4,17 +4,19 @@ import { rm } from "node:fs/promises";
 import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
-import { shortId } from "../../core/id.ts";
 import { log } from "../../core/log.ts";
-import type { Sandbox, SandboxRequest } from "../../network/sandbox.ts";
+import type { Sandbox } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import { makeBindSources } from "../mount/realize.ts";
 import { ensureShim } from "./attach.ts";
-import { namespaceOf, prepareBundle } from "./bundle.ts";
+import { prepareBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
+import { updateEtcFiles } from "./etc-files.ts";
 import { containerEvent, networkEvent } from "./event.ts";
 import { detachNetwork, watchExit } from "./exit.ts";
+import { checkLinked, linkedFrom } from "./links.ts";
 import { autoRemove } from "./remove.ts";
+import { sandboxRequest } from "./sandbox-request.ts";
 import type { RunningState, StartFailure, StartingState } from "./state.ts";
 
 /**
@@ -49,10 +51,12 @@ export async function launch(context: EngineContext, container: Container, start
   }
   context.images.touch(container.definition.imageId);
   containerEvent(context, container, "start");
+  tellLinked(context, container);
   void watchExit(context, container, container.shim!);
 }
 
 async function run(context: EngineContext, container: Container, cleanup: Cleanup): Promise<RunningState> {
+  checkLinked(context, container);
   const request = sandboxRequest(context, container);
   // Whatever comes first, both are waited for: what was made must be undone when the other fails.
   const [shimResult, sandboxResult] = await Promise.allSettled([
@@ -78,25 +82,20 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
   return { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };
 }
 
-function sandboxRequest(context: EngineContext, container: Container): SandboxRequest {
-  const mode = container.definition.hostConfig.NetworkMode ?? "bridge";
-  if (container.definition.config.NetworkDisabled) return { kind: "none" };
-  if (mode === "host" || mode === "none") return { kind: mode };
-  if (mode.startsWith("container:")) {
-    return { kind: "container", namespacePath: namespaceOf(context, mode.slice("container:".length), "net") };
-  }
-  const { id: networkId } = context.networks.find(mode);
-  const names = [container.name, shortId(container.id)];
-  return {
-    kind: "networks",
-    endpoints: [{ networkId, names, links: [], driverOptions: {}, gatewayPriority: 0 }],
-    ports: [],
-    dns: { servers: [], search: [], options: [] },
-  };
-}
-
 function connected(context: EngineContext, container: Container, sandbox: Sandbox): void {
   for (const endpoint of sandbox.endpoints) networkEvent(context, "connect", endpoint, container.id);
+}
+
+/** Its address may be another one now, which stands in /etc/hosts of those that are linked to it. */
+function tellLinked(context: EngineContext, container: Container): void {
+  for (const linked of linkedFrom(context, container)) {
+    try {
+      updateEtcFiles(context, linked);
+    } catch (error) {
+      const fields = { container: linked.id, linkedTo: container.id, error: errorMessage(error) };
+      log("error", "could not tell a container of another that it is linked to", fields);
+    }
+  }
 }
 
 async function abandonNetwork(context: EngineContext, container: Container): Promise<void> {

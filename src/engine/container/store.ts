@@ -9,6 +9,7 @@ import type { Database } from "bun:sqlite";
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { Container } from "./container.ts";
+import type { ContainerDefinition } from "./definition.ts";
 import { NameRegistry } from "./names.ts";
 import type { ContainerState } from "./state.ts";
 import { type ContainerRecord, ContainerTable } from "./table.ts";
@@ -20,6 +21,8 @@ export class ContainerStore {
   readonly #database: Database;
   readonly #table: ContainerTable;
   readonly #containers = new Map<string, Container>();
+  /** Those with links, which are few. */
+  readonly #linked = new Set<Container>();
   /** The last write that is due for each container. */
   readonly #due = new Map<string, () => void>();
   #timer: NodeJS.Timeout | undefined;
@@ -29,7 +32,7 @@ export class ContainerStore {
     this.#database = database;
     this.#table = new ContainerTable(database);
     for (const record of this.#table.all()) {
-      this.#containers.set(record.id, new Container(record));
+      this.#remember(new Container(record));
       this.names.reserve(record.name, record.id);
     }
   }
@@ -37,6 +40,11 @@ export class ContainerStore {
   /** In the order of their creation. */
   all(): Container[] {
     return [...this.#containers.values()];
+  }
+
+  /** Containers with HostConfig.Links. */
+  linked(): Container[] {
+    return [...this.#linked];
   }
 
   get(id: string): Container | undefined {
@@ -66,7 +74,7 @@ export class ContainerStore {
       along();
     });
     const container = new Container(record);
-    this.#containers.set(record.id, container);
+    this.#remember(container);
     return container;
   }
 
@@ -80,6 +88,22 @@ export class ContainerStore {
       container.restoreState(previous);
       throw error;
     }
+  }
+
+  /** The networks that a container is on from now on, durable when this returns. */
+  setEndpoints(container: Container, endpoints: ContainerDefinition["endpoints"]): void {
+    this.#setDefinition(container, { ...container.definition, endpoints });
+  }
+
+  /** HostConfig.Links from now on, durable when this returns. */
+  setLinks(container: Container, Links: string[]): void {
+    const { definition } = container;
+    this.#setDefinition(container, { ...definition, hostConfig: { ...definition.hostConfig, Links } });
+  }
+
+  #setDefinition(container: Container, definition: ContainerDefinition): void {
+    this.#write(() => this.#table.setDefinition(container.id, definition));
+    container.setDefinition(definition);
   }
 
   setStateSoon(container: Container, state: ContainerState): void {
@@ -109,8 +133,14 @@ export class ContainerStore {
     if (this.#due.size > 0) this.#write(() => undefined);
   }
 
+  #remember(container: Container): void {
+    this.#containers.set(container.id, container);
+    if (container.definition.hostConfig.Links?.length) this.#linked.add(container);
+  }
+
   #forget(container: Container): void {
     this.#containers.delete(container.id);
+    this.#linked.delete(container);
     this.names.release(container.name, container.id);
   }
 

@@ -1,9 +1,8 @@
 /** Containers as the Engine API shows them: `inspect`, and a row of `ps`. */
 import type { ContainerInspect, ContainerSummary, MountPoint } from "../../api/schema/container.ts";
-import type { EndpointSettings } from "../../api/schema/container-config.ts";
-import type { Sandbox } from "../../network/sandbox.ts";
 import type { Layout } from "../layout.ts";
 import type { Container } from "./container.ts";
+import { containerNetworks, networkSettings, portSummaries } from "./network-view.ts";
 import { projectState } from "./state.ts";
 import { statusText } from "./status-text.ts";
 
@@ -18,13 +17,15 @@ interface ViewOptions {
   layout: Layout;
   /** Whose hosts and resolv.conf it has: its own id, or that of the container whose network it shares. */
   etcOwner: string;
+  /** HostConfig.Links, as they are shown. */
+  links: string[];
   execIds: string[];
   size?: Sizes;
 }
 
 export function inspectView(container: Container, options: ViewOptions): ContainerInspect {
   const { id, name, createdAt, definition, state } = container;
-  const { layout, etcOwner, execIds, size } = options;
+  const { layout, etcOwner, links, execIds, size } = options;
   const etc = layout.container(etcOwner);
   const [path = "", ...args] = definition.command;
   return {
@@ -46,18 +47,13 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: execIds.length > 0 ? execIds : null,
-    HostConfig: definition.hostConfig,
+    HostConfig: { ...definition.hostConfig, ...(links.length > 0 && { Links: links }) },
     GraphDriver: { Name: "overlayfs", Data: null },
     Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },
     ...(size && { SizeRw: size.writable, SizeRootFs: size.total }),
     Mounts: mountPoints(container),
     Config: definition.config,
-    NetworkSettings: {
-      SandboxID: container.sandbox?.id ?? "",
-      SandboxKey: container.sandbox?.namespacePath ?? "",
-      Ports: {},
-      Networks: networks(container),
-    },
+    NetworkSettings: networkSettings(container),
     ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
   };
 }
@@ -72,7 +68,7 @@ export function summaryView(container: Container, imageName: string, nowMs: numb
     ImageID: imageId,
     Command: commandLine(definition.command),
     Created: Math.floor(Date.parse(createdAt) / 1000),
-    Ports: exposedPorts(container),
+    Ports: portSummaries(container),
     ...(size && { SizeRw: size.writable, SizeRootFs: size.total }),
     Labels: config.Labels ?? {},
     State: projectState(state).Status,
@@ -81,7 +77,7 @@ export function summaryView(container: Container, imageName: string, nowMs: numb
       NetworkMode: hostConfig.NetworkMode ?? "bridge",
       ...(hostConfig.Annotations && { Annotations: hostConfig.Annotations }),
     },
-    NetworkSettings: { Networks: networks(container) },
+    NetworkSettings: { Networks: containerNetworks(container) },
     Mounts: mountPoints(container),
     ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
   };
@@ -90,15 +86,6 @@ export function summaryView(container: Container, imageName: string, nowMs: numb
 /** Arguments with a space stand in quotes, and nothing is escaped: it is for people. */
 function commandLine([path = "", ...args]: readonly string[]): string {
   return [path, ...args.map((arg) => (arg.includes(" ") ? `'${arg}'` : arg))].join(" ");
-}
-
-/** Ports that the image or the request names and nothing publishes: shown while the container has an address. */
-function exposedPorts(container: Container): ContainerSummary["Ports"] {
-  if (!container.sandbox?.endpoints.some(({ ipv4 }) => ipv4 !== undefined)) return [];
-  return Object.keys(container.definition.config.ExposedPorts ?? {}).map((port) => {
-    const [number = "", type = "tcp"] = port.split("/");
-    return { PrivatePort: Number(number), Type: type };
-  });
 }
 
 /** The mounts without what the engine notes for itself. */
@@ -113,46 +100,4 @@ function mountPoints(container: Container): MountPoint[] {
     RW,
     Propagation,
   }));
-}
-
-/** By the network's name: what was asked for, and while it runs what it was given. */
-function networks(container: Container): Record<string, EndpointSettings> {
-  const { NetworkMode = "bridge" } = container.definition.hostConfig;
-  if (NetworkMode.startsWith("container:")) return {};
-  const asked = container.definition.endpoints[NetworkMode] ?? {};
-  return { [NetworkMode]: { ...blankEndpoint, ...asked, ...givenEndpoint(container.sandbox) } };
-}
-
-const blankEndpoint: EndpointSettings = {
-  IPAMConfig: null,
-  Links: null,
-  Aliases: null,
-  MacAddress: "",
-  DriverOpts: null,
-  GwPriority: 0,
-  NetworkID: "",
-  EndpointID: "",
-  Gateway: "",
-  IPAddress: "",
-  IPPrefixLen: 0,
-  IPv6Gateway: "",
-  GlobalIPv6Address: "",
-  GlobalIPv6PrefixLen: 0,
-  DNSNames: null,
-};
-
-function givenEndpoint(sandbox: Sandbox | undefined): EndpointSettings {
-  const [endpoint] = sandbox?.endpoints ?? [];
-  if (endpoint === undefined) return {};
-  return {
-    NetworkID: endpoint.networkId,
-    EndpointID: endpoint.endpointId,
-    Gateway: endpoint.ipv4Gateway ?? "",
-    IPAddress: endpoint.ipv4 ?? "",
-    IPPrefixLen: endpoint.ipv4PrefixLength ?? 0,
-    IPv6Gateway: endpoint.ipv6Gateway ?? "",
-    GlobalIPv6Address: endpoint.ipv6 ?? "",
-    GlobalIPv6PrefixLen: endpoint.ipv6PrefixLength ?? 0,
-    MacAddress: endpoint.mac ?? "",
-  };
 }

@@ -2,18 +2,14 @@
 import type { Filters } from "../../api/schema/filters.ts";
 import type { ImageDeleteItem } from "../../api/schema/image.ts";
 import type { ContainersPruneResponse, ImagesPruneResponse } from "../../api/schema/prune.ts";
-import { EngineError, errorMessage, isEngineError } from "../../core/errors.ts";
-import { log } from "../../core/log.ts";
-import { parseTimestamp } from "../../core/timestamp.ts";
 import { removeContainer } from "../container/remove.ts";
 import type { EngineContext } from "../context.ts";
 import { filterImages } from "../image/filter.ts";
-import { matchesLabels } from "../label-filter.ts";
+import { attemptPrune, PruneLock, pruneFilter } from "./pruning.ts";
 
-/** What is being pruned now: two at once would only take each other's things. */
 export class Pruner {
   readonly #context: EngineContext;
-  readonly #running = new Set<string>();
+  readonly #lock = new PruneLock();
 
   constructor(context: EngineContext) {
     this.#context = context;
@@ -25,7 +21,7 @@ export class Pruner {
    * @throws EngineError conflict in docker's words while another prune runs; invalid_argument for a filter.
    */
   images(filters: Filters): Promise<ImagesPruneResponse> {
-    return this.#once("images", async () => {
+    return this.#lock.run("images", async () => {
       const { images, events } = this.#context;
       const { dangling, ...rest } = filters;
       const isAll = dangling?.some((value) => value === "false" || value === "0") ?? false;
@@ -35,7 +31,7 @@ export class Pruner {
       const deleted: ImageDeleteItem[] = [];
       let reclaimed = 0;
       for (const { id } of candidates) {
-        const removed = await attempt(`image ${id}`, () => images.prune(id));
+        const removed = await attemptPrune(`image ${id}`, () => images.prune(id));
         if (removed === undefined) continue;
         reclaimed += removed.bytes;
         for (const item of removed.results) {
@@ -52,22 +48,19 @@ export class Pruner {
 
   /** Removes containers that do not run. @throws EngineError conflict, invalid_argument. */
   containers(filters: Filters): Promise<ContainersPruneResponse> {
-    return this.#once("containers", async () => {
+    return this.#lock.run("containers", async () => {
       const { containers, snapshots, events } = this.#context;
-      const bounds = (filters.until ?? []).map(instantMs);
+      const matches = pruneFilter(filters);
       const candidates = containers
         .all()
         .filter(
           ({ active, createdAt, definition }) =>
-            !active &&
-            bounds.every((bound) => Date.parse(createdAt) < bound) &&
-            matchesLabels(filters.label ?? [], definition.config.Labels ?? {}) &&
-            (filters["label!"] ?? []).every((label) => !matchesLabels([label], definition.config.Labels ?? {})),
+            !active && matches({ createdAt, labels: definition.config.Labels ?? {} }),
         );
       const deleted: string[] = [];
       let reclaimed = 0;
       for (const container of candidates) {
-        const bytes = await attempt(`container ${container.id}`, async () => {
+        const bytes = await attemptPrune(`container ${container.id}`, async () => {
           const usage = await snapshots.usage(container.id);
           await removeContainer(this.#context, container, { force: false, volumes: false });
           return usage.bytes;
@@ -80,31 +73,4 @@ export class Pruner {
       return { ContainersDeleted: deleted, SpaceReclaimed: reclaimed };
     });
   }
-
-  async #once<T>(what: string, work: () => Promise<T>): Promise<T> {
-    if (this.#running.has(what)) throw new EngineError("conflict", "a prune operation is already running");
-    this.#running.add(what);
-    try {
-      return await work();
-    } finally {
-      this.#running.delete(what);
-    }
-  }
-}
-
-async function attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    // It was started, or removed by somebody else, since it was looked at.
-    const isSettled = isEngineError(error, "conflict") || isEngineError(error, "not_found");
-    log(isSettled ? "info" : "error", `could not prune ${what}`, { error: errorMessage(error) });
-    return undefined;
-  }
-}
-
-function instantMs(text: string): number {
-  const seconds = parseTimestamp(text);
-  if (seconds !== undefined) return Number(seconds) * 1000;
-  throw new EngineError("invalid_argument", `invalid filter 'until=${text}': neither a time nor a duration`);
 }

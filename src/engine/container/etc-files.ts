@@ -1,0 +1,141 @@
+/**
+ * What a container reads as /etc/hosts, /etc/hostname and /etc/resolv.conf: files in its own directory, mounted into it,
+ * so that they are rewritten in place while it runs.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { EngineError } from "../../core/errors.ts";
+import {
+  hostHostsFile,
+  hostNames,
+  hostnameFile,
+  hostsFile,
+  parseResolvConf,
+  readHostResolvConf,
+  resolvConf,
+} from "../../network/etc-files.ts";
+import { type HostsLines, replaceHostsLines } from "../../network/hosts-lines.ts";
+import type { Sandbox } from "../../network/sandbox.ts";
+import type { EngineContext } from "../context.ts";
+import type { ContainerPaths } from "../layout.ts";
+import type { Container } from "./container.ts";
+import { legacyLinks, linkNames } from "./links.ts";
+import { splitExtraHost, unbracketed } from "./normalize.ts";
+
+/** Where tsd's own server listens in every container on a user-defined network. */
+const resolverAddress = "127.0.0.11";
+
+/** Writes all three. A container that joins another's network has that one's. */
+export function writeEtcFiles(
+  context: EngineContext,
+  container: Container,
+  sandbox: Sandbox,
+  paths: ContainerPaths,
+): void {
+  if (sandbox.kind === "container") return;
+  // Three small files: written in less time than a round trip through the thread pool takes.
+  writeFileSync(paths.hostname, hostnameFile(container.definition.config.Hostname ?? ""), { mode: 0o644 });
+  writeFileSync(paths.hosts, hostsOf(context, container, sandbox), { mode: 0o644 });
+  writeResolvConf(container, sandbox, paths.resolvConf);
+}
+
+/**
+ * Makes the files of a running container agree with its networks. Only tsd's own lines of /etc/hosts are touched, and a
+ * resolv.conf that somebody changed is left alone, as in Docker.
+ */
+export function updateEtcFiles(context: EngineContext, container: Container): void {
+  const { sandbox } = container;
+  if (sandbox?.kind !== "networks") return;
+  const paths = context.layout.container(container.id);
+  const hosts = readFileSync(paths.hosts, "utf8");
+  // Empty: a daemon was killed in the middle of writing it.
+  const wanted =
+    hosts === ""
+      ? hostsOf(context, container, sandbox)
+      : replaceHostsLines(hosts, [ownLines(container, sandbox), ...linkLines(context, container)]);
+  if (wanted !== hosts) writeFileSync(paths.hosts, wanted);
+  const resolv = readFileSync(paths.resolvConf, "utf8");
+  if (resolv === "" || isOurs(container, sandbox, resolv)) writeResolvConf(container, sandbox, paths.resolvConf);
+}
+
+/** After a restart of the daemon it is not known what was written; but there are only so many possibilities. */
+function isOurs(container: Container, sandbox: Sandbox, text: string): boolean {
+  if (container.resolvConf !== undefined) return text === container.resolvConf;
+  return [true, false].some((hasResolver) =>
+    [true, false].some((ipv6) => text === resolvConfOf(container, { kind: sandbox.kind, hasResolver, ipv6 })),
+  );
+}
+
+function writeResolvConf(container: Container, sandbox: Sandbox, path: string): void {
+  const { kind, hasResolver, endpoints } = sandbox;
+  const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== undefined);
+  const text = resolvConfOf(container, { kind, hasResolver, ipv6 });
+  writeFileSync(path, text, { mode: 0o644 });
+  container.resolvConf = text;
+}
+
+function resolvConfOf(
+  container: Container,
+  { kind, hasResolver, ipv6 }: { kind: Sandbox["kind"]; hasResolver: boolean; ipv6: boolean },
+): string {
+  const { Dns, DnsSearch, DnsOptions } = container.definition.hostConfig;
+  const given = {
+    ...(Dns?.length && { servers: Dns }),
+    ...(DnsSearch?.length && { search: DnsSearch }),
+    ...(DnsOptions?.length && { options: DnsOptions }),
+  };
+  const host = readHostResolvConf();
+  if (hasResolver) {
+    const options = given.options ?? parseResolvConf(host).options;
+    // Names of containers have no dots: they are not to be looked for in the search domains first, as in Docker.
+    const ndots = options.some((option) => option.startsWith("ndots:")) ? [] : ["ndots:0"];
+    return resolvConf(host, { ...given, servers: [resolverAddress], options: [...options, ...ndots] });
+  }
+  // The host's own namespace reaches whatever the host reaches, its loopback too.
+  return kind === "host" && Object.keys(given).length === 0 ? host : resolvConf(host, { ...given, ipv6 });
+}
+
+function hostsOf(context: EngineContext, container: Container, sandbox: Sandbox): string {
+  const { config, hostConfig } = container.definition;
+  const extraHosts = (hostConfig.ExtraHosts ?? []).flatMap((entry) => parseExtraHost(context, entry, sandbox));
+  if (sandbox.kind === "host") return hostHostsFile(extraHosts);
+  const text = hostsFile({
+    hostname: config.Hostname ?? "",
+    ...(config.Domainname && { domainname: config.Domainname }),
+    addresses: addressesOf(sandbox),
+    extraHosts,
+  });
+  return replaceHostsLines(text, linkLines(context, container));
+}
+
+function ownLines({ definition }: Container, sandbox: Sandbox): HostsLines {
+  const { Hostname = "", Domainname } = definition.config;
+  return { names: hostNames(Hostname, Domainname), addresses: addressesOf(sandbox) };
+}
+
+function addressesOf({ endpoints }: Sandbox): string[] {
+  return endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((address) => address !== undefined));
+}
+
+function linkLines(context: EngineContext, container: Container): HostsLines[] {
+  return legacyLinks(context, container).map((link) => ({ names: linkNames(link), addresses: link.addresses }));
+}
+
+/** `name:address` or `name=address`; `host-gateway` stands for the host as the container sees it. */
+function parseExtraHost(context: EngineContext, entry: string, sandbox: Sandbox): { name: string; address: string }[] {
+  const { name, value } = splitExtraHost(entry);
+  const addresses = value === "host-gateway" ? hostAddresses(context, sandbox) : [unbracketed(value)];
+  return addresses.map((address) => ({ name, address }));
+}
+
+/** The gateway of the bridge that the container's default route leads to; else of the default bridge, as in Docker. */
+function hostAddresses({ networks }: EngineContext, { kind, endpoints }: Sandbox): string[] {
+  if (kind === "host") return ["127.0.0.1"];
+  const [bridge] = endpoints
+    .filter(({ driver }) => driver === "bridge")
+    .sort((a, b) => b.gatewayPriority - a.gatewayPriority);
+  const own = [bridge?.ipv4Gateway, bridge?.ipv6Gateway];
+  const gateways = bridge === undefined ? networks.find("bridge").subnets.map(({ gateway }) => gateway) : own;
+  const addresses = gateways.filter((address) => address !== undefined);
+  if (addresses.length > 0) return addresses;
+  throw new EngineError("invalid_argument", "unable to derive the IP value for host-gateway: no bridge network");
+}

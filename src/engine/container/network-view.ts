@@ -1,0 +1,102 @@
+/** A container's networking as `inspect` and `ps` show it. */
+import type { NetworkSettings, PortSummary } from "../../api/schema/container.ts";
+import type { EndpointSettings, PortBinding } from "../../api/schema/container-config.ts";
+import type { PublishedPort } from "../../network/ports/port.ts";
+import type { Sandbox, SandboxEndpoint } from "../../network/sandbox.ts";
+import type { Container } from "./container.ts";
+import { containerNames } from "./endpoints.ts";
+import { exposedPorts } from "./ports.ts";
+
+export function networkSettings(container: Container): NetworkSettings {
+  const { sandbox, state } = container;
+  const path = sandbox?.namespacePath ?? (sandbox && state.status === "running" ? `/proc/${state.pid}/ns/net` : "");
+  return {
+    SandboxID: sandbox?.id ?? "",
+    SandboxKey: path,
+    Ports: ports(container),
+    Networks: containerNetworks(container),
+  };
+}
+
+/** By the network's name: what was asked for, and while it runs what it was given. */
+export function containerNetworks(container: Container): Record<string, EndpointSettings> {
+  const { sandbox, definition } = container;
+  return Object.fromEntries(
+    Object.entries(definition.endpoints).map(([name, settings]) => {
+      const given = sandbox?.endpoints.find(({ networkId }) => networkId === settings.NetworkID);
+      const names = containerNames(container, name, settings);
+      return [
+        name,
+        { ...blankEndpoint, ...settings, ...(names.length > 0 && { DNSNames: names }), ...givenEndpoint(given) },
+      ];
+    }),
+  );
+}
+
+const blankEndpoint: EndpointSettings = {
+  IPAMConfig: null,
+  Links: null,
+  Aliases: null,
+  MacAddress: "",
+  DriverOpts: null,
+  GwPriority: 0,
+  NetworkID: "",
+  EndpointID: "",
+  Gateway: "",
+  IPAddress: "",
+  IPPrefixLen: 0,
+  IPv6Gateway: "",
+  GlobalIPv6Address: "",
+  GlobalIPv6PrefixLen: 0,
+  DNSNames: null,
+};
+
+function givenEndpoint(endpoint: SandboxEndpoint | undefined): EndpointSettings {
+  if (endpoint === undefined) return {};
+  return {
+    NetworkID: endpoint.networkId,
+    EndpointID: endpoint.endpointId,
+    Gateway: endpoint.ipv4Gateway ?? "",
+    IPAddress: endpoint.ipv4 ?? "",
+    IPPrefixLen: endpoint.ipv4PrefixLength ?? 0,
+    MacAddress: endpoint.mac ?? "",
+    IPv6Gateway: endpoint.ipv6Gateway ?? "",
+    GlobalIPv6Address: endpoint.ipv6 ?? "",
+    GlobalIPv6PrefixLen: endpoint.ipv6PrefixLength ?? 0,
+  };
+}
+
+/** Of a running container on a bridge: every port that it exposes, with where it is published, or null. */
+function ports(container: Container): NetworkSettings["Ports"] {
+  const { sandbox } = container;
+  if (sandbox === undefined || !isOnBridge(sandbox)) return {};
+  const shown: Record<string, PortBinding[] | null> = {};
+  for (const { port, protocol } of exposedPorts(container.definition.config.ExposedPorts ?? {})) {
+    shown[`${port}/${protocol}`] = null;
+  }
+  for (const { transport, containerPort, hostAddress, hostPort } of sandbox.ports) {
+    const key = `${containerPort}/${transport}`;
+    shown[key] = [...(shown[key] ?? []), { HostIp: hostAddress, HostPort: String(hostPort) }];
+  }
+  return shown;
+}
+
+export function portSummaries(container: Container): PortSummary[] {
+  const { sandbox } = container;
+  if (sandbox === undefined || !isOnBridge(sandbox)) return [];
+  const isPublished = (port: number, transport: string) =>
+    sandbox.ports.some((published) => published.containerPort === port && published.transport === transport);
+  const exposed = exposedPorts(container.definition.config.ExposedPorts ?? {})
+    .filter(({ port, protocol }) => !isPublished(port, protocol))
+    .map(({ port, protocol }) => ({ PrivatePort: port, Type: protocol }));
+  return [...exposed, ...sandbox.ports.map(publishedSummary)];
+}
+
+function publishedSummary({ hostAddress, containerPort, hostPort, transport }: PublishedPort): PortSummary {
+  return { IP: hostAddress, PrivatePort: containerPort, PublicPort: hostPort, Type: transport };
+}
+
+/** Other drivers have no ports, and so show none. */
+function isOnBridge({ endpoints }: Sandbox): boolean {
+  return endpoints.some(({ driver }) => driver === "bridge");
+}
