@@ -12,7 +12,7 @@ import { lookupUser } from "../bundle/users.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
 import type { Layout } from "./layout.ts";
-import type { BundlePart } from "./parts.ts";
+import type { BundlePart, ProcessSurroundings } from "./parts.ts";
 
 export class Bundles implements BundlePart {
   readonly #layout: Layout;
@@ -75,7 +75,11 @@ export class Bundles implements BundlePart {
    * A further process has the first one's surroundings: its variables, directory, user and capabilities, where the
    * request does not say otherwise. What belongs to the container as a whole is left out: it is there already.
    */
-  process(definition: ContainerDefinition, request: ExecCreateRequest, layers: readonly string[]): OciProcess {
+  process(
+    definition: ContainerDefinition,
+    request: ExecCreateRequest,
+    { layers, extraEnvironment }: ProcessSurroundings,
+  ): OciProcess {
     const { config, hostConfig } = definition;
     const user = request.User || config.User || "";
     const { process } = this.#bundleConfig({
@@ -101,6 +105,7 @@ export class Bundles implements BundlePart {
         NetworkMode: "none",
         ConsoleSize: request.ConsoleSize ?? [],
       },
+      extraEnvironment,
       rootfs: "/",
       user: this.user(layers, user, hostConfig.GroupAdd ?? []),
       mounts: [],

@@ -224,7 +224,15 @@ export interface BundlePart {
   /** For `tsd bundle`: no container, no daemon. */
   imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig;
   /** A further process of a container. */
-  process(definition: ContainerDefinition, request: ExecCreateRequest, layers: readonly string[]): OciProcess;
+  process(definition: ContainerDefinition, request: ExecCreateRequest, surroundings: ProcessSurroundings): OciProcess;
+}
+
+/** What a further process has of its container beside the definition. */
+export interface ProcessSurroundings {
+  /** Topmost first. */
+  layers: readonly string[];
+  /** Of its links; the container's own variables go before them. */
+  extraEnvironment: string[];
 }
 
 /** What the engine asks of the kernel about containers that have no shim any more. */

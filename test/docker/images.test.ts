@@ -134,7 +134,6 @@ test("docker events tells of a container's life, live, filtered, and of the past
 test.each([
   [["build", "-"], "building images is not built into this version of tsd"],
   [["swarm", "init"], "tsd has no swarm mode"],
-  [["network", "create", "n"], "managing networks is not built into this version of tsd"],
   [["volume", "ls"], "managing volumes is not built into this version of tsd"],
 ])("docker %j is refused with what is not built", async (args, message) => {
   // The classic builder: buildx would look for a builder of its own first.

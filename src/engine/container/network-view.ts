@@ -7,8 +7,14 @@ import type { Container } from "./container.ts";
 import { containerNames } from "./endpoints.ts";
 import { exposedPorts } from "./ports.ts";
 
+/** Of one that has ended, and has not yet left its networks, nothing is shown. */
+function sandboxOf({ active, sandbox }: Container): Sandbox | undefined {
+  return active ? sandbox : undefined;
+}
+
 export function networkSettings(container: Container): NetworkSettings {
-  const { sandbox, state } = container;
+  const { state } = container;
+  const sandbox = sandboxOf(container);
   const path = sandbox?.namespacePath ?? (sandbox && state.status === "running" ? `/proc/${state.pid}/ns/net` : "");
   return {
     SandboxID: sandbox?.id ?? "",
@@ -20,7 +26,8 @@ export function networkSettings(container: Container): NetworkSettings {
 
 /** By the network's name: what was asked for, and while it runs what it was given. */
 export function containerNetworks(container: Container): Record<string, EndpointSettings> {
-  const { sandbox, definition } = container;
+  const { definition } = container;
+  const sandbox = sandboxOf(container);
   return Object.fromEntries(
     Object.entries(definition.endpoints).map(([name, settings]) => {
       const given = sandbox?.endpoints.find(({ networkId }) => networkId === settings.NetworkID);
@@ -68,7 +75,7 @@ function givenEndpoint(endpoint: SandboxEndpoint | undefined): EndpointSettings 
 
 /** Of a running container on a bridge: every port that it exposes, with where it is published, or null. */
 function ports(container: Container): NetworkSettings["Ports"] {
-  const { sandbox } = container;
+  const sandbox = sandboxOf(container);
   if (sandbox === undefined || !isOnBridge(sandbox)) return {};
   const shown: Record<string, PortBinding[] | null> = {};
   for (const { port, protocol } of exposedPorts(container.definition.config.ExposedPorts ?? {})) {
@@ -82,7 +89,7 @@ function ports(container: Container): NetworkSettings["Ports"] {
 }
 
 export function portSummaries(container: Container): PortSummary[] {
-  const { sandbox } = container;
+  const sandbox = sandboxOf(container);
   if (sandbox === undefined || !isOnBridge(sandbox)) return [];
   const isPublished = (port: number, transport: string) =>
     sandbox.ports.some((published) => published.containerPort === port && published.transport === transport);

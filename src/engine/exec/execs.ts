@@ -6,6 +6,7 @@ import { log } from "../../core/log.ts";
 import { openStream, type Stream } from "../container/attach.ts";
 import type { Container } from "../container/container.ts";
 import { containerEvent } from "../container/event.ts";
+import { linkVariables } from "../container/links.ts";
 import type { EngineContext } from "../context.ts";
 import type { ShimPart } from "../parts.ts";
 
@@ -139,11 +140,10 @@ export class ExecService {
       const size = options.size ?? consoleSize(exec.request);
       await shim.exec({
         execId: exec.id,
-        process: this.#context.bundles.process(
-          exec.container.definition,
-          exec.request,
-          rootLayers(this.#context, exec),
-        ),
+        process: this.#context.bundles.process(exec.container.definition, exec.request, {
+          layers: rootLayers(this.#context, exec),
+          extraEnvironment: linkVariables(this.#context, exec.container),
+        }),
         terminal: exec.request.Tty === true,
         stdin,
         ...(size && { consoleSize: size }),

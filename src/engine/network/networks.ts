@@ -23,7 +23,7 @@ export class NetworkService {
 
   async list(filters: Filters): Promise<NetworkInspect[]> {
     const { networks } = this.#context;
-    const isUsed = ({ id }: Network) => networks.members(id).length > 0;
+    const isUsed = ({ id }: Network) => networks.members(id).some(({ containerId }) => this.#isActive(containerId));
     return filterNetworks(networks.list(), filters, isUsed).map((network) => this.#view(network));
   }
 
@@ -66,6 +66,7 @@ export class NetworkService {
       for (const network of [...networks.list()]) {
         // As in Docker, a configuration is not what nobody uses, although no container is on it.
         if (network.isBuiltIn || network.configOnly || !matches(network)) continue;
+        await this.#settled(network);
         if (networks.members(network.id).length > 0) continue;
         const removed = await attemptPrune(`network ${network.name}`, async () => {
           await this.#remove(network);
@@ -79,17 +80,30 @@ export class NetworkService {
   }
 
   async #remove(network: Network): Promise<void> {
+    await this.#settled(network);
     await this.#context.networks.remove(network.id);
     this.#event("destroy", network);
+  }
+
+  /** A container that has ended leaves its networks a moment later: whoever was told of its end may come first. */
+  async #settled({ id }: Network): Promise<void> {
+    const { networks, locks } = this.#context;
+    for (const { containerId } of networks.members(id)) {
+      if (!this.#isActive(containerId)) await locks.run(containerId, () => undefined);
+    }
   }
 
   #view(network: Network): NetworkInspect {
     const { networks } = this.#context;
     return networkView(network, {
-      members: networks.members(network.id),
+      members: networks.members(network.id).filter(({ containerId }) => this.#isActive(containerId)),
       status: networks.status(network.id),
       containerName: (id) => this.#nameOf(id),
     });
+  }
+
+  #isActive(containerId: string): boolean {
+    return this.#context.containers.get(containerId)?.active === true;
   }
 
   #nameOf(containerId: string): string {
