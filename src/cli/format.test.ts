@@ -60,9 +60,12 @@ describe("lists", () => {
 });
 
 test("objects are printed as JSON with four spaces, or through a template", () => {
-  expect(formatObjects([{ A: 1 }], "")).toBe('[\n    {\n        "A": 1\n    }\n]');
-  expect(formatObjects([{ A: 1 }, { A: 2 }], "json")).toBe('[{"A":1},{"A":2}]');
-  expect(formatObjects([{ A: 1 }, { A: 2 }], "{{.A}}")).toBe("1\n2");
+  const [one, two] = [1, 2].map((A) => ({ json: { A }, view: { B: A } }));
+  expect(formatObjects([one!], "")).toBe('[\n    {\n        "A": 1\n    }\n]');
+  expect(formatObjects([one!, two!], "json")).toBe('[{"A":1},{"A":2}]');
+  expect(formatObjects([one!, two!], "{{.A}}")).toBe("1\n2");
+  expect(formatObjects([one!, two!], "{{.B}}")).toBe("1\n2");
+  expect(() => formatObjects([one!], "{{.C}}")).toThrow('map has no entry for key "C"');
 });
 
 test("durations are said as docker says them", () => {

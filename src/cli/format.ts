@@ -1,12 +1,33 @@
 import { alignColumns } from "./table.ts";
 import { compileTemplate } from "./template/execute.ts";
 import type { TemplateFunction } from "./template/functions.ts";
+import { TemplateError } from "./template/lex.ts";
 
 /** A column or template field of a listing: its name in templates, its header in tables, and its value. */
 export interface Column<T> {
   name: string;
-  header: string;
-  value: (item: T) => string | number | boolean;
+  header: string | Method;
+  value: (item: T) => string | number | boolean | object | Method;
+}
+
+/** A field that templates give an argument, `{{.Label "team"}}`; what lists fields leaves it out. */
+type Method = (argument: string) => string;
+
+/** `{{.Label "com.example.team-name"}}`, whose header is the label's last word. */
+export function labelColumn<T>(labelsOf: (item: T) => Record<string, string>): Column<T> {
+  return {
+    name: "Label",
+    header: (name) => name.slice(name.lastIndexOf(".") + 1).replace(/[-_]/g, " "),
+    value: (item) => (name) => (Object.hasOwn(labelsOf(item), name) ? labelsOf(item)[name]! : ""),
+  };
+}
+
+/** `{{.Labels}}` */
+export function labelsText(labels: Record<string, string>): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .sort()
+    .join(",");
 }
 
 /** Functions leave a table's headers as they are: `table {{.ID | lower}}` still says IMAGE ID. */
@@ -60,10 +81,23 @@ export function unescapeTemplate(format: string): string {
   return format.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
 }
 
-/** Prints objects the way `inspect --format` asks: indented JSON of the list, the same in one line, or a template each. */
-export function formatObjects(objects: unknown[], format: string): string {
-  if (format === "") return JSON.stringify(objects, null, 4);
-  if (format === "json") return JSON.stringify(objects);
+/**
+ * Prints objects the way `inspect --format` asks: indented JSON of the list, the same in one line, or a template each.
+ * That is applied to the view first, and where it does not fit to the JSON: docker knows the names of both.
+ */
+export function formatObjects(objects: readonly { json: unknown; view: unknown }[], format: string): string {
+  if (format === "" || format === "json") {
+    const list = objects.map(({ json }) => json);
+    return JSON.stringify(list, null, format === "json" ? 0 : 4);
+  }
   const template = compileTemplate(format);
-  return objects.map((object) => template.execute(object)).join("\n");
+  const execute = ({ json, view }: { json: unknown; view: unknown }): string => {
+    try {
+      return template.execute(view);
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error;
+      return template.execute(json);
+    }
+  };
+  return objects.map(execute).join("\n");
 }

@@ -44,10 +44,17 @@ function wrap(text: string, indent: number, columns: number): string {
   return lines.join(`\n${" ".repeat(indent)}`);
 }
 
+const templateHelp = `'TEMPLATE':         Print output using the given Go template.
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates`;
+
 /** What `--format` of a list takes. */
 export const formatHelp = `Format output using a custom template:
 'table':            Print output in table format with column headers (default)
 'table TEMPLATE':   Print output in table format using the given Go template
 'json':             Print in JSON format
-'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates`;
+${templateHelp}`;
+
+/** What `--format` of `inspect` takes. */
+export const objectFormatHelp = `Format output using a custom template:
+'json':             Print in JSON format
+${templateHelp}`;

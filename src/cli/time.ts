@@ -25,3 +25,12 @@ export function goTime(unixSeconds: number): string {
   const sign = offset < 0 ? "-" : "+";
   return `${day} ${time} ${sign}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)} ${zone}`;
 }
+
+/** Go's time.String() of an RFC 3339 time in UTC, with the fraction that it has: `2026-01-02 03:04:05.678 +0000 UTC`. */
+export function goTimeOf(text: string): string {
+  const [, day, time, fraction = "", zone] = /^([\d-]+)T([\d:]+)(\.\d+)?(.*)$/.exec(text) ?? [];
+  if (day === undefined) return text;
+  const decimals = fraction.replace(/\.?0+$/, "");
+  const offset = zone === "Z" ? "+0000 UTC" : `${zone!.replace(":", "")} ${zone!.replace(":", "")}`;
+  return `${day} ${time}${decimals} ${offset}`;
+}

@@ -172,7 +172,7 @@ const imagePrune = leaf(
 );
 const systemPrune = leaf(
   "prune",
-  "Remove unused containers and images",
+  "Remove unused containers, networks and images",
   async () => (await import("./commands/system-prune.ts")).systemPruneCommand,
 );
 const systemDf = leaf(
@@ -222,6 +222,38 @@ const manifestRm = leaf(
   async () => (await import("./commands/manifest-rm.ts")).manifestRmCommand,
 );
 
+const networkConnect = leaf(
+  "connect",
+  "Connect a container to a network",
+  async () => (await import("./commands/network-connect.ts")).networkConnectCommand,
+);
+const networkCreate = leaf(
+  "create",
+  "Create a network",
+  async () => (await import("./commands/network-create.ts")).networkCreateCommand,
+);
+const networkDisconnect = leaf(
+  "disconnect",
+  "Disconnect a container from a network",
+  async () => (await import("./commands/network-disconnect.ts")).networkDisconnectCommand,
+);
+const networkInspect = leaf(
+  "inspect",
+  "Display detailed information on one or more networks",
+  async () => (await import("./commands/inspect.ts")).inspectNetworkCommand,
+);
+const networkLs = leaf("ls", "List networks", async () => (await import("./commands/network-ls.ts")).networkLsCommand);
+const networkPrune = leaf(
+  "prune",
+  "Remove all unused networks",
+  async () => (await import("./commands/network-prune.ts")).networkPruneCommand,
+);
+const networkRm = leaf(
+  "rm",
+  "Remove one or more networks",
+  async () => (await import("./commands/network-rm.ts")).networkRmCommand,
+);
+
 function group(name: string, description: string, subCommands: Record<string, CommandDef>): CommandDef {
   return defineCommand({ meta: { name, description }, subCommands });
 }
@@ -269,6 +301,17 @@ export const managementCommands: Record<string, CommandDef> = {
     inspect: manifestInspect,
     push: manifestPush,
     rm: manifestRm,
+  }),
+  network: group("network", "Manage networks", {
+    connect: networkConnect,
+    create: networkCreate,
+    disconnect: networkDisconnect,
+    inspect: networkInspect,
+    ls: networkLs,
+    list: networkLs,
+    prune: networkPrune,
+    rm: networkRm,
+    remove: networkRm,
   }),
   system: group("system", "Manage tsd", { df: systemDf, events, fsck, gc, info, prune: systemPrune }),
 };
@@ -337,7 +380,6 @@ const notBuilt = [
   "context",
   "cp",
   "diff",
-  "network",
   "pause",
   "plugin",
   "port",

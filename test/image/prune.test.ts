@@ -174,6 +174,7 @@ describe("system prune", () => {
     expect([asked.status, asked.stdout]).toEqual([
       0,
       "WARNING! This will remove:\n  - all stopped containers\n" +
+        "  - all networks not used by at least one container\n" +
         "  - all images without at least one container associated to them\n\n" +
         "  Items to be pruned will be filtered with:\n  - label!=keep\n\nAre you sure you want to continue? [y/N] ",
     ]);

@@ -3,13 +3,20 @@ import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
 import { formatObjects } from "../format.ts";
+import { objectFormatHelp } from "../help.ts";
 import { printError, printLine } from "../output.ts";
 import { platformFlag } from "../platform-flag.ts";
 
-const formatFlag = stringFlag("Format output using a custom template: 'json' or 'TEMPLATE'", { short: "f" });
+const formatFlag = stringFlag(objectFormatHelp, { short: "f" });
 const sizeFlag = boolFlag("Display total file sizes if the type is container", { short: "s" });
 
-type Find = (client: Client, name: string) => Promise<unknown>;
+/** An object, and the same with the names that docker's templates know its fields by, where those are not the JSON's. */
+interface Found {
+  json: object;
+  view: object;
+}
+
+type Find = (client: Client, name: string) => Promise<Found>;
 
 export const inspectCommand = command({
   usage: "[OPTIONS] NAME|ID [NAME|ID...]",
@@ -41,22 +48,49 @@ export const inspectImageCommand = command({
   arity: someArguments,
   run: async ({ session, flags, positionals }) => {
     const platform = platformFlag(flags.platform);
-    const find: Find = (client, name) => client.inspectImage(name, { ...(platform && { platform }) });
+    const find: Find = async (client, name) =>
+      withId(await client.inspectImage(name, { ...(platform && { platform }) }));
     return inspectAll(await session.client(), positionals, flags.format, find);
   },
 });
 
+export const inspectNetworkCommand = command({
+  usage: "[OPTIONS] NETWORK [NETWORK...]",
+  summary: "Display detailed information on one or more networks",
+  flags: { format: formatFlag, verbose: boolFlag("Verbose output for diagnostics", { short: "v" }) },
+  arity: someArguments,
+  run: async ({ session, flags, positionals }) =>
+    inspectAll(await session.client(), positionals, flags.format, networkFinder({ verbose: flags.verbose })),
+});
+
+function networkFinder(options: { verbose?: boolean }): Find {
+  return async (client, name) => {
+    const { inspectNetwork } = await import("../../client/networks.ts");
+    const { networkView } = await import("../network-view.ts");
+    const json = await inspectNetwork(client, name, options);
+    return { json, view: networkView(json) };
+  };
+}
+
+/** Templates know the JSON's `Id` as `.ID` too. */
+function withId(json: { Id: string }): Found {
+  return { json, view: Object.defineProperty({ ...json }, "ID", { value: json.Id }) };
+}
+
 function finderOf(type: string, size: boolean): Find {
-  const container: Find = (client, name) => client.inspectContainer(name, { size });
-  const image: Find = (client, name) => client.inspectImage(name);
+  const container: Find = async (client, name) => withId(await client.inspectContainer(name, { size }));
+  const image: Find = async (client, name) => withId(await client.inspectImage(name));
+  const network = networkFinder({});
   switch (type) {
     case "container":
       return container;
     case "image":
       return image;
+    case "network":
+      return network;
     case "":
       return async (client, name) => {
-        for (const find of [container, image]) {
+        for (const find of [container, image, network]) {
           try {
             return await find(client, name);
           } catch (error) {
@@ -68,14 +102,14 @@ function finderOf(type: string, size: boolean): Find {
     default:
       throw new EngineError(
         "invalid_argument",
-        `${JSON.stringify(type)} is not a valid value for --type: container or image`,
+        `unknown type: ${JSON.stringify(type)}: must be one of "container", "image", "network"`,
       );
   }
 }
 
 /** What was found is printed even when some were not; the status tells. */
 async function inspectAll(client: Client, names: string[], format: string, find: Find): Promise<number> {
-  const found: unknown[] = [];
+  const found: Found[] = [];
   const failures: string[] = [];
   for (const name of names) {
     try {
@@ -85,8 +119,7 @@ async function inspectAll(client: Client, names: string[], format: string, find:
       failures.push(error.message);
     }
   }
-  const text = formatObjects(found, format);
-  if (text !== "") printLine(text);
+  printLine(formatObjects(found, format));
   for (const failure of failures) printError(failure);
   return failures.length === 0 ? 0 : 1;
 }

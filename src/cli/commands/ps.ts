@@ -1,16 +1,17 @@
-import type { ContainerSummary, PortSummary } from "../../api/schema/container.ts";
+import type { ContainerSummary } from "../../api/schema/container.ts";
 import { shortId } from "../../core/id.ts";
 import { formatBytesDecimal } from "../../core/size.ts";
 import { command, noArguments } from "../command.ts";
 import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, intFlag, listFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList } from "../format.ts";
+import { type Column, formatList, labelColumn, labelsText } from "../format.ts";
+import { formatHelp } from "../help.ts";
 import { printLine } from "../output.ts";
+import { portsText } from "../ports-column.ts";
 import { ellipsis } from "../table.ts";
+import { goString } from "../template/functions.ts";
 import { ago, goTime } from "../time.ts";
-
-const formatHelp = "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'";
 
 export const psCommand = command({
   usage: "[OPTIONS]",
@@ -58,35 +59,40 @@ function columns(truncate: boolean): Column<ContainerSummary>[] {
     { name: "RunningFor", header: "CREATED", value: (it) => ago(it.Created) },
     { name: "Status", header: "STATUS", value: (it) => it.Status },
     { name: "State", header: "STATE", value: (it) => it.State },
-    { name: "Ports", header: "PORTS", value: (it) => it.Ports.map(port).join(", ") },
-    { name: "Names", header: "NAMES", value: (it) => it.Names.map((name) => name.replace(/^\//, "")).join(",") },
-    { name: "Labels", header: "LABELS", value: (it) => labels(it.Labels) },
+    { name: "Ports", header: "PORTS", value: (it) => portsText(it.Ports) },
+    { name: "Names", header: "NAMES", value: (it) => names(it.Names, truncate) },
+    { name: "Labels", header: "LABELS", value: (it) => labelsText(it.Labels) },
+    labelColumn((it) => it.Labels),
     { name: "Mounts", header: "MOUNTS", value: (it) => it.Mounts.map((mount) => mount.Name ?? mount.Source).join(",") },
     {
       name: "LocalVolumes",
       header: "LOCAL VOLUMES",
-      value: (it) => it.Mounts.filter((m) => m.Driver === "local").length,
+      value: (it) => String(it.Mounts.filter((m) => m.Driver === "local").length),
     },
     { name: "Networks", header: "NETWORKS", value: (it) => Object.keys(it.NetworkSettings.Networks).join(",") },
+    { name: "Platform", header: "PLATFORM", value: (it) => platform(it) },
     { name: "Size", header: "SIZE", value: (it) => size(it) },
   ];
+}
+
+/** Cut short, the container's own alone, without those that links to it go by: `/other/alias`. */
+function names(list: string[], truncate: boolean): string {
+  const bare = list.map((name) => name.replace(/^\//, ""));
+  const own = truncate ? bare.find((name) => !name.includes("/")) : undefined;
+  return own ?? bare.join(",");
 }
 
 function imageName(image: string, truncate: boolean): string {
   return truncate && /^sha256:[0-9a-f]{64}$/.test(image) ? shortId(image) : image;
 }
 
-function port({ IP, PrivatePort, PublicPort, Type }: PortSummary): string {
-  if (PublicPort === undefined) return `${PrivatePort}/${Type}`;
-  const host = IP === undefined ? "" : `${IP.includes(":") ? `[${IP}]` : IP}:`;
-  return `${host}${PublicPort}->${PrivatePort}/${Type}`;
-}
-
-function labels(map: Record<string, string>): string {
-  return Object.entries(map)
-    .map(([name, value]) => `${name}=${value}`)
-    .sort()
-    .join(",");
+/** Of the image's manifest that the container is of. */
+function platform({ ImageManifestDescriptor }: ContainerSummary): object {
+  const known = ImageManifestDescriptor?.platform;
+  const text = known ? [known.os, known.architecture, known.variant].filter(Boolean).join("/") : "<nil>";
+  const { architecture, os, ...rest } = known ?? {};
+  const json = known ? { architecture, os, ...rest } : null;
+  return { toJSON: () => json, [goString]: () => text };
 }
 
 function size({ SizeRw, SizeRootFs }: ContainerSummary): string {

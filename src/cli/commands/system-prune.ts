@@ -7,11 +7,12 @@ import { parseFilters } from "../filters.ts";
 import { boolFlag, listFlag } from "../flags.ts";
 import { printLine } from "../output.ts";
 import { pruneImagesText } from "./image-prune.ts";
+import { pruneNetworksText } from "./network-prune.ts";
 
-/** Networks, volumes and the build cache are for the versions that have them: nothing of theirs is left unused yet. */
+/** Volumes and the build cache are for the versions that have them: nothing of theirs is left unused yet. */
 export const systemPruneCommand = command({
   usage: "[OPTIONS]",
-  summary: "Remove unused containers and images",
+  summary: "Remove unused containers, networks and images",
   aliases: ["system prune"],
   flags: {
     all: boolFlag("Remove all unused images not just dangling ones", { short: "a" }),
@@ -29,6 +30,8 @@ export const systemPruneCommand = command({
     if (containers.ContainersDeleted?.length) {
       printLine(`Deleted Containers:\n${containers.ContainersDeleted.join("\n")}\n`);
     }
+    const networks = await pruneNetworksText(client, filters);
+    if (networks !== "") printLine(networks);
     const images = await pruneImagesText(client, filters, flags.all);
     if (images.text !== "") printLine(images.text);
     printLine(`Total reclaimed space: ${formatHumanSize(containers.SpaceReclaimed + images.bytes)}`);
@@ -39,6 +42,7 @@ export const systemPruneCommand = command({
 function warning(all: boolean, filters: readonly string[]): string {
   const what = [
     "all stopped containers",
+    "all networks not used by at least one container",
     all ? "all images without at least one container associated to them" : "all dangling images",
   ];
   const filtered = [

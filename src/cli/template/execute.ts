@@ -107,10 +107,18 @@ class Scope {
       const args = [...rest.map((operand) => this.#operand(operand, dot, source)), ...piped];
       return this.#call(first!.name, args);
     }
+    const value = this.#operand(first!, dot, source);
+    if (typeof value === "function") {
+      const args = [...rest.map((operand) => this.#operand(operand, dot, source)), ...piped];
+      if (args.length === value.length) return value(...args);
+      throw new TemplateError(
+        `template: :1: executing "" at <${source}>: wrong number of args for a method: want ${value.length} got ${args.length}`,
+      );
+    }
     if (rest.length > 0 || piped.length > 0) {
       throw new TemplateError(`template: :1: can't give argument to non-function in {{${source}}}`);
     }
-    return this.#operand(first!, dot, source);
+    return value;
   }
 
   #call(name: string, args: unknown[]): unknown {

@@ -3,12 +3,16 @@ import { TemplateError } from "./lex.ts";
 /** The functions of a template: Go's own, and those that docker adds. */
 export type TemplateFunction = (...args: unknown[]) => unknown;
 
+/** The key of a function that prints an object as Go prints a value of a type of its own. */
+export const goString = Symbol("goString");
+
 /** Go's fmt "%v": maps in the order of their keys, lists in brackets. */
 export function formatValue(value: unknown, nested = false): string {
   if (value === undefined) return "<no value>";
   if (value === null) return nested ? "<nil>" : "<no value>";
   if (Array.isArray(value)) return `[${value.map((item) => formatValue(item, true)).join(" ")}]`;
   if (typeof value === "object") {
+    if (goString in value) return (value[goString] as () => string)();
     const keys = Object.keys(value).sort();
     return `map[${keys.map((key) => `${key}:${formatValue((value as Record<string, unknown>)[key], true)}`).join(" ")}]`;
   }
