@@ -7,6 +7,7 @@ import type { ContainerFlagValues } from "./container-flags.ts";
 import { exposedPorts } from "./expose-flag.ts";
 import { keyValues, UsageError } from "./flags.ts";
 import { networkingRequest } from "./networking-request.ts";
+import { parsePublish } from "./publish-flag.ts";
 
 /**
  * The Engine API's create request from the flags of `run` and `create`, as docker's command line makes it: what
@@ -21,7 +22,8 @@ export function createRequest(
 ): ContainerCreateRequest {
   const attach = attachedStreams(flags, detached);
   const networking = networkingRequest(flags);
-  const exposed = exposedPorts(flags.expose);
+  const published = parsePublish(flags.publish, []);
+  const exposed = { ...published.exposedPorts, ...exposedPorts(flags.expose) };
   return {
     Hostname: flags.hostname,
     Domainname: flags.domainname,
@@ -42,14 +44,18 @@ export function createRequest(
     ...(flags["stop-signal"] && { StopSignal: flags["stop-signal"] }),
     ...(given.has("stop-timeout") && { StopTimeout: flags["stop-timeout"] }),
     ...(Object.keys(exposed).length > 0 && { ExposedPorts: exposed }),
-    HostConfig: hostConfig(flags, given, networking.NetworkMode),
+    HostConfig: {
+      ...hostConfig(flags, given),
+      Annotations: { ...published.annotations, ...keyValues(flags.annotation, "annotation") },
+      NetworkMode: networking.NetworkMode,
+      PortBindings: published.portBindings,
+    },
     NetworkingConfig: networking.NetworkingConfig,
   };
 }
 
-function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>, network: string): HostConfig {
+function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): HostConfig {
   return {
-    Annotations: keyValues(flags.annotation, "annotation"),
     AutoRemove: flags.rm,
     Binds: flags.volume.filter((volume) => volume.includes(":")).map(absoluteBind),
     CapAdd: flags["cap-add"],
@@ -76,7 +82,6 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>, netw
     MemorySwap: flags["memory-swap"],
     ...(given.has("memory-swappiness") && { MemorySwappiness: flags["memory-swappiness"] }),
     NanoCpus: flags.cpus,
-    NetworkMode: network,
     ...(given.has("oom-kill-disable") && { OomKillDisable: flags["oom-kill-disable"] }),
     OomScoreAdj: flags["oom-score-adj"],
     PidMode: flags.pid,

@@ -181,6 +181,19 @@ describe("exposed ports", () => {
   });
 });
 
+test("published ports are exposed too, and the ways that flags name for them are annotations", () => {
+  const request = requestOf([
+    ...["-p", "8080:80", "--publish", "target=53,protocol=udp,mode=socket", "--expose", "90", "--annotation", "a=b"],
+  ]);
+  expect(request.ExposedPorts).toEqual({ "80/tcp": {}, "53/udp": {}, "90/tcp": {} });
+  expect(request.HostConfig?.PortBindings).toEqual({
+    "80/tcp": [{ HostIp: "", HostPort: "8080" }],
+    "53/udp": [{ HostIp: "", HostPort: "" }],
+  });
+  expect(request.HostConfig?.Annotations).toEqual({ a: "b", "tsd.publish.53/udp": "socket" });
+  expect(() => requestOf(["-p", "1.2.3.4:80"])).toThrow("invalid hostPort: 1.2.3.4");
+});
+
 describe("names and servers", () => {
   test("are put as the API wants them", () => {
     const { HostConfig } = requestOf([
