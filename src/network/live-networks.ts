@@ -3,16 +3,16 @@ import { isDeepStrictEqual } from "node:util";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import { type Address, contains, formatAddress, formatSubnet, parseAddress, parseSubnet } from "./address.ts";
-import { AddressPool } from "./address-pool.ts";
+import { formatAddress, parseAddress, parseSubnet } from "./address.ts";
 import type { BridgeTables } from "./bridge-tables.ts";
 import { planDefaultBridge } from "./default-bridge.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
 import type { NetworkDevice } from "./driver/driver.ts";
-import { bridgeOptions } from "./driver/options.ts";
+import { bridgeOptions, interfacePrefix } from "./driver/options.ts";
 import { enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
 import type { Pool } from "./ipam.ts";
-import type { Network, NetworkDriver, SubnetRequest } from "./network.ts";
+import type { Network, NetworkDriver, SubnetRequest, SubnetStatus } from "./network.ts";
+import { NetworkAddresses } from "./network-addresses.ts";
 import type { Obstacle } from "./obstacles.ts";
 import type { EndpointAddress, NetworkRecords } from "./records.ts";
 
@@ -20,8 +20,7 @@ import type { EndpointAddress, NetworkRecords } from "./records.ts";
 export interface LiveNetwork {
   network: Network;
   device: NetworkDevice;
-  /** One for each subnet, in their order. */
-  pools: AddressPool[];
+  addresses: NetworkAddresses;
 }
 
 export interface LiveNetworksOptions {
@@ -70,7 +69,7 @@ export class LiveNetworks implements Disposable {
     }
     const addressed = needsSubnet(network) ? this.#chooseSubnets(network) : network;
     this.#forward(addressed);
-    const live = { network: addressed, device: this.open(addressed), pools: this.#pools(addressed) };
+    const live = { network: addressed, device: this.open(addressed), addresses: this.#addresses(addressed) };
     const made = live.device.ensure();
     try {
       if (addressed.driver === "bridge") this.#options.firewall.setBridge(bridgeRules(addressed, live.device.device));
@@ -157,23 +156,17 @@ export class LiveNetworks implements Disposable {
     return readObstacles(this.#route);
   }
 
-  /** Which addresses of the network's subnets are taken. */
-  poolsOf(network: Network): AddressPool[] {
-    return this.#live.get(network.id)?.pools ?? this.#pools(network);
+  status(network: Network): SubnetStatus[] {
+    return (this.#live.get(network.id)?.addresses ?? this.#addresses(network)).status();
   }
 
-  #pools(network: Network): AddressPool[] {
-    const pools = network.subnets.map((entry) => {
-      const reserved = [entry.gateway, ...Object.values(entry.auxiliaryAddresses ?? {})];
-      const addresses = reserved.filter((each) => each !== undefined).map(parseAddress);
-      const range = entry.ipRange === undefined ? undefined : parseSubnet(entry.ipRange);
-      return new AddressPool(parseSubnet(entry.subnet), addresses, range);
-    });
+  #addresses(network: Network): NetworkAddresses {
+    const addresses = new NetworkAddresses(network);
     for (const text of this.#options.records.addressesOf(network.id)) {
       const address = parseAddress(text);
-      poolOf(pools, address)?.take(address);
+      if (addresses.subnetOf(address) !== undefined) addresses.take(address);
     }
-    return pools;
+    return addresses;
   }
 
   [Symbol.dispose](): void {
@@ -189,6 +182,8 @@ function needsSubnet(network: Network): boolean {
 }
 
 function openDevice(network: Network, route: NetlinkSocket): NetworkDevice {
+  // Read when the first container comes; what is wrong with it is said when the network is made.
+  interfacePrefix(network);
   if (network.driver === "bridge") return new BridgeDevice(network, { route });
   throw new EngineError("unsupported", `network ${network.name}: driver ${network.driver} has no interfaces`);
 }
@@ -213,40 +208,19 @@ function bridgeRules(network: Network, bridge: string) {
   };
 }
 
-export function poolOf(pools: readonly AddressPool[], address: Address): AddressPool | undefined {
-  return pools.find(({ subnet }) => contains(subnet, address));
-}
-
 /**
  * An address of one family: the one that was asked for, or the next of the first subnet that has one free.
  * @throws EngineError invalid_argument for one outside of all subnets, conflict when it is taken or none is free.
  */
-export function takeAddress(live: LiveNetwork, family: 4 | 6, fixed: string | undefined): EndpointAddress {
-  const pools = live.pools.filter(({ subnet }) => subnet.family === family);
-  const { name } = live.network;
-  if (fixed !== undefined) {
-    const address = parseAddress(fixed);
-    const pool = poolOf(pools, address);
-    if (pool === undefined) {
-      const subnets = pools.map(({ subnet }) => formatSubnet(subnet)).join(", ") || `none of IPv${family}`;
-      const text = `no configured subnet of network ${name} contains IP address ${fixed} (its subnets: ${subnets})`;
-      throw new EngineError("invalid_argument", text);
-    }
-    pool.take(address);
-    return { address: formatAddress(address), prefixLength: pool.subnet.prefixLength };
+export function takeAddress({ addresses }: LiveNetwork, family: 4 | 6, fixed: string | undefined): EndpointAddress {
+  const address = fixed === undefined ? addresses.allocate(family) : parseAddress(fixed);
+  if (address.family !== family) {
+    throw new EngineError("invalid_argument", `invalid IPv${family} address: ${fixed}`);
   }
-  let failure: unknown;
-  for (const pool of pools) {
-    try {
-      return { address: formatAddress(pool.allocate()), prefixLength: pool.subnet.prefixLength };
-    } catch (error) {
-      failure ??= error;
-    }
-  }
-  throw failure ?? new EngineError("conflict", `network ${name} has no IPv${family} subnet`);
+  if (fixed !== undefined) addresses.take(address);
+  return { address: formatAddress(address), prefixLength: addresses.subnetOf(address)!.prefixLength };
 }
 
-export function releaseAddress(live: LiveNetwork, { address }: EndpointAddress): void {
-  const parsed = parseAddress(address);
-  poolOf(live.pools, parsed)?.release(parsed);
+export function releaseAddress({ addresses }: LiveNetwork, { address }: EndpointAddress): void {
+  addresses.release(parseAddress(address));
 }

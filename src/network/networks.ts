@@ -6,6 +6,7 @@ import { log } from "../core/log.ts";
 import { BridgeTables } from "./bridge-tables.ts";
 import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-bridge.ts";
 import { checkInterfaceName } from "./driver/interface-name.ts";
+import { bridgeOptions, defaultBridgeOptions } from "./driver/options.ts";
 import { Endpoints } from "./endpoints.ts";
 import { absenceOfIpv6 } from "./host.ts";
 import { addressPools } from "./ipam.ts";
@@ -85,7 +86,10 @@ export class Networks {
     }
     const network = this.#networks.builtIn("bridge");
     const enableIpv6 = ipv6 ?? withoutIpv6 === undefined;
-    const configured = { ...network, device: checkInterfaceName(name), enableIpv6, options: options ?? {} };
+    const device = checkInterfaceName(name);
+    const configured = { ...network, device, enableIpv6, options: { ...defaultBridgeOptions(device), ...options } };
+    // Throws for what cannot be.
+    bridgeOptions(configured);
     if (!isDeepStrictEqual(configured, network)) this.#networks.update(configured);
   }
 
@@ -165,7 +169,7 @@ export class Networks {
 
   status(id: string): SubnetStatus[] {
     const network = this.#networks.get(id);
-    return this.#live.poolsOf(network).map((pool) => pool.status());
+    return this.#live.status(network);
   }
 
   attach(containerId: string, request: SandboxRequest): Promise<Sandbox> {

@@ -95,8 +95,8 @@ export class BridgeDevice implements NetworkDevice {
   }
 
   #adoptBridge(link: Link): void {
+    this.#configureIpv6();
     if (!link.up || link.alias !== this.#owner) {
-      this.#configureIpv6();
       this.#route.execute(setLink(link.index, { up: true, alias: this.#owner }, this.device));
     }
     const has = listAddresses(this.#route).filter((entry) => entry.interfaceIndex === link.index);

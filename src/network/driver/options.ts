@@ -16,6 +16,16 @@ const gatewayModes = ["nat", "routed"] as const;
 /** Room for a number behind it: IFNAMSIZ. */
 const interfacePrefixLengthMax = 11;
 
+/** What the default bridge shows as its options, as Docker's does, unless the daemon was told otherwise. */
+export function defaultBridgeOptions(device: string): Record<string, string> {
+  return {
+    [`${bridgePrefix}default_bridge`]: "true",
+    [`${bridgePrefix}enable_icc`]: "true",
+    [`${bridgePrefix}enable_ip_masquerade`]: "true",
+    [bridgeNameOption]: device,
+  };
+}
+
 export interface BridgeOptions {
   /** What leaves for elsewhere gets the host's address. */
   masquerade: boolean;
