@@ -66,10 +66,32 @@ export class Companion {
     }
   }
 
-  /** Finds one that an earlier daemon has started, tells it the truth, and starts one where it is needed. */
+  /**
+   * Asks one that is there. Where there is none the next is told everything anyway.
+   * @returns undefined when there is none, or it was lost.
+   */
+  async tell(request: string, parameters: unknown): Promise<unknown> {
+    const link = await this.#link?.catch(() => undefined);
+    try {
+      return await link?.ask(request, parameters);
+    } catch (error) {
+      if (error instanceof LostLink) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Finds one that an earlier daemon has started, tells it the truth, and starts one where it is needed.
+   * @throws EngineError when that did not work; where it is needed it is tried again until it does.
+   */
   async restore(): Promise<void> {
     if (this.#options.isNeeded()) {
-      await this.#ensure();
+      try {
+        await this.#ensure();
+      } catch (error) {
+        this.#restartLater();
+        throw asEngineError(error, `tsd ${this.#options.mode}`);
+      }
       return;
     }
     const found = await this.#find();
@@ -122,11 +144,15 @@ export class Companion {
     this.#ensure().catch((error) => {
       const { mode, logPath } = this.#options;
       log("error", `could not start tsd ${mode} again`, { error: errorMessage(error), log: logPath });
-      clearTimeout(this.#retry);
-      this.#retry = setTimeout(() => this.#restart(), this.#retryAfterMs);
-      this.#retry.unref();
-      this.#retryAfterMs = Math.min(2 * this.#retryAfterMs, retryMaxMs);
+      this.#restartLater();
     });
+  }
+
+  #restartLater(): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#restart(), this.#retryAfterMs);
+    this.#retry.unref();
+    this.#retryAfterMs = Math.min(2 * this.#retryAfterMs, retryMaxMs);
   }
 
   async #open(): Promise<Link> {

@@ -1,0 +1,99 @@
+import { describe, expect, test } from "bun:test";
+import { formatAddress } from "../../core/ip-address.ts";
+import {
+  bindingOf,
+  type PublishDefaults,
+  type PublishTarget,
+  publishedPort,
+  socketOf,
+  translationOf,
+} from "./binding.ts";
+import type { PortRequest } from "./port.ts";
+
+const both: PublishTarget = { ipv4: "172.28.0.2", ipv6: "fd00::2", bridge: "tsd0" };
+const ipv4Only: PublishTarget = { ipv4: "172.28.0.2", bridge: "tsd0" };
+const ipv6Only: PublishTarget = { ipv6: "fd00::2", bridge: "tsd0" };
+const defaults: PublishDefaults = { mode: "nat", ipv6: true };
+
+/** Port 80 at 8080: what it is called, the socket that is held, and the translation. */
+function published(target: PublishTarget, request: Partial<PortRequest> = {}, more: Partial<PublishDefaults> = {}) {
+  const full: PortRequest = { transport: "tcp", containerPort: 80, ...request };
+  const binding = bindingOf(full, target, { ...defaults, ...more });
+  return binding.addresses.map((address) => {
+    const port = publishedPort(binding, address, 8080, target);
+    const socket = socketOf(port, target);
+    const translation = translationOf(port, target);
+    return [
+      `${port.hostAddress} ${port.mode}`,
+      socket && `${socket.address}${socket.target ? ` to ${socket.target.address}` : " reserved"}`,
+      translation &&
+        `${translation.hostAddress ? formatAddress(translation.hostAddress) : "any"} to ${formatAddress(translation.target)}`,
+    ];
+  });
+}
+
+describe("a published port", () => {
+  test("is on all addresses of both families, and for [::1] there is a listener beside the kernel's translation", () => {
+    expect(published(both)).toEqual([
+      ["0.0.0.0 nat", "0.0.0.0 reserved", "any to 172.28.0.2"],
+      [":: nat", ":: to fd00::2", "any to fd00::2"],
+    ]);
+    expect(published(both, {}, { ipv6: false })).toHaveLength(1);
+    expect(published(both, { transport: "udp" })[1]).toEqual([":: nat", ":: to fd00::2", "any to fd00::2"]);
+  });
+
+  test("is passed on where the container has no address of the family, and is not called nat there", () => {
+    expect(published(ipv4Only)[1]).toEqual([":: socket", ":: to 172.28.0.2", undefined]);
+    expect(published(ipv6Only)[0]).toEqual(["0.0.0.0 socket", "0.0.0.0 to fd00::2", undefined]);
+  });
+
+  test("is on one address where that is asked for, by the request, the network or the daemon", () => {
+    const loopback = [["127.0.0.1 nat", "127.0.0.1 reserved", "127.0.0.1 to 172.28.0.2"]];
+    expect(published(both, { hostAddress: "127.0.0.1" })).toEqual(loopback);
+    expect(published({ ...both, hostAddress: "127.0.0.1" })).toEqual(loopback);
+    expect(published(both, {}, { hostAddress: "127.0.0.1" })).toEqual(loopback);
+    expect(published({ ...both, hostAddress: "192.0.2.2" }, {}, { hostAddress: "127.0.0.1" })[0]![0]).toBe(
+      "192.0.2.2 nat",
+    );
+    expect(published(both, { hostAddress: "0.0.0.0" }).map(([name]) => name)).toEqual(["0.0.0.0 nat"]);
+    expect(published(both, { hostAddress: "0::0" }).map(([name]) => name)).toEqual([":: nat"]);
+    expect(published(both, {}, { hostAddress: "0.0.0.0" }).map(([name]) => name)).toEqual(["0.0.0.0 nat", ":: nat"]);
+    expect(published(both, { hostAddress: "::ffff:127.0.0.1" })).toEqual(loopback);
+  });
+
+  test("on ::1 is a listener alone, on another IPv6 address a translation", () => {
+    expect(published(both, { hostAddress: "::1" })).toEqual([["::1 socket", "::1 to fd00::2", undefined]]);
+    expect(published(both, { hostAddress: "2001:db8::1" })).toEqual([
+      ["2001:db8::1 nat", "2001:db8::1 reserved", "2001:db8::1 to fd00::2"],
+    ]);
+  });
+
+  test("of mode socket is a listener, whether the port, or the daemon says so", () => {
+    const sockets = [
+      ["0.0.0.0 socket", "0.0.0.0 to 172.28.0.2", undefined],
+      [":: socket", ":: to fd00::2", undefined],
+    ];
+    expect(published(both, { mode: "socket" })).toEqual(sockets);
+    expect(published(both, {}, { mode: "socket" })).toEqual(sockets);
+    expect(published(both, { mode: "nat" }, { mode: "socket" })[0]![0]).toBe("0.0.0.0 nat");
+  });
+
+  test("of SCTP is translated, and refused where it would have to be passed on", () => {
+    expect(published(both, { transport: "sctp" })).toEqual([
+      ["0.0.0.0 nat", undefined, "any to 172.28.0.2"],
+      [":: nat", undefined, "any to fd00::2"],
+    ]);
+    expect(published(ipv4Only, { transport: "sctp" })).toHaveLength(1);
+    const refused = (target: PublishTarget, request: Partial<PortRequest>): (() => unknown) => {
+      return () => published(target, { transport: "sctp", ...request });
+    };
+    expect(refused(both, { mode: "socket" })).toThrow("port 80/sctp cannot be published with mode socket");
+    expect(refused(both, { hostAddress: "::1" })).toThrow("port 80/sctp cannot be published on ::1");
+    expect(refused(ipv4Only, { hostAddress: "fd00::9" })).toThrow("the container has no IPv6 address");
+    expect(() => published(both, { transport: "sctp" }, { mode: "socket" })).toThrow("with mode socket");
+  });
+
+  test("cannot be on what is no address", () => {
+    expect(() => published(both, { hostAddress: "localhost" })).toThrow('"localhost" is not an IP address');
+  });
+});
