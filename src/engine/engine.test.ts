@@ -52,7 +52,7 @@ describe("a container's life", () => {
     expect(await stateOf(id)).toMatchObject({ Status: "exited", ExitCode: 7, Pid: 0 });
     await Bun.sleep(1);
     expect(world.shims[0]!.released).toBe(true);
-    expect(world.attached.size).toBe(0);
+    expect(world.networks.attached.size).toBe(0);
     await engine.containers.remove("web", { force: false, volumes: false, link: false });
     expect(world.snapshotKeys.size).toBe(0);
     expect(readdirSync(world.layout.containers)).toEqual([]);
@@ -119,7 +119,7 @@ describe("a start that fails", () => {
     expect(await codeOf(engine.containers.start(id))).toBe(code);
     expect(await stateOf(id)).toMatchObject({ Status: "created", ExitCode: status, Error: 'exec: "nope": it is so' });
     expect((await exited).StatusCode).toBe(status);
-    expect(world.attached.size).toBe(0);
+    expect(world.networks.attached.size).toBe(0);
     expect(world.shims[0]!.released).toBe(true);
     world.startFailure = undefined;
     await engine.containers.start(id);
@@ -290,7 +290,7 @@ describe("a daemon after one that was killed", () => {
       FinishedAt: "2026-01-01T00:00:00Z",
       Error: "",
     });
-    expect(world.attached.size).toBe(0);
+    expect(world.networks.attached.size).toBe(0);
   });
 
   test("records an end that nobody saw as unknown, 255, and ends what is left of the container", async () => {

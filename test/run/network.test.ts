@@ -14,12 +14,13 @@ test("bridge is the default: an address, a route, a name in /etc/hosts", async (
   for (const flags of [[], ["--network", "bridge"], ["--net", "bridge"], ["--network", "default"]]) {
     const shown = await engine.sh(
       flags,
-      "ip -o -4 addr show eth0 | awk '{print $4}'; ip route; tail -n 1 /etc/hosts; hostname",
+      "ip -o -4 addr show eth0 | awk '{print $4}'; ip route; tail -n 2 /etc/hosts; hostname",
     );
-    const [address = "", route = "", , hosts = "", hostname = ""] = shown.split("\n");
+    const [address = "", route = "", , hosts = "", hosts6 = "", hostname = ""] = shown.split("\n");
     expect(address).toMatch(/^172\.\d+\.\d+\.\d+\/16$/);
     expect(route).toMatch(/^default via 172\.\d+\.0\.1 dev eth0/);
     expect(hosts).toBe(`${address.replace("/16", "")}\t${hostname}`);
+    expect(hosts6).toMatch(new RegExp(`^fd[0-9a-f:]+\t${hostname}$`));
   }
 });
 

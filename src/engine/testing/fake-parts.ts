@@ -6,8 +6,6 @@ import type { ContainerCreateRequest } from "../../api/schema/container-config.t
 import { openDatabase } from "../../core/database.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Image } from "../../image/image.ts";
-import type { Network } from "../../network/network.ts";
-import type { Sandbox } from "../../network/sandbox.ts";
 import type { ImageConfigDefaults } from "../../oci/image.ts";
 import type { ExitRecord, ShimContainer, ShimState } from "../../shim/protocol.ts";
 import { VolumeStore, volumeSchema } from "../../volume/volumes.ts";
@@ -16,7 +14,8 @@ import { ContainerStore } from "../container/store.ts";
 import { containerSchema } from "../container/table.ts";
 import { Engine, engineSchema, makeDirectories } from "../engine.ts";
 import { Layout } from "../layout.ts";
-import type { ImagePart, NetworksPart, ShimPart, ShimSource, ShimStreamPart, SnapshotPart } from "../parts.ts";
+import type { ImagePart, ShimPart, ShimSource, ShimStreamPart, SnapshotPart } from "../parts.ts";
+import { FakeNetworks } from "./fake-networks.ts";
 
 /** A shim whose container ends when the test says so. It outlives the engines of a test, as shims do. */
 export class FakeShim implements ShimPart {
@@ -151,8 +150,7 @@ export class FakeWorld implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), "tsd-engine-"));
   readonly layout = new Layout(join(this.directory, "root"), join(this.directory, "state"));
   readonly shims: FakeShim[] = [];
-  readonly attached = new Map<string, Sandbox>();
-  readonly networks = [fakeNetwork("bridge", "bridge"), fakeNetwork("host", "host"), fakeNetwork("none", "null")];
+  readonly networks = new FakeNetworks();
   readonly snapshotKeys = new Set<string>();
   readonly killedCgroups: string[] = [];
   readonly unmounted: string[] = [];
@@ -170,7 +168,7 @@ export class FakeWorld implements Disposable {
       containers: new ContainerStore(database),
       images: this.#images(),
       snapshots: this.#snapshots(),
-      networks: this.#networks(),
+      networks: this.networks,
       volumes: new VolumeStore(this.layout.root, database),
       shims: this.#shimSource(),
       kernel: {
@@ -263,53 +261,6 @@ export class FakeWorld implements Disposable {
     };
   }
 
-  #networks(): NetworksPart {
-    const find = (reference: string): Network => {
-      const network = this.networks.find(({ name, id }) => name === reference || id === reference);
-      if (network === undefined) throw new EngineError("not_found", `network ${reference} not found`);
-      return network;
-    };
-    const sandbox = (containerId: string): Sandbox => this.attached.get(containerId)!;
-    return {
-      create: async (request) => {
-        const network = fakeNetwork(request.name, "bridge");
-        this.networks.push(network);
-        return { network, warnings: [] };
-      },
-      remove: async (id) => void this.networks.splice(this.networks.indexOf(find(id)), 1),
-      find,
-      list: () => this.networks,
-      members: () => [],
-      status: () => [],
-      attach: async (containerId, request) => {
-        const endpoints =
-          request.kind === "networks"
-            ? request.endpoints.map((endpoint, index) => fakeEndpoint(find(endpoint.networkId), index))
-            : request.kind === "container"
-              ? []
-              : [fakeEndpoint(find(request.kind), 0)];
-        this.attached.set(containerId, { kind: request.kind, id: "s", endpoints, ports: [], hasResolver: false });
-        return sandbox(containerId);
-      },
-      detach: async (containerId) => void this.attached.delete(containerId),
-      sandbox: (containerId) => this.attached.get(containerId),
-      connect: async (containerId, request) => {
-        const { endpoints } = sandbox(containerId);
-        endpoints.push(fakeEndpoint(find(request.networkId), endpoints.length));
-        return sandbox(containerId);
-      },
-      disconnect: async (containerId, networkId) => {
-        const there = sandbox(containerId);
-        there.endpoints = there.endpoints.filter((endpoint) => endpoint.networkId !== networkId);
-        return there;
-      },
-      restore: async (live) => {
-        for (const id of this.attached.keys()) if (!live.has(id)) this.attached.delete(id);
-      },
-      warnings: () => [],
-    };
-  }
-
   #shimSource(): ShimSource {
     return {
       take: async () => new FakeShim(this),
@@ -327,35 +278,6 @@ export class FakeWorld implements Disposable {
       close: async () => undefined,
     };
   }
-}
-
-function fakeNetwork(name: string, driver: Network["driver"]): Network {
-  const hasSubnet = driver === "bridge";
-  return {
-    id: Buffer.from(name).toString("hex").padEnd(64, "0").slice(0, 64),
-    name,
-    driver,
-    createdAt: "2026-01-01T00:00:00.000000000Z",
-    enableIpv4: true,
-    enableIpv6: false,
-    internal: false,
-    attachable: false,
-    configOnly: false,
-    ipamDriver: "default",
-    ipamOptions: {},
-    options: {},
-    labels: {},
-    subnets: hasSubnet ? [{ subnet: "172.28.0.0/16", gateway: "172.28.0.1" }] : [],
-    isBuiltIn: ["bridge", "host", "none"].includes(name),
-  };
-}
-
-function fakeEndpoint(network: Network, index: number): Sandbox["endpoints"][number] {
-  const { id: networkId, name: networkName, driver } = network;
-  const place = { networkId, networkName, driver, endpointId: "e", names: [], gatewayPriority: 0 };
-  if (driver !== "bridge") return place;
-  const address = { ipv4: "172.28.0.2", ipv4PrefixLength: 16, ipv4Gateway: "172.28.0.1", mac: "02:42:ac:1c:00:02" };
-  return { ...place, interface: `eth${index}`, ...address };
 }
 
 function fakeImage(config: ImageConfigDefaults): Image {

@@ -1,0 +1,230 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import type { HostConfig } from "../../api/schema/container-config.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
+import type { Engine } from "../engine.ts";
+import { busybox, FakeWorld } from "../testing/fake-parts.ts";
+
+let world: FakeWorld;
+let engine: Engine;
+beforeEach(async () => {
+  world = new FakeWorld();
+  engine = await world.open();
+  await engine.networks.create({ Name: "back" });
+});
+afterEach(() => world[Symbol.dispose]());
+
+async function refusal(work: Promise<unknown>): Promise<[string, string]> {
+  try {
+    await work;
+  } catch (error) {
+    return isEngineError(error) ? [error.code, error.message] : ["not an EngineError", String(error)];
+  }
+  return ["no error", ""];
+}
+
+async function create(name: string, HostConfig: HostConfig = {}): Promise<string> {
+  return (await engine.containers.create(busybox({ HostConfig }), { name })).Id;
+}
+
+async function started(name: string, HostConfig: HostConfig = {}): Promise<string> {
+  const id = await create(name, HostConfig);
+  await engine.containers.start(id);
+  return id;
+}
+
+async function networks(id: string) {
+  return (await engine.containers.inspect(id, { size: false })).NetworkSettings.Networks;
+}
+
+const connect = (container: string, endpoint = {}) => engine.networks.connect("back", container, endpoint);
+const disconnect = (container: string, network = "back", force = false) =>
+  engine.networks.disconnect(network, container, { force });
+
+function hosts(id: string): string {
+  return readFileSync(world.layout.container(id).hosts, "utf8");
+}
+
+function resolvConf(id: string): string {
+  return readFileSync(world.layout.container(id).resolvConf, "utf8");
+}
+
+describe("connecting a container that runs", () => {
+  test("asks for what was wished, and shows what was given beside it", async () => {
+    const id = await started("web");
+    await connect("web", { Aliases: ["db"], GwPriority: 5, DriverOpts: { a: "b" } });
+    expect(world.networks.connections).toEqual([
+      {
+        networkId: world.networks.find("back").id,
+        names: ["web", "db", id.slice(0, 12)],
+        links: [],
+        driverOptions: { a: "b" },
+        gatewayPriority: 5,
+      },
+    ]);
+    expect((await networks(id)).back).toMatchObject({
+      Aliases: ["db"],
+      DNSNames: ["web", "db", id.slice(0, 12)],
+      IPAddress: "172.31.0.2",
+      IPPrefixLen: 16,
+      Gateway: "172.31.0.1",
+      GwPriority: 5,
+    });
+    expect((await networks(id)).bridge).toMatchObject({ IPAddress: "172.28.0.2", DNSNames: null });
+  });
+
+  test("rewrites /etc/hosts and resolv.conf in their place, and leaves what is not tsd's", async () => {
+    const id = await started("web");
+    const { hosts: path } = world.layout.container(id);
+    const { ino } = statSync(path);
+    writeFileSync(path, `${hosts(id)}10.0.0.1\tmine\n`);
+    await connect("web");
+    expect(hosts(id)).toEndWith(`172.28.0.2\t${id.slice(0, 12)}\n10.0.0.1\tmine\n172.31.0.2\t${id.slice(0, 12)}\n`);
+    expect(resolvConf(id)).toStartWith("nameserver 127.0.0.11\n");
+    await disconnect("web", "bridge");
+    expect(hosts(id)).toEndWith(`10.0.0.1\tmine\n172.31.0.2\t${id.slice(0, 12)}\n`);
+    await disconnect("web");
+    expect(hosts(id)).toEndWith("10.0.0.1\tmine\n");
+    expect(resolvConf(id)).not.toContain("127.0.0.11");
+    expect(statSync(path).ino).toBe(ino);
+  });
+
+  test("leaves a resolv.conf alone that somebody has changed", async () => {
+    const id = await started("web");
+    writeFileSync(world.layout.container(id).resolvConf, "nameserver 10.0.0.1\n");
+    await connect("web");
+    expect(resolvConf(id)).toBe("nameserver 10.0.0.1\n");
+  });
+
+  test("that is refused by the kernel leaves it where it was; so does disconnecting", async () => {
+    const id = await started("web");
+    await connect("web");
+    const before = await networks(id);
+    world.networks.failure = new EngineError("internal", "the kernel does not want to");
+    expect(await refusal(disconnect("web"))).toEqual(["internal", "the kernel does not want to"]);
+    expect(await networks(id)).toEqual(before);
+    await engine.networks.create({ Name: "third" });
+    expect((await refusal(engine.networks.connect("third", "web", {})))[0]).toBe("internal");
+    expect(await networks(id)).toEqual(before);
+  });
+
+  test("twice to the same network is refused", async () => {
+    await started("web");
+    expect(await refusal(engine.networks.connect("bridge", "web", {}))).toEqual([
+      "forbidden",
+      "endpoint with name web already exists in network bridge",
+    ]);
+  });
+});
+
+describe("a container that does not run", () => {
+  test("is on other networks from its next start on", async () => {
+    const id = await create("web");
+    await connect("web", { Aliases: ["a"] });
+    await disconnect("web", "bridge");
+    expect(Object.keys(await networks(id))).toEqual(["back"]);
+    expect(world.networks.connections).toEqual([]);
+    await engine.containers.start(id);
+    expect(world.networks.requests.get(id)).toMatchObject({ endpoints: [{ names: ["web", "a", id.slice(0, 12)] }] });
+    engine = await world.open();
+    expect(Object.keys(await networks(id))).toEqual(["back"]);
+  });
+
+  test("on no network at all is given none", async () => {
+    const id = await create("web");
+    await disconnect("web", "bridge");
+    await engine.containers.start(id);
+    expect(world.networks.requests.get(id)).toMatchObject({ kind: "networks", endpoints: [] });
+    expect(await networks(id)).toEqual({});
+  });
+
+  test("whose network was removed does not start, also where another has its name now, until it is disconnected", async () => {
+    const id = await create("web", { NetworkMode: "back" });
+    const { id: removed } = world.networks.find("back");
+    await engine.networks.remove("back");
+    await engine.networks.create({ Name: "back" });
+    expect(await refusal(engine.containers.start(id))).toEqual([
+      "not_found",
+      `start container web: failed to set up container networking: network ${removed} not found`,
+    ]);
+    expect(await refusal(disconnect("web", "nosuch", true))).toEqual([
+      "conflict",
+      `container ${id} is not connected to network nosuch`,
+    ]);
+    await disconnect("web", removed, true);
+    await connect("web");
+    await engine.containers.start(id);
+  });
+});
+
+describe("refusals", () => {
+  test("what shares the host's or another's network, or has none, is on no other", async () => {
+    await started("host", { NetworkMode: "host" });
+    await started("none", { NetworkMode: "none" });
+    await started("web");
+    await started("joined", { NetworkMode: "container:web" });
+    const shared =
+      "container sharing network namespace with another container or host cannot be connected to any other network";
+    expect(await refusal(connect("host"))).toEqual(["invalid_argument", shared]);
+    expect(await refusal(connect("joined"))).toEqual(["invalid_argument", shared]);
+    expect((await refusal(connect("none")))[1]).toContain("in private (none) mode");
+    expect((await refusal(engine.networks.connect("none", "web", {})))[1]).toContain("in private (none) mode");
+    expect((await refusal(engine.networks.connect("host", "web", {})))[1]).toBe(
+      "cannot connect container to host network - container must be created in host network mode",
+    );
+    expect((await refusal(disconnect("host", "host")))[1]).toBe(
+      "cannot disconnect container from host network - container was created in host network mode",
+    );
+  });
+
+  test("a container or network that is not there, or not on it", async () => {
+    const id = await started("web");
+    expect((await refusal(connect("nosuch")))[0]).toBe("not_found");
+    expect((await refusal(engine.networks.connect("nosuch", "web", {})))[0]).toBe("not_found");
+    expect((await refusal(disconnect("nosuch")))[0]).toBe("not_found");
+    expect(await refusal(disconnect("nosuch", "back", true))).toEqual(["not_found", "endpoint nosuch not found"]);
+    expect((await refusal(disconnect("web", "nosuch")))[0]).toBe("not_found");
+    expect(await refusal(disconnect("web"))).toEqual(["conflict", `container ${id} is not connected to network back`]);
+  });
+});
+
+describe("a daemon that is killed between record and kernel", () => {
+  /** The next daemon, over what the kernel has. */
+  async function killed(): Promise<void> {
+    engine = await world.open();
+  }
+
+  test("is followed by one that finishes a connection", async () => {
+    const id = await started("web");
+    await connect("web");
+    await world.networks.disconnect(id, world.networks.find("back").id);
+    writeFileSync(world.layout.container(id).hosts, "");
+    await killed();
+    expect((await networks(id)).back).toMatchObject({ IPAddress: "172.31.0.2" });
+    expect(hosts(id)).toContain(`172.31.0.2\t${id.slice(0, 12)}\n`);
+    expect(hosts(id)).toStartWith("127.0.0.1\tlocalhost\n");
+  });
+
+  test("is followed by one that forgets a connection that cannot be", async () => {
+    const id = await started("web");
+    await connect("web");
+    await world.networks.disconnect(id, world.networks.find("back").id);
+    world.networks.failure = new EngineError("conflict", "the address is taken");
+    await killed();
+    expect(Object.keys(await networks(id))).toEqual(["bridge"]);
+  });
+
+  test("is followed by one that finishes a disconnection", async () => {
+    const id = await started("web");
+    await world.networks.connect(id, {
+      networkId: world.networks.find("back").id,
+      names: [],
+      links: [],
+      driverOptions: {},
+      gatewayPriority: 0,
+    });
+    await killed();
+    expect(world.networks.sandbox(id)!.endpoints.map(({ networkName }) => networkName)).toEqual(["bridge"]);
+    expect(Object.keys(await networks(id))).toEqual(["bridge"]);
+  });
+});
