@@ -9,7 +9,7 @@ function options(...args: string[]) {
 
 describe("the daemon's flags of networks", () => {
   test("leave everything open unless they are given", () => {
-    expect(options()).toEqual({ addresses: {}, forwarding: true, options: {} });
+    expect(options()).toEqual({ addresses: {}, forwarding: true, options: {}, publish: { mode: "nat" } });
   });
 
   test("are dockerd's", () => {
@@ -20,6 +20,7 @@ describe("the daemon's flags of networks", () => {
         ...["--default-gateway=172.30.0.1", "--default-gateway-v6=fd00:7::1"],
         ...["--fixed-cidr", "172.30.4.0/24", "--fixed-cidr-v6", "fd00:7::/80"],
         ...["--icc=false", "--ip-forward=false", "--ip-masq", "--ipv6", "--mtu=1400"],
+        ...["--publish-mode=socket", "--ip=127.0.0.1"],
       ),
     ).toEqual({
       bridge: "br7",
@@ -39,7 +40,9 @@ describe("the daemon's flags of networks", () => {
         "com.docker.network.bridge.enable_ip_masquerade": "true",
         "com.docker.network.driver.mtu": "1400",
       },
+      publish: { mode: "socket", hostAddress: "127.0.0.1" },
     });
+    expect(options("--publish-address", "::1", "--ip=::1").publish).toEqual({ mode: "nat", hostAddress: "::1" });
     expect(options("--ipv6=false", "--mtu", "0")).toMatchObject({ ipv6: false, options: {} });
     expect(options("--ipv6=false", "--ipv6").ipv6).toBe(true);
   });
@@ -59,13 +62,16 @@ describe("the daemon's flags of networks", () => {
     [["--default-address-pool=base=x,size=24"], 'for "--default-address-pool" flag: "x" is not a subnet'],
     [["--default-address-pool=base=10.0.0.0/8,len=24"], 'unexpected key "len": use base and size'],
     [["--default-address-pool=size=24,size=24"], "size is there twice"],
+    [["--publish-mode=proxy"], 'invalid argument "proxy" for "--publish-mode" flag: choose nat or socket'],
+    [["--ip=localhost"], 'invalid argument "localhost" for "--ip" flag: ip is not correctly formatted: localhost'],
+    [["--ip=::1", "--publish-address=::"], "--publish-address :: and --ip ::1 are the same flag"],
   ])("%j is refused", (args, message) => {
     expect(() => parseDaemonArguments(args)).toThrow(message);
   });
 
   test("stand in the help, in its order", () => {
     const names = [...daemonHelp().matchAll(/--([a-z0-9-]+)/g)].map((match) => match[1]!);
-    const flags = ["bip", "bridge", "cgroup-parent", "default-address-pool", "icc", "mtu", "pidfile"];
+    const flags = ["bip", "bridge", "cgroup-parent", "default-address-pool", "icc", "mtu", "pidfile", "publish-mode"];
     expect(names.filter((name) => flags.includes(name))).toEqual(flags);
   });
 });

@@ -1,8 +1,10 @@
 /** The daemon's flags of networks. They have dockerd's names and meanings. */
 import { errorMessage } from "../core/errors.ts";
+import { tryParseAddress } from "../core/ip-address.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
 import { defaultBridgeRequests } from "../network/default-bridge.ts";
 import { parsePool } from "../network/ipam.ts";
+import { publishModes } from "../network/ports/port.ts";
 import type { Flag } from "./flag.ts";
 
 export const networkFlags: Record<string, Flag> = {
@@ -21,9 +23,18 @@ export const networkFlags: Record<string, Flag> = {
   "fixed-cidr": { value: "string", help: "Subnet of the default bridge that IPv4 addresses come from" },
   "fixed-cidr-v6": { value: "string", help: "Subnet of the default bridge that IPv6 addresses come from" },
   icc: { help: "Let containers on the default bridge reach each other (default true)" },
+  ip: { value: "string", help: "Same as --publish-address" },
   "ip-forward": { help: "Let the host forward IPv4 and IPv6 (default true)" },
   "ip-masq": { help: "Give what leaves the default bridge the host's address (default true)" },
   ipv6: { help: "IPv6 on the default bridge (default: where the host has it)" },
+  "publish-address": {
+    value: "string",
+    help: "Address of this host that ports are published on without one (default all)",
+  },
+  "publish-mode": {
+    value: "string",
+    help: 'How ports are published: nat, or socket, which the host\'s input rules apply to (default "nat")',
+  },
   mtu: { value: "number", help: "MTU of the default bridge, in bytes (default that of the host's way out)" },
 };
 
@@ -64,7 +75,28 @@ export function readNetworkOptions(flags: FlagValues): NetworkConfiguration {
     ...(ipv6 !== undefined && { ipv6 }),
     forwarding: flags.isOn("ip-forward") ?? true,
     options: bridgeOptions(flags),
+    publish: publishOptions(flags),
   };
+}
+
+function publishOptions(flags: FlagValues): NetworkConfiguration["publish"] {
+  const text = flags.last("publish-mode") ?? "nat";
+  const mode = publishModes.find((known) => known === text);
+  if (mode === undefined) {
+    throw new Error(`invalid argument "${text}" for "--publish-mode" flag: choose ${publishModes.join(" or ")}`);
+  }
+  const [own, docker] = [flags.last("publish-address"), flags.last("ip")];
+  if (own !== undefined && docker !== undefined && own !== docker) {
+    throw new Error(`--publish-address ${own} and --ip ${docker} are the same flag: give one of them`);
+  }
+  const hostAddress = own ?? docker;
+  if (hostAddress !== undefined && tryParseAddress(hostAddress) === undefined) {
+    const flag = own === undefined ? "ip" : "publish-address";
+    throw new Error(
+      `invalid argument "${hostAddress}" for "--${flag}" flag: ip is not correctly formatted: ${hostAddress}`,
+    );
+  }
+  return { mode, ...(hostAddress !== undefined && { hostAddress }) };
 }
 
 function bridgeOptions(flags: FlagValues): Record<string, string> {

@@ -49,6 +49,15 @@ export class Layout {
     return join(this.state, "shims.log");
   }
 
+  /** Of `tsd proxy`, which holds the host's sockets of published ports. */
+  get proxySocket(): string {
+    return join(this.state, "proxy.sock");
+  }
+
+  get proxyLog(): string {
+    return join(this.state, "proxy.log");
+  }
+
   /** The built-in runtime's state root. */
   get runtime(): string {
     return join(this.state, "runtime");

@@ -1,5 +1,6 @@
 /** What the network part is told by the daemon's configuration. */
 import type { DefaultBridgeAddresses } from "./default-bridge.ts";
+import type { PublishMode } from "./ports/port.ts";
 
 export interface NetworkConfiguration {
   /** Name of the default bridge; absent: made from the daemon's root. */
@@ -14,4 +15,6 @@ export interface NetworkConfiguration {
   forwarding: boolean;
   /** The default bridge's driver options. */
   options: Record<string, string>;
+  /** How, and on which address of the host's, ports are published that do not say it; without one, on all. */
+  publish: { mode: PublishMode; hostAddress?: string };
 }

@@ -193,7 +193,7 @@ export class FakeWorld implements Disposable {
       runtimes: { other: "/usr/sbin/other" },
       defaultRuntime: "tsd",
       cgroupParent: "/tsd-test",
-      network: { addresses: {}, forwarding: true, options: {} },
+      network: { addresses: {}, forwarding: true, options: {}, publish: { mode: "nat" } },
       debug: false,
     };
   }

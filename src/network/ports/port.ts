@@ -7,7 +7,8 @@ export type Transport = (typeof transports)[number];
  * `nat`: the kernel translates; the host's input rules never see it. `socket`: tsd listens and passes on, so that they
  * do.
  */
-export type PublishMode = "nat" | "socket";
+export const publishModes = ["nat", "socket"] as const;
+export type PublishMode = (typeof publishModes)[number];
 
 export interface PortRequest {
   transport: Transport;
