@@ -20,6 +20,8 @@ async function select(invokedAs: string, args: string[]): Promise<number> {
       return run((await import("./daemon/main.ts")).daemonMain, rest);
     case "proxy":
       return run((await import("./network/ports/proxy/main.ts")).proxyMain, rest);
+    case "resolver":
+      return run((await import("./network/names/main.ts")).resolverMain, rest);
     case "unpack":
       return run((await import("./image/unpack/main.ts")).unpackMain, rest);
     case "pack":

@@ -13,7 +13,7 @@ ff02::2\tip6-allrouters
 `;
 
 /** What Docker falls back to when the host names no server that a container can reach. */
-const publicNameServers = ["8.8.8.8", "8.8.4.4"];
+export const publicNameServers: readonly string[] = ["8.8.8.8", "8.8.4.4"];
 
 const resolvConfPath = "/etc/resolv.conf";
 /** Where systemd-resolved keeps the servers that it asks itself: resolved.conf(5), "/etc/resolv.conf". */

@@ -30,6 +30,8 @@ export interface CompanionService {
   answer(request: string, parameters: unknown): unknown;
   /** It holds nothing: without a daemon there is no reason to live on. */
   readonly isIdle: boolean;
+  /** Called now and then as long as there is no daemon: nobody else says that a container has ended. */
+  lookAround?(): void;
 }
 
 /** How long it waits for its first daemon; without one it looks so often whether it still holds something. */
@@ -91,6 +93,7 @@ export class CompanionServer {
     this.#loop.cancel(this.#lonely);
     this.#lonely = this.#loop.after(ms, () => {
       if (this.#connections.size > 0) return;
+      this.#service.lookAround?.();
       if (this.#service.isIdle) this.end();
       else this.#waitForDaemon(lonelyMs);
     });
