@@ -30,7 +30,7 @@ describe("an executable with the entry before its own", () => {
     copyFileSync(pinnedBun, program);
     chmodSync(program, 0o755);
     prependEntry(program);
-    for (const name of ["daemon", "shim", "unpack", "pack", "run"]) {
+    for (const name of ["daemon", "shim", "unpack", "pack", "proxy", "resolver", "run"]) {
       writeFileSync(join(directory, `${name}.js`), "console.log(JSON.stringify([process.argv.slice(2), process.env]))");
     }
   });
@@ -51,7 +51,7 @@ describe("an executable with the entry before its own", () => {
   });
 
   test("keeps JavaScriptCore's own thresholds in the modes that live long", () => {
-    for (const name of ["daemon", "shim", "unpack", "pack"])
+    for (const name of ["daemon", "shim", "unpack", "pack", "proxy", "resolver"])
       expect(seenBy(`${name}.js`, { A: "1" })).toEqual([[], { A: "1", ...given }]);
   });
 
