@@ -133,8 +133,10 @@ class Exchange {
   readonly #open = new Set<Attempt>();
   /** How many attempts were begun. */
   #begun = 0;
-  /** What is told when nothing better comes: an answer that is cut, or an error. */
-  #fallback: Uint8Array | undefined;
+  /** An error that is told when nothing better comes. */
+  #error: Uint8Array | undefined;
+  /** An answer that is cut, while it is asked for in full. */
+  #cut: Uint8Array | undefined;
   #isOver = false;
 
   constructor(loop: EventLoop, outside: Outside, now: number, ended: () => void) {
@@ -151,13 +153,11 @@ class Exchange {
 
   tick(now: number): void {
     const elapsed = now - this.#startedAt;
-    if (elapsed >= giveUpAtMs) {
-      this.#noteSilence(now);
-      this.#finish(this.#fallback);
-    } else if (this.#begun < attemptsAtMs.length && elapsed >= attemptsAtMs[this.#begun]!) {
-      this.#noteSilence(now);
-      this.begin(now);
-    }
+    const isOver = elapsed >= giveUpAtMs;
+    if (!isOver && !(elapsed >= attemptsAtMs[this.#begun]!)) return;
+    this.#noteSilence(now);
+    if (isOver || this.#cut !== undefined) this.#finish(this.#cut ?? this.#error);
+    else this.begin(now);
   }
 
   /** Nobody wants the answer any more. */
@@ -271,12 +271,12 @@ class Exchange {
     answer.set(query.bytes.subarray(headerBytes, query.questionEnd), headerBytes);
     const rcode = rcodeOf(answer);
     if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED || rcode === RCODE.NOTIMP) {
-      // It cannot say; another one may. An answer that is merely cut is better than that.
-      this.#fallback ??= answer;
+      // It cannot say; another one may.
+      this.#error ??= answer;
       this.#failed(performance.now());
     } else if (isTruncated(answer) && !isStream && query.edns !== undefined) {
       // The server may have less room than the asker has; and who asks over UDP may not be able to ask otherwise.
-      this.#fallback = answer;
+      this.#cut = answer;
       this.#attempt(attempt.server, true, performance.now());
     } else this.#finish(answer);
   }
@@ -284,8 +284,8 @@ class Exchange {
   /** An attempt came to nothing: the next server is asked at once, if there is one that was not asked yet. */
   #failed(now: number): void {
     if (this.#isOver) return;
-    if (this.#begun < this.#servers.length) this.begin(now);
-    else if (this.#open.size === 0) this.#finish(this.#fallback);
+    if (this.#cut === undefined && this.#begun < this.#servers.length) this.begin(now);
+    else if (this.#cut !== undefined || this.#open.size === 0) this.#finish(this.#cut ?? this.#error);
   }
 
   #finish(answer: Uint8Array | undefined): void {

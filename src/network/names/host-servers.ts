@@ -39,7 +39,7 @@ export class HostServers {
       this.#servers = this.#read(seen === "");
       this.#seen = seen;
     } catch (error) {
-      // Being written just now, perhaps: the servers that were known are as good as any until the next look.
+      // Being written just now, perhaps: the servers that were known serve until the next look.
       log("warn", `cannot read ${this.#path}: the name servers stay as they were`, { error: errorMessage(error) });
     }
     return this.#servers;

@@ -30,13 +30,16 @@ export class TestNameServer implements AsyncDisposable {
 
   static async open(address: string, behaviour: Behaviour): Promise<TestNameServer> {
     let server: TestNameServer | undefined;
-    const udp = await Bun.udpSocket({
+    // Begun before the first wait: the thread may be in a network namespace for no longer than that.
+    const opening = Bun.udpSocket({
       hostname: address,
       port: 53,
       socket: {
         data: async (socket, data, port, from) => {
           for (const packet of await server!.#reply(data, false, port)) socket.send(packet, port, from);
         },
+        // Whoever asked is gone.
+        error: () => undefined,
       },
     });
     const tcp = Bun.listen<{ received: Buffer }>({
@@ -56,6 +59,7 @@ export class TestNameServer implements AsyncDisposable {
         },
       },
     });
+    const udp = await opening;
     server = new TestNameServer(behaviour, () => () => {
       udp.close();
       tcp.stop(true);
