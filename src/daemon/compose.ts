@@ -81,7 +81,13 @@ export async function composeEngine(
 
 function networksOptions(database: Database, { root, network }: EngineConfiguration): NetworksOptions {
   const { bridge, addresses, ipv6, options, pools, forwarding } = network;
-  return { database, bridge: { name: bridge ?? bridgeName(root), addresses, ipv6, options }, pools, forwarding };
+  const table = tableName(root);
+  return { database, table, bridge: { name: bridge ?? bridgeName(root), addresses, ipv6, options }, pools, forwarding };
+}
+
+/** Several daemons can be neighbours. */
+function tableName(root: string): string {
+  return root === defaultRoot ? "tsd" : bridgeName(root);
 }
 
 /** Daemons with roots of their own get bridges of their own; the system's daemon has the plain name. */

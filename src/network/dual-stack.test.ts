@@ -18,7 +18,7 @@ describe.skipIf(!root)("networks of both families", () => {
   let networks: Networks;
 
   const make = (bridge: Partial<NetworksOptions["bridge"]> = {}, rest: Partial<NetworksOptions> = {}): Networks =>
-    new Networks({ database, bridge: { name: "tsd0", ...bridge }, ...rest });
+    new Networks({ database, table: "tsd", bridge: { name: "tsd0", ...bridge }, ...rest });
 
   beforeEach(() => {
     bed = new Testbed();

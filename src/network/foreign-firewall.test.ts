@@ -29,7 +29,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
   beforeEach(() => {
     bed = new Testbed();
     database = openDatabase(":memory:", [networkSchema]);
-    networks = new Networks({ database, bridge: { name: "tsd0" } });
+    networks = new Networks({ database, table: "tsd", bridge: { name: "tsd0" } });
   });
   afterEach(async () => {
     await networks.close();

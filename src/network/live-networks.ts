@@ -4,11 +4,12 @@ import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { formatAddress, parseAddress, parseSubnet } from "./address.ts";
-import type { BridgeTables } from "./bridge-tables.ts";
 import { planDefaultBridge } from "./default-bridge.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
 import type { NetworkDevice } from "./driver/driver.ts";
 import { bridgeOptions, interfacePrefix } from "./driver/options.ts";
+import type { Firewall } from "./firewall/firewall.ts";
+import type { BridgeRules, PortTranslation } from "./firewall/rules.ts";
 import { enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
 import type { Pool } from "./ipam.ts";
 import type { Network, NetworkDriver, SubnetRequest, SubnetStatus } from "./network.ts";
@@ -25,7 +26,7 @@ export interface LiveNetwork {
 
 export interface LiveNetworksOptions {
   records: NetworkRecords;
-  firewall: BridgeTables;
+  firewall: Firewall;
   /** What the daemon was told of the default network's subnets, by family. */
   told: { 4?: SubnetRequest; 6?: SubnetRequest };
   pools: readonly Pool[];
@@ -67,18 +68,46 @@ export class LiveNetworks implements Disposable {
       this.#options.firewall.check();
       return there;
     }
+    const { live, made } = this.#bring(network);
+    try {
+      for (const rules of bridgeRules(live)) this.#options.firewall.setBridge(rules);
+    } catch (error) {
+      this.#live.delete(network.id);
+      if (made) live.device.tearDown();
+      throw error;
+    }
+    return live;
+  }
+
+  /**
+   * After a restart of the daemon: brings networks up, and the firewall to what it is to be, in one go: rules that are
+   * right are not touched. What cannot be is logged; the next use of the network says it.
+   */
+  restore(networks: readonly Network[], ports: readonly PortTranslation[]): void {
+    for (const network of networks) {
+      try {
+        this.#bring(network);
+      } catch (error) {
+        log("error", "a network could not be made again", { network: network.name, error: errorMessage(error) });
+      }
+    }
+    const { firewall } = this.#options;
+    const bridges = this.all().flatMap(bridgeRules);
+    try {
+      if (bridges.length === 0) firewall.tearDown();
+      else firewall.replace({ bridges, ports: ports.filter(({ bridge }) => bridges.some((b) => b.bridge === bridge)) });
+    } catch (error) {
+      log("error", "the firewall could not be made right", { error: errorMessage(error) });
+    }
+  }
+
+  #bring(network: Network): { live: LiveNetwork; made: boolean } {
     const addressed = needsSubnet(network) ? this.#chooseSubnets(network) : network;
     this.#forward(addressed);
     const live = { network: addressed, device: this.open(addressed), addresses: this.#addresses(addressed) };
     const made = live.device.ensure();
-    try {
-      if (addressed.driver === "bridge") this.#options.firewall.setBridge(bridgeRules(addressed, live.device.device));
-    } catch (error) {
-      if (made) live.device.tearDown();
-      throw error;
-    }
     this.#live.set(network.id, live);
-    return live;
+    return { live, made };
   }
 
   /** What leaves a bridge goes through the host. @throws EngineError unsupported when it cannot be made to forward. */
@@ -121,6 +150,7 @@ export class LiveNetworks implements Disposable {
     if (network.driver === "bridge") this.#options.firewall.removeBridge(device.device);
     device.tearDown();
     device[Symbol.dispose]();
+    if (!this.all().some((live) => live.network.driver === "bridge")) this.#options.firewall.tearDown();
   }
 
   /** Those of the default network. @throws EngineError conflict that names what is in the way. */
@@ -193,19 +223,22 @@ export function hasDevice(driver: NetworkDriver): boolean {
   return driver !== "host" && driver !== "null";
 }
 
-function bridgeRules(network: Network, bridge: string) {
-  const options = bridgeOptions(network);
-  const masquerade = options.masquerade && !network.internal;
-  return {
-    bridge,
-    subnets: network.subnets.map(({ subnet }) => parseSubnet(subnet)),
-    internal: network.internal,
-    masquerade: {
-      ipv4: masquerade && options.gatewayMode.ipv4 === "nat",
-      ipv6: masquerade && options.gatewayMode.ipv6 === "nat",
+/** What the firewall is to do for a network: nothing where there is no bridge. */
+function bridgeRules({ network, device }: LiveNetwork): BridgeRules[] {
+  if (network.driver !== "bridge") return [];
+  const { masquerade, gatewayMode, interContainer, trustedInterfaces } = bridgeOptions(network);
+  const isMasqueraded = (mode: string): boolean => masquerade && !network.internal && mode !== "routed";
+  return [
+    {
+      bridge: device.device,
+      subnets: network.subnets.map(({ subnet }) => parseSubnet(subnet)),
+      internal: network.internal,
+      masquerade: { ipv4: isMasqueraded(gatewayMode.ipv4), ipv6: isMasqueraded(gatewayMode.ipv6) },
+      interContainer,
+      gatewayMode,
+      ...(trustedInterfaces.length > 0 && { trustedInterfaces }),
     },
-    interContainer: options.interContainer,
-  };
+  ];
 }
 
 /**

@@ -1,13 +1,12 @@
 import type { Database } from "bun:sqlite";
 import { isDeepStrictEqual } from "node:util";
-import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
+import { EngineError, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
-import { log } from "../core/log.ts";
-import { BridgeTables } from "./bridge-tables.ts";
 import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-bridge.ts";
 import { checkInterfaceName } from "./driver/interface-name.ts";
 import { bridgeOptions, defaultBridgeOptions } from "./driver/options.ts";
 import { Endpoints } from "./endpoints.ts";
+import { Firewall } from "./firewall/firewall.ts";
 import { absenceOfIpv6 } from "./host.ts";
 import { addressPools } from "./ipam.ts";
 import { hasDevice, LiveNetworks } from "./live-networks.ts";
@@ -22,6 +21,8 @@ import { Sandboxes } from "./sandboxes.ts";
 export interface NetworksOptions {
   /** The metadata database, with `networkSchema`. */
   database: Database;
+  /** The name of the daemon's table of nf_tables. */
+  table: string;
   bridge: {
     /** The interface's name, at most 15 bytes. */
     name: string;
@@ -45,7 +46,7 @@ export interface NetworksOptions {
 export class Networks {
   readonly #records: NetworkRecords;
   readonly #networks: NetworkTable;
-  readonly #firewall = new BridgeTables();
+  readonly #firewall: Firewall;
   readonly #live: LiveNetworks;
   readonly #reaper: Reaper;
   readonly #sandboxes: Sandboxes;
@@ -53,7 +54,8 @@ export class Networks {
   #closed = false;
 
   /** @throws EngineError invalid_argument for a wrong name, address or pool. */
-  constructor({ database, bridge, pools, forwarding }: NetworksOptions) {
+  constructor({ database, table, bridge, pools, forwarding }: NetworksOptions) {
+    this.#firewall = new Firewall(table);
     this.#records = new NetworkRecords(database);
     this.#pools = addressPools(pools ?? [], this.#records.uniqueLocalPrefix());
     this.#networks = new NetworkTable(this.#records);
@@ -203,14 +205,12 @@ export class Networks {
       if (alive === undefined) this.#reaper.drop(sandbox);
       else kept.push({ sandbox, ...alive });
     }
-    for (const network of this.#networks.all()) {
-      if (network.isBuiltIn || !hasDevice(network.driver)) continue;
-      try {
-        this.#live.use(network);
-      } catch (error) {
-        log("error", "a network could not be made again", { network: network.name, error: errorMessage(error) });
-      }
-    }
+    // The default network waits for its first container.
+    const isUsed = ({ id, isBuiltIn }: Network): boolean => !isBuiltIn || this.#records.hasContainers(id);
+    this.#live.restore(
+      this.#networks.all().filter((network) => hasDevice(network.driver) && isUsed(network)),
+      [],
+    );
     for (const { sandbox, namespacePath } of kept) this.#sandboxes.adopt(sandbox, namespacePath);
   }
 

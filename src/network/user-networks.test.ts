@@ -18,7 +18,7 @@ describe.skipIf(!root)("networks that users make", () => {
   let networks: Networks;
   let directory: string;
 
-  const make = (): Networks => new Networks({ database, bridge: { name: "tsd0" } });
+  const make = (): Networks => new Networks({ database, table: "tsd", bridge: { name: "tsd0" } });
 
   beforeEach(() => {
     bed = new Testbed();

@@ -1,5 +1,6 @@
 /** Docker's driver options, as labels of networks and endpoints: which of them mean something here, and what. */
 import { EngineError } from "../../core/errors.ts";
+import type { GatewayMode } from "../firewall/rules.ts";
 import type { Network } from "../network.ts";
 import { checkInterfaceName } from "./interface-name.ts";
 
@@ -12,7 +13,7 @@ const endpointSysctlsOption = "com.docker.network.endpoint.sysctls";
 const endpointNameOption = "com.docker.network.endpoint.ifname";
 
 const mtuMax = 65_535;
-const gatewayModes = ["nat", "routed"] as const;
+const gatewayModes = ["nat", "routed", "nat-unprotected"] as const;
 /** Room for a number behind it: IFNAMSIZ. */
 const interfacePrefixLengthMax = 11;
 
@@ -32,8 +33,9 @@ export interface BridgeOptions {
   interContainer: boolean;
   /** The bridge has no IPv4 address of its own: something else is the gateway. */
   inhibitIpv4: boolean;
-  /** `routed`: addresses are kept, whoever is outside has a route to them, and ports are open as they are. */
-  gatewayMode: { ipv4: (typeof gatewayModes)[number]; ipv6: (typeof gatewayModes)[number] };
+  gatewayMode: { ipv4: GatewayMode; ipv6: GatewayMode };
+  /** Interfaces of the host from which containers' own addresses are reached freely. */
+  trustedInterfaces: string[];
   /** Bytes; absent: that of the host's way out. */
   mtu?: number;
 }
@@ -53,6 +55,9 @@ export function bridgeOptions({ name, options }: Pick<Network, "name" | "options
       ipv4: gatewayMode(name, options, "gateway_mode_ipv4"),
       ipv6: gatewayMode(name, options, "gateway_mode_ipv6"),
     },
+    trustedInterfaces: (options[`${bridgePrefix}trusted_host_interfaces`] ?? "")
+      .split(":")
+      .filter((each) => each !== ""),
     ...(mtu !== undefined && { mtu }),
   };
 }
@@ -111,7 +116,7 @@ export function endpointSysctls(options: Record<string, string>, interfaceName: 
   return files;
 }
 
-function gatewayMode(network: string, options: Record<string, string>, option: string): (typeof gatewayModes)[number] {
+function gatewayMode(network: string, options: Record<string, string>, option: string): GatewayMode {
   const value = options[bridgePrefix + option] ?? "";
   const mode = gatewayModes.find((each) => each === (value === "" ? "nat" : value));
   if (mode !== undefined) return mode;

@@ -199,7 +199,6 @@ export class Firewall implements Disposable {
     for (const bridge of this.#bridges.keys()) closeDockerUser(this.#socket, bridge);
     this.#remember([], []);
     this.#warnings = [];
-    this.#generation = undefined;
     this.#commitAgainstWhatIsThere(() => {
       const actual = readTable(this.#socket, this.#name);
       if (actual === undefined) return [];
@@ -211,6 +210,8 @@ export class Firewall implements Disposable {
       if (!foreign) return [deleteTable(this.#name)];
       return [...chains.map(deleteRule), ...chains.map(deleteChain), ...sets.map(deleteSet)];
     });
+    // There is no table now: the next bridge is not an element that is added to one.
+    this.#generation = undefined;
   }
 
   [Symbol.dispose](): void {
