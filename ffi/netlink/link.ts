@@ -6,19 +6,19 @@ const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_MTU = 4;
-const IFLA_LINK = 5;
+export const IFLA_ADDRESS = 1;
+export const IFLA_IFNAME = 3;
+export const IFLA_MTU = 4;
+export const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_OPERSTATE = 16;
-const IFLA_LINKINFO = 18;
+export const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
-const IFLA_NET_NS_FD = 28;
+export const IFLA_NET_NS_FD = 28;
 const IFLA_LINK_NETNSID = 37;
 
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
+export const IFLA_INFO_KIND = 1;
+export const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BR_FORWARD_DELAY = 1;
@@ -195,7 +195,8 @@ export function macText(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
-function newLink(object: string, change: { up?: boolean } = {}): Message {
+/** A request for a link, without its attributes. @param object its name, for errors. */
+export function newLink(object: string, change: { up?: boolean } = {}): Message {
   const message = new Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, { call: "RTM_NEWLINK", object });
   return message.structure(ifinfomsg(0, change.up));
 }

@@ -1,6 +1,7 @@
 /** Which of a container's networks leads to everywhere else. */
 import { contains, type Family, parseAddress, parseSubnet } from "./address.ts";
 import { defaultGatewayNames } from "./default-bridge.ts";
+import { isStacked, routesByDevice, stackedOptions } from "./driver/parent-options.ts";
 import type { DefaultRoute } from "./namespace.ts";
 import type { Network } from "./network.ts";
 import type { EndpointRecord } from "./records.ts";
@@ -8,7 +9,7 @@ import type { EndpointRecord } from "./records.ts";
 export interface RoutedEndpoint {
   record: EndpointRecord;
   network: Network;
-  /** Of the device: without a gateway the interface itself is the way. */
+  /** Of the device: the interface itself is the way. */
   routesWithoutGateway: boolean;
 }
 
@@ -50,6 +51,7 @@ function waysOut({ record, network, routesWithoutGateway }: RoutedEndpoint): Def
 export function gatewayOf(record: EndpointRecord, network: Network, family: Family): string | undefined {
   const address = family === 4 ? record.ipv4 : record.ipv6;
   if (address === undefined || network.internal) return undefined;
+  if (isStacked(network.driver) && routesByDevice(stackedOptions(network.driver, network))) return undefined;
   const parsed = parseAddress(address.address);
   const found = network.subnets.find(({ subnet }) => contains(parseSubnet(subnet), parsed));
   return found?.auxiliaryAddresses?.[defaultGatewayNames[family]] ?? found?.gateway;

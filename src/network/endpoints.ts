@@ -51,12 +51,12 @@ export class Endpoints {
       else refuseFixed(network, 4, request.ipv4);
       if (network.enableIpv6) record.ipv6 = takeAddress(live, 6, request.ipv6);
       else refuseFixed(network, 6, request.ipv6);
+      const mac = macFor(record, live.device, request.mac);
+      return { ...record, ...(mac !== undefined && { mac }) };
     } catch (error) {
       this.release(record);
       throw error;
     }
-    const mac = macFor(record, live.device, request.mac);
-    return { ...record, ...(mac !== undefined && { mac }) };
   }
 
   /** Gives its addresses back. */
@@ -180,7 +180,10 @@ function chooseName(network: Network, driverOptions: Record<string, string>, tak
 function macFor(record: EndpointRecord, device: NetworkDevice, wanted: string | undefined): string | undefined {
   if (!device.ownMac) {
     if (wanted === undefined) return undefined;
-    throw new EngineError("invalid_argument", `interface ${record.interface}: a MAC address cannot be set on ipvlan`);
+    throw new EngineError(
+      "invalid_argument",
+      `interface ${record.interface}: a MAC address cannot be set: it has its parent's`,
+    );
   }
   const [address] = [record.ipv4, record.ipv6].filter((each) => each !== undefined);
   return wanted?.toLowerCase() ?? macOf(parseAddress(address!.address));

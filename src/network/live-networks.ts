@@ -6,8 +6,10 @@ import { log } from "../core/log.ts";
 import { formatAddress, parseAddress, parseSubnet } from "./address.ts";
 import { planDefaultBridge } from "./default-bridge.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
-import type { NetworkDevice } from "./driver/driver.ts";
+import type { DriverContext, NetworkDevice } from "./driver/driver.ts";
 import { bridgeOptions, interfacePrefix } from "./driver/options.ts";
+import { isStacked } from "./driver/parent-options.ts";
+import { StackedDevice } from "./driver/stacked.ts";
 import type { Firewall } from "./firewall/firewall.ts";
 import type { BridgeRules, PortTranslation } from "./firewall/rules.ts";
 import { enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
@@ -41,6 +43,7 @@ export interface LiveNetworksOptions {
 export class LiveNetworks implements Disposable {
   readonly #options: LiveNetworksOptions;
   readonly #route = new NetlinkSocket(NETLINK_ROUTE);
+  readonly #context: DriverContext = { route: this.#route, sharers: (network) => this.#sharers(network) };
   readonly #live = new Map<string, LiveNetwork>();
   readonly #forwarded = new Set<4 | 6>();
 
@@ -140,7 +143,14 @@ export class LiveNetworks implements Disposable {
   /** What makes the network's interfaces, in use or not. @throws EngineError invalid_argument for its options. */
   open(network: Network): NetworkDevice {
     const live = this.#live.get(network.id);
-    return live?.device ?? openDevice(network, this.#route);
+    return live?.device ?? openDevice(network, this.#context);
+  }
+
+  #sharers({ id, device }: Network): Network[] {
+    const { records } = this.#options;
+    return records
+      .networks()
+      .filter((each) => each.id !== id && each.device === device && records.hasEndpoints(each.id));
   }
 
   /** Takes away all that a network has on the host. Nothing may be connected. */
@@ -155,7 +165,7 @@ export class LiveNetworks implements Disposable {
 
   /** Those of the default network. @throws EngineError conflict that names what is in the way. */
   #chooseSubnets(network: Network): Network {
-    const device = new BridgeDevice(network, { route: this.#route });
+    const device = new BridgeDevice(network, this.#context);
     const there = device.find();
     const { records, told, pools } = this.#options;
     const inUse = records.hasContainers(network.id);
@@ -211,10 +221,11 @@ function needsSubnet(network: Network): boolean {
   return network.isBuiltIn && network.driver === "bridge";
 }
 
-function openDevice(network: Network, route: NetlinkSocket): NetworkDevice {
+function openDevice(network: Network, context: DriverContext): NetworkDevice {
   // Read when the first container comes; what is wrong with it is said when the network is made.
   interfacePrefix(network);
-  if (network.driver === "bridge") return new BridgeDevice(network, { route });
+  if (network.driver === "bridge") return new BridgeDevice(network, context);
+  if (isStacked(network.driver)) return new StackedDevice(network.driver, network, context);
   throw new EngineError("unsupported", `network ${network.name}: driver ${network.driver} has no interfaces`);
 }
 

@@ -3,8 +3,10 @@
  * with what it leaves open. Nothing is made here. Errors have Docker's words, for scripts read them.
  */
 import { EngineError } from "../core/errors.ts";
-import { shortId } from "../core/id.ts";
 import { tryParseSubnet } from "./address.ts";
+import { bridgeName, checkInterfaceName } from "./driver/interface-name.ts";
+import { bridgeNameOption } from "./driver/options.ts";
+import { checkSharing, parentName, stackedOptions } from "./driver/parent-options.ts";
 import type { Pool } from "./ipam.ts";
 import type { Network, NetworkDriver, NetworkRequest, SubnetRequest } from "./network.ts";
 import type { Obstacle } from "./obstacles.ts";
@@ -27,9 +29,6 @@ export interface PlanContext {
 
 /** Drivers that networks are made with; of `host` and `null` there is one each, from the start. */
 type PlannedDriver = Exclude<NetworkDriver, "host" | "null">;
-
-const bridgeNameOption = "com.docker.network.bridge.name";
-export const parentOption = "parent";
 
 /**
  * @throws EngineError invalid_argument, already_exists, conflict, forbidden, not_found, unsupported; the message names
@@ -215,11 +214,16 @@ function withConfiguration(request: NetworkRequest, networks: readonly Network[]
 /**
  * The bridge's name; of macvlan and ipvlan the parent's, or that of the dummy interface that is made where there is
  * no parent.
- * @throws EngineError forbidden when another network has that bridge.
+ * @throws EngineError forbidden when another network has that bridge, conflict for a parent that cannot be shared.
  */
-function deviceOf({ name, options }: NetworkRequest, driver: PlannedDriver, { id, networks }: PlanContext): string {
-  if (driver !== "bridge") return options[parentOption] || `${driver === "macvlan" ? "dm" : "di"}-${shortId(id)}`;
-  const device = options[bridgeNameOption] || `tsd-${id.slice(0, 11)}`;
+function deviceOf(request: NetworkRequest, driver: PlannedDriver, { id, networks }: PlanContext): string {
+  const { name, options } = request;
+  if (driver !== "bridge") {
+    const parent = parentName(driver, id, request);
+    checkSharing(request, parent, stackedOptions(driver, request), networks);
+    return parent;
+  }
+  const device = checkInterfaceName(options[bridgeNameOption] || bridgeName(id));
   const other = networks.find((network) => network.driver === "bridge" && network.device === device);
   if (other === undefined) return device;
   const text = `network ${name} (${device}): conflicts with network ${other.name} (${device}): networks have same bridge name`;

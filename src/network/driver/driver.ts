@@ -32,9 +32,9 @@ export interface NetworkDevice extends Disposable {
   readonly device: string;
   /** Endpoints have an end on the host, which the kernel removes together with the container's namespace. */
   readonly hasHostInterface: boolean;
-  /** Endpoints have MAC addresses of their own. False for ipvlan, which shares its parent's. */
+  /** Endpoints have MAC addresses of their own. False where they share their parent's (ipvlan, macvlan passthru). */
   readonly ownMac: boolean;
-  /** Where a network has no gateway the default route leads out of the interface itself (ipvlan l3). */
+  /** The default route leads out of the interface itself, by no gateway (ipvlan l3). */
   readonly routesWithoutGateway: boolean;
 
   /**
@@ -86,6 +86,8 @@ export interface NetworkDevice extends Disposable {
 export interface DriverContext {
   /** A socket of the host's namespace. It is not the device's to close. */
   route: NetlinkSocket;
+  /** The other networks with the same device that have containers, or what is being taken down of them. */
+  sharers: (network: Network) => readonly Network[];
 }
 
 /** Makes the device of one kind of network. @throws EngineError invalid_argument for options that cannot be. */
