@@ -28,6 +28,7 @@ const NETLINK_GET_STRICT_CHK = 12;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const EAGAIN = "EAGAIN";
+const ENOBUFS = "ENOBUFS";
 
 /** The kernel fills dumps into buffers of at most 32 KiB, and more only when one message is larger. */
 const receiveBufferSize = 65_536;
@@ -81,18 +82,24 @@ export class NetlinkSocket implements Disposable {
    * @throws NetlinkError of the first request that was refused.
    */
   execute(...messages: Message[]): void {
+    const [refusal] = this.attempt(...messages);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** As `execute`, for requests that may fail one by one: gives what was refused. */
+  attempt(...messages: Message[]): NetlinkError[] {
     const bySequence = this.#send(messages, NLM_F_ACK);
-    let refusal: NetlinkError | undefined;
+    const refusals: NetlinkError[] = [];
     while (bySequence.size > 0) {
       for (const reply of this.#receive(messages[0]!)) {
         const message = bySequence.get(reply.sequence);
         if (message === undefined || reply.type !== NLMSG_ERROR) continue;
         bySequence.delete(reply.sequence);
         const { number, explanation } = decodeAcknowledgement(reply);
-        if (number !== 0) refusal ??= new NetlinkError(message.subject, number, explanation);
+        if (number !== 0) refusals.push(new NetlinkError(message.subject, number, explanation));
       }
     }
-    if (refusal !== undefined) throw refusal;
+    return refusals;
   }
 
   /**
@@ -104,7 +111,7 @@ export class NetlinkSocket implements Disposable {
     const bySequence = this.#send(messages, 0);
     let refusal: NetlinkError | undefined;
     for (;;) {
-      const replies = this.#receive(messages[0]!, MSG_DONTWAIT);
+      const replies = this.#receiveRefusals(messages[0]!);
       if (replies.length === 0) break;
       for (const reply of replies) {
         if (reply.type !== NLMSG_ERROR) continue;
@@ -114,6 +121,19 @@ export class NetlinkSocket implements Disposable {
       }
     }
     if (refusal !== undefined) throw refusal;
+  }
+
+  /**
+   * Refusals of a batch, none when there are no more. More of them than the receive buffer holds are lost, of which the
+   * kernel tells once, before those that it kept: the first ones.
+   */
+  #receiveRefusals(request: Message): Reply[] {
+    try {
+      return this.#receive(request, MSG_DONTWAIT);
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === ENOBUFS) return this.#receive(request);
+      throw error;
+    }
   }
 
   /** Asks for one object. @throws NetlinkError, for example ENODEV for a link that is not there. */

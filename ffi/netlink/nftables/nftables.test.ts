@@ -394,6 +394,14 @@ describe.skipIf(process.getuid?.() !== 0)("nf_tables in a namespace of its own",
     expect(nft("list", "ruleset")).toBe(before);
   });
 
+  test("a batch with more refusals than a socket holds is refused all the same, and the socket works on", () => {
+    const chain = { ...table, chain: "nowhere" };
+    const rules = Array.from({ length: 5000 }, () => newRule({ ...chain, expressions: [verdict("accept")] }));
+    expect(() => commitBatch(socket, rules)).toThrow("NFT_MSG_NEWRULE inet tsd0 nowhere: ENOENT");
+    expect(readGeneration(socket)).toBeGreaterThan(0);
+    expect(() => commitBatch(socket, rules.slice(0, 1))).toThrow("ENOENT");
+  });
+
   test("a batch for a generation that has passed is refused", () => {
     const generation = readGeneration(socket);
     nft("add", "table", "ip", "somebody_else");

@@ -45,6 +45,11 @@ export function readGeneration(socket: NetlinkSocket): number {
   return new Attributes(reply.body, 4).u32be(NFTA_GEN_ID) ?? 0;
 }
 
+/** The generation after one more commit: each adds one, and 0 is left out. */
+export function generationAfter(generation: number): number {
+  return (generation + 1) >>> 0 || 1;
+}
+
 export function listTables(socket: NetlinkSocket): Table[] {
   return decodeAll(socket.dump(objectMessage("GETTABLE", {})), decodeTable);
 }

@@ -1,0 +1,167 @@
+/**
+ * Flows that connection tracking knows, over ctnetlink. include/uapi/linux/netfilter/nfnetlink_conntrack.h.
+ *
+ * A flow keeps the translation that its first packet got for as long as packets come, whatever the rules say later.
+ */
+import { addressText, familyOf } from "./address.ts";
+import { Attributes, Message, type Reply } from "./message.ts";
+import { nfgenmsg } from "./nftables/objects.ts";
+import type { NetlinkSocket } from "./socket.ts";
+
+const NFNL_SUBSYS_CTNETLINK = 1;
+const IPCTNL_MSG_CT_GET = 1;
+const IPCTNL_MSG_CT_DELETE = 2;
+
+const CTA_TUPLE_ORIG = 1;
+const CTA_TUPLE_REPLY = 2;
+const CTA_STATUS = 3;
+const CTA_ID = 12;
+const CTA_ZONE = 18;
+const CTA_FILTER = 25;
+const CTA_STATUS_MASK = 26;
+const CTA_TUPLE_IP = 1;
+const CTA_TUPLE_PROTO = 2;
+const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
+const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
+const CTA_PROTO_DST_PORT = 3;
+const CTA_FILTER_ORIG_FLAGS = 1;
+const CTA_FILTER_REPLY_FLAGS = 2;
+/** Which parts of a tuple the kernel compares; include/net/netfilter/nf_internals.h, CTA_FILTER_F_*. */
+const filterFlags = { source: 1, destination: 2, protocol: 8, sourcePort: 16, destinationPort: 32 } as const;
+
+const IPS_SEEN_REPLY = 2;
+
+const nfgenmsgLength = 4;
+/** Answers to that many deletions fit into a socket's receive buffer. */
+const deletionsAtOnce = 100;
+
+/** One direction of a flow. */
+export interface Tuple {
+  /** 4 or 16 bytes, network order. */
+  source: Uint8Array;
+  destination: Uint8Array;
+  /** IANA's number. */
+  protocol: number;
+  /** Absent where the protocol has none. */
+  sourcePort?: number;
+  destinationPort?: number;
+}
+
+export interface Flow {
+  /** What whoever began it sends; and what it gets, which is not the same turned around where addresses are translated. */
+  original: Tuple;
+  reply: Tuple;
+  /** Something has come back. */
+  answered: boolean;
+  id: number;
+}
+
+/** What flows are asked for: by what is there of each direction. Ports need the protocol. */
+export interface FlowFilter {
+  family: 4 | 6;
+  original?: Partial<Tuple>;
+  reply?: Partial<Tuple>;
+  answered?: boolean;
+}
+
+/**
+ * The flows of the default zone that match. Kernels before 5.8 (5.15 for what is answered) cannot filter and give all of the family: the caller
+ * looks at each, whatever the kernel has compared.
+ */
+export function listFlows(socket: NetlinkSocket, filter: FlowFilter): Flow[] {
+  const message = flowMessage(IPCTNL_MSG_CT_GET, "IPCTNL_MSG_CT_GET", filter.family);
+  const { original, reply, answered } = filter;
+  if (original !== undefined) encodeTuple(message, CTA_TUPLE_ORIG, original);
+  if (reply !== undefined) encodeTuple(message, CTA_TUPLE_REPLY, reply);
+  message.nest(CTA_FILTER, (flags) => {
+    flags.u32(CTA_FILTER_ORIG_FLAGS, flagsOf(original)).u32(CTA_FILTER_REPLY_FLAGS, flagsOf(reply));
+  });
+  if (answered !== undefined) {
+    message.u32be(CTA_STATUS, answered ? IPS_SEEN_REPLY : 0).u32be(CTA_STATUS_MASK, IPS_SEEN_REPLY);
+  }
+  return socket.dump(message).flatMap((answer) => decodeFlow(answer) ?? []);
+}
+
+/** Deletes flows; those that ended meanwhile are no error. @throws NetlinkError */
+export function deleteFlows(socket: NetlinkSocket, flows: readonly Flow[]): void {
+  for (let start = 0; start < flows.length; start += deletionsAtOnce) {
+    const messages = flows.slice(start, start + deletionsAtOnce).map(deleteFlow);
+    const refusal = socket.attempt(...messages).find(({ errno }) => errno !== "ENOENT");
+    if (refusal !== undefined) throw refusal;
+  }
+}
+
+function deleteFlow({ original, id }: Flow): Message {
+  const object = `${addressText(original.source)} to ${addressText(original.destination)}`;
+  const family = original.source.length === 4 ? 4 : 6;
+  const message = flowMessage(IPCTNL_MSG_CT_DELETE, "IPCTNL_MSG_CT_DELETE", family, object);
+  encodeTuple(message, CTA_TUPLE_ORIG, original);
+  // Without a tuple the kernel would delete every flow; with the id not a later one of the same addresses and ports.
+  return message.u32be(CTA_ID, id);
+}
+
+function flowMessage(type: number, call: string, family: 4 | 6, object?: string): Message {
+  const subject = { call, ...(object !== undefined && { object }) };
+  const structure = nfgenmsg(familyOf(new Uint8Array(family === 4 ? 4 : 16)), 0);
+  return new Message((NFNL_SUBSYS_CTNETLINK << 8) | type, 0, subject).structure(structure);
+}
+
+function encodeTuple(message: Message, attribute: number, tuple: Partial<Tuple>): void {
+  const { source, destination, protocol, sourcePort, destinationPort } = tuple;
+  message.nest(attribute, (both) => {
+    both.nest(CTA_TUPLE_IP, (ip) => {
+      if (source !== undefined) ip.bytes(source.length === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, source);
+      if (destination !== undefined) ip.bytes(destination.length === 4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, destination);
+    });
+    both.nest(CTA_TUPLE_PROTO, (proto) => {
+      if (protocol !== undefined) proto.u8(CTA_PROTO_NUM, protocol);
+      if (sourcePort !== undefined) proto.bytes(CTA_PROTO_SRC_PORT, portBytes(sourcePort));
+      if (destinationPort !== undefined) proto.bytes(CTA_PROTO_DST_PORT, portBytes(destinationPort));
+    });
+  });
+}
+
+function flagsOf(tuple: Partial<Tuple> | undefined): number {
+  const names = Object.keys(filterFlags) as (keyof typeof filterFlags)[];
+  return names.reduce((flags, name) => (tuple?.[name] === undefined ? flags : flags | filterFlags[name]), 0);
+}
+
+/** Undefined for a flow of another zone, which is somebody else's. */
+export function decodeFlow(answer: Reply): Flow | undefined {
+  const attributes = new Attributes(answer.body, nfgenmsgLength);
+  const original = decodeTuple(attributes.nested(CTA_TUPLE_ORIG));
+  const reply = decodeTuple(attributes.nested(CTA_TUPLE_REPLY));
+  const id = attributes.u32be(CTA_ID);
+  if (original === undefined || reply === undefined || id === undefined || attributes.has(CTA_ZONE)) return undefined;
+  return { original, reply, id, answered: ((attributes.u32be(CTA_STATUS) ?? 0) & IPS_SEEN_REPLY) !== 0 };
+}
+
+function decodeTuple(attributes: Attributes | undefined): Tuple | undefined {
+  const ip = attributes?.nested(CTA_TUPLE_IP);
+  const proto = attributes?.nested(CTA_TUPLE_PROTO);
+  const source = ip?.bytes(CTA_IP_V4_SRC) ?? ip?.bytes(CTA_IP_V6_SRC);
+  const destination = ip?.bytes(CTA_IP_V4_DST) ?? ip?.bytes(CTA_IP_V6_DST);
+  const protocol = proto?.u8(CTA_PROTO_NUM);
+  if (source === undefined || destination === undefined || protocol === undefined) return undefined;
+  const sourcePort = portOf(proto?.bytes(CTA_PROTO_SRC_PORT));
+  const destinationPort = portOf(proto?.bytes(CTA_PROTO_DST_PORT));
+  return {
+    source,
+    destination,
+    protocol,
+    ...(sourcePort !== undefined && { sourcePort }),
+    ...(destinationPort !== undefined && { destinationPort }),
+  };
+}
+
+function portBytes(port: number): Uint8Array {
+  return new Uint8Array([port >> 8, port & 0xff]);
+}
+
+function portOf(bytes: Uint8Array | undefined): number | undefined {
+  return bytes && (bytes[0]! << 8) | bytes[1]!;
+}
