@@ -44,8 +44,8 @@ const priorities = { raw: -300, destinationNat: -100, filter: 0, sourceNat: 100 
 
 /** NFPROTO_IPV4 and NFPROTO_IPV6. */
 const families = { 4: 2, 6: 10 } as const;
-/** IANA's protocol numbers. */
-const transports: Record<Transport, number> = { tcp: 6, udp: 17, sctp: 132 };
+/** IANA's. */
+export const protocolNumbers: Record<Transport, number> = { tcp: 6, udp: 17, sctp: 132 };
 const icmp = { ip: 1, ip6: 58 } as const;
 
 const loopback4 = new Uint8Array([127, 0, 0, 0]);
@@ -124,7 +124,7 @@ function setOfMode(mode: GatewayMode): SetName | undefined {
 
 /** The element that a published port is. */
 export function portElement(port: PortTranslation): Placed {
-  const protocol = new Uint8Array([transports[port.transport]]);
+  const protocol = new Uint8Array([protocolNumbers[port.transport]]);
   const target = addressBytes(port.target);
   if (port.direct === true) {
     const set = port.family === 4 ? "open-ipv4" : "open-ipv6";
@@ -149,6 +149,19 @@ function isWildcard(address: Address): boolean {
 export function isOnLoopback({ family, direct, hostAddress }: PortTranslation): boolean {
   if (family !== 4 || direct === true) return false;
   return hostAddress === undefined || isWildcard(hostAddress) || addressBytes(hostAddress)[0] === loopback4[0];
+}
+
+/** Where a packet to that address and port is looked up, in this order. */
+export function lookupsOf(destination: Address, protocol: number, port: number): { set: SetName; key: Uint8Array }[] {
+  const service = [new Uint8Array([protocol]), portBytes(port)];
+  const [one, any] =
+    destination.family === 4
+      ? (["published-ipv4", "published-ipv4-any"] as const)
+      : (["published-ipv6", "published-ipv6-any"] as const);
+  return [
+    { set: one, key: concatenation(addressBytes(destination), ...service) },
+    { set: any, key: concatenation(...service) },
+  ];
 }
 
 function portBytes(port: number): Uint8Array {

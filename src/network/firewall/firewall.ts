@@ -1,13 +1,23 @@
 import type { Message } from "../../../ffi/netlink/message.ts";
 import { deleteChain, deleteRule, deleteTable, type TableName } from "../../../ffi/netlink/nftables/objects.ts";
-import { commitBatch, listTables, readGeneration } from "../../../ffi/netlink/nftables/ruleset.ts";
+import { commitBatch, generationAfter, listTables, readGeneration } from "../../../ffi/netlink/nftables/ruleset.ts";
 import { deleteElements, deleteSet, newElements, type SetElement } from "../../../ffi/netlink/nftables/set.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
-import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
+import { EngineError, errorMessage, isErrno, isKernelError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
-import { formatAddress } from "../address.ts";
-import { closeDockerUser, passForeignFirewalls } from "../foreign-firewall.ts";
-import { bridgeElements, isOnLoopback, type Placed, portElement, tableContents, userChain } from "./contents.ts";
+import { type Address, formatAddress } from "../address.ts";
+import {
+  bridgeElements,
+  isOnLoopback,
+  lookupsOf,
+  type Placed,
+  portElement,
+  type SetName,
+  tableContents,
+  userChain,
+} from "./contents.ts";
+import { endFlowsOf, endFlowsTo, endStaleFlows, endUnmasqueraded } from "./flows.ts";
+import { ForeignFirewalls } from "./foreign.ts";
 import { setRouteLocalnet } from "./route-localnet.ts";
 import type { BridgeRules, PortTranslation } from "./rules.ts";
 import { changesTo, readTable } from "./table.ts";
@@ -29,6 +39,7 @@ const formerComment = "made by tsd, which puts it back when it is changed";
 export class Firewall implements Disposable {
   readonly #name: TableName;
   readonly #socket: NetlinkSocket;
+  readonly #foreign: ForeignFirewalls;
   readonly #bridges = new Map<string, BridgeRules>();
   /** By the element that each is. */
   readonly #ports = new Map<string, PortTranslation>();
@@ -36,7 +47,7 @@ export class Firewall implements Disposable {
   readonly #onLoopback = new Map<string, number>();
   /** The generation of all tables when tsd's was last known to be right. */
   #generation: number | undefined;
-  #warnings: string[] = [];
+  #logged: string[] = [];
   #timer: NodeJS.Timeout | undefined;
   #lastFault: string | undefined;
 
@@ -44,6 +55,7 @@ export class Firewall implements Disposable {
   constructor(table: string) {
     this.#name = { family: "inet", table };
     this.#socket = new NetlinkSocket(NETLINK_NETFILTER);
+    this.#foreign = new ForeignFirewalls(this.#socket, table);
   }
 
   /** Makes a bridge known, or changes what is to be done for it. @throws NetlinkError */
@@ -52,11 +64,10 @@ export class Firewall implements Disposable {
     this.#bridges.set(rules.bridge, rules);
     try {
       this.#change(before === undefined ? [] : bridgeElements(before), bridgeElements(rules));
-      this.#passForeign();
+      this.#passForeign(rules);
     } catch (error) {
       if (before === undefined) this.#bridges.delete(rules.bridge);
       else this.#bridges.set(rules.bridge, before);
-      // What was committed before the error is put right by the next look.
       this.#generation = undefined;
       throw error;
     }
@@ -67,16 +78,25 @@ export class Firewall implements Disposable {
   removeBridge(name: string): void {
     const rules = this.#bridges.get(name);
     if (rules === undefined) return;
-    this.unpublish([...this.#ports.values()].filter((port) => port.bridge === name));
+    const ports = [...this.#ports].filter(([, port]) => port.bridge === name);
     this.#bridges.delete(name);
+    for (const [key] of ports) this.#ports.delete(key);
     try {
-      this.#change(bridgeElements(rules), []);
-      closeDockerUser(this.#socket, name);
+      this.#change([...ports.map(([, port]) => portElement(port)), ...bridgeElements(rules)], []);
+      this.#generation = this.#foreign.remove(name, this.#generation);
     } catch (error) {
       this.#bridges.set(name, rules);
+      for (const [key, port] of ports) this.#ports.set(key, port);
       this.#generation = undefined;
       throw error;
     }
+    if (this.#onLoopback.delete(name)) setRouteLocalnet(name, false);
+    this.#endFlows(() =>
+      endFlowsTo(
+        this.#socket,
+        ports.map(([, port]) => port),
+      ),
+    );
   }
 
   /**
@@ -101,12 +121,13 @@ export class Firewall implements Disposable {
       for (const bridge of opened) setRouteLocalnet(bridge, false);
       throw error;
     }
+    this.#endFlows(() => endStaleFlows(this.#socket, ports, this.#translate));
   }
 
   #newPorts(ports: readonly PortTranslation[]): Map<string, PortTranslation> {
     const added = new Map<string, PortTranslation>();
     for (const port of ports) {
-      const key = keyOf(portElement(port));
+      const key = keyOfPort(port);
       const other = this.#ports.get(key) ?? added.get(key);
       if (other !== undefined) {
         throw new EngineError("conflict", `${describePort(port)}: translated already to ${describeTarget(other)}`);
@@ -121,9 +142,7 @@ export class Firewall implements Disposable {
 
   /** Withdraws ports; those that are not published are no error. @throws NetlinkError */
   unpublish(ports: readonly PortTranslation[]): void {
-    const gone = new Map(
-      ports.map((port) => [keyOf(portElement(port)), port] as const).filter(([key]) => this.#ports.has(key)),
-    );
+    const gone = new Map(ports.map((port) => [keyOfPort(port), port] as const).filter(([key]) => this.#ports.has(key)));
     if (gone.size === 0) return;
     for (const key of gone.keys()) this.#ports.delete(key);
     try {
@@ -133,9 +152,33 @@ export class Firewall implements Disposable {
       throw error;
     }
     for (const port of gone.values()) {
-      if (this.#countLoopback(port, -1) === 0 && isOnLoopback(port)) setRouteLocalnet(port.bridge, false);
+      if (this.#countLoopback(port, -1) === 0) setRouteLocalnet(port.bridge, false);
+    }
+    this.#endFlows(() => endFlowsTo(this.#socket, ports));
+  }
+
+  /** Ends the flows of addresses that are given up: whoever gets one next does not get answers to others' questions. */
+  forget(addresses: readonly Address[]): void {
+    this.#endFlows(() => endFlowsOf(this.#socket, addresses));
+  }
+
+  /** New flows go right whatever becomes of the old ones: that these could not be ended undoes nothing. */
+  #endFlows(end: () => void): void {
+    try {
+      end();
+    } catch (error) {
+      if (!isKernelError(error)) throw error;
+      log("warn", "flows that began before could not be ended", { error: errorMessage(error) });
     }
   }
+
+  readonly #translate = (protocol: number, destination: Address, port: number): PortTranslation | undefined => {
+    for (const { set, key } of lookupsOf(destination, protocol, port)) {
+      const found = this.#ports.get(keyOf(set, key));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
 
   #countLoopback(port: PortTranslation, by: 1 | -1): number | undefined {
     if (!isOnLoopback(port)) return undefined;
@@ -154,7 +197,7 @@ export class Firewall implements Disposable {
     const before = { bridges: [...this.#bridges.values()], ports: [...this.#ports.values()] };
     try {
       this.#remember(bridges, ports);
-      this.#restore();
+      this.#restoreAndMend();
       for (const { bridge } of bridges) setRouteLocalnet(bridge, this.#onLoopback.has(bridge));
     } catch (error) {
       this.#remember(before.bridges, before.ports);
@@ -182,23 +225,34 @@ export class Firewall implements Disposable {
     if (this.#bridges.size === 0) return;
     if (this.#generation !== undefined && readGeneration(this.#socket) === this.#generation) return;
     const known = this.#generation !== undefined;
-    if (this.#restore() && known) {
+    if (this.#restoreAndMend() && known) {
       log("warn", "firewall table was changed and put back", { table: this.#name.table });
     }
   }
 
+  /** What began while the table was not right stays wrong, unless it is ended. */
+  #restoreAndMend(): boolean {
+    const changed = this.#restore();
+    if (changed) {
+      this.#endFlows(() => {
+        endStaleFlows(this.#socket, [...this.#ports.values()], this.#translate);
+        endUnmasqueraded(this.#socket, [...this.#bridges.values()]);
+      });
+    }
+    return changed;
+  }
+
   /** What the administrator should know: whose firewall will drop containers' packets, and how to let them pass. */
   warnings(): string[] {
-    return [...this.#warnings];
+    return this.#foreign.warnings();
   }
 
   /** Takes the table away, but for what the administrator has in it. Nobody uses it any more. @throws NetlinkError */
   tearDown(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    for (const bridge of this.#bridges.keys()) closeDockerUser(this.#socket, bridge);
+    for (const bridge of this.#bridges.keys()) this.#foreign.remove(bridge, undefined);
     this.#remember([], []);
-    this.#warnings = [];
     this.#commitAgainstWhatIsThere(() => {
       const actual = readTable(this.#socket, this.#name);
       if (actual === undefined) return [];
@@ -232,7 +286,10 @@ export class Firewall implements Disposable {
         newElements({ ...this.#name, set }, elements),
       ),
     ];
-    if (messages.length === 0) return;
+    if (messages.length === 0) {
+      this.check();
+      return;
+    }
     try {
       if (this.#generation === undefined || !this.#commitOnto(this.#generation, messages)) this.#restore();
     } catch (error) {
@@ -250,8 +307,7 @@ export class Firewall implements Disposable {
       if (isErrno(error, "ERESTART")) return false;
       throw error;
     }
-    // Every commit, whoever makes it, adds one; 0 is left out.
-    this.#generation = (generation + 1) >>> 0 || 1;
+    this.#generation = generationAfter(generation);
     return true;
   }
 
@@ -263,7 +319,10 @@ export class Firewall implements Disposable {
       const wanted = tableContents(this.#name.table, this.#bridges.values(), this.#ports.values());
       return [...this.#formerTables().map(deleteTable), ...changesTo(actual, wanted)];
     });
-    this.#passForeign();
+    const { from, to } = this.#foreign.look(this.#bridges.values());
+    // Somebody changed tables between the two looks, or there is no table yet: the next one reads them again.
+    this.#generation = from === this.#generation && this.#bridges.size > 0 ? to : undefined;
+    this.#logWarnings();
     return changed;
   }
 
@@ -294,18 +353,18 @@ export class Firewall implements Disposable {
     }
   }
 
-  /** Others' firewalls. What tsd writes there is a change of its own, and no reason to look again. */
-  #passForeign(): void {
-    const before = this.#warnings;
-    const warnings: string[] = [];
-    for (const bridge of this.#bridges.keys()) {
-      for (const { where, why, hint } of passForeignFirewalls(this.#socket, bridge)) {
-        warnings.push(`${where} drops the packets of containers on ${bridge}: ${why}. To let them pass: ${hint}`);
-      }
-    }
-    this.#warnings = warnings;
-    for (const warning of warnings) if (!before.includes(warning)) log("warn", warning);
-    this.#generation = readGeneration(this.#socket);
+  /** Others' firewalls, for a bridge that is new. What is written there is tsd's own change, and no reason to look. */
+  #passForeign(bridge: BridgeRules): void {
+    const next = this.#generation === undefined ? undefined : this.#foreign.add(bridge, this.#generation);
+    this.#generation = next;
+    if (next === undefined) this.#restore();
+    else this.#logWarnings();
+  }
+
+  #logWarnings(): void {
+    const warnings = this.#foreign.warnings();
+    for (const warning of warnings) if (!this.#logged.includes(warning)) log("warn", warning);
+    this.#logged = warnings;
   }
 
   #watch(): void {
@@ -329,8 +388,14 @@ function textOf({ set, element: { key, data } }: Placed): string {
   return `${set} ${hex(key)} ${data === undefined ? "" : hex(data)}`;
 }
 
-function keyOf({ set, element }: Placed): string {
-  return `${set} ${hex(element.key)}`;
+/** What a port is known by here. */
+function keyOfPort(port: PortTranslation): string {
+  const { set, element } = portElement(port);
+  return keyOf(set, element.key);
+}
+
+function keyOf(set: SetName, key: Uint8Array): string {
+  return `${set} ${hex(key)}`;
 }
 
 function hex(bytes: Uint8Array): string {
