@@ -1,13 +1,13 @@
 import type { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Fd } from "../../ffi/fd.ts";
-import { createNetworkNamespace } from "../../ffi/namespace.ts";
-import { openDatabase } from "../core/database.ts";
-import { newId } from "../core/id.ts";
-import { Networks } from "./networks.ts";
-import { networkSchema } from "./schema.ts";
-import { ask, hostAddress, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
-import { attach as attachTo } from "./testing.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { createNetworkNamespace } from "../../../ffi/namespace.ts";
+import { openDatabase } from "../../core/database.ts";
+import { newId } from "../../core/id.ts";
+import { Networks } from "../networks.ts";
+import { networkSchema } from "../schema.ts";
+import { ask, hostAddress, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
+import { attach as attachTo } from "../testing.ts";
 
 /** What a running dockerd has in iptables that matters here: its policy, its chains, a network of its own. */
 const dockerd = `
@@ -130,7 +130,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     const a = await attach();
     expect(networks.warnings()).toEqual([
       "chain FORWARD of table ip filter drops the packets of containers on tsd0: its policy is drop. To let them pass: " +
-        "iptables -I FORWARD -i tsd0 -j ACCEPT; iptables -I FORWARD -o tsd0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "iptables -I FORWARD -i tsd0 -j ACCEPT; iptables -I FORWARD -o tsd0 -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT",
     ]);
     expect(run("iptables", "-S")).toBe(before);
     shell(networks.warnings()[0]!.split("To let them pass: ")[1]!);
