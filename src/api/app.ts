@@ -10,6 +10,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
+import { portRoutes } from "./routes/ports.ts";
 import { pruneRoutes } from "./routes/prune.ts";
 import { registryRoutes } from "./routes/registry.ts";
 import { registryManifestRoutes } from "./routes/registry-manifests.ts";
@@ -33,6 +34,7 @@ export function createApp(backends: Backends): ApiApp {
   archiveRoutes(app, backends.archives);
   imageRoutes(app, backends.images);
   networkRoutes(app, backends.networks);
+  portRoutes(app, backends.ports);
   registryManifestRoutes(app, backends.registryManifests);
   registryRoutes(app, backends.registry);
   storageRoutes(app, backends.storage);

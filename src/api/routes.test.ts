@@ -346,3 +346,9 @@ describe("images", () => {
     expect((await message(await bundle({ image: "absent", directory: "/b" })))[0]).toBe(404);
   });
 });
+
+test("GET /tsd/ports lists what is published", async () => {
+  const ports = (await (await served.fetch("/tsd/ports")).json()) as { HostPort: number }[];
+  expect(ports).toEqual(await served.engine.ports.list());
+  expect(ports[0]).toMatchObject({ ContainerName: "web", HostPort: 8080, ReachableFrom: "everywhere" });
+});

@@ -222,6 +222,17 @@ const manifestRm = leaf(
   async () => (await import("./commands/manifest-rm.ts")).manifestRmCommand,
 );
 
+const port = leaf(
+  "port",
+  "List port mappings or a specific mapping for the container",
+  async () => (await import("./commands/port.ts")).portCommand,
+);
+const ports = leaf(
+  "ports",
+  "List published ports, and from where they can be reached",
+  async () => (await import("./commands/ports.ts")).portsCommand,
+);
+
 const networkConnect = leaf(
   "connect",
   "Connect a container to a network",
@@ -270,6 +281,7 @@ export const managementCommands: Record<string, CommandDef> = {
     logs,
     ls: ps,
     list: ps,
+    port,
     ps,
     rm,
     remove: rm,
@@ -345,6 +357,8 @@ export const otherCommands: Record<string, CommandDef> = {
   kill,
   load,
   logs,
+  port,
+  ports,
   rm,
   rmi,
   save,
@@ -367,7 +381,7 @@ export const rootCommand: CommandDef = defineCommand({
 
 /** docker's commands that tsd does not have yet by their groups, and those that it will not have with the reason. */
 const notBuiltIn: Record<string, string> = {
-  container: "cp diff pause port prune rename restart stats top unpause update",
+  container: "cp diff pause prune rename restart stats top unpause update",
   image: "build",
   system: "dial-stdio",
 };
@@ -382,7 +396,6 @@ const notBuilt = [
   "diff",
   "pause",
   "plugin",
-  "port",
   "rename",
   "restart",
   "stats",

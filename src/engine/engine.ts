@@ -23,6 +23,7 @@ import { RegistryManifestService } from "./image/registry-manifests.ts";
 import type { Layout } from "./layout.ts";
 import { VolumeUsers } from "./mount/volume-users.ts";
 import { NetworkService } from "./network/networks.ts";
+import { PortService } from "./network/ports.ts";
 import type { ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
@@ -56,6 +57,7 @@ export class Engine {
   readonly system: SystemService;
   readonly events: EventService;
   readonly networks: NetworkService;
+  readonly ports: PortService;
   readonly storage: StorageService;
   readonly #collector: Collector;
   readonly #context: EngineContext;
@@ -70,6 +72,7 @@ export class Engine {
     this.archives = new ArchiveService(context);
     this.system = new SystemService(context, engineId, facts);
     this.networks = new NetworkService(context);
+    this.ports = new PortService(context);
     this.events = new EventService(context.events);
     this.#collector = new Collector(context);
     this.storage = new StorageService(context, this.containers, this.#collector);

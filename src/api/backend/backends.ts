@@ -3,6 +3,7 @@ import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
 import type { ImageBackend } from "./images.ts";
 import type { NetworkBackend } from "./networks.ts";
+import type { PortBackend } from "./ports.ts";
 import type { RegistryBackend } from "./registry.ts";
 import type { RegistryManifestBackend } from "./registry-manifests.ts";
 import type { StorageBackend } from "./storage.ts";
@@ -14,6 +15,7 @@ export interface Backends {
   exec: ExecBackend;
   images: ImageBackend;
   networks: NetworkBackend;
+  ports: PortBackend;
   registryManifests: RegistryManifestBackend;
   archives: ArchiveBackend;
   system: SystemBackend;

@@ -9,6 +9,7 @@ import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/cont
 import type { ExecBackend } from "../backend/exec.ts";
 import type { ImageBackend } from "../backend/images.ts";
 import type { NetworkBackend } from "../backend/networks.ts";
+import type { PortBackend } from "../backend/ports.ts";
 import type { RegistryBackend } from "../backend/registry.ts";
 import type { RegistryManifestBackend } from "../backend/registry-manifests.ts";
 import type { StorageBackend } from "../backend/storage.ts";
@@ -180,6 +181,22 @@ export class FakeEngine implements Backends {
   };
 
   readonly registry: RegistryBackend = new FakeRegistry((call) => this.calls.push(call));
+  readonly ports: PortBackend = {
+    list: async () => [
+      {
+        ContainerID: "f".repeat(64),
+        ContainerName: "web",
+        HostIp: "::",
+        HostPort: 8080,
+        PrivatePort: 80,
+        Type: "tcp",
+        Mode: "socket",
+        ReachableFrom: "everywhere",
+        InputRules: true,
+      },
+    ],
+  };
+
   readonly networks: NetworkBackend = new FakeNetworks((call) => this.calls.push(call));
   readonly archives: ArchiveBackend = new FakeArchives((call) => this.calls.push(call));
   readonly images: ImageBackend = {
