@@ -1,3 +1,4 @@
+import { formatExactJson } from "../core/exact-json.ts";
 import { alignColumns } from "./table.ts";
 import { compileTemplate } from "./template/execute.ts";
 import type { TemplateFunction } from "./template/functions.ts";
@@ -88,7 +89,7 @@ export function unescapeTemplate(format: string): string {
 export function formatObjects(objects: readonly { json: unknown; view: unknown }[], format: string): string {
   if (format === "" || format === "json") {
     const list = objects.map(({ json }) => json);
-    return JSON.stringify(list, null, format === "json" ? 0 : 4);
+    return formatExactJson(list, format === "json" ? 0 : 4);
   }
   const template = compileTemplate(format);
   const execute = ({ json, view }: { json: unknown; view: unknown }): string => {

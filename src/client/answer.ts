@@ -1,4 +1,5 @@
 import { EngineError } from "../core/errors.ts";
+import { parseExactJson } from "../core/exact-json.ts";
 import type { DaemonAddress } from "./host.ts";
 
 /** What the daemon answers, which it may be cut off in: it ends, or is killed, while a stream of logs is read. */
@@ -18,6 +19,17 @@ export class Answer {
     } catch (error) {
       throw this.#cutOff(error);
     }
+  }
+
+  /** The same, with whole numbers that a double cannot hold as bigints. */
+  async exactJson<T>(): Promise<T> {
+    let text: string;
+    try {
+      text = await this.#response.text();
+    } catch (error) {
+      throw this.#cutOff(error);
+    }
+    return parseExactJson(text) as T;
   }
 
   /** The body as it arrives. @throws EngineError unavailable when it is cut off. */

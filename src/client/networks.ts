@@ -22,13 +22,14 @@ export async function listNetworks({ address }: Client, filters: Filters): Promi
   return (await request(address, "GET", "/networks", { query })).json<NetworkSummary[]>();
 }
 
+/** The number of free addresses of an IPv6 subnet needs all of 64 bits. */
 export async function inspectNetwork(
   { address }: Client,
   name: string,
   options: { verbose?: boolean } = {},
 ): Promise<NetworkInspect> {
   const query = { verbose: options.verbose || undefined };
-  return (await request(address, "GET", network(name), { query })).json<NetworkInspect>();
+  return (await request(address, "GET", network(name), { query })).exactJson<NetworkInspect>();
 }
 
 export async function connectNetwork({ address }: Client, name: string, body: NetworkConnectRequest): Promise<void> {

@@ -88,17 +88,18 @@ const configZero = {
   Labels: {},
 } satisfies { [key in keyof ContainerConfig]: ContainerConfig[key] | null };
 
+/** In the order of docker's own answers, which `{{json .NetworkSettings.Networks}}` shows. */
 const endpointZero: Required<EndpointSettings> = {
   IPAMConfig: null,
   Links: null,
   Aliases: null,
+  MacAddress: "",
   DriverOpts: null,
   GwPriority: 0,
   NetworkID: "",
   EndpointID: "",
   Gateway: "",
   IPAddress: "",
-  MacAddress: "",
   IPPrefixLen: 0,
   IPv6Gateway: "",
   GlobalIPv6Address: "",
@@ -156,14 +157,16 @@ function networkSettingsOf(settings: NetworkSettings, id: string, api: number): 
 function networksOf(networks: Record<string, EndpointSettings>, id: string, api: number): Record<string, object> {
   return Object.fromEntries(
     Object.entries(networks).map(([name, endpoint]) => {
-      const { DNSNames, GwPriority, ...filled } = { ...endpointZero, ...endpoint };
+      const filled: EndpointSettings = { ...endpointZero, ...endpoint };
       // 1.45 took the short id out of Aliases, when DNSNames had come to hold it.
       const short = id.slice(0, 12);
       const userDefined = !["bridge", "host", "none"].includes(name) && filled.NetworkID !== "";
       if (api < 45 && userDefined && !filled.Aliases?.includes(short)) {
         filled.Aliases = [...(filled.Aliases ?? []), short];
       }
-      return [name, { ...filled, ...(api >= 48 && { GwPriority }), ...(api >= 44 && { DNSNames }) }];
+      if (api < 48) delete filled.GwPriority;
+      if (api < 44) delete filled.DNSNames;
+      return [name, filled];
     }),
   );
 }

@@ -1,3 +1,4 @@
+import { formatExactJson } from "../../core/exact-json.ts";
 import { TemplateError } from "./lex.ts";
 
 /** The functions of a template: Go's own, and those that docker adds. */
@@ -48,7 +49,7 @@ export const templateFunctions: Record<string, TemplateFunction> = {
   js: (...args) => escapeWith(printed(args), { "\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E" }),
   urlquery: (...args) => encodeURIComponent(printed(args)).replace(/%20/g, "+"),
   // docker's
-  json: (value) => JSON.stringify(value ?? null),
+  json: (value) => formatExactJson(value ?? null),
   split: (text, separator) => String(text).split(String(separator)),
   join: (list, separator) => (Array.isArray(list) ? list.map((item) => formatValue(item)).join(String(separator)) : ""),
   title: (text) =>
