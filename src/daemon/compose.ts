@@ -8,7 +8,7 @@ import { ContainerStore } from "../engine/container/store.ts";
 import { containerSchema } from "../engine/container/table.ts";
 import { Engine, engineSchema } from "../engine/engine.ts";
 import { ImageParts } from "../engine/image/parts.ts";
-import { CgroupKernel, isServiceUnit } from "../engine/kernel.ts";
+import { CgroupKernel, isServiceUnit, moveToCgroup } from "../engine/kernel.ts";
 import type { Layout } from "../engine/layout.ts";
 import { ShimPool } from "../engine/shim/pool.ts";
 import { readHostFacts } from "../engine/system/facts.ts";
@@ -16,12 +16,13 @@ import { ImageStore } from "../image/images.ts";
 import { imageSchema } from "../image/schema.ts";
 import { defaultUnpackLimits } from "../image/unpack/protocol.ts";
 import { Networks, type NetworksOptions } from "../network/networks.ts";
+import { portsSchema } from "../network/ports/records.ts";
 import { networkSchema } from "../network/schema.ts";
 import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
 import { defaultRoot } from "./flags.ts";
 
 /** Of everything that is in metadata.db. */
-export const schemas = [engineSchema, containerSchema, volumeSchema, imageSchema, networkSchema];
+export const schemas = [engineSchema, containerSchema, volumeSchema, imageSchema, networkSchema, portsSchema];
 
 export interface ComposedEngine {
   engine: Engine;
@@ -56,7 +57,9 @@ export async function composeEngine(
         .map(({ id, active }) => ({ containerId: id, running: active })),
   });
   await images.start();
-  const networks = new Networks(networksOptions(database, configuration));
+  const cgroup = isServiceUnit() ? `${configuration.cgroupParent}/shims` : undefined;
+  const companions = companionsOf(layout, logLevel, cgroup);
+  const networks = new Networks(networksOptions(database, configuration, companions));
   const engine = await Engine.open(configuration, layout, {
     database,
     containers,
@@ -64,7 +67,7 @@ export async function composeEngine(
     snapshots: images.snapshots,
     networks,
     volumes: new VolumeStore(configuration.root, database),
-    shims: new ShimPool(layout, logLevel, isServiceUnit() ? `${configuration.cgroupParent}/shims` : undefined),
+    shims: new ShimPool(layout, logLevel, cgroup),
     kernel: new CgroupKernel(),
     facts: readHostFacts,
   });
@@ -79,10 +82,32 @@ export async function composeEngine(
   };
 }
 
-function networksOptions(database: Database, { root, network }: EngineConfiguration): NetworksOptions {
-  const { bridge, addresses, ipv6, options, pools, forwarding } = network;
-  const table = tableName(root);
-  return { database, table, bridge: { name: bridge ?? bridgeName(root), addresses, ipv6, options }, pools, forwarding };
+function networksOptions(
+  database: Database,
+  { root, network }: EngineConfiguration,
+  companions: NetworksOptions["companions"],
+): NetworksOptions {
+  const { bridge, addresses, ipv6, options, pools, forwarding, publish } = network;
+  return {
+    database,
+    table: tableName(root),
+    bridge: { name: bridge ?? bridgeName(root), addresses, ipv6, options },
+    pools,
+    forwarding,
+    publish,
+    companions,
+  };
+}
+
+/** They outlive the daemon, as shims do, and have their place. */
+function companionsOf(layout: Layout, logLevel: LogLevel, cgroup: string | undefined): NetworksOptions["companions"] {
+  const onStarted = (pid: number): void => {
+    if (cgroup !== undefined) moveToCgroup(pid, cgroup);
+  };
+  return {
+    proxy: { socketPath: layout.proxySocket, logPath: layout.proxyLog, logLevel, onStarted },
+    resolver: { socketPath: layout.resolverSocket, logPath: layout.resolverLog, logLevel, onStarted },
+  };
 }
 
 /** Several daemons can be neighbours. */

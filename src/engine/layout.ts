@@ -58,6 +58,15 @@ export class Layout {
     return join(this.state, "proxy.log");
   }
 
+  /** Of `tsd resolver`, which answers containers' questions for names. */
+  get resolverSocket(): string {
+    return join(this.state, "resolver.sock");
+  }
+
+  get resolverLog(): string {
+    return join(this.state, "resolver.log");
+  }
+
   /** The built-in runtime's state root. */
   get runtime(): string {
     return join(this.state, "runtime");

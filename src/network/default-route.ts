@@ -19,16 +19,20 @@ export interface RoutedEndpoint {
  * Internal networks lead nowhere.
  */
 export function chooseDefaultRoutes(endpoints: readonly RoutedEndpoint[]): DefaultRoute[] {
-  const candidates = endpoints.map((endpoint) => ({ endpoint, routes: waysOut(endpoint) }));
-  candidates.sort((a, b) => {
-    const byPriority = b.endpoint.record.wishes.gatewayPriority - a.endpoint.record.wishes.gatewayPriority;
-    if (byPriority !== 0) return byPriority;
-    const byFamilies = Number(b.routes.length === 2) - Number(a.routes.length === 2);
-    if (byFamilies !== 0) return byFamilies;
-    return a.endpoint.network.name < b.endpoint.network.name ? -1 : 1;
-  });
-  const routes = candidates.flatMap((candidate) => candidate.routes);
+  const routes = inOrderOfPreference(endpoints).flatMap(waysOut);
   return ([4, 6] as const).flatMap((family) => routes.find((route) => route.family === family) ?? []);
+}
+
+/** The order in which endpoints are asked for the way out. */
+export function inOrderOfPreference(endpoints: readonly RoutedEndpoint[]): RoutedEndpoint[] {
+  const hasBoth = new Map(endpoints.map((endpoint) => [endpoint, waysOut(endpoint).length === 2]));
+  return endpoints.toSorted((a, b) => {
+    const byPriority = b.record.wishes.gatewayPriority - a.record.wishes.gatewayPriority;
+    if (byPriority !== 0) return byPriority;
+    const byFamilies = Number(hasBoth.get(b)) - Number(hasBoth.get(a));
+    if (byFamilies !== 0) return byFamilies;
+    return a.network.name < b.network.name ? -1 : 1;
+  });
 }
 
 function waysOut({ record, network, routesWithoutGateway }: RoutedEndpoint): DefaultRoute[] {

@@ -4,9 +4,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
 import { Networks, type NetworksOptions } from "./networks.ts";
+import { portsSchema } from "./ports/records.ts";
 import { networkSchema } from "./schema.ts";
 import { ask, ip, run, serve, Testbed, within } from "./testbed.ts";
-import { attach, networkRequest } from "./testing.ts";
+import { attach, networkRequest, TestCompanions } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 const hostAddress6 = "2001:db8:2::2";
@@ -16,9 +17,16 @@ describe.skipIf(!root)("networks of both families", () => {
   let bed: Testbed;
   let database: Database;
   let networks: Networks;
+  let companions: TestCompanions;
 
   const make = (bridge: Partial<NetworksOptions["bridge"]> = {}, rest: Partial<NetworksOptions> = {}): Networks =>
-    new Networks({ database, table: "tsd", bridge: { name: "tsd0", ...bridge }, ...rest });
+    new Networks({
+      database,
+      table: "tsd",
+      companions: companions.options,
+      bridge: { name: "tsd0", ...bridge },
+      ...rest,
+    });
 
   beforeEach(() => {
     bed = new Testbed();
@@ -26,11 +34,13 @@ describe.skipIf(!root)("networks of both families", () => {
     run("ip", "-6", "addr", "add", `${hostAddress6}/64`, "dev", "eth0", "nodad");
     run("ip", "-6", "route", "add", "default", "via", outsideAddress6);
     within(bed.outside, () => run("ip", "-6", "addr", "add", `${outsideAddress6}/64`, "dev", "eth0", "nodad"));
-    database = openDatabase(":memory:", [networkSchema]);
+    database = openDatabase(":memory:", [networkSchema, portsSchema]);
+    companions = new TestCompanions();
     networks = make();
   });
   afterEach(async () => {
     await networks.close();
+    companions[Symbol.dispose]();
     database.close();
     bed[Symbol.dispose]();
   });

@@ -10,10 +10,11 @@ import { newId } from "../core/id.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
 import { NetworkNamespace } from "./namespace.ts";
 import { Networks, type NetworksOptions } from "./networks.ts";
+import { portsSchema } from "./ports/records.ts";
 import { NetworkRecords } from "./records.ts";
 import { networkSchema } from "./schema.ts";
 import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
-import { type Attached, attach } from "./testing.ts";
+import { type Attached, attach, TestCompanions } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 
@@ -21,19 +22,28 @@ describe.skipIf(!root)("networks", () => {
   let bed: Testbed;
   let database: Database;
   let networks: Networks;
+  let companions: TestCompanions;
   let directory: string;
 
   const make = (bridge: Partial<NetworksOptions["bridge"]> = {}, rest: Partial<NetworksOptions> = {}): Networks =>
-    new Networks({ database, table: "tsd", bridge: { name: "tsd0", ...bridge }, ...rest });
+    new Networks({
+      database,
+      table: "tsd",
+      companions: companions.options,
+      bridge: { name: "tsd0", ...bridge },
+      ...rest,
+    });
 
   beforeEach(() => {
     bed = new Testbed();
     directory = mkdtempSync("/var/tmp/tsd-network-");
-    database = openDatabase(join(directory, "metadata.db"), [networkSchema]);
+    database = openDatabase(join(directory, "metadata.db"), [networkSchema, portsSchema]);
+    companions = new TestCompanions();
     networks = make();
   });
   afterEach(async () => {
     await networks.close();
+    companions[Symbol.dispose]();
     database.close();
     rmSync(directory, { recursive: true });
     bed[Symbol.dispose]();
@@ -222,10 +232,12 @@ describe.skipIf(!root)("networks", () => {
     const script = `
       import { openDatabase } from "${import.meta.dir}/../core/database.ts";
       import { Networks } from "${import.meta.dir}/networks.ts";
+      import { portsSchema } from "${import.meta.dir}/ports/records.ts";
       import { networkSchema } from "${import.meta.dir}/schema.ts";
       import { attach } from "${import.meta.dir}/testing.ts";
-      const database = openDatabase("${join(directory, "metadata.db")}", [networkSchema]);
-      const networks = new Networks({ database, table: "tsd", bridge: { name: "tsd0" } });
+      const database = openDatabase("${join(directory, "metadata.db")}", [networkSchema, portsSchema]);
+      const companions = ${JSON.stringify(companions.options)};
+      const networks = new Networks({ database, table: "tsd", companions, bridge: { name: "tsd0" } });
       const endpoints = [];
       for (const id of ${JSON.stringify(ids)}) endpoints.push(await attach(networks, id));
       await networks.attach("on-host", { kind: "host" });
@@ -431,8 +443,13 @@ describe.skipIf(!root)("networks", () => {
   });
 
   test("two daemons side by side have a bridge, a subnet and a table each", async () => {
-    const other = openDatabase(":memory:", [networkSchema]);
-    const second = new Networks({ database: other, table: "tsd-1", bridge: { name: "tsd1" } });
+    const other = openDatabase(":memory:", [networkSchema, portsSchema]);
+    const second = new Networks({
+      database: other,
+      table: "tsd-1",
+      companions: companions.options,
+      bridge: { name: "tsd1" },
+    });
     const a = await attach(networks, newId());
     const b = await attach(second, newId());
     expect([a.ipv4, b.ipv4]).toEqual(["172.28.0.2", "172.29.0.2"]);

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { isDeepStrictEqual } from "node:util";
 import { EngineError, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
+import type { NetworkConfiguration } from "./configuration.ts";
 import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-bridge.ts";
 import { checkInterfaceName } from "./driver/interface-name.ts";
 import { bridgeOptions, defaultBridgeOptions } from "./driver/options.ts";
@@ -10,12 +11,16 @@ import { Firewall } from "./firewall/firewall.ts";
 import { absenceOfIpv6 } from "./host.ts";
 import { addressPools } from "./ipam.ts";
 import { hasDevice, LiveNetworks } from "./live-networks.ts";
+import { Resolver, type ResolverOptions } from "./names/resolver.ts";
 import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "./network.ts";
 import { createdNow, NetworkTable } from "./network-table.ts";
 import { planNetwork } from "./plan.ts";
+import type { ProxyOptions } from "./ports/held-sockets.ts";
+import { Ports } from "./ports/ports.ts";
 import { Reaper } from "./reaper.ts";
 import { type EndpointAddress, NetworkRecords } from "./records.ts";
 import type { EndpointRequest, Sandbox, SandboxRequest } from "./sandbox.ts";
+import { SandboxServices } from "./sandbox-services.ts";
 import { Sandboxes } from "./sandboxes.ts";
 
 export interface NetworksOptions {
@@ -37,6 +42,10 @@ export interface NetworksOptions {
   pools?: readonly string[] | undefined;
   /** Whether the host is made to forward what it does not forward yet; true unless told. */
   forwarding?: boolean | undefined;
+  /** How ports are published that do not say it. */
+  publish?: NetworkConfiguration["publish"] | undefined;
+  /** The processes beside the daemon that hold ports and answer questions for names. */
+  companions: { proxy: ProxyOptions; resolver: ResolverOptions };
 }
 
 /**
@@ -47,15 +56,25 @@ export class Networks {
   readonly #records: NetworkRecords;
   readonly #networks: NetworkTable;
   readonly #firewall: Firewall;
+  readonly #ports: Ports;
+  readonly #resolver: Resolver;
   readonly #live: LiveNetworks;
   readonly #reaper: Reaper;
+  readonly #services: SandboxServices;
   readonly #sandboxes: Sandboxes;
   readonly #pools;
   #closed = false;
 
   /** @throws EngineError invalid_argument for a wrong name, address or pool. */
-  constructor({ database, table, bridge, pools, forwarding }: NetworksOptions) {
+  constructor({ database, table, bridge, pools, forwarding, publish, companions }: NetworksOptions) {
     this.#firewall = new Firewall(table);
+    this.#ports = new Ports({
+      database,
+      firewall: this.#firewall,
+      proxy: companions.proxy,
+      ...(publish ?? { mode: "nat" }),
+    });
+    this.#resolver = new Resolver(companions.resolver);
     this.#records = new NetworkRecords(database);
     this.#pools = addressPools(pools ?? [], this.#records.uniqueLocalPrefix());
     this.#networks = new NetworkTable(this.#records);
@@ -71,12 +90,15 @@ export class Networks {
     this.#configureBridge(bridge);
     const endpoints = new Endpoints(this.#networks, this.#live);
     this.#reaper = new Reaper(this.#records, endpoints);
+    const networks = this.#networks;
+    this.#services = new SandboxServices({ networks, endpoints, ports: this.#ports, resolver: this.#resolver });
     this.#sandboxes = new Sandboxes({
       records: this.#records,
-      networks: this.#networks,
+      networks,
       live: this.#live,
       endpoints,
       reaper: this.#reaper,
+      services: this.#services,
     });
   }
 
@@ -206,12 +228,17 @@ export class Networks {
       else kept.push({ sandbox, ...alive });
     }
     // The default network waits for its first container.
+    await this.#ports.restore(live);
     const isUsed = ({ id, isBuiltIn }: Network): boolean => !isBuiltIn || this.#records.hasContainers(id);
     this.#live.restore(
       this.#networks.all().filter((network) => hasDevice(network.driver) && isUsed(network)),
-      [],
+      this.#ports.translations(),
     );
-    for (const { sandbox, namespacePath } of kept) this.#sandboxes.adopt(sandbox, namespacePath);
+    const adopted = kept.flatMap(({ sandbox, namespacePath }) => {
+      const path = this.#sandboxes.adopt(sandbox, namespacePath);
+      return path === undefined ? [] : { record: sandbox, namespacePath: path };
+    });
+    await this.#services.restoreNames(adopted);
   }
 
   /** Resolves when what was detached is gone from the kernel and the database. */
@@ -233,6 +260,8 @@ export class Networks {
     this.#closed = true;
     this.#sandboxes.close();
     await this.settled();
+    this.#ports.close();
+    this.#resolver.close();
     try {
       for (const { network } of this.#live.all()) {
         if (!this.#records.hasEndpoints(network.id)) this.#live.tearDown(network);

@@ -2,6 +2,7 @@
 import type { Database } from "bun:sqlite";
 import { randomUniqueLocalPrefix } from "./ipam.ts";
 import type { Network, NetworkDriver, NetworkSubnet } from "./network.ts";
+import type { PortRequest } from "./ports/port.ts";
 import type { DnsRequest, EndpointRequest, SandboxRequest } from "./sandbox.ts";
 
 /** An address with the length of its subnet's prefix. */
@@ -35,10 +36,21 @@ export interface SandboxRecord {
   /** Null for a spare, and for what is being taken down. */
   containerId: string | null;
   kind: SandboxRequest["kind"];
-  dns?: DnsRequest;
+  containerName: string;
+  dns: DnsRequest;
+  ports: PortRequest[];
   /** In the order in which they came. */
   endpoints: EndpointRecord[];
 }
+
+type SandboxWishes = Pick<SandboxRecord, "containerName" | "dns" | "ports">;
+
+/** Of a sandbox that is nobody's, or has nothing of the kind. */
+export const noSandboxWishes: SandboxWishes = {
+  containerName: "",
+  dns: { servers: [], search: [], options: [] },
+  ports: [],
+};
 
 interface NetworkRow {
   id: string;
@@ -366,18 +378,19 @@ function networkOf(row: NetworkRow, subnets: readonly SubnetRow[]): Network {
 }
 
 function sandboxOf(row: SandboxRow, endpoints: EndpointRecord[]): SandboxRecord {
-  const request = JSON.parse(row.request) as { dns?: DnsRequest };
+  const request = JSON.parse(row.request) as Partial<SandboxWishes>;
   return {
     id: row.id,
     containerId: row.container_id,
     kind: row.kind as SandboxRequest["kind"],
-    ...(request.dns !== undefined && { dns: request.dns }),
+    ...noSandboxWishes,
+    ...request,
     endpoints,
   };
 }
 
-function sandboxRequest({ dns }: SandboxRecord): string {
-  return JSON.stringify(dns === undefined ? {} : { dns });
+function sandboxRequest({ containerName, dns, ports }: SandboxRecord): string {
+  return JSON.stringify({ containerName, dns, ports } satisfies SandboxWishes);
 }
 
 function endpointOf(row: EndpointRow, addresses: readonly AddressRow[]): EndpointRecord {

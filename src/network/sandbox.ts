@@ -36,7 +36,14 @@ export type SandboxRequest =
   | { kind: "host" }
   /** `container:ID`: the other container's namespace, for example `/proc/<its pid>/ns/net`. */
   | { kind: "container"; namespacePath: string }
-  | { kind: "networks"; endpoints: EndpointRequest[]; ports: PortRequest[]; dns: DnsRequest };
+  | {
+      kind: "networks";
+      /** For whoever finds one of its ports taken. */
+      containerName: string;
+      endpoints: EndpointRequest[];
+      ports: PortRequest[];
+      dns: DnsRequest;
+    };
 
 /** A container's place on a network. */
 export interface SandboxEndpoint {

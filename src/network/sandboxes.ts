@@ -1,5 +1,5 @@
 /** Containers' networking as a whole: a namespace with an endpoint on each network, from attachment to detachment. */
-import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
+import { EngineError, errorMessage, isErrno, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
 import { log } from "../core/log.ts";
 import { chooseDefaultRoutes, isSameRoute } from "./default-route.ts";
@@ -8,8 +8,9 @@ import type { LiveNetworks } from "./live-networks.ts";
 import { type DefaultRoute, NetworkNamespace } from "./namespace.ts";
 import type { NetworkTable } from "./network-table.ts";
 import type { Reaper } from "./reaper.ts";
-import { type EndpointRecord, type NetworkRecords, noWishes, type SandboxRecord } from "./records.ts";
+import { type EndpointRecord, type NetworkRecords, noSandboxWishes, noWishes, type SandboxRecord } from "./records.ts";
 import type { EndpointRequest, Sandbox, SandboxRequest } from "./sandbox.ts";
+import type { SandboxServices } from "./sandbox-services.ts";
 import { type MadeSandbox, Spares } from "./spares.ts";
 
 /** How long a container's start may wait for a bridge port that does not forward yet; it is started then as it is. */
@@ -23,6 +24,7 @@ export interface SandboxesParts {
   live: LiveNetworks;
   endpoints: Endpoints;
   reaper: Reaper;
+  services: SandboxServices;
 }
 
 /**
@@ -69,7 +71,10 @@ export class Sandboxes {
   /** Takes a container off all networks; nothing happens when it is on none. */
   async detach(containerId: string): Promise<void> {
     const sandbox = this.#parts.records.sandboxOf(containerId);
-    if (sandbox !== undefined) this.#discard(sandbox);
+    if (sandbox === undefined) return;
+    const withdrawn = this.#parts.services.withdraw(sandbox);
+    this.#discard(sandbox);
+    await withdrawn;
   }
 
   sandbox(containerId: string): Sandbox | undefined {
@@ -81,7 +86,7 @@ export class Sandboxes {
     const id = newId();
     const networkId = this.#parts.networks.builtIn(kind).id;
     const endpoint: EndpointRecord = { id: newId(), sandboxId: id, networkId, wishes: noWishes };
-    const record: SandboxRecord = { id, containerId, kind, endpoints: [endpoint] };
+    const record: SandboxRecord = { id, containerId, kind, ...noSandboxWishes, endpoints: [endpoint] };
     this.#parts.records.addSandbox(record);
     return record;
   }
@@ -104,6 +109,12 @@ export class Sandboxes {
     const spare = usesSpare ? this.#takeSpare() : undefined;
     const record = spare === undefined ? this.#make(containerId, request) : this.#giveTo(containerId, spare, request);
     if (usesSpare) this.#spares.refillConnected();
+    try {
+      await this.#parts.services.provide(record, this.#namespaces.get(record.id)!.path);
+    } catch (error) {
+      this.#undo(record);
+      throw error;
+    }
     for (let waitedMs = 0; waitedMs < forwardingWaitMs; waitedMs++) {
       if (record.endpoints.every((endpoint) => this.#parts.endpoints.isForwarding(endpoint))) break;
       await Bun.sleep(1);
@@ -121,19 +132,16 @@ export class Sandboxes {
   #makeSpare(): MadeSandbox {
     const networkId = this.#parts.networks.builtIn("bridge").id;
     const endpoint: EndpointRequest = { networkId, names: [], links: [], driverOptions: {}, gatewayPriority: 0 };
-    const record = this.#make(null, { endpoints: [endpoint] });
+    const record = this.#make(null, { ...noSandboxWishes, endpoints: [endpoint] });
     return { record, namespace: this.#namespaces.get(record.id)! };
   }
 
   /** A new namespace with its endpoints, for a container or, with null, as a spare. */
-  #make(
-    containerId: string | null,
-    request: Pick<NetworksRequest, "endpoints"> & Partial<NetworksRequest>,
-  ): SandboxRecord {
+  #make(containerId: string | null, request: Omit<NetworksRequest, "kind">): SandboxRecord {
     const id = newId();
     const endpoints = this.#plan(id, request.endpoints, []);
-    const { dns } = request;
-    const record: SandboxRecord = { id, containerId, kind: "networks", ...(dns !== undefined && { dns }), endpoints };
+    const { containerName, dns, ports } = request;
+    const record: SandboxRecord = { id, containerId, kind: "networks", containerName, dns, ports, endpoints };
     try {
       this.#parts.records.addSandbox(record);
       const namespace = this.#spares.takeEmpty();
@@ -153,7 +161,8 @@ export class Sandboxes {
     const [made] = spare.record.endpoints;
     const { names, links, driverOptions, gatewayPriority } = first!;
     const own = { ...made!, wishes: { names, links, driverOptions, gatewayPriority } };
-    const record = { ...spare.record, containerId, dns: request.dns, endpoints: [own] };
+    const { containerName, dns, ports } = request;
+    const record = { ...spare.record, containerId, containerName, dns, ports, endpoints: [own] };
     try {
       this.#parts.records.giveTo(containerId, record);
       this.#add(record, spare.namespace, others);
@@ -248,6 +257,14 @@ export class Sandboxes {
       });
     }
     const added = record.endpoints.at(-1)!;
+    try {
+      await this.#parts.services.joined(record, added, namespace.path);
+    } catch (error) {
+      this.#takeOff(record, namespace, added);
+      throw wrapError(error, `connect container ${shortId(containerId)} to network ${network.name}`, {
+        stage: "network",
+      });
+    }
     for (let waitedMs = 0; waitedMs < forwardingWaitMs && !this.#parts.endpoints.isForwarding(added); waitedMs++) {
       await Bun.sleep(1);
     }
@@ -263,16 +280,21 @@ export class Sandboxes {
       const text = `container ${shortId(containerId)} is not connected to network ${network.name}`;
       throw new EngineError("conflict", text);
     }
+    const before = { ...record };
+    this.#takeOff(record, namespace, endpoint);
+    await this.#parts.services.left(before, record, endpoint);
+    return this.#view(record);
+  }
+
+  #takeOff(record: SandboxRecord, namespace: NetworkNamespace, endpoint: EndpointRecord): void {
     const had = this.#routes(record.endpoints);
-    const rest = record.endpoints.filter((each) => each !== endpoint);
     this.#parts.endpoints.remove(endpoint, namespace);
     this.#parts.records.removeEndpoint(endpoint.id);
     this.#parts.endpoints.release(endpoint);
-    record.endpoints = rest;
+    record.endpoints = record.endpoints.filter((each) => each !== endpoint);
     // The routes out of the interface went with it.
     const left = had.filter((route) => route.interface !== endpoint.interface);
-    this.#reroute(namespace, ...difference(left, this.#routes(rest)));
-    return this.#view(record);
+    this.#reroute(namespace, ...difference(left, this.#routes(record.endpoints)));
   }
 
   /** @throws EngineError conflict for a container that cannot be put on networks, or does not run. */
@@ -296,10 +318,15 @@ export class Sandboxes {
     return { record, namespace };
   }
 
-  /** After a restart: takes over the namespace of a container that lives, and puts right what is in it. */
-  adopt(record: SandboxRecord, namespacePath: string): void {
-    if (record.kind === "host" || record.kind === "container") return;
-    const namespace = NetworkNamespace.open(namespacePath);
+  /**
+   * After a restart: takes over the namespace of a container that lives, and puts right what is in it.
+   * @returns where the namespace is found; undefined where there is none of its own.
+   */
+  adopt(record: SandboxRecord, path: string): string | undefined {
+    if (record.kind === "host" || record.kind === "container") return undefined;
+    const namespace = openNamespace(path);
+    // The container has ended this moment; its end is found out by others.
+    if (namespace === undefined) return undefined;
     this.#namespaces.set(record.id, namespace);
     const connected = record.endpoints.filter(({ interface: name }) => name !== undefined);
     const routes = this.#routes(connected);
@@ -319,6 +346,7 @@ export class Sandboxes {
         });
       }
     }
+    return namespace.path;
   }
 
   /** Hangs what is on a network on its device again, after that was made anew. */
@@ -338,8 +366,8 @@ export class Sandboxes {
       id: record.id,
       ...(namespace !== undefined && { namespacePath: namespace.path }),
       endpoints,
-      ports: [],
-      hasResolver: record.endpoints.some(({ networkId }) => !this.#parts.networks.get(networkId).isBuiltIn),
+      ports: this.#parts.services.publishedPorts(record),
+      hasResolver: this.#parts.services.hasResolver(record),
     };
   }
 
@@ -376,6 +404,15 @@ function isPlain(request: EndpointRequest | undefined, defaultNetworkId: string)
     (request.linkLocal ?? []).length === 0 &&
     Object.keys(request.driverOptions).length === 0
   );
+}
+
+function openNamespace(path: string): NetworkNamespace | undefined {
+  try {
+    return NetworkNamespace.open(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
+    throw error;
+  }
 }
 
 function difference(had: readonly DefaultRoute[], wanted: readonly DefaultRoute[]): [DefaultRoute[], DefaultRoute[]] {

@@ -1,15 +1,54 @@
-/** For tests: requests with nothing special in them. */
+/** For tests: requests with nothing special in them, and the processes beside a daemon. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
 
+import { isErrno } from "../core/errors.ts";
 import type { NetworkRequest } from "./network.ts";
-import type { Networks } from "./networks.ts";
+import type { Networks, NetworksOptions } from "./networks.ts";
 import type { EndpointRequest, Sandbox, SandboxEndpoint, SandboxRequest } from "./sandbox.ts";
+
+/** The processes beside a daemon, which end with the test. */
+export class TestCompanions implements Disposable {
+  readonly options: NetworksOptions["companions"];
+  readonly pids: number[] = [];
+
+  readonly #directory = mkdtempSync("/var/tmp/tsd-companions-");
+
+  constructor() {
+    const of = (mode: "proxy" | "resolver") => ({
+      socketPath: join(this.#directory, `${mode}.sock`),
+      logPath: join(this.#directory, `${mode}.log`),
+      command: [process.execPath, join(import.meta.dir, "../main.ts"), mode],
+      onStarted: (pid: number) => void this.pids.push(pid),
+    });
+    this.options = { proxy: of("proxy"), resolver: of("resolver") };
+  }
+
+  [Symbol.dispose](): void {
+    for (const pid of this.pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch (error) {
+        // It has ended: nothing was left for it to do.
+        if (!isErrno(error, "ESRCH")) throw error;
+      }
+    }
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
 
 export function endpointRequest(networkId: string, more: Partial<EndpointRequest> = {}): EndpointRequest {
   return { networkId, names: [], links: [], driverOptions: {}, gatewayPriority: 0, ...more };
 }
 
 export function networksRequest(...endpoints: EndpointRequest[]): SandboxRequest {
-  return { kind: "networks", endpoints, ports: [], dns: { servers: [], search: [], options: [] } };
+  return {
+    kind: "networks",
+    containerName: "test",
+    endpoints,
+    ports: [],
+    dns: { servers: [], search: [], options: [] },
+  };
 }
 
 export function networkRequest(name: string, more: Partial<NetworkRequest> = {}): NetworkRequest {

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
 import { Networks } from "./networks.ts";
+import { portsSchema } from "./ports/records.ts";
 import { networkSchema } from "./schema.ts";
 import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
-import { attach, endpointRequest, networkRequest, networksRequest } from "./testing.ts";
+import { attach, endpointRequest, networkRequest, networksRequest, TestCompanions } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 const option = (name: string): string => `com.docker.network.bridge.${name}`;
@@ -16,18 +17,22 @@ describe.skipIf(!root)("networks that users make", () => {
   let bed: Testbed;
   let database: Database;
   let networks: Networks;
+  let companions: TestCompanions;
   let directory: string;
 
-  const make = (): Networks => new Networks({ database, table: "tsd", bridge: { name: "tsd0" } });
+  const make = (): Networks =>
+    new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
 
   beforeEach(() => {
     bed = new Testbed();
     directory = mkdtempSync("/var/tmp/tsd-network-");
-    database = openDatabase(join(directory, "metadata.db"), [networkSchema]);
+    database = openDatabase(join(directory, "metadata.db"), [networkSchema, portsSchema]);
+    companions = new TestCompanions();
     networks = make();
   });
   afterEach(async () => {
     await networks.close();
+    companions[Symbol.dispose]();
     database.close();
     rmSync(directory, { recursive: true });
     bed[Symbol.dispose]();

@@ -31,6 +31,7 @@ export function sandboxRequest(context: EngineContext, container: Container): Sa
   const { Dns = [], DnsSearch = [], DnsOptions = [] } = hostConfig;
   return {
     kind: "networks",
+    containerName: container.name,
     endpoints: found.map(({ request }) => request),
     ports: portRequests(config, hostConfig),
     dns: { servers: Dns, search: DnsSearch, options: DnsOptions },

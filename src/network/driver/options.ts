@@ -1,12 +1,13 @@
 /** Docker's driver options, as labels of networks and endpoints: which of them mean something here, and what. */
 import { EngineError } from "../../core/errors.ts";
+import { tryParseAddress } from "../address.ts";
 import type { GatewayMode } from "../firewall/rules.ts";
 import type { Network } from "../network.ts";
 import { checkInterfaceName } from "./interface-name.ts";
 
 const bridgePrefix = "com.docker.network.bridge.";
 export const bridgeNameOption = `${bridgePrefix}name`;
-export const hostBindingOption = `${bridgePrefix}host_binding_ipv4`;
+const hostBindingOption = `${bridgePrefix}host_binding_ipv4`;
 const mtuOption = "com.docker.network.driver.mtu";
 const interfacePrefixOption = "com.docker.network.container_iface_prefix";
 const endpointSysctlsOption = "com.docker.network.endpoint.sysctls";
@@ -47,6 +48,7 @@ export function bridgeOptions({ name, options }: Pick<Network, "name" | "options
     return value === undefined ? otherwise : parseFlag(name, bridgePrefix + option, value);
   };
   const mtu = mtuOf({ name, options });
+  hostBindingOf({ name, options });
   return {
     masquerade: flag("enable_ip_masquerade", true),
     interContainer: flag("enable_icc", true),
@@ -60,6 +62,14 @@ export function bridgeOptions({ name, options }: Pick<Network, "name" | "options
       .filter((each) => each !== ""),
     ...(mtu !== undefined && { mtu }),
   };
+}
+
+/** The host's address that ports are published on without one. @throws EngineError invalid_argument */
+export function hostBindingOf({ name, options }: Pick<Network, "name" | "options">): string | undefined {
+  const text = options[hostBindingOption] ?? "";
+  if (text === "") return undefined;
+  if (tryParseAddress(text)?.family !== 4) throw invalid(name, hostBindingOption, text, "an IPv4 address");
+  return text;
 }
 
 /** In bytes, if the network was given one; of every driver. @throws EngineError invalid_argument */

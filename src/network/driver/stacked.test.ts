@@ -4,9 +4,10 @@ import { openDatabase } from "../../core/database.ts";
 import { newId } from "../../core/id.ts";
 import type { Network, NetworkRequest } from "../network.ts";
 import { Networks } from "../networks.ts";
+import { portsSchema } from "../ports/records.ts";
 import { networkSchema } from "../schema.ts";
 import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
-import { type Attached, attach, networkRequest } from "../testing.ts";
+import { type Attached, attach, networkRequest, TestCompanions } from "../testing.ts";
 
 const root = process.getuid?.() === 0;
 const lan = { subnet: "192.0.2.0/24", ipRange: "192.0.2.128/25", gateway: outsideAddress };
@@ -22,19 +23,23 @@ describe.skipIf(!root)("macvlan networks", () => {
   let bed: Testbed;
   let database: Database;
   let networks: Networks;
+  let companions: TestCompanions;
 
   beforeEach(() => {
     bed = new Testbed();
-    database = openDatabase(":memory:", [networkSchema]);
+    database = openDatabase(":memory:", [networkSchema, portsSchema]);
+    companions = new TestCompanions();
     networks = make();
   });
   afterEach(async () => {
     await networks.close();
+    companions[Symbol.dispose]();
     database.close();
     bed[Symbol.dispose]();
   });
 
-  const make = (): Networks => new Networks({ database, table: "tsd", bridge: { name: "tsd0" } });
+  const make = (): Networks =>
+    new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
   const create = async (name: string, more: Partial<NetworkRequest> = {}): Promise<Network> => {
     const options = { parent: "eth0", ...more.options };
     const request = { driver: "macvlan", subnets: [lan], ...more, options };

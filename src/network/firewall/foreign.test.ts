@@ -5,9 +5,10 @@ import { createNetworkNamespace } from "../../../ffi/namespace.ts";
 import { openDatabase } from "../../core/database.ts";
 import { newId } from "../../core/id.ts";
 import { Networks } from "../networks.ts";
+import { portsSchema } from "../ports/records.ts";
 import { networkSchema } from "../schema.ts";
 import { ask, hostAddress, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
-import { attach as attachTo } from "../testing.ts";
+import { attach as attachTo, TestCompanions } from "../testing.ts";
 
 /** What a running dockerd has in iptables that matters here: its policy, its chains, a network of its own. */
 const dockerd = `
@@ -25,14 +26,17 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
   let bed: Testbed;
   let database: Database;
   let networks: Networks;
+  let companions: TestCompanions;
 
   beforeEach(() => {
     bed = new Testbed();
-    database = openDatabase(":memory:", [networkSchema]);
-    networks = new Networks({ database, table: "tsd", bridge: { name: "tsd0" } });
+    database = openDatabase(":memory:", [networkSchema, portsSchema]);
+    companions = new TestCompanions();
+    networks = new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
   });
   afterEach(async () => {
     await networks.close();
+    companions[Symbol.dispose]();
     database.close();
     bed[Symbol.dispose]();
   });
