@@ -58,7 +58,7 @@ export class DatagramBatch {
     return this.#received.name(n).slice();
   }
 
-  /** Where the next answer is written, and at what offset; `bytesMax` of them. It is not sent before `answer`. */
+  /** Where the next datagram is written, and at what offset. It is queued by `answer` or `add`, and sent by `flush`. */
   get space(): Buffer {
     return this.#sent.payload;
   }
@@ -67,13 +67,17 @@ export class DatagramBatch {
     return this.#queued * this.#bytesMax;
   }
 
-  /** The first `length` bytes of the space go to where the nth datagram came from. To be followed by `flush`. */
+  /** The first `length` bytes of the space go to where the nth datagram came from. */
   answer(n: number, length: number): void {
-    this.#sent.address(this.#queued, this.#received.name(n), length);
-    this.#queued++;
+    this.#sent.address(this.#queued++, this.#received.name(n), length);
   }
 
-  /** Sends the answers. What the kernel has no room for, or may not send, is lost, as datagrams may be. */
+  /** They go to whom the socket is connected to. */
+  add(length: number): void {
+    this.#sent.address(this.#queued++, undefined, length);
+  }
+
+  /** Sends what is queued. What the kernel has no room for, or may not send, is lost, as datagrams may be. */
   flush(fd: Descriptor): void {
     const number = descriptorNumber(fd);
     let from = 0;
@@ -123,9 +127,9 @@ class Messages {
     }
   }
 
-  address(n: number, name: Uint8Array, length: number): void {
-    this.#names.set(name, n * nameBytes);
-    this.#view.setUint32(n * headerBytes + 8, name.length, true);
+  address(n: number, name: Uint8Array | undefined, length: number): void {
+    if (name !== undefined) this.#names.set(name, n * nameBytes);
+    this.#view.setUint32(n * headerBytes + 8, name?.length ?? 0, true);
     this.#vectors.setUint32(n * vectorBytes + 8, length, true);
   }
 

@@ -2,7 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hostHostsFile, hostnameFile, hostsFile, readHostResolvConf, resolvConf } from "./etc-files.ts";
+import {
+  hostHostsFile,
+  hostnameFile,
+  hostsFile,
+  isUnchangedResolvConf,
+  readHostResolvConf,
+  resolvConf,
+} from "./etc-files.ts";
 
 describe("hosts", () => {
   test("is Docker's: the local names, then the container's own", () => {
@@ -55,6 +62,11 @@ describe("hosts", () => {
   });
 });
 
+/** Without the remarks. */
+function settings(...args: Parameters<typeof resolvConf>): string {
+  return resolvConf(...args).replace(/^#.*\n/gm, "");
+}
+
 describe("resolv.conf", () => {
   test("keeps the host's servers, search and options, without the loopback's and IPv6 ones", () => {
     const host = `# written by something
@@ -69,8 +81,8 @@ options ndots:2 edns0
 options timeout:1
 `;
     const rest = "search example.org example.net\noptions ndots:2 edns0 timeout:1\n";
-    expect(resolvConf(host)).toBe(`nameserver 10.255.255.53\n${rest}`);
-    expect(resolvConf(host, { ipv6: true })).toBe(`nameserver 10.255.255.53\nnameserver 2001:db8::53\n${rest}`);
+    expect(settings(host)).toBe(`nameserver 10.255.255.53\n${rest}`);
+    expect(settings(host, { ipv6: true })).toBe(`nameserver 10.255.255.53\nnameserver 2001:db8::53\n${rest}`);
   });
 
   test("falls back to public servers when none can be reached", () => {
@@ -82,21 +94,60 @@ options timeout:1
       "nameserver\n",
       "nameserver ::ffff:127.0.0.1",
     ]) {
-      expect(resolvConf(host)).toBe(fallback);
+      expect(settings(host)).toBe(fallback);
+      expect(settings(host, { ipv6: true })).toStartWith(`${fallback}nameserver 2001:4860:4860::8888\n`);
     }
   });
 
   test("takes what the options say instead", () => {
     const host = "nameserver 10.0.0.53\nsearch example.org\noptions ndots:2\n";
-    expect(resolvConf(host, { servers: ["127.0.0.1", "1.1.1.1"] })).toStartWith(
+    expect(settings(host, { servers: ["127.0.0.1", "1.1.1.1"] })).toStartWith(
       "nameserver 127.0.0.1\nnameserver 1.1.1.1\nsearch example.org\n",
     );
-    expect(resolvConf(host, { search: ["a.b"], options: ["rotate"] })).toBe(
+    expect(settings(host, { search: ["a.b"], options: ["rotate"] })).toBe(
       "nameserver 10.0.0.53\nsearch a.b\noptions rotate\n",
     );
-    expect(resolvConf(host, { search: ["."] })).toBe("nameserver 10.0.0.53\noptions ndots:2\n");
+    expect(settings(host, { search: ["."] })).toBe("nameserver 10.0.0.53\noptions ndots:2\n");
     expect(() => resolvConf(host, { servers: ["dns.example"] })).toThrow('invalid DNS server: "dns.example"');
     expect(() => resolvConf(host, { search: ["a\nnameserver 6.6.6.6"] })).toThrow("cannot stand in");
+  });
+
+  test("names tsd's own server alone where there is one, and remarks on those that it asks", () => {
+    const host = "nameserver 127.0.0.53\nnameserver fe80::1%eth0\nsearch example.org\noptions edns0 trust-ad\n";
+    const resolver = "127.0.0.11";
+    const text = resolvConf(host, { resolver });
+    expect(text.replace(/^# Checksum: .*\n/m, "")).toBe(
+      `# Written by tsd, which leaves it alone as soon as it is changed.
+nameserver 127.0.0.11
+search example.org
+options edns0 trust-ad ndots:0
+
+# ExtServers: [host(127.0.0.53) host(fe80::1%eth0)]
+# Overrides: []
+# Option ndots from: internal
+`,
+    );
+    const told = resolvConf(host, { resolver, servers: ["1.1.1.1"], search: ["."], options: ["ndots:3"] });
+    expect(told).toContain("nameserver 127.0.0.11\noptions ndots:3\n");
+    expect(told).toContain("# ExtServers: [1.1.1.1]\n# Overrides: [nameservers search options]\n# Checksum");
+    expect(resolvConf("", { resolver })).toContain("# ExtServers: [host(8.8.8.8) host(8.8.4.4)]\n");
+    expect(() => resolvConf("", { resolver, servers: ["dns"] })).toThrow('invalid DNS server: "dns"');
+  });
+
+  test("tells whether somebody has changed it since it was written", () => {
+    for (const text of [resolvConf(""), resolvConf("search a", { resolver: "127.0.0.11" })]) {
+      expect(isUnchangedResolvConf(text)).toBe(true);
+      for (const other of [
+        `${text}options rotate\n`,
+        `#\n${text}`,
+        text.replace("127", "128").replace("8.8.8", "9.9.9"),
+      ]) {
+        expect(isUnchangedResolvConf(other)).toBe(false);
+      }
+      expect(isUnchangedResolvConf(text.slice(0, -1))).toBe(false);
+    }
+    expect(isUnchangedResolvConf("")).toBe(false);
+    expect(isUnchangedResolvConf("nameserver 10.0.0.1\n")).toBe(false);
   });
 
   test("of a host with systemd-resolved is the one with the servers behind it", () => {

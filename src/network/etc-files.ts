@@ -14,6 +14,7 @@ ff02::2\tip6-allrouters
 
 /** What Docker falls back to when the host names no server that a container can reach. */
 export const publicNameServers: readonly string[] = ["8.8.8.8", "8.8.4.4"];
+const publicNameServersV6: readonly string[] = ["2001:4860:4860::8888", "2001:4860:4860::8844"];
 
 const resolvConfPath = "/etc/resolv.conf";
 /** Where systemd-resolved keeps the servers that it asks itself: resolved.conf(5), "/etc/resolv.conf". */
@@ -66,24 +67,70 @@ export interface ResolvConfOptions {
   options?: readonly string[];
   /** The container can reach IPv6 servers. */
   ipv6?: boolean;
+  /** The address of tsd's own server, which the container asks, and which asks those servers. */
+  resolver?: string;
 }
 
 /**
  * A resolv.conf for a namespace of its own, from the host's: servers on the host's loopback are left out, for they
  * cannot be reached from there, and so are IPv6 ones when the container has no IPv6. When none remain, public ones.
+ *
+ * With a resolver that is the only server, and the others are remarked on in Docker's words, which scripts look for.
+ * @param host the host's own file, as it is; without a resolver that of `readHostResolvConf`.
  * @throws EngineError invalid_argument for an option that would break the file.
  */
 export function resolvConf(host: string, options: ResolvConfOptions = {}): string {
   const parsed = parseResolvConf(host);
-  const given = options.servers?.map((server) => checkNameServer(server));
-  const usable = parsed.servers.filter((server) => isReachable(server, options.ipv6 === true));
-  const servers = given?.length ? given : usable.length > 0 ? usable : publicNameServers;
+  const given = options.servers?.map((server) => checkNameServer(server)) ?? [];
   const search = options.search?.length ? options.search.filter((domain) => domain !== ".") : parsed.search;
-  const resolverOptions = options.options?.length ? options.options : parsed.options;
-  let text = servers.map((server) => `nameserver ${server}\n`).join("");
+  const chosen = options.options?.length ? options.options : parsed.options;
+  const { resolver } = options;
+  const servers = resolver === undefined ? reachableServers(parsed.servers, given, options.ipv6 === true) : [resolver];
+  // Names of containers have no dots: they are not to be looked for in the search domains first, as in Docker.
+  const needsNdots = resolver !== undefined && !chosen.some((option) => option.startsWith("ndots:"));
+  const resolverOptions = needsNdots ? [...chosen, "ndots:0"] : chosen;
+  let text = "# Written by tsd, which leaves it alone as soon as it is changed.\n";
+  text += servers.map((server) => `nameserver ${server}\n`).join("");
   if (search.length > 0) text += `search ${search.map(checkName).join(" ")}\n`;
   if (resolverOptions.length > 0) text += `options ${resolverOptions.map(checkName).join(" ")}\n`;
-  return text;
+  if (resolver !== undefined) {
+    // `host(…)`: asked from the host's network namespace.
+    const outside = given.length > 0 ? given : hostServers(parsed.servers).map((server) => `host(${server})`);
+    text += `\n# ExtServers: [${outside.join(" ")}]\n# Overrides: [${overridden(options).join(" ")}]\n`;
+    if (needsNdots) text += "# Option ndots from: internal\n";
+  }
+  return `${text}${checksumRemark}${checksum(text)}\n`;
+}
+
+/** Whether it is as `resolvConf` made it, at whatever time and for whatever host. */
+export function isUnchangedResolvConf(text: string): boolean {
+  const at = text.lastIndexOf(checksumRemark);
+  return at > 0 && text.slice(at) === `${checksumRemark}${checksum(text.slice(0, at))}\n`;
+}
+
+const checksumRemark = "# Checksum: ";
+
+function checksum(text: string): string {
+  return Bun.hash.crc32(text).toString(16).padStart(8, "0");
+}
+
+/** The host's servers as they are asked from the host; public ones where it has none. */
+function hostServers(servers: readonly string[]): readonly string[] {
+  const usable = servers.filter((server) => parseScoped(server) !== undefined);
+  return usable.length > 0 ? usable : publicNameServers;
+}
+
+function reachableServers(host: readonly string[], given: readonly string[], ipv6: boolean): readonly string[] {
+  if (given.length > 0) return given;
+  const usable = host.filter((server) => isReachable(server, ipv6));
+  if (usable.length > 0) return usable;
+  return ipv6 ? [...publicNameServers, ...publicNameServersV6] : publicNameServers;
+}
+
+function overridden({ servers, search, options }: ResolvConfOptions): string[] {
+  return Object.entries({ nameservers: servers, search, options }).flatMap(([name, given]) =>
+    given?.length ? name : [],
+  );
 }
 
 /**
@@ -101,6 +148,11 @@ interface ParsedResolvConf {
   servers: string[];
   search: string[];
   options: string[];
+}
+
+/** The host's resolv.conf as it is: what the host itself asks. */
+export function readOwnResolvConf(path = resolvConfPath): string {
+  return readIfThere(path) ?? "";
 }
 
 /** resolv.conf(5): the last `search` or `domain` line counts, `options` add up. */

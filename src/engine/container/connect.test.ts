@@ -80,7 +80,7 @@ describe("connecting a container that runs", () => {
     writeFileSync(path, `${hosts(id)}10.0.0.1\tmine\n`);
     await connect("web");
     expect(hosts(id)).toEndWith(`172.28.0.2\t${id.slice(0, 12)}\n10.0.0.1\tmine\n172.31.0.2\t${id.slice(0, 12)}\n`);
-    expect(resolvConf(id)).toStartWith("nameserver 127.0.0.11\n");
+    expect(resolvConf(id)).toContain("\nnameserver 127.0.0.11\n");
     await disconnect("web", "bridge");
     expect(hosts(id)).toEndWith(`10.0.0.1\tmine\n172.31.0.2\t${id.slice(0, 12)}\n`);
     await disconnect("web");

@@ -30,8 +30,6 @@ export class Container {
   shimComing: Promise<ShimPart> | undefined;
   /** What it has on its networks while it runs. */
   sandbox: Sandbox | undefined;
-  /** Its resolv.conf, as this daemon wrote it last. */
-  resolvConf: string | undefined;
   /** How many streams are attached through this daemon. */
   attached = 0;
   removed = false;

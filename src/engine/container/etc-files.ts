@@ -9,20 +9,19 @@ import {
   hostNames,
   hostnameFile,
   hostsFile,
-  parseResolvConf,
+  isUnchangedResolvConf,
   readHostResolvConf,
+  readOwnResolvConf,
   resolvConf,
 } from "../../network/etc-files.ts";
 import { type HostsLines, replaceHostsLines } from "../../network/hosts-lines.ts";
+import { resolverAddress } from "../../network/names/address.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
 import type { Container } from "./container.ts";
 import { legacyLinks, linkNames } from "./links.ts";
 import { splitExtraHost, unbracketed } from "./normalize.ts";
-
-/** Where tsd's own server listens in every container on a user-defined network. */
-const resolverAddress = "127.0.0.11";
 
 /** Writes all three. A container that joins another's network has that one's. */
 export function writeEtcFiles(
@@ -54,42 +53,23 @@ export function updateEtcFiles(context: EngineContext, container: Container): vo
       : replaceHostsLines(hosts, [ownLines(container, sandbox), ...linkLines(context, container)]);
   if (wanted !== hosts) writeFileSync(paths.hosts, wanted);
   const resolv = readFileSync(paths.resolvConf, "utf8");
-  if (resolv === "" || isOurs(container, sandbox, resolv)) writeResolvConf(container, sandbox, paths.resolvConf);
-}
-
-/** After a restart of the daemon it is not known what was written; but there are only so many possibilities. */
-function isOurs(container: Container, sandbox: Sandbox, text: string): boolean {
-  if (container.resolvConf !== undefined) return text === container.resolvConf;
-  return [true, false].some((hasResolver) =>
-    [true, false].some((ipv6) => text === resolvConfOf(container, { kind: sandbox.kind, hasResolver, ipv6 })),
-  );
+  if (resolv === "" || isUnchangedResolvConf(resolv)) writeResolvConf(container, sandbox, paths.resolvConf);
 }
 
 function writeResolvConf(container: Container, sandbox: Sandbox, path: string): void {
-  const { kind, hasResolver, endpoints } = sandbox;
-  const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== undefined);
-  const text = resolvConfOf(container, { kind, hasResolver, ipv6 });
-  writeFileSync(path, text, { mode: 0o644 });
-  container.resolvConf = text;
+  writeFileSync(path, resolvConfOf(container, sandbox), { mode: 0o644 });
 }
 
-function resolvConfOf(
-  container: Container,
-  { kind, hasResolver, ipv6 }: { kind: Sandbox["kind"]; hasResolver: boolean; ipv6: boolean },
-): string {
+function resolvConfOf(container: Container, { kind, hasResolver, endpoints }: Sandbox): string {
   const { Dns, DnsSearch, DnsOptions } = container.definition.hostConfig;
   const given = {
     ...(Dns?.length && { servers: Dns }),
     ...(DnsSearch?.length && { search: DnsSearch }),
     ...(DnsOptions?.length && { options: DnsOptions }),
   };
+  if (hasResolver) return resolvConf(readOwnResolvConf(), { ...given, resolver: resolverAddress });
   const host = readHostResolvConf();
-  if (hasResolver) {
-    const options = given.options ?? parseResolvConf(host).options;
-    // Names of containers have no dots: they are not to be looked for in the search domains first, as in Docker.
-    const ndots = options.some((option) => option.startsWith("ndots:")) ? [] : ["ndots:0"];
-    return resolvConf(host, { ...given, servers: [resolverAddress], options: [...options, ...ndots] });
-  }
+  const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== undefined);
   // The host's own namespace reaches whatever the host reaches, its loopback too.
   return kind === "host" && Object.keys(given).length === 0 ? host : resolvConf(host, { ...given, ipv6 });
 }

@@ -18,9 +18,8 @@ import {
 } from "../../../ffi/netlink/nftables/objects.ts";
 import { commitBatch, listRules } from "../../../ffi/netlink/nftables/ruleset.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { resolverAddress } from "./address.ts";
 
-/** Docker's, which programs look for in /etc/resolv.conf. */
-export const resolverAddress = "127.0.0.11";
 export const dnsPort = 53;
 
 const table: TableName = { family: "inet", table: "tsd-resolver" };

@@ -12,9 +12,10 @@ import { bind, datagramSocket, listen, localAddress, setOption, streamSocket } f
 import { isErrno, wrapError } from "../../core/errors.ts";
 import { addressBytes, parseAddress } from "../address.ts";
 import type { EventLoop } from "../companion/loop.ts";
+import { resolverAddress } from "./address.ts";
 import { Answers, type Knowledge } from "./answers.ts";
 import type { ServedSandbox } from "./records.ts";
-import { redirectedPorts, redirectQuestions, resolverAddress } from "./redirect.ts";
+import { redirectedPorts, redirectQuestions } from "./redirect.ts";
 import { TcpListener } from "./tcp.ts";
 import { Upstream } from "./upstream.ts";
 
