@@ -43,6 +43,9 @@ describe("the daemon's flags of networks", () => {
       publish: { mode: "socket", hostAddress: "127.0.0.1" },
     });
     expect(options("--publish-address", "::1", "--ip=::1").publish).toEqual({ mode: "nat", hostAddress: "::1" });
+    expect(options("--host-gateway-ip=192.0.2.1,2001:DB8::1").hostGateway).toEqual(["192.0.2.1", "2001:db8::1"]);
+    const separate = ["--host-gateway-ip=2001:db8::1", "--host-gateway-ip", "192.0.2.1"];
+    expect(options(...separate).hostGateway).toEqual(["2001:db8::1", "192.0.2.1"]);
     expect(options("--ipv6=false", "--mtu", "0")).toMatchObject({ ipv6: false, options: {} });
     expect(options("--ipv6=false", "--ipv6").ipv6).toBe(true);
   });
@@ -52,6 +55,11 @@ describe("the daemon's flags of networks", () => {
     [["--fixed-cidr=10.0.0.0/24", "--bip=172.30.0.1/16"], "invalid ip-range 10.0.0.0/24: parent subnet 172.30.0.0/16"],
     [["--ipv6=false", "--bip6=fd00::1/64"], "--ipv6=false: the default bridge was given subnet fd00::/64"],
     [["--default-gateway=10.0.0.1"], "--default-gateway 10.0.0.1: its subnet is not known"],
+    [["--host-gateway-ip=gate"], 'invalid argument "gate" for "--host-gateway-ip" flag: ip is not correctly formatted'],
+    [
+      ["--host-gateway-ip=10.0.0.1,10.0.0.2"],
+      "--host-gateway-ip: only one IPv4 address can be given: 10.0.0.1 10.0.0.2",
+    ],
     [["--mtu=big"], 'invalid argument "big" for "--mtu" flag'],
     [["--mtu=67"], 'invalid argument "67" for "--mtu" flag: not a number from 68 to 65535'],
     [["--icc=maybe"], 'invalid argument "maybe" for "--icc" flag'],

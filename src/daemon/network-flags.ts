@@ -1,6 +1,6 @@
 /** The daemon's flags of networks. They have dockerd's names and meanings. */
 import { errorMessage } from "../core/errors.ts";
-import { tryParseAddress } from "../core/ip-address.ts";
+import { formatAddress, tryParseAddress } from "../core/ip-address.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
 import { defaultBridgeRequests } from "../network/default-bridge.ts";
 import { parsePool } from "../network/ipam.ts";
@@ -22,6 +22,10 @@ export const networkFlags: Record<string, Flag> = {
   "default-gateway-v6": { value: "string", help: "IPv6 gateway of containers on the default bridge" },
   "fixed-cidr": { value: "string", help: "Subnet of the default bridge that IPv4 addresses come from" },
   "fixed-cidr-v6": { value: "string", help: "Subnet of the default bridge that IPv6 addresses come from" },
+  "host-gateway-ip": {
+    value: "list",
+    help: "Address that host-gateway of --add-host stands for, one of IPv4 and one of IPv6 (default that of the bridge)",
+  },
   icc: { help: "Let containers on the default bridge reach each other (default true)" },
   ip: { value: "string", help: "Same as --publish-address" },
   "ip-forward": { help: "Let the host forward IPv4 and IPv6 (default true)" },
@@ -73,10 +77,27 @@ export function readNetworkOptions(flags: FlagValues): NetworkConfiguration {
     addresses,
     ...(pools !== undefined && { pools }),
     ...(ipv6 !== undefined && { ipv6 }),
+    ...hostGateway(flags),
     forwarding: flags.isOn("ip-forward") ?? true,
     options: bridgeOptions(flags),
     publish: publishOptions(flags),
   };
+}
+
+/** As in Docker one address of a family, which may be told together: `192.0.2.1,2001:db8::1`. */
+function hostGateway(flags: FlagValues): Pick<NetworkConfiguration, "hostGateway"> {
+  const texts = flags.all("host-gateway-ip")?.flatMap((text) => text.split(","));
+  if (texts === undefined) return {};
+  const addresses = texts.map((text) => {
+    const address = tryParseAddress(text);
+    if (address !== undefined) return address;
+    throw new Error(`invalid argument "${text}" for "--host-gateway-ip" flag: ip is not correctly formatted: ${text}`);
+  });
+  for (const family of [4, 6]) {
+    if (addresses.filter((address) => address.family === family).length < 2) continue;
+    throw new Error(`--host-gateway-ip: only one IPv${family} address can be given: ${texts.join(" ")}`);
+  }
+  return { hostGateway: addresses.map(formatAddress) };
 }
 
 function publishOptions(flags: FlagValues): NetworkConfiguration["publish"] {

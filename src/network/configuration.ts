@@ -15,6 +15,8 @@ export interface NetworkConfiguration {
   forwarding: boolean;
   /** The default bridge's driver options. */
   options: Record<string, string>;
+  /** What `host-gateway` of `--add-host` stands for, one of a family; absent: the host as the container sees it. */
+  hostGateway?: readonly string[];
   /** How, and on which address of the host's, ports are published that do not say it; without one, on all. */
   publish: { mode: PublishMode; hostAddress?: string };
 }

@@ -89,6 +89,19 @@ describe("connecting a container that runs", () => {
     expect(statSync(path).ino).toBe(ino);
   });
 
+  test("host-gateway is the bridge's gateway, or what the daemon was told", async () => {
+    const ExtraHosts = ["gate:host-gateway"];
+    expect(hosts(await started("own", { ExtraHosts }))).toContain("172.28.0.1\tgate\n");
+    expect(hosts(await started("host", { ExtraHosts, NetworkMode: "host" }))).toContain("127.0.0.1\tgate\n");
+    world.hostGateway = ["192.0.2.1", "2001:db8::1"];
+    engine = await world.open();
+    for (const NetworkMode of ["back", "host"]) {
+      expect(hosts(await started(`told-${NetworkMode}`, { ExtraHosts, NetworkMode }))).toContain(
+        "192.0.2.1\tgate\n2001:db8::1\tgate\n",
+      );
+    }
+  });
+
   test("leaves a resolv.conf alone that somebody has changed", async () => {
     const id = await started("web");
     writeFileSync(world.layout.container(id).resolvConf, "nameserver 10.0.0.1\n");

@@ -107,14 +107,20 @@ function parseExtraHost(context: EngineContext, entry: string, sandbox: Sandbox)
   return addresses.map((address) => ({ name, address }));
 }
 
-/** The gateway of the bridge that the container's default route leads to; else of the default bridge, as in Docker. */
-function hostAddresses({ networks }: EngineContext, { kind, endpoints }: Sandbox): string[] {
+/**
+ * What the daemon was told; else the gateway of the bridge that the container's default route leads to; else of the
+ * default bridge, as in Docker.
+ */
+function hostAddresses({ networks, configuration }: EngineContext, { kind, endpoints }: Sandbox): readonly string[] {
+  const told = configuration.network.hostGateway;
+  if (told !== undefined) return told;
   if (kind === "host") return ["127.0.0.1"];
   const [bridge] = endpoints
     .filter(({ driver }) => driver === "bridge")
     .sort((a, b) => b.gatewayPriority - a.gatewayPriority);
   const own = [bridge?.ipv4Gateway, bridge?.ipv6Gateway];
-  const gateways = bridge === undefined ? networks.find("bridge").subnets.map(({ gateway }) => gateway) : own;
+  // An internal network leads nowhere.
+  const gateways = own.some(Boolean) ? own : networks.find("bridge").subnets.map(({ gateway }) => gateway);
   const addresses = gateways.filter((address) => address !== undefined);
   if (addresses.length > 0) return addresses;
   throw new EngineError("invalid_argument", "unable to derive the IP value for host-gateway: no bridge network");

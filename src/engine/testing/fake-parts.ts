@@ -155,6 +155,8 @@ export class FakeWorld implements Disposable {
   readonly killedCgroups: string[] = [];
   readonly unmounted: string[] = [];
   startFailure: Error | undefined;
+  /** `--host-gateway-ip` */
+  hostGateway: string[] | undefined;
   /** Processes end at SIGTERM; else only at SIGKILL. */
   obeysTerm = true;
   readonly image = fakeImage({ Cmd: ["sh"], Env: ["PATH=/bin"] });
@@ -193,7 +195,13 @@ export class FakeWorld implements Disposable {
       runtimes: { other: "/usr/sbin/other" },
       defaultRuntime: "tsd",
       cgroupParent: "/tsd-test",
-      network: { addresses: {}, forwarding: true, options: {}, publish: { mode: "nat" } },
+      network: {
+        addresses: {},
+        forwarding: true,
+        options: {},
+        publish: { mode: "nat" },
+        ...(this.hostGateway && { hostGateway: this.hostGateway }),
+      },
       debug: false,
     };
   }
