@@ -283,6 +283,17 @@ describe.skipIf(!root)("networks", () => {
     expect(interfaces()).not.toContain(vethOf(kept!));
   });
 
+  test("take away at the end what a killed daemon has left, and this one never used", async () => {
+    const { held } = await attachAndBeKilled([newId()]);
+    held.close();
+    networks = make();
+    await networks.restore(new Map());
+    await networks.settled();
+    await networks.close();
+    expect(interfaces()).toEqual([]);
+    expect(table()).toBe("");
+  });
+
   test("after a restart put back a bridge, an address and a table that somebody removed", async () => {
     const id = newId();
     const { endpoints, held } = await attachAndBeKilled([id]);

@@ -263,8 +263,9 @@ export class Networks {
     this.#ports.close();
     this.#resolver.close();
     try {
-      for (const { network } of this.#live.all()) {
-        if (!this.#records.hasEndpoints(network.id)) this.#live.tearDown(network);
+      // Also those that this daemon has not used: the one before was killed, and left them.
+      for (const network of this.#networks.all()) {
+        if (hasDevice(network.driver) && !this.#records.hasEndpoints(network.id)) this.#live.tearDown(network);
       }
     } finally {
       this.#live[Symbol.dispose]();

@@ -76,14 +76,13 @@ export class BridgeDevice implements NetworkDevice {
     const mtu = this.#options.mtu ?? defaultMtu(this.#route);
     // Locally administered, not multicast. Fixed from the start: a bridge otherwise takes the lowest of its ports'.
     const random = randomBytes(5);
-    this.#route.execute(createBridge({ name: this.device, address: macText(Uint8Array.from([0x02, ...random])), mtu }));
+    const bridge = { name: this.device, address: macText(Uint8Array.from([0x02, ...random])), mtu };
+    // One batch: of a daemon that is killed no bridge stays that nobody knows for its own.
+    this.#route.execute(createBridge(bridge), setLink(0, { name: this.device, alias: this.#owner }, this.device));
     try {
       const { index } = findLink(this.#route, this.device)!;
       this.#configureIpv6();
-      this.#route.execute(
-        setLink(index, { up: true, alias: this.#owner }, this.device),
-        ...this.#addresses(index).map(addAddress),
-      );
+      this.#route.execute(setLink(index, { up: true }, this.device), ...this.#addresses(index).map(addAddress));
       this.#index = index;
       this.#mtu = mtu;
     } catch (error) {
