@@ -1,13 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import {
+  aliasFlag,
   boolFlag,
   bytesFlag,
+  checkedListFlag,
   intFlag,
+  labelFlag,
   listFlag,
+  mapFlag,
   nanoCpusFlag,
   parseFlags,
   platformFlagOf,
   stringFlag,
+  stringsFlag,
 } from "./flags.ts";
 
 const flags = {
@@ -79,4 +84,44 @@ test("a platform may be said once for all commands, and by a flag otherwise", ()
   expect(parseFlags(flags, []).values.platform).toBe("linux/arm64");
   expect(parseFlags(flags, ["--platform", "linux/386"]).values.platform).toBe("linux/386");
   expect(parseFlags({ platform: platformFlagOf({}) }, []).values.platform).toBe("");
+});
+
+describe("lists and maps", () => {
+  const network = listFlag("");
+  const kinds = {
+    network,
+    net: aliasFlag("network", network),
+    gateway: stringsFlag(""),
+    opt: mapFlag("", { short: "o" }),
+    label: labelFlag(""),
+    even: checkedListFlag("", (text) => {
+      if (text.length % 2 === 1) throw new Error("odd");
+      return text.toUpperCase();
+    }),
+  };
+  const valuesOf = (...words: string[]) => parseFlags(kinds, words).values;
+
+  test("are read in their order, also by another name", () => {
+    expect(valuesOf("--network", "a", "--net=b", "--network", "c").network).toEqual(["a", "b", "c"]);
+    expect(parseFlags(kinds, ["--net", "a"]).given).toEqual(new Set(["network"]));
+  });
+
+  test("are split at commas where docker does", () => {
+    expect(valuesOf("--gateway", 'a,"b,c"', "--gateway", "", "--gateway", "d").gateway).toEqual(["a", "b,c", "d"]);
+    expect(() => valuesOf("--gateway", '"a')).toThrow(
+      'invalid argument "\\"a" for "--gateway" flag: parse error on line 1',
+    );
+  });
+
+  test("are maps in which the last of a key counts", () => {
+    expect(valuesOf("-o", "a=1", "--opt", "b", "-oa=2=3", "-o", "=x").opt).toEqual({ a: "2=3", b: "", "": "x" });
+  });
+
+  test("are checked one by one", () => {
+    expect(valuesOf("--even", "ab", "--even", "").even).toEqual(["AB", ""]);
+    expect(() => valuesOf("--even", "abc")).toThrow('invalid argument "abc" for "--even" flag: odd');
+    expect(valuesOf("--label", " a=b c", "--label", "d").label).toEqual([" a=b c", "d"]);
+    expect(() => valuesOf("--label", "a b=c")).toThrow("label 'a b' contains whitespaces");
+    expect(() => valuesOf("--label", " =c")).toThrow("invalid label ' =c': empty name");
+  });
 });

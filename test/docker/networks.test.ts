@@ -109,6 +109,35 @@ describe("both make the same network by", () => {
   });
 });
 
+describe("both find a network by", () => {
+  test("its id, and a beginning of it that is unique", async () => {
+    const id = await scene.docker.ok("network", "inspect", "-f", "{{.Id}}", "front");
+    for (const reference of [id, id.slice(0, 12)]) {
+      const { stdout } = await scene.expectSame(["network", "inspect", "-f", "{{.Name}}", reference]);
+      expect(stdout).toBe("front\n");
+      expect((await scene.expectSame(["network", "rm", reference])).stderr).toContain("has active endpoints");
+    }
+  });
+
+  test("no beginning that two have", async () => {
+    const made: string[] = [];
+    const twice = async () => {
+      const ids = (await scene.docker.ok("network", "ls", "-q")).split("\n").sort();
+      return ids.find((id, at) => id[0] === ids[at + 1]?.[0])?.[0];
+    };
+    let digit = await twice();
+    for (; digit === undefined; digit = await twice()) {
+      made.push(`one${made.length}`);
+      await scene.request(...make(made.at(-1)!, { ConfigOnly: true }));
+    }
+    for (const verb of ["inspect", "rm"]) {
+      const { status, stderr } = await scene.expectSame(["network", verb, digit]);
+      expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining("ambiguous") });
+    }
+    for (const name of made) await scene.request("DELETE", `/networks/${name}`);
+  });
+});
+
 describe("both change the same by", () => {
   test("network connect and disconnect", async () => {
     await scene.running("box", []);
