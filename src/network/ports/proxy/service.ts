@@ -1,7 +1,7 @@
 /** The sockets that `tsd proxy` holds, and what it is asked about them. */
 import type { Fd } from "../../../../ffi/fd.ts";
 import { EngineError, errorMessage, isEngineError } from "../../../core/errors.ts";
-import type { EventLoop } from "../../companion/loop.ts";
+import type { EventLoop, LoopTimer } from "../../companion/loop.ts";
 import type { CompanionService } from "../../companion/server.ts";
 import { PipePool } from "./pipes.ts";
 import {
@@ -17,6 +17,9 @@ import { reserveTcp, reserveUdp } from "./reservation.ts";
 import { TcpForwarder } from "./tcp.ts";
 import { UdpForwarder, UdpSessions } from "./udp.ts";
 
+/** How long after a request its garbage is collected. */
+const trimMs = 1_000;
+
 interface Held {
   socket: HostSocket;
   close(): void;
@@ -29,6 +32,7 @@ export class ProxyService implements CompanionService {
   readonly #pipes = new PipePool();
   readonly #udp: UdpSessions;
   readonly #held = new Map<string, Held>();
+  #trim: LoopTimer | undefined;
 
   constructor(loop: EventLoop) {
     this.#loop = loop;
@@ -40,6 +44,7 @@ export class ProxyService implements CompanionService {
   }
 
   answer(request: string, parameters: unknown): unknown {
+    this.#trimLater();
     const handlers: { [Name in ProxyRequestName]: (of: ProxyRequests[Name]["parameters"]) => unknown } = {
       hold: ({ groups }) => ({ refused: this.#hold(groups) }),
       drop: ({ names }) => {
@@ -51,6 +56,15 @@ export class ProxyService implements CompanionService {
     if (!Object.hasOwn(handlers, request))
       throw new EngineError("unsupported", `tsd proxy knows no request ${request}`);
     return (handlers[request as ProxyRequestName] as (of: unknown) => unknown)(parameters);
+  }
+
+  /** Gives back what reading a long request has left in the heap: this process is idle for most of its life. */
+  #trimLater(): void {
+    if (this.#trim !== undefined) return;
+    this.#trim = this.#loop.after(trimMs, () => {
+      this.#trim = undefined;
+      Bun.shrink();
+    });
   }
 
   #replace(groups: SocketGroup[]): Refusal[] {
