@@ -74,7 +74,6 @@ describe("docker run", () => {
     ["too little memory", ["--memory", "1k", "IMAGE", "true"], 125, "Minimum memory limit allowed is 6MB"],
     ["a bad name", ["--name", "a b", "IMAGE", "true"], 125, "Invalid container name (a b)"],
     ["a device that is not there", ["--device", "/dev/absent", "IMAGE", "true"], 125, "/dev/absent"],
-    ["a published port", ["-p", "80:80", "IMAGE", "true"], 125, "published ports are not built"],
     ["a restart policy", ["--restart=always", "IMAGE", "true"], 125, "restart policies are not built"],
     [
       "another log driver",

@@ -19,8 +19,6 @@ const other =
 
 const hostRefusals: Refusals<HostConfig> = {
   RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
-  PortBindings: { asks: (ports) => Object.values(ports).some((list) => list.length > 0), what: "published ports" },
-  PublishAllPorts: { asks: (all) => all, what: "published ports" },
   VolumesFrom: { asks: some, what: "volumes of another container" },
   VolumeDriver: { asks: other("", "local"), what: "volume plugins" },
   UsernsMode: { asks: other("", "host"), what: "user namespaces for containers" },
