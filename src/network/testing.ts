@@ -24,8 +24,8 @@ export class TestCompanions implements Disposable {
     this.options = { proxy: of("proxy"), resolver: of("resolver") };
   }
 
-  [Symbol.dispose](): void {
-    for (const pid of this.pids) {
+  end(): void {
+    for (const pid of this.pids.splice(0)) {
       try {
         process.kill(pid, "SIGKILL");
       } catch (error) {
@@ -33,6 +33,10 @@ export class TestCompanions implements Disposable {
         if (!isErrno(error, "ESRCH")) throw error;
       }
     }
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }

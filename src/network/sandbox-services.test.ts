@@ -1,0 +1,296 @@
+import type { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { O_RDONLY } from "../../ffi/constants/open.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { open } from "../../ffi/files.ts";
+import { openDatabase } from "../core/database.ts";
+import { newId } from "../core/id.ts";
+import { told } from "./names/testing/client.ts";
+import { Networks } from "./networks.ts";
+import type { PortRequest } from "./ports/port.ts";
+import { portsSchema } from "./ports/records.ts";
+import type { EndpointRequest, Sandbox } from "./sandbox.ts";
+import { networkSchema } from "./schema.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed } from "./testbed.ts";
+import { endpointRequest, networkRequest, TestCompanions } from "./testing.ts";
+
+const root = process.getuid?.() === 0;
+
+const tcp = (hostPort?: number): PortRequest => ({
+  transport: "tcp",
+  containerPort: 80,
+  ...(hostPort !== undefined && { hostPorts: { first: hostPort, last: hostPort } }),
+});
+
+describe.skipIf(!root)("ports and names of containers on networks", () => {
+  let bed: Testbed;
+  let database: Database;
+  let networks: Networks;
+  let companions: TestCompanions;
+  let directory: string;
+
+  const make = (options: Partial<TestCompanions["options"]> = {}): Networks =>
+    new Networks({
+      database,
+      table: "tsd",
+      companions: { ...companions.options, ...options },
+      bridge: { name: "tsd0" },
+    });
+
+  beforeEach(() => {
+    bed = new Testbed();
+    directory = mkdtempSync("/var/tmp/tsd-network-");
+    database = openDatabase(join(directory, "metadata.db"), [networkSchema, portsSchema]);
+    companions = new TestCompanions();
+    networks = make();
+  });
+  afterEach(async () => {
+    await networks.close();
+    companions[Symbol.dispose]();
+    database.close();
+    rmSync(directory, { recursive: true });
+    bed[Symbol.dispose]();
+  });
+
+  const create = async (name: string, subnet: string): Promise<string> =>
+    (await networks.create(networkRequest(name, { subnets: [{ subnet }], enableIpv6: false }))).network.id;
+  const endpoint = (name: string, more: Partial<EndpointRequest> = {}): EndpointRequest =>
+    endpointRequest(networks.find(name).id, more);
+  const start = (id: string, ports: PortRequest[], ...endpoints: EndpointRequest[]): Promise<Sandbox> =>
+    networks.attach(id, {
+      kind: "networks",
+      containerName: "web",
+      endpoints,
+      ports,
+      // Nobody is there to ask: what is not known here is told at once.
+      dns: { servers: ["127.0.0.1"], search: [], options: [] },
+    });
+  const opened = (path: string): Fd => open(path, O_RDONLY);
+  const veths = (): string[] =>
+    ip("link")
+      .map((link) => link.ifname as string)
+      .filter((name) => name.startsWith("veth"));
+  const heldNamespaces = (): number =>
+    readdirSync("/proc/self/fd").filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith("net:[");
+      } catch {
+        // The descriptor that the directory itself was read with.
+        return false;
+      }
+    }).length;
+  const rows = (): unknown[] =>
+    ["network_sandbox", "network_endpoint", "network_address", "published_ports"].map(
+      (name) => database.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${name}`).get()!.n,
+    );
+
+  test("ports are there with the attachment, and gone with it", async () => {
+    const id = newId();
+    const sandbox = await start(id, [tcp(8080)], endpoint("bridge"));
+    expect(sandbox.ports).toContainEqual({
+      transport: "tcp",
+      containerPort: 80,
+      hostAddress: "0.0.0.0",
+      hostPort: 8080,
+      mode: "nat",
+    });
+    using _server = serve(sandbox.namespacePath!, 80, "::");
+    expect(await ask(bed.outside, hostAddress, 8080)).toEndWith(outsideAddress);
+    expect(networks.sandbox(id)).toEqual(sandbox);
+    const second = start(newId(), [tcp(8080)], endpoint("bridge"));
+    await expect(second).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringMatching(/8080.*container web/),
+    });
+    await networks.settled();
+    expect(networks.members(networks.find("bridge").id).map(({ containerId }) => containerId)).toEqual([id]);
+    expect(rows()[3]).toBe(1);
+    await networks.detach(id);
+    expect(await ask(bed.outside, hostAddress, 8080, 300)).toBe("no answer");
+    await networks.settled();
+    expect(rows()[3]).toBe(0);
+  });
+
+  test("ports follow the network that leads out, with the number that they have", async () => {
+    await create("alpha", "10.1.0.0/24");
+    await create("beta", "10.2.0.0/24");
+    const id = newId();
+    const { namespacePath, ports } = await start(id, [tcp()], endpoint("beta"));
+    const { hostPort } = ports[0]!;
+    using _server = serve(namespacePath!, 80);
+    const isReached = async (): Promise<boolean> => (await ask(bed.outside, hostAddress, hostPort)) === outsideAddress;
+    const leadsTo = (address: string): boolean =>
+      run("nft", "list", "table", "inet", "tsd").includes(`: ${address} . 80`);
+    expect([await isReached(), leadsTo("10.2.0.2")]).toEqual([true, true]);
+    const both = await networks.connect(id, endpoint("alpha"));
+    expect(both.ports).toEqual(ports);
+    expect([await isReached(), leadsTo("10.1.0.2"), leadsTo("10.2.0.2")]).toEqual([true, true, false]);
+    await networks.disconnect(id, networks.find("alpha").id);
+    expect([await isReached(), leadsTo("10.2.0.2")]).toEqual([true, true]);
+    const alone = await networks.disconnect(id, networks.find("beta").id);
+    expect(alone.ports).toEqual([]);
+    expect(rows()[3]).toBe(0);
+    const back = await networks.connect(id, endpoint("alpha"));
+    expect(back.ports.map(({ containerPort }) => containerPort)).toEqual(ports.map(() => 80));
+    await networks.detach(id);
+  });
+
+  test("names are known on user-defined networks alone, and follow who comes and goes", async () => {
+    await create("alpha", "10.1.0.0/24");
+    await create("beta", "10.2.0.0/24");
+    const [web, db] = [newId(), newId()];
+    const { namespacePath, hasResolver } = await start(web, [], endpoint("alpha", { names: ["web", "w"] }));
+    expect(hasResolver).toBe(true);
+    using inWeb = opened(namespacePath!);
+    expect(await told(inWeb, "web", "A")).toEqual(["10.1.0.2"]);
+    const plain = await start(db, [], endpoint("bridge"));
+    expect(plain.hasResolver).toBe(false);
+    using inDb = opened(plain.namespacePath!);
+    expect(await told(inDb, "web", "A", { timeoutMs: 200 }).catch((error: Error) => error.message)).not.toEqual([
+      "10.1.0.2",
+    ]);
+    const joined = await networks.connect(db, endpoint("alpha", { names: ["db"] }));
+    expect(joined.hasResolver).toBe(true);
+    expect(await told(inDb, "w", "A")).toEqual(["10.1.0.2"]);
+    expect(await told(inWeb, "db", "A")).toEqual(["10.1.0.3"]);
+    await networks.connect(web, endpoint("beta", { names: ["web"] }));
+    expect(await told(inDb, "web.beta", "A")).not.toEqual(["10.2.0.2"]);
+    const left = await networks.disconnect(db, networks.find("alpha").id);
+    expect(left.hasResolver).toBe(false);
+    expect(await told(inWeb, "db", "A")).not.toEqual(["10.1.0.3"]);
+    await networks.detach(db);
+    await networks.detach(web);
+  });
+
+  test("an attachment whose ports or names cannot be provided leaves nothing", async () => {
+    await create("alpha", "10.1.0.0/24");
+    await networks.close();
+    const namespaces = heldNamespaces();
+    const broken = { ...companions.options.resolver, command: ["/bin/false"] };
+    networks = make({ resolver: broken });
+    const attempt = start(newId(), [tcp(8080)], endpoint("alpha", { names: ["web"] }));
+    await expect(attempt).rejects.toThrow("tsd resolver");
+    await networks.settled();
+    expect([veths(), rows()]).toEqual([[], [0, 0, 0, 0]]);
+    expect(heldNamespaces()).toBe(namespaces);
+    expect(run("nft", "list", "table", "inet", "tsd")).not.toContain(". 80");
+    // A container that runs keeps what it has when a network cannot be joined.
+    const id = newId();
+    const { namespacePath, ports } = await start(id, [tcp(8080)], endpoint("bridge"));
+    using _server = serve(namespacePath!, 80);
+    await expect(networks.connect(id, endpoint("alpha"))).rejects.toThrow("to network alpha");
+    expect(networks.sandbox(id)).toMatchObject({ endpoints: [{ networkName: "bridge" }], ports });
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    await networks.detach(id);
+  });
+
+  /** Another daemon, in a process of its own, with the same database: it attaches a container and is killed. */
+  async function attachAndBeKilled(id: string): Promise<{ sandbox: Sandbox; held: Fd }> {
+    const { proxy, resolver } = companions.options;
+    const script = `
+      import { openDatabase } from "${import.meta.dir}/../core/database.ts";
+      import { Networks } from "${import.meta.dir}/networks.ts";
+      import { portsSchema } from "${import.meta.dir}/ports/records.ts";
+      import { networkSchema } from "${import.meta.dir}/schema.ts";
+      const database = openDatabase("${join(directory, "metadata.db")}", [networkSchema, portsSchema]);
+      const pids = [];
+      const onStarted = (pid) => pids.push(pid);
+      const { proxy, resolver } = ${JSON.stringify({ proxy, resolver })};
+      const companions = { proxy: { ...proxy, onStarted }, resolver: { ...resolver, onStarted } };
+      const networks = new Networks({ database, table: "tsd", companions, bridge: { name: "tsd0" } });
+      const endpoints = ["alpha", "bridge"].map((name) => ({
+        networkId: networks.find(name).id, names: name === "alpha" ? ["web"] : [], links: [], driverOptions: {},
+        gatewayPriority: 0,
+      }));
+      const ports = [{ transport: "tcp", containerPort: 80, hostPorts: { first: 8080, last: 8080 } }];
+      const dns = { servers: [], search: [], options: [] };
+      const request = { kind: "networks", containerName: "web", endpoints, ports, dns };
+      const sandbox = await networks.attach("${id}", request);
+      console.log(JSON.stringify({ sandbox, pids }));
+      await Bun.sleep(60_000);`;
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "ignore" });
+    try {
+      const { value } = await child.stdout.getReader().read();
+      const { sandbox, pids } = JSON.parse(new TextDecoder().decode(value)) as { sandbox: Sandbox; pids: number[] };
+      companions.pids.push(...pids);
+      return { sandbox, held: opened(sandbox.namespacePath!) };
+    } finally {
+      child.kill("SIGKILL");
+      await child.exited;
+    }
+  }
+
+  test("after the daemon was killed all of it works on, and is taken over untouched", async () => {
+    await create("alpha", "10.1.0.0/24");
+    // The bridge goes with the daemon that made it, and comes with the next.
+    await networks.close();
+    const id = newId();
+    const { sandbox, held } = await attachAndBeKilled(id);
+    using _held = held;
+    using _server = serve(held, 80);
+    // With no daemon there: connections, ports and names.
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(held, outsideAddress, 1, 50)).toBe("no answer");
+    expect(await told(held, "web", "A")).toEqual(["10.1.0.2"]);
+    const table = run("nft", "list", "table", "inet", "tsd");
+    const links = (): unknown[] => ip("link").map(({ ifindex, ifname }) => [ifindex, ifname]);
+    const before = links();
+
+    networks = make();
+    await networks.restore(new Map([[id, { namespacePath: `/proc/self/fd/${held.number}` }]]));
+    expect(run("nft", "list", "table", "inet", "tsd")).toBe(table);
+    expect(links()).toEqual(before);
+    const { namespacePath: _path, ...rest } = sandbox;
+    expect(networks.sandbox(id)).toMatchObject(rest);
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await told(held, "web", "A")).toEqual(["10.1.0.2"]);
+
+    // It is the new daemon's from here on.
+    await networks.detach(id);
+    await networks.settled();
+    expect(await ask(bed.outside, hostAddress, 8080, 300)).toBe("no answer");
+    expect([veths(), rows()]).toEqual([[], [0, 0, 0, 0]]);
+  });
+
+  test("what somebody removed while no daemon was there is made again: bridges, veths, rules, processes", async () => {
+    await create("alpha", "10.1.0.0/24");
+    await networks.close();
+    const id = newId();
+    const { sandbox, held } = await attachAndBeKilled(id);
+    using _held = held;
+    using _server = serve(held, 80);
+    run("ip", "link", "del", networks.find("alpha").device!);
+    for (const name of veths().slice(0, 1)) run("ip", "link", "del", name);
+    run("nft", "flush", "ruleset");
+    companions.end();
+    networks = make();
+    await networks.restore(new Map([[id, { namespacePath: `/proc/self/fd/${held.number}` }]]));
+    const { namespacePath: _path, ...rest } = sandbox;
+    expect(networks.sandbox(id)).toMatchObject(rest);
+    expect(veths().length).toBe(2);
+    expect(await ask(held, outsideAddress, 1, 50)).toBe("no answer");
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await told(held, "web", "A")).toEqual(["10.1.0.2"]);
+    await networks.detach(id);
+  });
+
+  test("what a daemon left that was killed half-way, or whose containers are gone, is removed", async () => {
+    await create("alpha", "10.1.0.0/24");
+    await networks.close();
+    const id = newId();
+    {
+      const { held } = await attachAndBeKilled(id);
+      held.close();
+    }
+    networks = make();
+    await networks.restore(new Map());
+    expect([veths(), rows()]).toEqual([[], [0, 0, 0, 0]]);
+    expect(run("nft", "list", "ruleset")).not.toContain(". 80");
+    // What was taken is free again.
+    const again = await start(id, [tcp(8080)], endpoint("alpha", { ipv4: "10.1.0.2", names: ["web"] }));
+    expect(again.endpoints[0]!.ipv4).toBe("10.1.0.2");
+    await networks.detach(id);
+  });
+});
