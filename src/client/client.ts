@@ -22,6 +22,7 @@ import type { ManifestPush, ManifestPushed, RegistryManifest } from "../api/sche
 import type { RunRequest } from "../api/schema/run-protocol.ts";
 import type { SystemInfo, VersionResponse } from "../api/schema/system.ts";
 import { EngineError } from "../core/errors.ts";
+import { parseExactJson } from "../core/exact-json.ts";
 import { type HijackedConnection, hijack } from "./hijack.ts";
 import type { DaemonAddress } from "./host.ts";
 import { type Query, request } from "./http.ts";
@@ -48,8 +49,8 @@ export interface LogsQuery {
   tail?: string;
 }
 
-/** On the wire timeNano is a number. */
-export type EventLine = Omit<EventMessage, "timeNano"> & { timeNano: number };
+/** On the wire timeNano is a number, more than a double holds in any year that matters. */
+export type EventLine = Omit<EventMessage, "timeNano"> & { timeNano: number | bigint };
 
 /** The daemon, as the command line sees it: one method a route, EngineError for every refusal. */
 export class Client {
@@ -70,7 +71,7 @@ export class Client {
   async *events(options: { filters: Filters; since?: string; until?: string }): AsyncGenerator<EventLine> {
     const query = { ...options, filters: JSON.stringify(options.filters) };
     const response = await request(this.address, "GET", "/events", { query });
-    yield* jsonLines<EventLine>(response.chunks());
+    yield* jsonLines<EventLine>(response.chunks(), parseExactJson);
   }
 
   // Containers

@@ -1,3 +1,5 @@
+import type { EventLine } from "../../client/client.ts";
+import { formatExactJson } from "../../core/exact-json.ts";
 import { command, noArguments } from "../command.ts";
 import { parseFilters } from "../filters.ts";
 import { listFlag, stringFlag } from "../flags.ts";
@@ -26,20 +28,12 @@ export const eventsCommand = command({
     });
     for await (const event of events) {
       if (template) printLine(template.execute(event));
-      else if (flags.format === "json") printLine(JSON.stringify(event));
+      else if (flags.format === "json") printLine(formatExactJson(event));
       else printLine(eventText(event));
     }
     return 0;
   },
 });
-
-interface EventLine {
-  Type: string;
-  Action: string;
-  Actor: { ID: string; Attributes: Record<string, string> };
-  time: number;
-  timeNano: number;
-}
 
 /** `2026-01-02T03:04:05.000000006Z container start 0123… (image=x, name=y)` */
 function eventText({ Type, Action, Actor, time, timeNano }: EventLine): string {
@@ -47,7 +41,7 @@ function eventText({ Type, Action, Actor, time, timeNano }: EventLine): string {
     .map(([name, value]) => `${name}=${value}`)
     .sort()
     .join(", ");
-  const nanoseconds = String(Math.max(0, Math.round(timeNano - time * 1e9))).padStart(9, "0");
+  const nanoseconds = String(BigInt(timeNano) % 1_000_000_000n).padStart(9, "0");
   const instant = new Date(time * 1000).toISOString().replace(/\.\d+Z$/, `.${nanoseconds}Z`);
   return `${instant} ${Type} ${Action} ${Actor.ID}${attributes === "" ? "" : ` (${attributes})`}`;
 }
