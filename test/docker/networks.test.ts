@@ -199,6 +199,30 @@ describe("both change the same by", () => {
   });
 });
 
+test("both tell the same events of networks", async () => {
+  const [format, now] = ["{{.Type}} {{.Action}} {{.Actor.Attributes.name}}", () => (Date.now() / 1000).toFixed(3)];
+  const since = now();
+  await scene.running("box", ["--network", "front"]);
+  await scene.request(...make("new"));
+  await scene.docker.ok("network", "connect", "new", "box");
+  await scene.docker.ok("network", "disconnect", "new", "box");
+  await scene.request(...removeNew);
+  await scene.docker.ok("rm", "-f", "box");
+  const times = ["--since", since, "--until", now()];
+  const { stdout } = await scene.expectSame(["events", ...times, "--filter", "type=network", "--format", format]);
+  expect(stdout.trim().split("\n")).toEqual([
+    "network connect front",
+    "network create new",
+    "network connect new",
+    "network disconnect new",
+    "network destroy new",
+    "network disconnect front",
+  ]);
+  const some = await scene.expectSame(["events", ...times, "--filter", "network=new"]);
+  expect(some.stdout.trim().split("\n").length).toBe(4);
+  await scene.expectSame(["events", ...times, "--filter", "event=connect", "--format", "json"]);
+});
+
 /** What people get wrong, and what docker's daemon and command line say to it. */
 const mistakes: { args: string[]; says: string | RegExp }[] = [
   { args: ["network", "create", "front"], says: "network with name front already exists" },
