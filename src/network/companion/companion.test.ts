@@ -136,6 +136,18 @@ describe("a companion", () => {
     expect(started).toEqual([pid]);
   });
 
+  test("that holds nothing any more is let go of, and the next request starts another", async () => {
+    const hasty = make({ uselessMs: 10 });
+    truth = ["a"];
+    const { pid } = await ask("write", { word: "a" }, hasty);
+    await Bun.sleep(50);
+    expect(await ask("erase", { word: "a" }, hasty)).toEqual({ words: [], pid });
+    truth = [];
+    await ask("read", {}, hasty);
+    await until("it has ended by itself", () => !isAlive(pid));
+    expect((await ask("read", {}, hasty)).pid).not.toBe(pid);
+  });
+
   test("ends when it is asked to, and gives its socket up", async () => {
     const { pid } = await ask("read");
     process.kill(pid, "SIGHUP");

@@ -30,6 +30,8 @@ export interface CompanionOptions {
   isNeeded: () => boolean;
   /** For tests: what starts it in place of this executable. */
   command?: readonly string[];
+  /** For tests: in place of `uselessMs`. */
+  uselessMs?: number;
 }
 
 /** A connection that breaks is made anew so often before the request fails. */
@@ -37,12 +39,17 @@ const attemptsMax = 3;
 /** Between failed attempts to start it again: doubled each time, up to the second. */
 const retryMs = 200;
 const retryMaxMs = 15_000;
+/** One that holds nothing is kept so long: containers that come and go need not each wait for its start. */
+const uselessMs = 5_000;
 
 export class Companion {
   readonly #options: CompanionOptions;
   #link: Promise<Link> | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryAfterMs = retryMs;
+  #useless: NodeJS.Timeout | undefined;
+  /** Requests under way. */
+  #asking = 0;
   #closed = false;
 
   constructor(options: CompanionOptions) {
@@ -54,6 +61,16 @@ export class Companion {
    * @throws EngineError as the companion answered; unavailable when it cannot be started.
    */
   async ask(request: string, parameters: unknown): Promise<unknown> {
+    this.#asking++;
+    try {
+      return await this.#askUntilAnswered(request, parameters);
+    } finally {
+      this.#asking--;
+      this.#letGoLater();
+    }
+  }
+
+  async #askUntilAnswered(request: string, parameters: unknown): Promise<unknown> {
     for (let attempt = 1; ; attempt++) {
       try {
         const link = await this.#ensure();
@@ -77,6 +94,8 @@ export class Companion {
     } catch (error) {
       if (error instanceof LostLink) return undefined;
       throw error;
+    } finally {
+      this.#letGoLater();
     }
   }
 
@@ -108,10 +127,27 @@ export class Companion {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
-    this.#link?.then(
-      (link) => link.close(),
+    clearTimeout(this.#useless);
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
+    const link = this.#link;
+    this.#link = undefined;
+    link?.then(
+      (open) => open.close(),
       () => undefined,
     );
+  }
+
+  /** Without a connection, one that holds nothing ends by itself. */
+  #letGoLater(): void {
+    clearTimeout(this.#useless);
+    if (this.#closed || this.#asking > 0 || this.#options.isNeeded()) return;
+    this.#useless = setTimeout(() => {
+      if (this.#asking === 0 && !this.#options.isNeeded()) this.#disconnect();
+    }, this.#options.uselessMs ?? uselessMs);
+    this.#useless.unref();
   }
 
   #ensure(): Promise<Link> {
@@ -133,9 +169,11 @@ export class Companion {
   }
 
   #onLost(link: Promise<Link>): void {
-    if (this.#link === link) this.#link = undefined;
-    if (this.#closed) return;
-    log("warn", `tsd ${this.#options.mode} has ended`, { needed: this.#options.isNeeded() });
+    // It was let go of.
+    if (this.#link !== link) return;
+    this.#link = undefined;
+    const { mode, isNeeded } = this.#options;
+    log(isNeeded() ? "warn" : "info", `tsd ${mode} has ended`);
     this.#restart();
   }
 
