@@ -1,5 +1,5 @@
 /** For tests: requests with nothing special in them, and the processes beside a daemon. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { isErrno } from "../core/errors.ts";
@@ -85,4 +85,21 @@ export async function attach(
   const request = endpointRequest(networks.find(network).id, more);
   const sandbox = await networks.attach(containerId, networksRequest(request));
   return { ...sandbox.endpoints[0]!, sandbox, namespacePath: sandbox.namespacePath! };
+}
+
+/** Holds a sandbox's namespace as a container's process does. */
+export async function holdNamespace({ namespacePath }: Attached): Promise<Disposable & { path: string }> {
+  const child = Bun.spawn(["nsenter", `--net=${namespacePath}`, "sleep", "1000"]);
+  const path = `/proc/${child.pid}/ns/net`;
+  // Once it has joined, the daemon may let go of the namespace.
+  while (readlinkSync(path) !== readlinkSync(namespacePath)) await Bun.sleep(1);
+  return { path, [Symbol.dispose]: () => child.kill("SIGKILL") };
+}
+
+/** Whether the kernel has that kind of interface: `dummy`; `vlan`, which stands on another, with its own options. */
+export function hasLinkKind(kind: string, ...options: string[]): boolean {
+  const parent = options.length > 0 ? "ip link add p9 type bridge && " : "";
+  const on = options.length > 0 ? "link p9 " : "";
+  const script = `${parent}ip link add ${on}name x9 type ${kind} ${options.join(" ")}`;
+  return Bun.spawnSync(["unshare", "-n", "sh", "-c", script]).exitCode === 0;
 }

@@ -7,17 +7,11 @@ import { Networks } from "../networks.ts";
 import { portsSchema } from "../ports/records.ts";
 import { networkSchema } from "../schema.ts";
 import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
-import { type Attached, attach, networkRequest, TestCompanions } from "../testing.ts";
+import { type Attached, attach, hasLinkKind, holdNamespace, networkRequest, TestCompanions } from "../testing.ts";
 
 const root = process.getuid?.() === 0;
 const lan = { subnet: "192.0.2.0/24", ipRange: "192.0.2.128/25", gateway: outsideAddress };
 const lan6 = { subnet: "2001:db8:2::/64", gateway: "2001:db8:2::1" };
-
-/** Whether the kernel can make an interface of that kind on eth0. */
-function hasKind(...words: string[]): boolean {
-  const there = Bun.spawnSync(["unshare", "-n", "ip", "link", "add", "x9", "type", ...words]);
-  return there.exitCode === 0;
-}
 
 describe.skipIf(!root)("macvlan networks", () => {
   let bed: Testbed;
@@ -137,7 +131,7 @@ describe.skipIf(!root)("macvlan networks", () => {
     const network = await create("x");
     const [stays, goes] = [newId(), newId()];
     const a = await attach(networks, stays, "x");
-    using held = holdNamespace(a);
+    using held = await holdNamespace(a);
     await attach(networks, goes, "x");
     await networks.close();
     networks = make();
@@ -219,7 +213,7 @@ describe.skipIf(!root)("macvlan networks", () => {
     );
   });
 
-  test.skipIf(hasKind("dummy"))("without a parent say that this kernel has no dummy interfaces", async () => {
+  test.skipIf(hasLinkKind("dummy"))("without a parent say that this kernel has no dummy interfaces", async () => {
     await expect(create("x", { options: { parent: "" } })).rejects.toMatchObject({
       code: "unsupported",
       message: expect.stringMatching(
@@ -229,7 +223,7 @@ describe.skipIf(!root)("macvlan networks", () => {
     expect(networks.list().length).toBe(3);
   });
 
-  test.skipIf(hasKind("vlan", "id", "5"))("on a VLAN say that this kernel has none", async () => {
+  test.skipIf(hasLinkKind("vlan", "id", "5"))("on a VLAN say that this kernel has none", async () => {
     await expect(create("x", { options: { parent: "eth0.5" } })).rejects.toMatchObject({
       code: "unsupported",
       message: expect.stringContaining("network x: parent interface eth0.5: this kernel has no VLANs (802.1q)"),
@@ -237,10 +231,3 @@ describe.skipIf(!root)("macvlan networks", () => {
     expect(interfaces()).toEqual(["lo", "eth0"]);
   });
 });
-
-/** As a container's process does. */
-function holdNamespace({ namespacePath }: Attached): Disposable & { path: string } {
-  const child = Bun.spawn(["nsenter", `--net=${namespacePath}`, "sleep", "1000"]);
-  const path = `/proc/${child.pid}/ns/net`;
-  return { path, [Symbol.dispose]: () => child.kill("SIGKILL") };
-}

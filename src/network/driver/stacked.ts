@@ -2,7 +2,7 @@
  * The drivers macvlan and ipvlan: a container's interface stands on one of the host's, the parent, and is on its link
  * as if it were a machine of its own. It is made in the container's namespace: nothing of it is on the host.
  */
-import { findLink } from "../../../ffi/netlink/link.ts";
+import { findLink, setLink } from "../../../ffi/netlink/link.ts";
 import type { Message } from "../../../ffi/netlink/message.ts";
 import type { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { createIpvlan, createMacvlan, type StackedLink } from "../../../ffi/netlink/stacked-link.ts";
@@ -47,9 +47,13 @@ export class StackedDevice implements NetworkDevice {
     return this.#parent.ensure();
   }
 
+  /**
+   * Under a name of its own at first: Linux 6.1 looks for the name in the namespace that the request comes from, where
+   * there is an eth0 already, although the interface comes to the other one.
+   */
   create(endpoint: DeviceEndpoint, namespace: NetworkNamespace): void {
     const link: StackedLink = {
-      name: endpoint.interface,
+      name: endpoint.hostInterface,
       parent: this.#parent.index,
       namespaceFd: namespace.fd.number,
       ...(this.#mtu !== undefined && { mtu: this.#mtu }),
@@ -58,6 +62,14 @@ export class StackedDevice implements NetworkDevice {
       this.#route.execute(this.#message(link, endpoint.mac));
     } catch (error) {
       throw this.#explain(error);
+    }
+    try {
+      using route = namespace.socket();
+      const { index } = findLink(route, link.name)!;
+      route.execute(setLink(index, { name: endpoint.interface }, endpoint.interface));
+    } catch (error) {
+      namespace.remove(link.name);
+      throw error;
     }
   }
 
