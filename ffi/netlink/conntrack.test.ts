@@ -90,6 +90,10 @@ describe.skipIf(process.getuid?.() !== 0)("flows that connection tracking knows"
     expect(found({ family: 4, original: { source: bytes(127, 0, 0, 4) } })).toEqual([]);
     expect(found({ family: 4, reply: { source: bytes(127, 0, 0, 3) } })).toEqual(["2:53"]);
     expect(found({ family: 4, reply: { protocol: UDP, sourcePort: 5353 } })).toEqual(["2:53"]);
+    const local6 = Uint8Array.from({ length: 16 }, (_, i) => (i === 15 ? 1 : 0));
+    expect(found({ family: 6, original: { source: local6, protocol: UDP } })).toEqual(["1:53"]);
+    expect(found({ family: 6, reply: { source: local6 } })).toEqual(["1:53"]);
+    expect(found({ family: 6, reply: { source: new Uint8Array(16) } })).toEqual([]);
     expect(found({ family: 4, answered: true })).toEqual([]);
     expect(found({ family: 4, answered: false })).toEqual(["2:53", "4:53", "4:54"]);
     const both = { original: { protocol: UDP, destinationPort: 53 }, reply: { source: bytes(127, 0, 0, 4) } };
@@ -113,7 +117,7 @@ describe.skipIf(process.getuid?.() !== 0)("flows that connection tracking knows"
     const before = table().length;
     deleteFlows(socket, [{ ...flow!, id: (flow!.id + 1) >>> 0 }]);
     expect(table().length).toBe(before);
-    deleteFlows(socket, [flow!]);
-    expect(table().length).toBe(before - 1);
+    deleteFlows(socket, [flow!, ...listFlows(socket, { family: 6 })]);
+    expect(table().length).toBe(before - 2);
   });
 });

@@ -5,41 +5,19 @@ import { run } from "../testbed.ts";
 import { Firewall } from "./firewall.ts";
 import {
   type Container,
-  hear,
+  everywhere,
+  hearBoth,
   host6,
   hostAddress,
   Lab,
   noAnswer,
   outside6,
   outsideAddress,
-  type Question,
+  port,
+  quickMs,
   serveAll,
 } from "./lab.ts";
 import type { PortTranslation } from "./rules.ts";
-
-const quickMs = 250;
-const bothTransports = ["tcp", "udp"] as const;
-
-/** A port of a container's, by all of the host's addresses or by one. */
-function port(
-  container: Container,
-  family: 4 | 6,
-  transport: PortTranslation["transport"],
-  hostPort: number,
-  more: Partial<PortTranslation> = {},
-): PortTranslation {
-  const target = parseAddress(family === 4 ? container.ipv4 : container.ipv6);
-  const bridge = `tsd${container.ipv4.split(".")[2]}`;
-  return { transport, family, hostPort, target, targetPort: 80, bridge, ...more };
-}
-
-/** The port for TCP and UDP, of both families. */
-function everywhere(container: Container, hostPort: number): PortTranslation[] {
-  return bothTransports.flatMap((transport) => [
-    port(container, 4, transport, hostPort),
-    port(container, 6, transport, hostPort),
-  ]);
-}
 
 describe.skipIf(process.getuid?.() !== 0)("the firewall", () => {
   let lab: Lab;
@@ -53,11 +31,6 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall", () => {
     lab[Symbol.dispose]();
   });
 
-  /** The answer of each transport, of which there is to be but one. */
-  async function hearBoth(question: Omit<Question, "transport">): Promise<string> {
-    const answers = await Promise.all(bothTransports.map((transport) => hear({ ...question, transport })));
-    return [...new Set(answers)].join(" and ");
-  }
   const list = (): string => run("nft", "-s", "list", "ruleset");
   const routeLocalnet = (bridge: string): string =>
     readFileSync(`/proc/sys/net/ipv4/conf/${bridge}/route_localnet`, "utf8").trim();

@@ -5,7 +5,7 @@
  * nobody, for ever. Such flows are ended here: the next packet begins a new one.
  */
 import { listAddresses } from "../../../ffi/netlink/address.ts";
-import { deleteFlows, type Flow, listFlows, type Tuple } from "../../../ffi/netlink/conntrack.ts";
+import { deleteFlows, type Flow, listFlows } from "../../../ffi/netlink/conntrack.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { type Address, addressBytes, addressOf, contains, type Family } from "../address.ts";
 import { protocolNumbers } from "./contents.ts";
@@ -26,8 +26,7 @@ export function endStaleFlows(socket: NetlinkSocket, ports: readonly PortTransla
     const numbers = new Set(group.map(({ hostPort }) => hostPort));
     const stale = listFlows(socket, { family, original }).filter((flow) => {
       const { destination, destinationPort } = flow.original;
-      if (flow.original.protocol !== protocol || destinationPort === undefined) return false;
-      if (!numbers.has(destinationPort)) return false;
+      if (destinationPort === undefined || !numbers.has(destinationPort)) return false;
       const port = translate(protocol, addressOf(destination), destinationPort);
       return port !== undefined && !leadsTo(flow, port) && isLocal(destination);
     });
@@ -39,8 +38,9 @@ export function endStaleFlows(socket: NetlinkSocket, ports: readonly PortTransla
 export function endFlowsTo(socket: NetlinkSocket, ports: readonly PortTranslation[]): void {
   const targets = Map.groupBy(ports.filter(outlivesItsPort), (port) => `${port.target.value}/${port.transport}`);
   for (const group of targets.values()) {
-    const { family, target, transport } = group[0]!;
-    const reply = { source: addressBytes(target), protocol: protocolNumbers[transport] };
+    const { family, target, targetPort, transport } = group[0]!;
+    const protocol = protocolNumbers[transport];
+    const reply = { source: addressBytes(target), protocol, ...(group.length === 1 && { sourcePort: targetPort }) };
     const flows = listFlows(socket, { family, reply }).filter((flow) =>
       group.some((port) => flow.original.destinationPort === port.hostPort && leadsTo(flow, port)),
     );
@@ -53,11 +53,7 @@ export function endFlowsOf(socket: NetlinkSocket, addresses: readonly Address[])
   for (const address of addresses) {
     const bytes = addressBytes(address);
     for (const filter of [{ original: { source: bytes } }, { reply: { source: bytes } }]) {
-      const flows = listFlows(socket, { family: address.family, ...filter });
-      deleteFlows(
-        socket,
-        flows.filter(({ original, reply }) => equal(original.source, bytes) || equal(reply.source, bytes)),
-      );
+      deleteFlows(socket, listFlows(socket, { family: address.family, ...filter }));
     }
   }
 }
@@ -73,9 +69,9 @@ export function endUnmasqueraded(socket: NetlinkSocket, bridges: readonly Bridge
   );
   const isLocal = localAddresses();
   for (const family of new Set(masqueraded.map((subnet) => subnet.family))) {
-    const stale = listFlows(socket, { family, answered: false }).filter(({ original, reply, answered }) => {
+    const stale = listFlows(socket, { family, answered: false }).filter(({ original, reply }) => {
       const source = addressOf(original.source);
-      if (answered || !equal(reply.destination, original.source)) return false;
+      if (!equal(reply.destination, original.source)) return false;
       if (!masqueraded.some((subnet) => contains(subnet, source))) return false;
       return !subnets.some((subnet) => contains(subnet, addressOf(reply.source))) && !isLocal(reply.source);
     });
@@ -96,9 +92,8 @@ function grouped(ports: readonly PortTranslation[]): [Family, number, PortTransl
 }
 
 function leadsTo({ reply }: Flow, { target, targetPort, transport }: PortTranslation): boolean {
-  const tuple: Tuple = reply;
-  if (tuple.protocol !== protocolNumbers[transport] || tuple.sourcePort !== targetPort) return false;
-  return equal(tuple.source, addressBytes(target));
+  if (reply.protocol !== protocolNumbers[transport] || reply.sourcePort !== targetPort) return false;
+  return equal(reply.source, addressBytes(target));
 }
 
 /** Whether an address is this host's; it is asked only when there is something to decide. */

@@ -2,9 +2,9 @@
 import { existsSync, writeFileSync } from "node:fs";
 import type { Fd } from "../../../ffi/fd.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../../../ffi/namespace.ts";
-import { parseSubnet } from "../address.ts";
+import { parseAddress, parseSubnet } from "../address.ts";
 import { hostAddress, outsideAddress, run, Testbed } from "../testbed.ts";
-import type { BridgeRules } from "./rules.ts";
+import type { BridgeRules, PortTranslation } from "./rules.ts";
 
 /** The outside's and the host's addresses of IPv6. */
 export const outside6 = "2001:db8:1::1";
@@ -102,10 +102,45 @@ export class Lab implements Disposable {
   }
 }
 
+/** How long is waited for what is not to come. */
+export const quickMs = 250;
+const bothTransports = ["tcp", "udp"] as const;
+
+/** A port of a container's at all of the host's addresses, unless `more` has one. */
+export function port(
+  container: Pick<Container, "ipv4" | "ipv6">,
+  family: 4 | 6,
+  transport: PortTranslation["transport"],
+  hostPort: number,
+  more: Partial<PortTranslation> = {},
+): PortTranslation {
+  const target = parseAddress(family === 4 ? container.ipv4 : container.ipv6);
+  const bridge = `tsd${container.ipv4.split(".")[2]}`;
+  return { transport, family, hostPort, target, targetPort: 80, bridge, ...more };
+}
+
+/** The port for TCP and UDP, of both families. */
+export function everywhere(container: Container, hostPort: number): PortTranslation[] {
+  return bothTransports.flatMap((transport) => [
+    port(container, 4, transport, hostPort),
+    port(container, 6, transport, hostPort),
+  ]);
+}
+
+/** The answer of TCP and UDP, which is to be the same. */
+export async function hearBoth(question: Omit<Question, "transport">): Promise<string> {
+  const answers = await Promise.all(bothTransports.map((transport) => hear({ ...question, transport })));
+  return [...new Set(answers)].join(" and ");
+}
+
 export type Question = { from: Fd; to: string; port: number; transport?: "tcp" | "udp"; timeoutMs?: number };
 
-/** Servers of TCP and UDP on all addresses of both families, which tell each client the address that they see. */
-export async function serveAll(namespace: Fd, port: number): Promise<Disposable> {
+/**
+ * Servers of TCP and UDP on all addresses of both families, which tell each client the address that they see. `heard`
+ * has those that asked by UDP, whether the answer reaches them or not.
+ */
+export async function serveAll(namespace: Fd, port: number): Promise<Disposable & { heard: string[] }> {
+  const heard: string[] = [];
   const tcp = inNetworkNamespace(namespace, () =>
     Bun.listen({
       hostname: "::",
@@ -119,6 +154,7 @@ export async function serveAll(namespace: Fd, port: number): Promise<Disposable>
       port,
       socket: {
         data: (socket, _, fromPort, from) => {
+          heard.push(plain(from));
           try {
             socket.send(plain(from), fromPort, from);
           } catch {
@@ -132,6 +168,7 @@ export async function serveAll(namespace: Fd, port: number): Promise<Disposable>
     }),
   );
   return {
+    heard,
     [Symbol.dispose]: () => {
       tcp.stop(true);
       udp.close();

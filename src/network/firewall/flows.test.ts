@@ -1,0 +1,135 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { Fd } from "../../../ffi/fd.ts";
+import { inNetworkNamespace } from "../../../ffi/namespace.ts";
+import { parseAddress } from "../address.ts";
+import { run } from "../testbed.ts";
+import { Firewall } from "./firewall.ts";
+import { host6, hostAddress, Lab, noAnswer, outsideAddress, port, quickMs, serveAll } from "./lab.ts";
+
+/** A client of UDP that keeps its port. */
+class Client implements Disposable {
+  #heard = Promise.withResolvers<string>();
+  readonly #socket: Bun.udp.ConnectedSocket<"buffer">;
+
+  static async open(namespace: Fd, hostname: string, toPort: number): Promise<Client> {
+    let client: Client | undefined;
+    const socket = await inNetworkNamespace(namespace, () =>
+      Bun.udpSocket({
+        hostname: hostname.includes(":") ? "::" : "0.0.0.0",
+        connect: { hostname, port: toPort },
+        socket: {
+          data: (_, data) => client?.hear(data.toString()),
+          // "Connection refused": nobody is there.
+          error: () => undefined,
+        },
+      }),
+    );
+    client = new Client(socket);
+    return client;
+  }
+
+  private constructor(socket: Bun.udp.ConnectedSocket<"buffer">) {
+    this.#socket = socket;
+  }
+
+  hear(text: string): void {
+    this.#heard.resolve(text);
+  }
+
+  async ask(timeoutMs = 1_000): Promise<string> {
+    this.#heard = Promise.withResolvers<string>();
+    try {
+      this.#socket.send("?");
+    } catch {
+      // That was about what was sent before; the kernel tells of it once.
+      this.#socket.send("?");
+    }
+    const timer = setTimeout(() => this.hear(noAnswer), timeoutMs);
+    const heard = await this.#heard.promise;
+    clearTimeout(timer);
+    return heard;
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+}
+
+describe.skipIf(process.getuid?.() !== 0)("a client of UDP that keeps sending from the same port", () => {
+  let lab: Lab;
+  let firewall: Firewall;
+  beforeEach(() => {
+    lab = new Lab();
+    firewall = new Firewall("tsd");
+    firewall.setBridge(lab.bridge(1));
+  });
+  afterEach(() => {
+    firewall[Symbol.dispose]();
+    lab[Symbol.dispose]();
+  });
+
+  for (const [family, address] of [
+    [4, hostAddress],
+    [6, host6],
+  ] as const) {
+    test(`reaches a port that is published after it began, and the container that has it then, IPv${family}`, async () => {
+      const [a, b] = [lab.container(1, 2), lab.container(1, 3)];
+      using first = await serveAll(a.namespace, 80);
+      using second = await serveAll(b.namespace, 80);
+      using client = await Client.open(lab.outsideNamespace, address, 5000);
+      expect(await client.ask(quickMs)).toBe(noAnswer);
+      firewall.publish([port(a, family, "udp", 5000)]);
+      expect(await client.ask()).not.toBe(noAnswer);
+      firewall.unpublish([port(a, family, "udp", 5000)]);
+      expect(await client.ask(quickMs)).toBe(noAnswer);
+      firewall.publish([port(b, family, "udp", 5000)]);
+      expect(await client.ask()).not.toBe(noAnswer);
+      expect([first.heard.length, second.heard.length]).toEqual([1, 1]);
+      // The same through a bridge that goes with all that is published there.
+      firewall.removeBridge("tsd1");
+      expect(await client.ask(quickMs)).toBe(noAnswer);
+    });
+  }
+
+  test("is served by the container that has its port when the table was gone for a moment, in and out", async () => {
+    const a = lab.container(1, 2);
+    using inside = await serveAll(a.namespace, 80);
+    using outside = await serveAll(lab.outsideNamespace, 80);
+    firewall.publish([port(a, 4, "udp", 5000)]);
+    run("nft", "flush", "ruleset");
+    using client = await Client.open(lab.outsideNamespace, hostAddress, 5000);
+    using container = await Client.open(a.namespace, outsideAddress, 80);
+    expect(await Promise.all([client.ask(quickMs), container.ask(quickMs)])).toEqual([noAnswer, noAnswer]);
+    firewall.check();
+    expect(await Promise.all([client.ask(), container.ask()])).toEqual([outsideAddress, hostAddress]);
+    expect(inside.heard).toEqual([outsideAddress]);
+    expect(outside.heard).toEqual([a.ipv4, hostAddress]);
+  });
+
+  test("of others' is left alone: to another machine's port of the same number, or to another address of the host's", async () => {
+    const [a, b] = [lab.container(1, 2), lab.container(1, 3)];
+    using _outside = await serveAll(lab.outsideNamespace, 5000);
+    using _own = await serveAll(a.namespace, 80);
+    using elsewhere = await Client.open(b.namespace, outsideAddress, 5000);
+    using toHost = await Client.open(lab.outsideNamespace, hostAddress, 5000);
+    expect(await elsewhere.ask()).toBe(hostAddress);
+    firewall.publish([port(a, 4, "udp", 5000, { hostAddress: parseAddress(hostAddress) })]);
+    expect(await toHost.ask()).toBe(outsideAddress);
+    const flows = (): string[] =>
+      run("cat", "/proc/thread-self/net/nf_conntrack")
+        .split("\n")
+        .filter((line) => line.includes("dport=5000"))
+        .map((line) => line.replace(/^.*?src/, "src").replace(/ mark.*/, ""))
+        .sort();
+    const before = flows();
+    expect(before.length).toBe(2);
+    // One of all addresses is no reason to end what leads where it should, or elsewhere.
+    firewall.publish([port(b, 4, "udp", 5000), port(b, 4, "udp", 5001)]);
+    firewall.unpublish([port(b, 4, "udp", 5000), port(b, 4, "udp", 5001)]);
+    expect(flows()).toEqual(before);
+    firewall.forget([parseAddress(b.ipv4)]);
+    expect(flows().length).toBe(1);
+    firewall.forget([parseAddress(a.ipv4)]);
+    expect(flows()).toEqual([]);
+  });
+});
