@@ -80,8 +80,11 @@ export function formatAddress(address: Address): string {
 
 /** 4 or 16 bytes in network order. */
 export function addressBytes(address: Address): Uint8Array {
-  const length = bits[address.family] / 8;
-  return Uint8Array.from({ length }, (_, i) => Number((address.value >> BigInt(8 * (length - 1 - i))) & 0xffn));
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, address.value >> 64n);
+  view.setBigUint64(8, BigInt.asUintN(64, address.value));
+  return address.family === 4 ? bytes.slice(12) : bytes;
 }
 
 export function addressOf(bytes: Uint8Array): Address {

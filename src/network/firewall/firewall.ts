@@ -28,6 +28,12 @@ const commitAttemptsMax = 5;
 /** What tables say that an older tsd made, one for each bridge and named after it. */
 const formerComment = "made by tsd, which puts it back when it is changed";
 
+/** A port with the element that it is. */
+interface Published {
+  port: PortTranslation;
+  placed: Placed;
+}
+
 /**
  * tsd's table of nf_tables: what may pass between bridges, host and elsewhere, and where published ports lead to.
  * contents.ts says what is in it.
@@ -42,7 +48,7 @@ export class Firewall implements Disposable {
   readonly #foreign: ForeignFirewalls;
   readonly #bridges = new Map<string, BridgeRules>();
   /** By the element that each is. */
-  readonly #ports = new Map<string, PortTranslation>();
+  readonly #ports = new Map<string, Published>();
   /** How many of a bridge's ports are reached at 127.0.0.1. */
   readonly #onLoopback = new Map<string, number>();
   /** The generation of all tables when tsd's was last known to be right. */
@@ -78,25 +84,21 @@ export class Firewall implements Disposable {
   removeBridge(name: string): void {
     const rules = this.#bridges.get(name);
     if (rules === undefined) return;
-    const ports = [...this.#ports].filter(([, port]) => port.bridge === name);
+    const published = [...this.#ports].filter(([, { port }]) => port.bridge === name);
     this.#bridges.delete(name);
-    for (const [key] of ports) this.#ports.delete(key);
+    for (const [key] of published) this.#ports.delete(key);
     try {
-      this.#change([...ports.map(([, port]) => portElement(port)), ...bridgeElements(rules)], []);
+      this.#change([...published.map(([, { placed }]) => placed), ...bridgeElements(rules)], []);
       this.#generation = this.#foreign.remove(name, this.#generation);
     } catch (error) {
       this.#bridges.set(name, rules);
-      for (const [key, port] of ports) this.#ports.set(key, port);
+      for (const [key, each] of published) this.#ports.set(key, each);
       this.#generation = undefined;
       throw error;
     }
     if (this.#onLoopback.delete(name)) setRouteLocalnet(name, false);
-    this.#endFlows(() =>
-      endFlowsTo(
-        this.#socket,
-        ports.map(([, port]) => port),
-      ),
-    );
+    const ports = published.map(([, { port }]) => port);
+    this.#endFlows(() => endFlowsTo(this.#socket, ports));
   }
 
   /**
@@ -105,56 +107,66 @@ export class Firewall implements Disposable {
    */
   publish(ports: readonly PortTranslation[]): void {
     const added = this.#newPorts(ports);
-    for (const [key, port] of added) this.#ports.set(key, port);
+    for (const [key, each] of added) this.#ports.set(key, each);
     const opened: string[] = [];
     try {
-      for (const port of added.values()) if (this.#countLoopback(port, 1) === 1) opened.push(port.bridge);
+      for (const port of ports) if (this.#countLoopback(port, 1) === 1) opened.push(port.bridge);
       // Before the bridge takes such packets, the rule that drops foreign ones is there.
       if (opened.length > 0) this.check();
       for (const bridge of opened) setRouteLocalnet(bridge, true);
-      this.#change([], [...added.values()].map(portElement));
+      this.#change(
+        [],
+        [...added.values()].map(({ placed }) => placed),
+      );
     } catch (error) {
-      for (const [key, port] of added) {
-        this.#ports.delete(key);
-        this.#countLoopback(port, -1);
-      }
+      for (const key of added.keys()) this.#ports.delete(key);
+      for (const port of ports) this.#countLoopback(port, -1);
       for (const bridge of opened) setRouteLocalnet(bridge, false);
       throw error;
     }
     this.#endFlows(() => endStaleFlows(this.#socket, ports, this.#translate));
   }
 
-  #newPorts(ports: readonly PortTranslation[]): Map<string, PortTranslation> {
-    const added = new Map<string, PortTranslation>();
+  #newPorts(ports: readonly PortTranslation[]): Map<string, Published> {
+    const added = new Map<string, Published>();
     for (const port of ports) {
-      const key = keyOfPort(port);
+      const placed = portElement(port);
+      const key = keyOf(placed.set, placed.element.key);
       const other = this.#ports.get(key) ?? added.get(key);
       if (other !== undefined) {
-        throw new EngineError("conflict", `${describePort(port)}: translated already to ${describeTarget(other)}`);
+        throw new EngineError("conflict", `${describePort(port)}: translated already to ${describeTarget(other.port)}`);
       }
       if (!this.#bridges.has(port.bridge)) {
         throw new EngineError("not_found", `${describePort(port)}: no bridge ${port.bridge}`);
       }
-      added.set(key, port);
+      added.set(key, { port, placed });
     }
     return added;
   }
 
   /** Withdraws ports; those that are not published are no error. @throws NetlinkError */
   unpublish(ports: readonly PortTranslation[]): void {
-    const gone = new Map(ports.map((port) => [keyOfPort(port), port] as const).filter(([key]) => this.#ports.has(key)));
+    const gone = new Map<string, Published>();
+    for (const port of ports) {
+      const { set, element } = portElement(port);
+      const key = keyOf(set, element.key);
+      const published = this.#ports.get(key);
+      if (published !== undefined) gone.set(key, published);
+    }
     if (gone.size === 0) return;
     for (const key of gone.keys()) this.#ports.delete(key);
     try {
-      this.#change([...gone.values()].map(portElement), []);
+      this.#change(
+        [...gone.values()].map(({ placed }) => placed),
+        [],
+      );
     } catch (error) {
-      for (const [key, port] of gone) this.#ports.set(key, port);
+      for (const [key, each] of gone) this.#ports.set(key, each);
       throw error;
     }
-    for (const port of gone.values()) {
-      if (this.#countLoopback(port, -1) === 0) setRouteLocalnet(port.bridge, false);
-    }
-    this.#endFlows(() => endFlowsTo(this.#socket, ports));
+    const withdrawn = [...gone.values()].map(({ port }) => port);
+    for (const port of withdrawn) if (this.#countLoopback(port, -1) === 0) setRouteLocalnet(port.bridge, false);
+    this.#endFlows(() => endFlowsTo(this.#socket, withdrawn));
   }
 
   /** Ends the flows of addresses that are given up: whoever gets one next does not get answers to others' questions. */
@@ -175,7 +187,7 @@ export class Firewall implements Disposable {
   readonly #translate = (protocol: number, destination: Address, port: number): PortTranslation | undefined => {
     for (const { set, key } of lookupsOf(destination, protocol, port)) {
       const found = this.#ports.get(keyOf(set, key));
-      if (found !== undefined) return found;
+      if (found !== undefined) return found.port;
     }
     return undefined;
   };
@@ -194,7 +206,7 @@ export class Firewall implements Disposable {
    * @throws EngineError, NetlinkError; what was known before is kept then.
    */
   replace({ bridges, ports }: { bridges: readonly BridgeRules[]; ports: readonly PortTranslation[] }): void {
-    const before = { bridges: [...this.#bridges.values()], ports: [...this.#ports.values()] };
+    const before = { bridges: [...this.#bridges.values()], ports: this.#allPorts() };
     try {
       this.#remember(bridges, ports);
       this.#restoreAndMend();
@@ -210,10 +222,12 @@ export class Firewall implements Disposable {
   #remember(bridges: readonly BridgeRules[], ports: readonly PortTranslation[]): void {
     for (const map of [this.#bridges, this.#ports, this.#onLoopback]) map.clear();
     for (const rules of bridges) this.#bridges.set(rules.bridge, rules);
-    for (const [key, port] of this.#newPorts(ports)) {
-      this.#ports.set(key, port);
-      this.#countLoopback(port, 1);
-    }
+    for (const [key, each] of this.#newPorts(ports)) this.#ports.set(key, each);
+    for (const port of ports) this.#countLoopback(port, 1);
+  }
+
+  #allPorts(): PortTranslation[] {
+    return [...this.#ports.values()].map(({ port }) => port);
   }
 
   /**
@@ -235,7 +249,7 @@ export class Firewall implements Disposable {
     const changed = this.#restore();
     if (changed) {
       this.#endFlows(() => {
-        endStaleFlows(this.#socket, [...this.#ports.values()], this.#translate);
+        endStaleFlows(this.#socket, this.#allPorts(), this.#translate);
         endUnmasqueraded(this.#socket, [...this.#bridges.values()]);
       });
     }
@@ -316,7 +330,7 @@ export class Firewall implements Disposable {
     const changed = this.#commitAgainstWhatIsThere(() => {
       const actual = readTable(this.#socket, this.#name);
       if (actual === undefined && this.#bridges.size === 0) return [];
-      const wanted = tableContents(this.#name.table, this.#bridges.values(), this.#ports.values());
+      const wanted = tableContents(this.#name.table, this.#bridges.values(), this.#allPorts());
       return [...this.#formerTables().map(deleteTable), ...changesTo(actual, wanted)];
     });
     const { from, to } = this.#foreign.look(this.#bridges.values());
@@ -386,12 +400,6 @@ export class Firewall implements Disposable {
 
 function textOf({ set, element: { key, data } }: Placed): string {
   return `${set} ${hex(key)} ${data === undefined ? "" : hex(data)}`;
-}
-
-/** What a port is known by here. */
-function keyOfPort(port: PortTranslation): string {
-  const { set, element } = portElement(port);
-  return keyOf(set, element.key);
 }
 
 function keyOf(set: SetName, key: Uint8Array): string {

@@ -176,7 +176,9 @@ describe.skipIf(process.getuid?.() !== 0)("who is kept from whom", () => {
       ["from another network", b.namespace, c.ipv4, 81, noAnswer],
     ]);
     const ping = (to: string): string =>
-      lab.outside(() => run("sh", "-c", `busybox ping -c 1 -W 1 ${to} >/dev/null && echo answers || echo silent`)).trim();
+      lab
+        .outside(() => run("sh", "-c", `busybox ping -c 1 -W 1 ${to} >/dev/null && echo answers || echo silent`))
+        .trim();
     expect([ping(a.ipv4), ping(a.ipv6), ping(b.ipv6)]).toEqual(["answers", "answers", "silent"]);
     firewall.unpublish([port(a, 4, "tcp", 0, direct), port(a, 4, "udp", 0, direct)]);
     await expectAnswers([["routed, withdrawn", from, a.ipv4, 80, noAnswer]]);
