@@ -6,10 +6,9 @@ import { type Asker, replyTo } from "./query.ts";
 import type { NameTable } from "./table.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Kept answers of one asker: containers ask the same few questions over and over. */
+/** Of kept answers of one asker: containers ask the same few questions over and over, and there may be many containers. */
 const keptMax = 256;
-/** What is longer is asked rarely, and would take much memory. */
-const keptBytesMax = 8_192;
+const keptBytesMax = 131_072;
 const idBytes = 2;
 
 export interface Knowledge {
@@ -25,6 +24,7 @@ export class Answers {
   readonly #own: readonly Upstream[];
   /** By the question's bytes without its id: the same question asked in the same way has the same answer. */
   readonly #kept = new Map<string, Answer>();
+  #keptBytes = 0;
   #version = -1;
 
   /** @param own the sandbox's own servers; none: the host's. */
@@ -37,7 +37,7 @@ export class Answers {
   /** An answer that was given before, and is still true. */
   kept(packet: Buffer): Answer | undefined {
     if (this.#version !== this.#knowledge.table.version) {
-      this.#kept.clear();
+      this.#forget();
       this.#version = this.#knowledge.table.version;
       return undefined;
     }
@@ -57,8 +57,7 @@ export class Answers {
     if (reply === undefined) return undefined;
     if (reply.kind === "error") return reply.answer;
     if (reply.kind === "own") {
-      if (this.#kept.size >= keptMax) this.#kept.clear();
-      if (reply.answer.bytes <= keptBytesMax) this.#kept.set(packet.toString("latin1", idBytes), reply.answer);
+      this.#keep(packet, reply.answer);
       return reply.answer;
     }
     const servers = this.#servers();
@@ -67,6 +66,17 @@ export class Answers {
     const query = { ...reply.query, bytes: Uint8Array.from(packet) };
     forwarder.ask({ query, overTcp, sandboxId, servers, done: later });
     return undefined;
+  }
+
+  #keep(packet: Buffer, answer: Answer): void {
+    this.#keptBytes += packet.length + answer.heldBytes;
+    if (this.#kept.size >= keptMax || this.#keptBytes > keptBytesMax) this.#forget();
+    else this.#kept.set(packet.toString("latin1", idBytes), answer);
+  }
+
+  #forget(): void {
+    this.#kept.clear();
+    this.#keptBytes = 0;
   }
 
   /**

@@ -177,6 +177,11 @@ export class Answer {
     this.bytes = this.#head.length + this.#sent + tailBytes;
   }
 
+  /** What it takes in memory. */
+  get heldBytes(): number {
+    return this.#head.length + this.#records.length + this.#tail.length;
+  }
+
   /** Writes the next form of the answer into `target`, with the id of a question. @returns its length. */
   write(query: Uint8Array, target: Uint8Array, offset: number): number {
     target.set(this.#head, offset);

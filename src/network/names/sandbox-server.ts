@@ -15,7 +15,7 @@ import type { EventLoop } from "../companion/loop.ts";
 import { resolverAddress } from "./address.ts";
 import { Answers, type Knowledge } from "./answers.ts";
 import type { ServedSandbox } from "./records.ts";
-import { redirectedPorts, redirectQuestions } from "./redirect.ts";
+import { type ResolverPorts, redirectedPorts, redirectQuestions } from "./redirect.ts";
 import { TcpListener } from "./tcp.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -23,6 +23,8 @@ import { Upstream } from "./upstream.ts";
 const optionReceiveBufferForce = 33;
 const receiveBufferBytes = 2 ** 21;
 const backlog = 128;
+/** Above those that the kernel gives out (ip_local_port_range), and nobody's: a program's own is not taken by chance. */
+const preferredPorts: ResolverPorts = { udp: 65_053, tcp: 65_053 };
 /** The kernel chooses one that is free. */
 const anyPort = 0;
 /** Batches of one sandbox before the others have their turn. */
@@ -140,10 +142,10 @@ function openSockets({ sandboxId, namespacePath }: ServedSandbox): Sockets {
   try {
     const namespace = keep(open(namespacePath, O_RDONLY));
     return inNetworkNamespace(namespace, () => {
-      const former = redirectedPorts();
-      const udp = keep(bound(datagramSocket, former?.udp ?? anyPort));
+      const former = redirectedPorts() ?? preferredPorts;
+      const udp = keep(bound(datagramSocket, former.udp));
       setOption(udp, SOL_SOCKET, optionReceiveBufferForce, receiveBufferBytes);
-      const tcp = keep(bound(streamSocket, former?.tcp ?? anyPort));
+      const tcp = keep(bound(streamSocket, former.tcp));
       listen(tcp, backlog);
       redirectQuestions({ udp: localAddress(udp).port, tcp: localAddress(tcp).port });
       return { namespace, udp, tcp };
