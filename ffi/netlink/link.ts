@@ -22,6 +22,7 @@ export const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BR_FORWARD_DELAY = 1;
+const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
 const VETH_INFO_PEER = 1;
 
@@ -123,13 +124,22 @@ export function setLink(index: number, change: LinkChange, object = `interface $
   return message;
 }
 
-/** Ports of a bridge that are isolated reach those that are not, and the bridge itself, but not each other. */
-export function isolatePort(index: number, isolated: boolean, object: string): Message {
-  const message = new Message(RTM_NEWLINK, 0, { call: "RTM_NEWLINK", object }).structure(ifinfomsg(index));
+/** What can be set on a port of a bridge. */
+export interface BridgePortChange {
+  /** Isolated ports reach those that are not, and the bridge itself, but not each other. */
+  isolated?: boolean;
+  /** What came in by the port may leave by it again (hairpin mode). */
+  reflects?: boolean;
+}
+
+export function setBridgePort(name: string, { isolated, reflects }: BridgePortChange): Message {
+  const message = new Message(RTM_NEWLINK, 0, { call: "RTM_NEWLINK", object: name }).structure(ifinfomsg(0));
+  message.string(IFLA_IFNAME, name);
   return message.nest(IFLA_LINKINFO, (info) =>
-    info
-      .string(IFLA_INFO_SLAVE_KIND, "bridge")
-      .nest(IFLA_INFO_SLAVE_DATA, (data) => data.u8(IFLA_BRPORT_ISOLATED, isolated ? 1 : 0)),
+    info.string(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, (data) => {
+      if (isolated !== undefined) data.u8(IFLA_BRPORT_ISOLATED, isolated ? 1 : 0);
+      if (reflects !== undefined) data.u8(IFLA_BRPORT_MODE, reflects ? 1 : 0);
+    }),
   );
 }
 

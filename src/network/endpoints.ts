@@ -92,6 +92,11 @@ export class Endpoints {
     this.device(record)?.adopt(deviceEndpoint(record), namespace);
   }
 
+  /** Lets a container reach its own published ports. */
+  reflect(record: EndpointRecord): void {
+    this.device(record)?.reflect?.(deviceEndpoint(record));
+  }
+
   /** Removes the interface where it is; one that is not there is no error. The addresses stay taken. */
   remove(record: EndpointRecord, namespace: NetworkNamespace | undefined): void {
     const device = this.device(record);

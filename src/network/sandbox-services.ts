@@ -1,7 +1,7 @@
 /** What a container has on its networks beside interfaces: published ports, and a server of names. */
 import { errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import { inOrderOfPreference } from "./default-route.ts";
+import { inOrderOfPreference, type RoutedEndpoint } from "./default-route.ts";
 import { hostBindingOf } from "./driver/options.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { EndpointNames, ServedSandbox } from "./names/records.ts";
@@ -116,6 +116,20 @@ export class SandboxServices {
   async #publish(record: SandboxRecord, requests: readonly PortRequest[], target: PublishTarget): Promise<void> {
     const owner = { containerId: record.containerId!, containerName: record.containerName };
     await this.#parts.ports.publish(owner, requests, target);
+    try {
+      this.reflect(record);
+    } catch (error) {
+      await this.#parts.ports.release(owner.containerId);
+      throw error;
+    }
+  }
+
+  /** Lets a container reach its own ports; asked for again after its interface was hung on the bridge anew. */
+  reflect(record: SandboxRecord): void {
+    const best = this.#wayIn(record);
+    if (best !== undefined && this.publishedPorts(record).some(({ mode }) => mode === "nat")) {
+      this.#parts.endpoints.reflect(best.record);
+    }
   }
 
   async #serve(record: SandboxRecord, namespacePath: string): Promise<void> {
@@ -137,9 +151,13 @@ export class SandboxServices {
   }
 
   /** Where ports lead to: the bridge that the way out of the container is by, as Docker has it. */
-  #target(record: SandboxRecord): PublishTarget | undefined {
+  #wayIn(record: SandboxRecord): RoutedEndpoint | undefined {
     const routed = record.endpoints.map((endpoint) => this.#parts.endpoints.routed(endpoint));
-    const best = inOrderOfPreference(routed).find(({ network }) => network.driver === "bridge" && !network.internal);
+    return inOrderOfPreference(routed).find(({ network }) => network.driver === "bridge" && !network.internal);
+  }
+
+  #target(record: SandboxRecord): PublishTarget | undefined {
+    const best = this.#wayIn(record);
     if (best === undefined) return undefined;
     const { ipv4, ipv6 } = best.record;
     const hostAddress = hostBindingOf(best.network);

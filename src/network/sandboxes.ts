@@ -330,22 +330,26 @@ export class Sandboxes {
     this.#namespaces.set(record.id, namespace);
     const connected = record.endpoints.filter(({ interface: name }) => name !== undefined);
     const routes = this.#routes(connected);
-    for (const endpoint of connected) {
+    const container = record.containerId!;
+    const attempt = (what: string, work: () => void): void => {
       try {
-        if (this.#parts.endpoints.adopt(endpoint, namespace, routes)) continue;
-        log("warn", "a running container had lost its interface, and has it again", {
-          container: record.containerId!,
-          interface: endpoint.interface!,
-        });
+        work();
       } catch (error) {
         // What runs goes on running, and the next container says what is wrong.
-        log("error", "the network of a running container could not be put right", {
-          container: record.containerId!,
-          interface: endpoint.interface!,
+        log("error", `${what} of a running container could not be put right`, {
+          container,
           error: errorMessage(error),
         });
       }
+    };
+    for (const endpoint of connected) {
+      const name = endpoint.interface!;
+      attempt(`interface ${name}`, () => {
+        if (this.#parts.endpoints.adopt(endpoint, namespace, routes)) return;
+        log("warn", "a running container had lost its interface, and has it again", { container, interface: name });
+      });
     }
+    attempt("the way to its own ports", () => this.#parts.services.reflect(record));
     return namespace.path;
   }
 
@@ -355,6 +359,7 @@ export class Sandboxes {
       const namespace = this.#namespaces.get(endpoint.sandboxId);
       if (endpoint.containerId === null || namespace === undefined) continue;
       this.#parts.endpoints.reconnect(endpoint, namespace);
+      this.#parts.services.reflect(this.#parts.records.sandboxOf(endpoint.containerId)!);
     }
   }
 

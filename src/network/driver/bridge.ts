@@ -7,12 +7,13 @@ import {
   createVeth,
   deleteLink,
   findLink,
-  isolatePort,
   type Link,
   listLinks,
   macText,
+  setBridgePort,
   setLink,
 } from "../../../ffi/netlink/link.ts";
+import type { Message } from "../../../ffi/netlink/message.ts";
 import type { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
@@ -141,13 +142,13 @@ export class BridgeDevice implements NetworkDevice {
   create(endpoint: DeviceEndpoint, namespace: NetworkNamespace): void {
     if (this.#index === undefined) throw new Error(`bridge ${this.device} is not ready`);
     const peer = { name: endpoint.interface, address: endpoint.mac!, namespaceFd: namespace.fd.number };
-    this.#route.execute(createVeth({ name: endpoint.hostInterface, mtu: this.#mtu, master: this.#index, peer }));
-    if (!this.#options.interContainer) this.#isolate(endpoint.hostInterface);
+    const { hostInterface } = endpoint;
+    const veth = createVeth({ name: hostInterface, mtu: this.#mtu, master: this.#index, peer });
+    this.#route.execute(veth, ...this.#isolation(hostInterface));
   }
 
-  #isolate(veth: string): void {
-    const { index } = findLink(this.#route, veth)!;
-    this.#route.execute(isolatePort(index, true, veth));
+  #isolation(veth: string): Message[] {
+    return this.#options.interContainer ? [] : [setBridgePort(veth, { isolated: true })];
   }
 
   isConnected({ hostInterface }: DeviceEndpoint): boolean {
@@ -160,10 +161,18 @@ export class BridgeDevice implements NetworkDevice {
     const link = findLink(this.#route, hostInterface);
     if (link === undefined || this.#index === undefined) return false;
     if (link.master === this.#index && link.up) return true;
-    this.#route.execute(setLink(link.index, { master: this.#index, up: true }, hostInterface));
     // A port that leaves loses what it was told.
-    if (!this.#options.interContainer) this.#isolate(hostInterface);
+    const enslave = setLink(link.index, { master: this.#index, up: true }, hostInterface);
+    this.#route.execute(enslave, ...this.#isolation(hostInterface));
     return true;
+  }
+
+  /**
+   * A container that asks for one of its own published ports at an address of the host's is answered by itself: where
+   * br_netfilter is loaded the bridge turns the packet round at once, and lets it out where it came in only in this mode.
+   */
+  reflect({ hostInterface }: DeviceEndpoint): void {
+    this.#route.execute(setBridgePort(hostInterface, { reflects: true }));
   }
 
   /**

@@ -64,6 +64,9 @@ export interface NetworkDevice extends Disposable {
    */
   adopt(endpoint: DeviceEndpoint, namespace: NetworkNamespace): boolean;
 
+  /** The endpoint has published ports that the kernel translates, and is to reach them itself. Absent where none can be. */
+  reflect?(endpoint: DeviceEndpoint): void;
+
   /**
    * Whether packets pass already; asked again every millisecond, for a short time, until they do.
    */
