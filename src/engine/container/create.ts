@@ -178,6 +178,7 @@ function settleNetworks(
     const { id } = networkOwner(context, mode.slice("container:".length));
     return { mode: `container:${id}`, endpoints: {} };
   }
+  if (request.NetworkDisabled) return { mode, endpoints: {} };
   const settings = request.NetworkingConfig?.EndpointsConfig ?? {};
   const settled = settleEndpoints({ mode, settings, links }, (reference) => context.networks.find(reference));
   checkLinks(context, links);

@@ -46,7 +46,7 @@ export class SystemService {
       DockerRootDir: configuration.root,
       Plugins: {
         Volume: ["local"],
-        Network: ["bridge", "host", "null"],
+        Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
         Authorization: null,
         Log: ["json-file", "none"],
       },
