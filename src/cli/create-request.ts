@@ -22,7 +22,7 @@ export function createRequest(
 ): ContainerCreateRequest {
   const attach = attachedStreams(flags, detached);
   const networking = networkingRequest(flags);
-  const published = parsePublish(flags.publish, []);
+  const published = parsePublish(flags.publish);
   const exposed = { ...published.exposedPorts, ...exposedPorts(flags.expose) };
   return {
     Hostname: flags.hostname,

@@ -1,3 +1,4 @@
+import { parsePortProtocol, splitPortKey } from "../api/schema/port-key.ts";
 import { EngineError } from "../core/errors.ts";
 
 /**
@@ -8,9 +9,12 @@ export function exposedPorts(list: readonly string[]): Record<string, object> {
   const ports: Record<string, object> = {};
   for (const text of list) {
     if (text.includes(":")) throw new EngineError("invalid_argument", `invalid port format for --expose: ${text}`);
-    const [range = "", protocol] = text.split("/");
+    const { port: range, protocol: name } = splitPortKey(text);
     const { first, last } = portRange(text, range);
-    for (let port = first; port <= last; port++) ports[`${port}/${protocol || "tcp"}`] = {};
+    const protocol = parsePortProtocol(name);
+    // Docker passes over it, and exposes nothing.
+    if (protocol === undefined) throw new EngineError("invalid_argument", `invalid proto: ${name}`);
+    for (let port = first; port <= last; port++) ports[`${port}/${protocol}`] = {};
   }
   return ports;
 }

@@ -154,7 +154,7 @@ describe("exposed ports", () => {
       ["90/udp", "91/udp", "92/udp", "80/tcp"],
     ],
     [["08/sctp"], ["8/sctp"]],
-    [["80/TCP"], ["80/TCP"]],
+    [["80/TCP", "80"], ["80/tcp"]],
     [["1-2-3"], ["1/tcp", "2/tcp"]],
   ])("of --expose %j", (words, ports) => {
     const exposed = requestOf(words.flatMap((word) => ["--expose", word])).ExposedPorts;
@@ -171,6 +171,7 @@ describe("exposed ports", () => {
       'invalid range format for --expose: 70000, error: strconv.ParseUint: parsing "70000": value out of range',
     ],
     ["", "invalid range format for --expose: , error: empty string specified for ports"],
+    ["80/warp", "invalid proto: warp"],
     ["/tcp", "invalid range format for --expose: /tcp, error: empty string specified for ports"],
   ])("--expose %j is refused: %s", (value, message) => {
     expect(() => requestOf(["--expose", value])).toThrow(message);

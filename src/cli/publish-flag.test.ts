@@ -3,7 +3,7 @@ import { parsePublish } from "./publish-flag.ts";
 
 /** As docker's inspect writes them: `host:port->key`. */
 const published = (...flags: string[]): string[] =>
-  Object.entries(parsePublish(flags, []).portBindings).flatMap(([key, bindings]) =>
+  Object.entries(parsePublish(flags).portBindings).flatMap(([key, bindings]) =>
     bindings.map(({ HostIp, HostPort }) => `${HostIp}:${HostPort}->${key}`),
   );
 
@@ -29,10 +29,10 @@ describe("-p", () => {
     expect(published(flag)).toEqual(expected);
   });
 
-  test("collects the bindings of a port, exposes what it publishes, and --expose more", () => {
-    const flags = parsePublish(["1:80", "127.0.0.1:2:80"], ["90-91/udp", "80"]);
+  test("collects the bindings of a port, and exposes what it publishes", () => {
+    const flags = parsePublish(["1:80", "127.0.0.1:2:80"]);
     expect(flags).toEqual({
-      exposedPorts: { "80/tcp": {}, "90/udp": {}, "91/udp": {} },
+      exposedPorts: { "80/tcp": {} },
       portBindings: {
         "80/tcp": [
           { HostIp: "", HostPort: "1" },
@@ -44,7 +44,7 @@ describe("-p", () => {
   });
 
   test("says by annotations how a port is published", () => {
-    const { annotations } = parsePublish(["target=80-81,mode=socket", "target=82,mode=nat", "83"], []);
+    const { annotations } = parsePublish(["target=80-81,mode=socket", "target=82,mode=nat", "83"]);
     expect(annotations).toEqual({
       "tsd.publish.80/tcp": "socket",
       "tsd.publish.81/tcp": "socket",
@@ -73,15 +73,12 @@ describe("-p", () => {
     ["target=80,host-port=8080", "invalid publish opts: unknown name 'host-port'"],
     ["target=80,mode=ingress", "invalid publish opts: mode=ingress, choose nat or socket"],
   ])("refuses %j", (flag, message) => {
-    expect(() => parsePublish([flag], [])).toThrow(message);
+    expect(() => parsePublish([flag])).toThrow(message);
   });
 
-  test("refuses two ways for one port, and what cannot be exposed", () => {
-    expect(() => parsePublish(["target=80,mode=nat", "target=80,mode=socket"], [])).toThrow(
+  test("refuses two ways for one port", () => {
+    expect(() => parsePublish(["target=80,mode=nat", "target=80,mode=socket"])).toThrow(
       "port 80/tcp is published with mode=nat and mode=socket",
     );
-    expect(() => parsePublish([], ["1:2"])).toThrow("invalid port format for --expose: 1:2");
-    expect(() => parsePublish([], ["90-80"])).toThrow("invalid range format for --expose: 90-80");
-    expect(() => parsePublish([], ["80/xyz"])).toThrow("invalid proto for --expose: 80/xyz");
   });
 });

@@ -1,4 +1,4 @@
-/** `-p`, `--expose`: docker's short form and its long form, which tsd has two more keys for. */
+/** `-p`: docker's short form and its long form, which tsd has two more keys for. */
 import type { PortBinding, PortMap } from "../api/schema/container-config.ts";
 import {
   type PortRange,
@@ -12,7 +12,7 @@ import { EngineError } from "../core/errors.ts";
 import { tryParseAddress } from "../core/ip-address.ts";
 
 export interface PublishedFlags {
-  /** `"80/tcp": {}`, of `--expose` and of all that is published. */
+  /** `"80/tcp": {}`, of all that is published. */
   exposedPorts: Record<string, object>;
   portBindings: PortMap;
   /** How ports are published where a flag says so: `tsd.publish.80/tcp=socket`. */
@@ -24,7 +24,7 @@ export interface PublishedFlags {
  * `published=8080,target=80,protocol=tcp,host-ip=127.0.0.1,mode=socket`.
  * @throws EngineError invalid_argument in docker's words.
  */
-export function parsePublish(publish: readonly string[], expose: readonly string[]): PublishedFlags {
+export function parsePublish(publish: readonly string[]): PublishedFlags {
   const flags: PublishedFlags = { exposedPorts: {}, portBindings: {}, annotations: {} };
   for (const text of publish) {
     const { spec, hostIp, mode } = text.includes("=") ? readLongForm(text) : { spec: text };
@@ -34,7 +34,6 @@ export function parsePublish(publish: readonly string[], expose: readonly string
       if (mode !== undefined) setMode(flags.annotations, key, mode);
     }
   }
-  for (const text of expose) for (const key of readExpose(text)) flags.exposedPorts[key] = {};
   return flags;
 }
 
@@ -106,16 +105,6 @@ function readAddress(text: string): string {
   const address = text.replace(/^\[(.*)\]$/, "$1");
   if (address !== "" && tryParseAddress(address) === undefined) throw invalid(`invalid IP address: ${address}`);
   return address;
-}
-
-function readExpose(text: string): string[] {
-  if (text.includes(":")) throw invalid(`invalid port format for --expose: ${text}`);
-  const { port, protocol: protocolText } = splitPortKey(text);
-  const range = parsePortRange(port);
-  if (range === undefined || range.first === 0) throw invalid(`invalid range format for --expose: ${text}`);
-  const protocol = parsePortProtocol(protocolText);
-  if (protocol === undefined) throw invalid(`invalid proto for --expose: ${text}`);
-  return Array.from({ length: length(range) }, (_, n) => `${range.first + n}/${protocol}`);
 }
 
 function invalid(message: string): EngineError {
