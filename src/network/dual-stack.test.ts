@@ -78,6 +78,19 @@ describe.skipIf(!root)("networks of both families", () => {
     expect(await ask(bed.outside, b.ipv6!, 8001, 300)).toBe("no answer");
   });
 
+  test("show what the default bridge will have before it is made, and keep to it unless something comes into the way", async () => {
+    const [first] = networks.list();
+    expect(first!.subnets.map(({ subnet }) => subnet)).toEqual([
+      "172.28.0.0/16",
+      expect.stringMatching(/^fd.*::\/64$/),
+    ]);
+    expect(ip("link").map(({ ifname }) => ifname)).toEqual(["lo", "eth0"]);
+    expect(settings()).toEqual([]);
+    run("ip", "route", "add", "172.28.0.0/16", "via", "192.0.2.1");
+    expect(await attach(networks, newId())).toMatchObject({ ipv4: "172.29.0.2" });
+    expect(networks.find("bridge").subnets[1]).toEqual(first!.subnets[1]!);
+  });
+
   test("have the same prefix after a restart, and a subnet number each", async () => {
     const { ipv6 } = await attach(networks, newId());
     const { network } = await networks.create(networkRequest("x"));

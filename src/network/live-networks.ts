@@ -163,32 +163,55 @@ export class LiveNetworks implements Disposable {
     if (!this.all().some((live) => live.network.driver === "bridge")) this.#options.firewall.tearDown();
   }
 
+  /**
+   * The default network with the subnets that it will have, unless something comes into their way before it is used:
+   * so that they can be shown. Nothing is made.
+   */
+  foresee(network: Network): Network {
+    if (!needsSubnet(network) || network.subnets.length > 0) return network;
+    try {
+      const planned = this.#planSubnets(network, new BridgeDevice(network, this.#context).find()?.index);
+      this.#record(planned);
+      return planned;
+    } catch (error) {
+      // The first container says it.
+      log("debug", "the default network has no subnet yet", { error: errorMessage(error) });
+      return network;
+    }
+  }
+
   /** Those of the default network. @throws EngineError conflict that names what is in the way. */
   #chooseSubnets(network: Network): Network {
     const device = new BridgeDevice(network, this.#context);
     const there = device.find();
+    const chosen = this.#planSubnets(network, there?.index);
+    if (isDeepStrictEqual(chosen, network)) return network;
+    // The interface and the rules that are there have the old subnets' addresses.
+    if (there !== undefined && !this.#options.records.hasContainers(network.id)) {
+      this.#options.firewall.removeBridge(device.device);
+      device.tearDown();
+    }
+    this.#record(chosen);
+    return chosen;
+  }
+
+  #planSubnets(network: Network, exceptInterface: number | undefined): Network {
     const { records, told, pools } = this.#options;
-    const inUse = records.hasContainers(network.id);
     const subnets = planDefaultBridge({
       told,
       families: { ipv4: true, ipv6: network.enableIpv6 },
       pools,
       stored: network.subnets,
-      inUse,
+      inUse: records.hasContainers(network.id),
       networks: records.networks().filter(({ id }) => id !== network.id),
-      obstacles: readObstacles(this.#route, there?.index),
+      obstacles: readObstacles(this.#route, exceptInterface),
     });
-    if (isDeepStrictEqual(subnets, network.subnets)) return network;
-    // The interface and the rules that are there have the old subnets' addresses.
-    if (there !== undefined && !inUse) {
-      this.#options.firewall.removeBridge(device.device);
-      device.tearDown();
-    }
-    const enableIpv6 = subnets.some(({ subnet }) => parseSubnet(subnet).family === 6);
-    const chosen = { ...network, subnets, enableIpv6 };
-    this.#options.records.updateNetwork(chosen);
-    this.#options.onChange(chosen);
-    return chosen;
+    return { ...network, subnets, enableIpv6: subnets.some(({ subnet }) => parseSubnet(subnet).family === 6) };
+  }
+
+  #record(network: Network): void {
+    this.#options.records.updateNetwork(network);
+    this.#options.onChange(network);
   }
 
   /** What uses addresses on the host. */

@@ -63,7 +63,7 @@ export interface Network {
   ipamOptions: Record<string, string>;
   options: Record<string, string>;
   labels: Record<string, string>;
-  /** Of the default bridge empty until it is first used: they are chosen then. IPv4 before IPv6. */
+  /** IPv4 before IPv6. Of the default bridge empty where none was free yet; its first container says why. */
   subnets: NetworkSubnet[];
   /** `bridge`, `host` and `none`, which cannot be removed. */
   isBuiltIn: boolean;

@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { isDeepStrictEqual } from "node:util";
-import { EngineError, wrapError } from "../core/errors.ts";
+import { EngineError, isEngineError, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
 import type { NetworkConfiguration } from "./configuration.ts";
 import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-bridge.ts";
@@ -131,6 +131,8 @@ export class Networks {
       if (hasDevice(network.driver)) this.#live.use(network);
     } catch (error) {
       this.#networks.remove(network);
+      // A driver's own error has the name already.
+      if (isEngineError(error) && error.message.startsWith(`network ${network.name}: `)) throw error;
       throw wrapError(error, `create network ${network.name}`, { stage: "network" });
     }
     return { network, warnings: [] };
@@ -168,11 +170,11 @@ export class Networks {
   }
 
   find(reference: string): Network {
-    return this.#networks.find(reference);
+    return this.#live.foresee(this.#networks.find(reference));
   }
 
   list(): Network[] {
-    return this.#networks.all();
+    return this.#networks.all().map((network) => this.#live.foresee(network));
   }
 
   members(id: string): NetworkMember[] {

@@ -48,6 +48,9 @@ describe("what is in the way", () => {
       { ...route("0.0.0.0/0"), destination: undefined },
       route("0.0.0.0/1"),
       route("128.0.0.0/1"),
+      // All unique local addresses at once.
+      route("fc00::/7"),
+      route("fd00::/8"),
       route("172.28.0.0/16", { interfaceIndex: 9 }),
     ] as Route[];
     const addresses = [{ interfaceIndex: 9, address: bytes("172.28.0.1"), prefixLength: 16 }];

@@ -16,6 +16,12 @@ export interface Obstacle {
  */
 const defaultRouteLengthMax = 3;
 
+/**
+ * fc00::/7 and fd00::/8 are all unique local addresses that there are: whoever routes them has no subnet in mind, and
+ * nobody else's lies in a /48 of random digits (RFC 4193, 3.2.3).
+ */
+const uniqueLocalLengthMax = 8;
+
 /** What the host's own addresses, routes of all tables and name servers occupy, without those of one interface. */
 export function obstaclesOf(
   host: {
@@ -35,9 +41,10 @@ export function obstaclesOf(
     obstacles.push({ subnet: subnetOf(address, entry.prefixLength), what });
   }
   for (const route of host.routes) {
-    if (route.destination === undefined || route.prefixLength <= defaultRouteLengthMax) continue;
+    const { destination, prefixLength } = route;
+    if (destination === undefined || prefixLength <= widestOf(destination)) continue;
     if (route.interfaceIndex !== undefined && route.interfaceIndex === exceptInterface) continue;
-    const subnet = subnetOf(addressOf(route.destination), route.prefixLength);
+    const subnet = subnetOf(addressOf(destination), prefixLength);
     obstacles.push({ subnet, what: describeRoute(route, subnet, names) });
   }
   for (const server of host.servers) {
@@ -47,6 +54,12 @@ export function obstaclesOf(
     });
   }
   return obstacles;
+}
+
+/** A route of at most that length claims nothing. */
+function widestOf(destination: Uint8Array): number {
+  const isUniqueLocal = destination.length === 16 && (destination[0]! & 0xfe) === 0xfc;
+  return isUniqueLocal ? uniqueLocalLengthMax : defaultRouteLengthMax;
 }
 
 function describeRoute(route: Route, subnet: Subnet, names: Map<number, string>): string {
