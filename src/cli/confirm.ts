@@ -1,5 +1,6 @@
 /** Questions that a command asks before it does harm. */
 import { readSync } from "node:fs";
+import { isTerminal } from "../../ffi/pty.ts";
 import { isErrno } from "../core/errors.ts";
 import { print, printLine } from "./output.ts";
 
@@ -7,7 +8,8 @@ import { print, printLine } from "./output.ts";
 export function confirm(question: string): boolean {
   print(`${question} [y/N] `);
   const answer = readLine();
-  if (answer === undefined) printLine("");
+  // What the shell prints next begins a line of its own.
+  if (answer === undefined && isTerminal(0)) printLine("");
   return answer?.trim().toLowerCase() === "y";
 }
 

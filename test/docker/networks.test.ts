@@ -177,7 +177,9 @@ describe("both change the same by", () => {
   test("network prune, asked and not, with filters", async () => {
     const undo = [make("back", { Internal: true }), make("new", { Labels: { gone: "yes" } })];
     await scene.request(...undo[1]!);
-    expect((await scene.expectSame(["network", "prune"], { stdin: "n\n" })).requests).toEqual([]);
+    for (const stdin of ["n\n", "yes\n", ""]) {
+      expect((await scene.expectSame(["network", "prune"], { stdin })).requests).toEqual([]);
+    }
     const { stdout } = await scene.expectSame(["network", "prune"], { stdin: "y\n", undo });
     expect(stdout).toEndWith("Deleted Networks:\nback\nnew\n\n");
     expect((await scene.expectSame(["network", "prune", "-f", "--filter", "label=other"])).stdout).toBe("");
@@ -246,6 +248,9 @@ const mistakes: { args: string[]; says: string | RegExp }[] = [
   { args: ["network", "create", "--ipv4=false", "--ipv6=false", "new"], says: /IPv4 or IPv6 must be enabled/ },
   { args: ["network", "create", "--ipv4=zz", "new"], says: "strconv.ParseBool" },
   { args: ["network", "create", "-o", "com.docker.network.driver.mtu=big", "new"], says: /big/ },
+  { args: ["network", "create", "-d", "macvlan", "-o", "parent=absent0", "new"], says: "absent0" },
+  { args: ["network", "create", "-d", "macvlan", "-o", "macvlan_mode=warp", "new"], says: "warp" },
+  { args: ["network", "create", "-d", "ipvlan", "-o", "ipvlan_mode=l4", "new"], says: "l4" },
   { args: ["network", "create", "a b"], says: /a b/ },
   { args: ["network", "create", ""], says: /name/ },
   { args: ["network", "create", "--label", "a b", "new"], says: "label 'a b' contains whitespaces" },
