@@ -4,11 +4,14 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { createNetworkNamespace } from "../../../ffi/namespace.ts";
 import { openDatabase } from "../../core/database.ts";
 import { newId } from "../../core/id.ts";
+import { parseSubnet } from "../address.ts";
 import { Networks } from "../networks.ts";
 import { portsSchema } from "../ports/records.ts";
 import { networkSchema } from "../schema.ts";
 import { ask, hostAddress, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
 import { attach as attachTo, TestCompanions } from "../testing.ts";
+import { Firewall } from "./firewall.ts";
+import { everywhere, hearBoth, host6, Lab, noAnswer, outside6, quickMs, serveAll } from "./lab.ts";
 
 /** What a running dockerd has in iptables that matters here: its policy, its chains, a network of its own. */
 const dockerd = `
@@ -165,6 +168,20 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     }
   });
 
+  test("one that has rules for the bridge already, by name, by a beginning of it or in a set, is no reason to warn", async () => {
+    const table = (rule: string): string =>
+      `echo 'table inet mine { chain fw { type filter hook forward priority 10; policy drop; ${rule}; }; }' | nft -f -`;
+    for (const rule of ['iifname "tsd0" accept', 'iifname "tsd*" accept', 'oifname { "eth1", "tsd0" } accept']) {
+      shell(table(rule));
+      await attach();
+      expect(networks.warnings()).toEqual([]);
+      shell("nft delete table inet mine");
+    }
+    shell(table('iifname { "tsd1", "eth1" } accept'));
+    await attach();
+    expect(networks.warnings().length).toBe(1);
+  });
+
   test("iptables-legacy's, which is not in nf_tables: the warning says what to do, and that works", async () => {
     shell("iptables-legacy -P FORWARD DROP");
     const a = await attach();
@@ -183,5 +200,92 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     await attach();
     expect(networks.warnings()).toEqual([]);
     expect(run("cat", "/proc/net/ip_tables_names")).toBe("");
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops, with many bridges", () => {
+  let lab: Lab;
+  let firewall: Firewall;
+  beforeEach(() => {
+    lab = new Lab();
+    firewall = new Firewall("tsd");
+  });
+  afterEach(() => {
+    firewall[Symbol.dispose]();
+    lab[Symbol.dispose]();
+  });
+  const userRules = (program: string): string[] =>
+    run(program, "-S", "DOCKER-USER")
+      .split("\n")
+      .filter((line) => line.includes("ACCEPT"))
+      .map((line) => line.replace("-A DOCKER-USER ", "").replace(/ -m comment --comment "tsd: bridge (\S+)"/, " ($1)"))
+      .sort();
+
+  test("dockerd's: each bridge has rules of its own in DOCKER-USER, of both families, as long as it is there", async () => {
+    for (const program of ["iptables", "ip6tables"]) {
+      const script = "-P FORWARD DROP; -N DOCKER-USER; -A FORWARD -j DOCKER-USER; -A DOCKER-USER -j RETURN";
+      for (const each of script.split("; ")) run(program, ...each.split(" "));
+    }
+    const before = [run("iptables", "-S"), run("ip6tables", "-S")];
+    const onlyIpv4 = { ...lab.bridge(3), subnets: [parseSubnet("172.28.3.0/24")] };
+    for (const rules of [lab.bridge(1), lab.bridge(2), onlyIpv4]) firewall.setBridge(rules);
+    const of = (...bridges: number[]): string[] =>
+      bridges.flatMap((n) => [`-i tsd${n} (tsd${n}) -j ACCEPT`, `-o tsd${n} (tsd${n}) -j ACCEPT`]).sort();
+    expect([userRules("iptables"), userRules("ip6tables")]).toEqual([of(1, 2, 3), of(1, 2)]);
+    expect(firewall.warnings()).toEqual([]);
+    const container = lab.container(2, 2);
+    using _outside = await serveAll(lab.outsideNamespace, 80);
+    expect(await hearBoth({ from: container.namespace, to: outside6, port: 80 })).toBe(host6);
+    firewall.check();
+    firewall.removeBridge("tsd1");
+    expect([userRules("iptables"), userRules("ip6tables")]).toEqual([of(2, 3), of(2)]);
+    firewall.setBridge(lab.bridge(4));
+    expect([userRules("iptables"), userRules("ip6tables")]).toEqual([of(2, 3, 4), of(2, 4)]);
+    firewall.tearDown();
+    expect([run("iptables", "-S"), run("ip6tables", "-S")]).toEqual(before);
+  });
+
+  test("an administrator's: one sentence names all bridges and one rule for all of them, which works", async () => {
+    run("ip6tables", "-P", "FORWARD", "DROP");
+    for (const number of [1, 2, 3]) firewall.setBridge(lab.bridge(number));
+    const [warning, ...others] = firewall.warnings();
+    expect(others).toEqual([]);
+    expect(warning).toStartWith(
+      "chain FORWARD of table ip6 filter drops the packets of containers on tsd1, tsd2, tsd3:",
+    );
+    expect(warning).toContain("ip6tables -I FORWARD -i tsd+ -j ACCEPT;");
+    const container = lab.container(2, 2);
+    using _inside = await serveAll(container.namespace, 80);
+    firewall.publish(everywhere(container, 8080));
+    const question = { from: lab.outsideNamespace, to: host6, port: 8080 };
+    expect(await hearBoth({ ...question, timeoutMs: quickMs })).toBe(noAnswer);
+    run("sh", "-ec", warning!.split("To let them pass: ")[1]!);
+    expect(await hearBoth(question)).toBe(outside6);
+    firewall.check();
+    expect(firewall.warnings()).toEqual([]);
+    // An nft of the administrator's own.
+    const table = "table inet mine { chain fw { type filter hook forward priority 10; policy drop; }; }";
+    run("sh", "-ec", `echo '${table}' | nft -f -`);
+    firewall.check();
+    run("sh", "-ec", firewall.warnings()[0]!.split("To let them pass: ")[1]!);
+    expect(await hearBoth(question)).toBe(outside6);
+    firewall.check();
+    expect(firewall.warnings()).toEqual([]);
+  });
+
+  test("what is known of it serves for the next bridge too: nothing is read again", () => {
+    for (const each of ["-P FORWARD DROP", "-N DOCKER-USER", "-A FORWARD -j DOCKER-USER"]) {
+      run("iptables", ...each.split(" "));
+    }
+    const bridge = lab.bridge(1);
+    const timed = (name: string): number => {
+      const start = performance.now();
+      firewall.setBridge({ ...bridge, bridge: name });
+      return performance.now() - start;
+    };
+    const times = Array.from({ length: 300 }, (_, i) => timed(`tsd-${i}`));
+    const median = (part: number[]): number => part.sort((a, b) => a - b)[part.length >> 1]!;
+    expect(userRules("iptables").length).toBe(600);
+    expect(median(times.slice(-50))).toBeLessThan(3 * median(times.slice(0, 50)) + 0.3);
   });
 });

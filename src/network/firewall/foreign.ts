@@ -129,7 +129,7 @@ export class ForeignFirewalls {
         where: `chain ${chain.chain} of table ${chain.family} ${chain.table}`,
         why,
         families,
-        knows: interfacesOf(rules),
+        knows: interfacesOf(this.#socket, rules),
         ...docker,
         hint: (bridges) => hintFor(chain, bridges),
         drops: [],

@@ -1,6 +1,8 @@
 /** What others' chains do with packets that they have no rule for. */
 import { readFileSync } from "node:fs";
 import type { Chain, Rule } from "../../../ffi/netlink/nftables/objects.ts";
+import { listElements } from "../../../ffi/netlink/nftables/ruleset.ts";
+import type { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { type LegacyForward, readLegacyForward } from "../../../ffi/xtables.ts";
 import { isErrno } from "../../core/errors.ts";
 
@@ -14,21 +16,26 @@ export function reasonToDrop(chain: Chain, rules: readonly Rule[]): string | und
   return refuses ? "its last rule refuses what no other rule took" : undefined;
 }
 
-/** The interfaces that rules compare with by name; a beginning of a name ends in `*`. */
-export function interfacesOf(rules: readonly Rule[]): Set<string> {
+/** The interfaces that rules name, alone or in sets; a beginning of a name ends in `*`. */
+export function interfacesOf(socket: NetlinkSocket, rules: readonly Rule[]): Set<string> {
   const names = new Set<string>();
-  for (const { expressions } of rules) {
-    for (const [i, expression] of expressions.entries()) {
-      const before = expressions[i - 1];
-      if (expression.type !== "cmp" || before?.type !== "meta") continue;
-      if (before.key !== "iifname" && before.key !== "oifname") continue;
-      const { data } = expression;
-      const end = data.indexOf(0);
-      // With its NUL it is compared in full.
-      names.add(Buffer.from(end < 0 ? data : data.subarray(0, end)).toString() + (end < 0 ? "*" : ""));
+  for (const rule of rules) {
+    for (const [i, expression] of rule.expressions.entries()) {
+      const before = rule.expressions[i - 1];
+      if (before?.type !== "meta" || (before.key !== "iifname" && before.key !== "oifname")) continue;
+      if (expression.type === "cmp") names.add(nameIn(expression.data));
+      if (expression.type !== "lookup") continue;
+      const { family, table } = rule;
+      for (const { key } of listElements(socket, { family, table, set: expression.set })) names.add(nameIn(key));
     }
   }
   return names;
+}
+
+/** With its NUL a name is compared in full. */
+function nameIn(data: Uint8Array): string {
+  const end = data.indexOf(0);
+  return Buffer.from(end < 0 ? data : data.subarray(0, end)).toString() + (end < 0 ? "*" : "");
 }
 
 export function legacyForward(): LegacyForward | undefined {
