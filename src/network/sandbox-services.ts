@@ -2,7 +2,7 @@
 import { errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { inOrderOfPreference, type RoutedEndpoint } from "./default-route.ts";
-import { hostBindingOf } from "./driver/options.ts";
+import { bridgeOptions, hostBindingOf } from "./driver/options.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { EndpointNames, ServedSandbox } from "./names/records.ts";
 import type { Resolver } from "./names/resolver.ts";
@@ -161,10 +161,13 @@ export class SandboxServices {
     if (best === undefined) return undefined;
     const { ipv4, ipv6 } = best.record;
     const hostAddress = hostBindingOf(best.network);
+    const { gatewayMode } = bridgeOptions(best.network);
+    const routed = ([4, 6] as const).filter((family) => gatewayMode[`ipv${family}`] === "routed");
     return {
       ...(ipv4 !== undefined && { ipv4: ipv4.address }),
       ...(ipv6 !== undefined && { ipv6: ipv6.address }),
       bridge: best.network.device!,
+      ...(routed.length > 0 && { routed }),
       ...(hostAddress !== undefined && { hostAddress }),
     };
   }
@@ -212,7 +215,7 @@ function fixedTo(published: readonly PublishedPort[], requests: readonly PortReq
   return requests.map((request) => {
     const isOf = (port: PublishedPort): boolean =>
       port.transport === request.transport && port.containerPort === request.containerPort;
-    const first = left.find(isOf);
+    const first = left.find((port) => isOf(port) && port.mode !== "routed");
     if (first === undefined) return request;
     const { hostPort } = first;
     // One request has the same number on each of its addresses.

@@ -30,7 +30,7 @@ function columns(truncate: boolean): Column<PublishedPortEntry>[] {
   return [
     { name: "ID", header: "CONTAINER ID", value: ({ ContainerID: id }) => (truncate ? shortId(id) : id) },
     { name: "Container", header: "CONTAINER", value: ({ ContainerName }) => ContainerName },
-    { name: "Host", header: "HOST", value: ({ HostIp, HostPort }) => joinHostPort(HostIp, HostPort) },
+    { name: "Host", header: "HOST", value: hostText },
     { name: "HostIP", header: "HOST IP", value: ({ HostIp }) => HostIp },
     { name: "HostPort", header: "HOST PORT", value: ({ HostPort }) => HostPort },
     { name: "ContainerPort", header: "CONTAINER PORT", value: ({ PrivatePort, Type }) => `${PrivatePort}/${Type}` },
@@ -38,6 +38,11 @@ function columns(truncate: boolean): Column<PublishedPortEntry>[] {
     { name: "ReachableFrom", header: "REACHABLE FROM", value: reachText },
     { name: "InputRules", header: "INPUT RULES", value: ({ InputRules }) => String(InputRules) },
   ];
+}
+
+/** A routed port is none of the host's. */
+function hostText({ HostIp, HostPort }: PublishedPortEntry): string {
+  return HostPort === 0 ? "-" : joinHostPort(HostIp, HostPort);
 }
 
 function reachText({ ReachableFrom, InputRules }: PublishedPortEntry): string {

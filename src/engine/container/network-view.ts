@@ -83,7 +83,7 @@ function ports(container: Container): NetworkSettings["Ports"] {
   }
   for (const { transport, containerPort, hostAddress, hostPort } of sandbox.ports) {
     const key = `${containerPort}/${transport}`;
-    shown[key] = [...(shown[key] ?? []), { HostIp: hostAddress, HostPort: String(hostPort) }];
+    shown[key] = [...(shown[key] ?? []), { HostIp: hostAddress, HostPort: portText(hostPort) }];
   }
   return shown;
 }
@@ -100,7 +100,17 @@ export function portSummaries(container: Container): PortSummary[] {
 }
 
 function publishedSummary({ hostAddress, containerPort, hostPort, transport }: PublishedPort): PortSummary {
-  return { IP: hostAddress, PrivatePort: containerPort, PublicPort: hostPort, Type: transport };
+  return {
+    IP: hostAddress,
+    PrivatePort: containerPort,
+    ...(hostPort !== 0 && { PublicPort: hostPort }),
+    Type: transport,
+  };
+}
+
+/** As Docker has it, "" for a port that is routed and none of the host's. */
+function portText(hostPort: number): string {
+  return hostPort === 0 ? "" : String(hostPort);
 }
 
 /** Other drivers have no ports, and so show none. */

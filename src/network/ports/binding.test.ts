@@ -5,6 +5,7 @@ import {
   type PublishDefaults,
   type PublishTarget,
   publishedPort,
+  routedPort,
   socketOf,
   translationOf,
 } from "./binding.ts";
@@ -89,8 +90,34 @@ describe("a published port", () => {
     };
     expect(refused(both, { mode: "socket" })).toThrow("port 80/sctp cannot be published with mode socket");
     expect(refused(both, { hostAddress: "::1" })).toThrow("port 80/sctp cannot be published on ::1");
+    expect(() => published(ipv6Only, { transport: "sctp" }, { ipv6: false })).toThrow("the host has no IPv6");
     expect(refused(ipv4Only, { hostAddress: "fd00::9" })).toThrow("the container has no IPv6 address");
     expect(() => published(both, { transport: "sctp" }, { mode: "socket" })).toThrow("with mode socket");
+  });
+
+  test("of a routed network is the container's own: nothing of the host's is taken, in the families that are routed", () => {
+    const binding = (target: PublishTarget, request: Partial<PortRequest> = {}) => {
+      const { addresses, routed } = bindingOf({ transport: "tcp", containerPort: 80, ...request }, target, defaults);
+      return [addresses, routed].map((list) => list.map(formatAddress));
+    };
+    expect(binding({ ...both, routed: [6] })).toEqual([["0.0.0.0"], ["::"]]);
+    expect(binding({ ...both, routed: [4, 6] })).toEqual([[], ["0.0.0.0", "::"]]);
+    expect(binding({ ...both, routed: [4, 6] }, { mode: "socket" })).toEqual([["0.0.0.0", "::"], []]);
+    expect(binding({ ...ipv4Only, routed: [4, 6] })).toEqual([["::"], ["0.0.0.0"]]);
+    const routed = { ...both, routed: [6 as const] };
+    const of = bindingOf({ transport: "udp", containerPort: 53, hostAddress: "fd00::9" }, routed, defaults);
+    const port = routedPort(of, of.routed[0]!);
+    expect(port).toEqual({ transport: "udp", containerPort: 53, hostAddress: "::", hostPort: 0, mode: "routed" });
+    expect(socketOf(port, routed)).toBeUndefined();
+    expect(translationOf(port, routed)).toEqual({
+      transport: "udp",
+      family: 6,
+      direct: true,
+      hostPort: 0,
+      target: { family: 6, value: 0xfd000000000000000000000000000002n },
+      targetPort: 53,
+      bridge: "tsd0",
+    });
   });
 
   test("cannot be on what is no address", () => {

@@ -21,6 +21,8 @@ export interface PublishTarget {
   ipv6?: string;
   /** The bridge that leads to it. */
   bridge: string;
+  /** The families in which the network is routed: the container's own ports are opened, and none of the host's taken. */
+  routed?: Family[];
   /** The network's own default address, before the daemon's: `com.docker.network.bridge.host_binding_ipv4`. */
   hostAddress?: string;
 }
@@ -38,6 +40,8 @@ export interface Binding {
   request: PortRequest;
   mode: PublishMode;
   addresses: Address[];
+  /** Of those, where the network is routed: they have no port of the host's, and say no more than the family. */
+  routed: Address[];
 }
 
 const any: Readonly<Record<Family, string>> = { 4: "0.0.0.0", 6: "::" };
@@ -45,7 +49,23 @@ const any: Readonly<Record<Family, string>> = { 4: "0.0.0.0", 6: "::" };
 /** @throws EngineError invalid_argument, unsupported: what cannot be published in that way. */
 export function bindingOf(request: PortRequest, target: PublishTarget, defaults: PublishDefaults): Binding {
   const mode = request.mode ?? defaults.mode;
-  const binding = { request, mode, addresses: addressesOf(request, target, defaults) };
+  const all = addressesOf(request, target, defaults);
+  if (all.length === 0) {
+    const name = `${request.containerPort}/${request.transport}`;
+    throw new EngineError(
+      "unsupported",
+      `port ${name} cannot be published: the host has no IPv6, the container no IPv4`,
+    );
+  }
+  // Whoever asks for a socket gets it; that the daemon publishes by sockets says nothing about networks that are routed.
+  const isRouted = ({ family }: Address): boolean =>
+    request.mode !== "socket" && hasFamily(target, family) && (target.routed ?? []).includes(family);
+  const binding = {
+    request,
+    mode,
+    addresses: all.filter((address) => !isRouted(address)),
+    routed: all.filter(isRouted),
+  };
   if (request.transport === "sctp") checkSctp(binding, target);
   return binding;
 }
@@ -105,9 +125,16 @@ export function publishedPort(
   return { transport, containerPort, hostAddress, hostPort, mode: isTranslated ? "nat" : "socket" };
 }
 
+/** A port that is opened at the container's own address. */
+export function routedPort({ request }: Binding, { family }: Address): PublishedPort {
+  const { transport, containerPort } = request;
+  return { transport, containerPort, hostAddress: any[family], hostPort: 0, mode: "routed" };
+}
+
 /** The proxy's socket for it. */
 export function socketOf(port: PublishedPort, target: PublishTarget): HostSocket | undefined {
   const { transport, hostAddress, hostPort, mode } = port;
+  if (mode === "routed") return undefined;
   // The kernel may be without sockets of SCTP, or would load a module for one.
   if (transport === "sctp") return undefined;
   const socket: HostSocket = { transport, address: hostAddress, port: hostPort };
@@ -119,11 +146,12 @@ export function socketOf(port: PublishedPort, target: PublishTarget): HostSocket
 /** What the kernel is to translate for it. */
 export function translationOf(port: PublishedPort, target: PublishTarget): PortTranslation | undefined {
   const { transport, hostAddress, hostPort, containerPort, mode } = port;
-  if (mode !== "nat") return undefined;
+  if (mode === "socket") return undefined;
   const address = parseAddress(hostAddress);
   return {
     transport,
     family: address.family,
+    ...(mode === "routed" && { direct: true }),
     ...(address.value !== 0n && { hostAddress: address }),
     hostPort,
     target: parseAddress(targetAddress(port, target)),

@@ -1,7 +1,7 @@
 /** Finds a port of the host for each binding that is free everywhere, and has it held. */
 import type { EngineError } from "../../core/errors.ts";
 import type { EphemeralPorts, PortOwner, PortTable } from "./allocation.ts";
-import { type Binding, type PublishTarget, publishedPort, socketOf } from "./binding.ts";
+import { type Binding, type PublishTarget, publishedPort, routedPort, socketOf } from "./binding.ts";
 import type { HeldSockets } from "./held-sockets.ts";
 import type { PublishedPort } from "./port.ts";
 import type { SocketGroup } from "./proxy/protocol.ts";
@@ -86,6 +86,8 @@ async function holdRound(searches: Search[], round: ChosenPort[], options: Choos
 function takeNext(search: Search, { owner, target, table }: ChooseOptions): ChosenPort {
   const { binding, candidates } = search;
   const { transport } = binding.request;
+  const routed = binding.routed.map((address) => routedPort(binding, address));
+  if (binding.addresses.length === 0) return { binding, hostPort: 0, published: routed, sockets: [] };
   for (let next = candidates.next(); next.done !== true; next = candidates.next()) {
     const hostPort = next.value;
     const other = table.ownerOf(transport, hostPort, binding.addresses);
@@ -96,7 +98,7 @@ function takeNext(search: Search, { owner, target, table }: ChooseOptions): Chos
     const published = binding.addresses.map((address) => publishedPort(binding, address, hostPort, target));
     const sockets = published.flatMap((port) => socketOf(port, target) ?? []);
     table.take(transport, hostPort, binding.addresses, owner);
-    return { binding, hostPort, published, sockets };
+    return { binding, hostPort, published: [...published, ...routed], sockets };
   }
   throw isFixed(binding) && search.refusal !== undefined ? search.refusal : noPortLeft(binding, search.refusal);
 }

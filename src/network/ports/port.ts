@@ -21,11 +21,15 @@ export interface PortRequest {
   mode?: PublishMode;
 }
 
+/** `routed`: no port of the host's at all; who has a route to the container may use the container's own. */
+export type PublishedMode = PublishMode | "routed";
+
 export interface PublishedPort {
   transport: Transport;
   containerPort: number;
   /** `0.0.0.0`, `::`, `192.0.2.7` */
   hostAddress: string;
+  /** 0 where it is routed. */
   hostPort: number;
-  mode: PublishMode;
+  mode: PublishedMode;
 }

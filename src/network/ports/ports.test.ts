@@ -162,6 +162,24 @@ describe.skipIf(!root)("published ports", () => {
     expect(error.message).toStartWith("Bind for 0.0.0.0:8080 failed: port is already allocated to container web");
   });
 
+  test("of a routed network take no port of the host's, and are opened once", async () => {
+    const routed: PublishTarget = { ...target, routed: [4, 6] };
+    const published = await ports.publish(web, [tcp(80, 8080), tcp(80, 8081)], routed);
+    expect(shown(published)).toEqual(Array(2).fill(["0.0.0.0:0->80/tcp routed", ":::0->80/tcp routed"]).flat());
+    expect(pids).toEqual([]);
+    expect(ports.translations().map(({ family, direct, targetPort }) => [family, direct, targetPort])).toEqual([
+      [4, true, 80],
+      [6, true, 80],
+    ]);
+    // The port is free for another container, also after a restart.
+    ports.close();
+    const next = make();
+    await next.restore(new Set([web.containerId]));
+    await next.publish(api, [tcp(80, 8080)], { ...target, routed: [6] });
+    await next.release(web.containerId);
+    expect(shown(next.of(api.containerId))).toEqual(["0.0.0.0:8080->80/tcp nat", ":::0->80/tcp routed"]);
+  });
+
   test("that another container has are refused with its name, and nothing is left of the attempt", async () => {
     await ports.publish(web, [tcp(80, 8080)], target);
     const error = await failure(ports.publish(api, [tcp(80, 8081), tcp(81, 8080)], target));

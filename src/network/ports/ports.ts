@@ -111,7 +111,7 @@ export class Ports {
     if (published === undefined) return;
     this.#published.delete(containerId);
     this.#records.remove(containerId);
-    for (const { transport, hostPort, hostAddress } of published.ports) {
+    for (const { transport, hostPort, hostAddress } of ofHost(published)) {
       this.#table.release(transport, hostPort, [parseAddress(hostAddress)]);
     }
     await this.#held.drop(published.groups);
@@ -131,7 +131,7 @@ export class Ports {
         const socket = socketOf(port, record.target);
         return socket === undefined ? [] : [[socket]];
       });
-      for (const { transport, hostPort, hostAddress } of record.ports) {
+      for (const { transport, hostPort, hostAddress } of ofHost(record)) {
         this.#table.take(transport, hostPort, [parseAddress(hostAddress)], record);
       }
       this.#published.set(record.containerId, { ...record, groups });
@@ -174,7 +174,21 @@ export class Ports {
 }
 
 function translationsOf({ ports, target }: PortsRecord): PortTranslation[] {
-  return ports.flatMap((port) => translationOf(port, target) ?? []);
+  const translations = ports.flatMap((port) => translationOf(port, target) ?? []);
+  // A routed port is the same one, however many ports of the host's were asked for.
+  const opened = new Set<string>();
+  return translations.filter(({ direct, family, transport, targetPort }) => {
+    if (!direct) return true;
+    const key = `${family} ${transport} ${targetPort}`;
+    const isFirst = !opened.has(key);
+    opened.add(key);
+    return isFirst;
+  });
+}
+
+/** Those that take a port of the host's. */
+function ofHost({ ports }: PortsRecord): PublishedPort[] {
+  return ports.filter(({ mode }) => mode !== "routed");
 }
 
 /** Some interface has an IPv6 address, the loopback too: without any nothing can be bound to it. */

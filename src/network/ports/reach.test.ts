@@ -20,6 +20,10 @@ test.each([
   const subnets = ["172.28.0.0/16", "fd00:7::/64"].map(parseSubnet);
   const of = (mode: PublishMode) =>
     reachOf({ transport: "tcp", containerPort: 80, hostAddress, hostPort: 8080, mode }, subnets);
+  expect(reachOf({ transport: "tcp", containerPort: 80, hostAddress, hostPort: 0, mode: "routed" }, subnets)).toEqual({
+    from: "routed networks",
+    inputRules: false,
+  });
   expect(of("nat")).toEqual({ from: from as never, inputRules: false });
   expect(of("socket")).toEqual({ from: from as never, inputRules: true });
 });

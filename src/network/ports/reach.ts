@@ -5,9 +5,10 @@ import type { PublishedPort } from "./port.ts";
 export interface Reach {
   /**
    * `this host`: an address that only this host and its containers know. `local networks`: an address that routers of
-   * the Internet do not pass on, though somebody may translate another one to it.
+   * the Internet do not pass on, though somebody may translate another one to it. `routed networks`: whoever has a route
+   * to the container.
    */
-  from: "loopback" | "this host" | "local networks" | "everywhere";
+  from: "loopback" | "this host" | "local networks" | "routed networks" | "everywhere";
   /** The host's input rules (ufw, firewalld) decide who of those gets in. */
   inputRules: boolean;
 }
@@ -28,6 +29,7 @@ const local: readonly Subnet[] = [
 /** @param containerSubnets of the networks that tsd has made. */
 export function reachOf(port: PublishedPort, containerSubnets: readonly Subnet[]): Reach {
   const address = parseAddress(port.hostAddress);
+  if (port.mode === "routed") return { from: "routed networks", inputRules: false };
   const inputRules = port.mode === "socket";
   if (address.value === 0n) return { from: "everywhere", inputRules };
   if (contains(loopback[address.family], address)) return { from: "loopback", inputRules };
