@@ -84,17 +84,14 @@ export function createBridge(bridge: { name: string; address: string; mtu: numbe
     );
 }
 
-/**
- * A pair of interfaces: one here, up, the other in another namespace, still down (veth(4): the kernel opens neither
- * end before both exist).
- */
+/** A pair of interfaces: one here, the other in another namespace, both down. veth(4) */
 export function createVeth(veth: {
   name: string;
   mtu: number;
   master?: number;
   peer: { name: string; address: string; namespaceFd: number };
 }): Message {
-  const message = newLink(veth.name, { up: true }).string(IFLA_IFNAME, veth.name).u32(IFLA_MTU, veth.mtu);
+  const message = newLink(veth.name).string(IFLA_IFNAME, veth.name).u32(IFLA_MTU, veth.mtu);
   if (veth.master !== undefined) message.u32(IFLA_MASTER, veth.master);
   return message.nest(IFLA_LINKINFO, (info) =>
     info
@@ -112,10 +109,12 @@ export function createVeth(veth: {
   );
 }
 
+/** @param index 0 for the interface that is called `object`, which is not given another name then. */
 export function setLink(index: number, change: LinkChange, object = `interface ${index}`): Message {
   const message = new Message(RTM_NEWLINK, 0, { call: "RTM_NEWLINK", object });
   message.structure(ifinfomsg(index, change.up));
-  if (change.name !== undefined) message.string(IFLA_IFNAME, change.name);
+  const name = index === 0 ? object : change.name;
+  if (name !== undefined) message.string(IFLA_IFNAME, name);
   if (change.mtu !== undefined) message.u32(IFLA_MTU, change.mtu);
   if (change.address !== undefined) message.bytes(IFLA_ADDRESS, macBytes(change.address));
   if (change.master !== undefined) message.u32(IFLA_MASTER, change.master);

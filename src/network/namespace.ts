@@ -19,6 +19,7 @@ import { addRoute, deleteRoute, type NewRoute } from "../../ffi/netlink/route.ts
 import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { EngineError, errorMessage, isErrno } from "../core/errors.ts";
 import { type Address, addressBytes, broadcastAddress, type Family, subnetOf } from "./address.ts";
+import { configureIpv6 } from "./interface-ipv6.ts";
 
 /** The loopback's index in every namespace. */
 const loopback = 1;
@@ -174,22 +175,4 @@ function indexOf(route: NetlinkSocket, name: string): number {
 
 function routeOf({ family, gateway }: DefaultRoute, interfaceIndex: number): NewRoute {
   return { family, interfaceIndex, ...(gateway !== undefined && { gateway: addressBytes(gateway) }) };
-}
-
-/**
- * Where there is IPv6, nobody else's advertisements give the container addresses and routes, and its link-local
- * address, which is made of its MAC address, is good at once: the kernel would first ask the link for a second whether
- * somebody has it (RFC 4862, 5.4). sysctl files show the namespace of the thread that opens them.
- */
-function configureIpv6(name: string, isOn: boolean): void {
-  const settings = isOn ? { accept_dad: "0", accept_ra: "0", disable_ipv6: "0" } : { disable_ipv6: "1" };
-  for (const [setting, value] of Object.entries(settings)) {
-    try {
-      writeFileSync(`/proc/sys/net/ipv6/conf/${name}/${setting}`, value);
-    } catch (error) {
-      // A kernel without IPv6.
-      if (!isErrno(error, "ENOENT")) throw error;
-      return;
-    }
-  }
 }

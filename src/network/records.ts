@@ -112,6 +112,8 @@ const plainDefinition: Definition = {
 
 export const noWishes: EndpointWishes = { names: [], links: [], driverOptions: {}, gatewayPriority: 0 };
 
+const plainWishes = JSON.stringify(noWishes);
+
 const endpointColumns = "e.id, e.sandbox_id, e.network_id, e.interface, e.host_interface, e.mac, e.request";
 
 export class NetworkRecords {
@@ -286,8 +288,9 @@ export class NetworkRecords {
         .query("UPDATE network_sandbox SET container_id = ?, request = ? WHERE id = ?")
         .run(containerId, sandboxRequest(sandbox), sandbox.id);
       const [first] = sandbox.endpoints;
-      if (first === undefined) return;
-      const wishes = JSON.stringify(first.wishes);
+      const wishes = JSON.stringify(first?.wishes);
+      // As a rule it wants nothing that it has not got.
+      if (first === undefined || wishes === plainWishes) return;
       this.#database.query("UPDATE network_endpoint SET request = ? WHERE id = ?").run(wishes, first.id);
     });
   }
@@ -296,16 +299,6 @@ export class NetworkRecords {
   disown(sandboxId: string): void {
     this.#quickly(() => {
       this.#database.query("UPDATE network_sandbox SET container_id = NULL WHERE id = ?").run(sandboxId);
-    });
-  }
-
-  /** An endpoint leaves its sandbox, and is being taken down in one of its own. */
-  moveEndpoint(endpointId: string, sandbox: SandboxRecord): void {
-    this.#quickly(() => {
-      this.#database
-        .query("INSERT INTO network_sandbox (id, container_id, kind, request) VALUES (?, ?, ?, ?)")
-        .run(sandbox.id, sandbox.containerId, sandbox.kind, sandboxRequest(sandbox));
-      this.#database.query("UPDATE network_endpoint SET sandbox_id = ? WHERE id = ?").run(sandbox.id, endpointId);
     });
   }
 

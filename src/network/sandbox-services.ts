@@ -33,12 +33,12 @@ export class SandboxServices {
    * @throws EngineError; whatever was begun is undone.
    */
   async provide(record: SandboxRecord, namespacePath: string): Promise<void> {
-    const target = this.#target(record);
-    const isPublishing = target !== undefined && record.ports.length > 0;
-    if (!isPublishing && !this.hasResolver(record)) return;
+    const isServed = this.hasResolver(record);
+    if (record.ports.length === 0 && !isServed) return;
+    const target = record.ports.length === 0 ? undefined : this.#target(record);
     const results = await Promise.allSettled([
-      isPublishing ? this.#publish(record, record.ports, target) : undefined,
-      this.hasResolver(record) ? this.#serve(record, namespacePath) : undefined,
+      target && this.#publish(record, record.ports, target),
+      isServed ? this.#serve(record, namespacePath) : undefined,
     ]);
     const failed = results.find((result) => result.status === "rejected");
     if (failed === undefined) return;

@@ -1,6 +1,5 @@
 /** The bridge driver: an interface of tsd's own that containers' veths are ports of. */
 import { randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
 import { addAddress, type InterfaceAddress, listAddresses } from "../../../ffi/netlink/address.ts";
 import {
   createBridge,
@@ -20,6 +19,7 @@ import { shortId } from "../../core/id.ts";
 import { log } from "../../core/log.ts";
 import { addressBytes, broadcastAddress, parseAddress, parseSubnet } from "../address.ts";
 import { defaultMtu } from "../host.ts";
+import { configureIpv6 } from "../interface-ipv6.ts";
 import type { NetworkNamespace } from "../namespace.ts";
 import type { Network } from "../network.ts";
 import type { DeviceEndpoint, DriverContext, NetworkDevice } from "./driver.ts";
@@ -82,7 +82,7 @@ export class BridgeDevice implements NetworkDevice {
     this.#route.execute(createBridge(bridge), setLink(0, { name: this.device, alias: this.#owner }, this.device));
     try {
       const { index } = findLink(this.#route, this.device)!;
-      this.#configureIpv6();
+      configureIpv6(this.device, this.#network.enableIpv6);
       this.#route.execute(setLink(index, { up: true }, this.device), ...this.#addresses(index).map(addAddress));
       this.#index = index;
       this.#mtu = mtu;
@@ -95,7 +95,7 @@ export class BridgeDevice implements NetworkDevice {
   }
 
   #adoptBridge(link: Link): void {
-    this.#configureIpv6();
+    configureIpv6(this.device, this.#network.enableIpv6);
     if (!link.up || link.alias !== this.#owner) {
       this.#route.execute(setLink(link.index, { up: true, alias: this.#owner }, this.device));
     }
@@ -106,21 +106,6 @@ export class BridgeDevice implements NetworkDevice {
     if (missing.length > 0) this.#route.execute(...missing.map(addAddress));
     this.#index = link.index;
     this.#mtu = link.mtu;
-  }
-
-  /** Without IPv6 on the network the bridge has none either: no link-local address that containers could talk to. */
-  #configureIpv6(): void {
-    const { enableIpv6 } = this.#network;
-    const settings = enableIpv6 ? { accept_dad: "0", accept_ra: "0", disable_ipv6: "0" } : { disable_ipv6: "1" };
-    for (const [setting, value] of Object.entries(settings)) {
-      try {
-        writeFileSync(`/proc/sys/net/ipv6/conf/${this.device}/${setting}`, value);
-      } catch (error) {
-        // A kernel without IPv6.
-        if (!isErrno(error, "ENOENT")) throw error;
-        return;
-      }
-    }
   }
 
   /** The gateways, which are the bridge's own addresses. */
@@ -143,8 +128,11 @@ export class BridgeDevice implements NetworkDevice {
     if (this.#index === undefined) throw new Error(`bridge ${this.device} is not ready`);
     const peer = { name: endpoint.interface, address: endpoint.mac!, namespaceFd: namespace.fd.number };
     const { hostInterface } = endpoint;
-    const veth = createVeth({ name: hostInterface, mtu: this.#mtu, master: this.#index, peer });
-    this.#route.execute(veth, ...this.#isolation(hostInterface));
+    this.#route.execute(createVeth({ name: hostInterface, mtu: this.#mtu, master: this.#index, peer }));
+    // A port needs no addresses. Each that had one would make the kernel's list of link-local routes longer, which is
+    // walked whenever an interface comes.
+    configureIpv6(hostInterface, false);
+    this.#route.execute(setLink(0, { up: true }, hostInterface), ...this.#isolation(hostInterface));
   }
 
   #isolation(veth: string): Message[] {
