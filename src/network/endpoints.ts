@@ -79,11 +79,15 @@ export class Endpoints {
     namespace.configure(interfacePlan(record, live.network), own);
   }
 
-  /** Takes it over after a restart; makes it again where it is gone. */
-  adopt(record: EndpointRecord, namespace: NetworkNamespace, routes: readonly DefaultRoute[]): boolean {
+  /**
+   * Takes it over after a restart; makes it again where it is gone, and finishes it where the daemon was killed between
+   * making and configuring it. @returns whether it was there and whole.
+   */
+  adopt(record: EndpointRecord, namespace: NetworkNamespace): boolean {
     const live = this.#live.use(this.#networks.get(record.networkId));
-    if (live.device.adopt(deviceEndpoint(record), namespace)) return true;
-    this.make(record, namespace, routes);
+    if (!live.device.adopt(deviceEndpoint(record), namespace)) this.make(record, namespace, []);
+    else if (namespace.isBlank(record.interface!)) namespace.configure(interfacePlan(record, live.network), []);
+    else return true;
     return false;
   }
 

@@ -12,7 +12,7 @@ import { O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../../ffi/namespace.ts";
-import { addAddress } from "../../ffi/netlink/address.ts";
+import { addAddress, listAddresses } from "../../ffi/netlink/address.ts";
 import { deleteLink, findLink, listLinks, setLink } from "../../ffi/netlink/link.ts";
 import type { Message } from "../../ffi/netlink/message.ts";
 import { addRoute, deleteRoute, type NewRoute } from "../../ffi/netlink/route.ts";
@@ -144,6 +144,14 @@ export class NetworkNamespace implements Disposable {
         if (!isErrno(error, "EEXIST")) throw error;
       }
     }
+  }
+
+  /** Whether an interface is as it came, down and without an address: `configure` was not called. */
+  isBlank(name: string): boolean {
+    using route = this.socket();
+    const link = findLink(route, name);
+    if (link === undefined || link.up) return false;
+    return !listAddresses(route).some(({ interfaceIndex }) => interfaceIndex === link.index);
   }
 
   /** The names of all interfaces. */

@@ -329,7 +329,7 @@ export class Sandboxes {
     if (namespace === undefined) return undefined;
     this.#namespaces.set(record.id, namespace);
     const connected = record.endpoints.filter(({ interface: name }) => name !== undefined);
-    const routes = this.#routes(connected);
+    const whole: EndpointRecord[] = [];
     const container = record.containerId!;
     const attempt = (what: string, work: () => void): void => {
       try {
@@ -345,9 +345,13 @@ export class Sandboxes {
     for (const endpoint of connected) {
       const name = endpoint.interface!;
       attempt(`interface ${name}`, () => {
-        if (this.#parts.endpoints.adopt(endpoint, namespace, routes)) return;
-        log("warn", "a running container had lost its interface, and has it again", { container, interface: name });
+        if (this.#parts.endpoints.adopt(endpoint, namespace)) whole.push(endpoint);
+        else log("warn", "a running container lacked its interface, and has it now", { container, interface: name });
       });
+    }
+    if (whole.length < connected.length) {
+      // What led out without the others may lead elsewhere with them.
+      this.#reroute(namespace, ...difference(this.#routes(whole), this.#routes(connected)));
     }
     attempt("the way to its own ports", () => this.#parts.services.reflect(record));
     return namespace.path;

@@ -2,6 +2,8 @@ import type { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { O_RDONLY } from "../../ffi/constants/open.ts";
+import { open as openFile } from "../../ffi/files.ts";
 import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
 import { Networks } from "./networks.ts";
@@ -57,6 +59,11 @@ describe.skipIf(!root)("networks that users make", () => {
         (route) => `${route.gateway} ${route.dev}`,
       ),
     );
+  const restart = async (live: ReadonlyMap<string, { namespacePath: string }>): Promise<void> => {
+    await networks.close();
+    networks = make();
+    await networks.restore(live);
+  };
   /** What is left in the database of containers' places. */
   const counts = (): unknown[] =>
     ["sandbox", "endpoint", "address"].map(
@@ -251,6 +258,30 @@ describe.skipIf(!root)("networks that users make", () => {
     const last = await networks.disconnect(id, networks.find("gamma").id);
     expect(last).toMatchObject({ kind: "networks", endpoints: [] });
     expect(defaults(namespacePath)).toEqual([]);
+    await networks.detach(id);
+  });
+
+  test("finish after a restart what a killed daemon had made and not configured, with the way out", async () => {
+    await create("hidden", { internal: true });
+    const open = await create("open", { subnets: [{ subnet: "10.1.0.0/24" }, { subnet: "fd00:1::/64" }] });
+    const id = newId();
+    const { namespacePath } = await attach(networks, id, "hidden");
+    const before = (await networks.connect(id, endpointRequest(open.id))).endpoints;
+    using held = openFile(namespacePath, O_RDONLY);
+    const path = `/proc/${process.pid}/fd/${held.number}`;
+    within(path, () => {
+      run("ip", "addr", "flush", "dev", "eth1");
+      run("ip", "link", "set", "eth1", "down");
+    });
+    expect(defaults(path)).toEqual([]);
+    await restart(new Map([[id, { namespacePath: path }]]));
+    expect(networks.sandbox(id)!.endpoints).toEqual(before);
+    expect(addressesIn(path, "eth1")).toEqual(["10.1.0.2/24", "fd00:1::2/64", expect.stringMatching(/^fe80::/)]);
+    expect(defaults(path)).toEqual(["10.1.0.1 eth1", "fd00:1::1 eth1"]);
+    // One that the container itself has put down has its address, and stays as it is.
+    within(path, () => run("ip", "link", "set", "eth0", "down"));
+    await restart(new Map([[id, { namespacePath: path }]]));
+    expect(within(path, () => ip("link", "show", "dev", "eth0"))[0]!.flags).not.toContain("UP");
     await networks.detach(id);
   });
 
