@@ -137,7 +137,7 @@ describe.skipIf(!root)("networks of both families", () => {
       expect(ip("route", "show", "default")[0]).toMatchObject({ gateway: "10.1.0.254" });
     });
     expect(addresses("tsd0")).toEqual(["10.1.0.1/16", "fd00:1::1/64"]);
-    await networks.detach((await firstContainer())!);
+    await networks.detach((await containerOn("bridge"))!);
     await networks.close();
     networks = make({ ipv6: false, options: { "com.docker.network.driver.mtu": "1400" } }, { forwarding: false });
     const b = await attach(networks, newId());
@@ -146,8 +146,8 @@ describe.skipIf(!root)("networks of both families", () => {
     within(b.namespacePath, () => expect(ip("link", "show", "dev", "eth0")[0]).toMatchObject({ mtu: 1400 }));
   });
 
-  const firstContainer = async (): Promise<string | undefined> =>
-    networks.members(networks.find("bridge").id)[0]?.containerId;
+  const containerOn = async (network: string): Promise<string | undefined> =>
+    networks.members(networks.find(network).id)[0]?.containerId;
 
   test("leave forwarding to the administrator who says so", async () => {
     await networks.close();
@@ -170,5 +170,24 @@ describe.skipIf(!root)("networks of both families", () => {
     within(a.namespacePath, () => expect(ip("-6", "addr", "show", "dev", "eth0")).toEqual([]));
     expect((await networks.create(networkRequest("x"))).network.enableIpv6).toBe(false);
     await expect(networks.create(networkRequest("y", { enableIpv6: true }))).rejects.toThrow(`network y: ${reason}`);
+  });
+
+  test("that are there already are of IPv4 alone once the host has no IPv6, and of both when it has again", async () => {
+    await networks.create(networkRequest("x"));
+    await networks.create(networkRequest("six", { enableIpv4: false }));
+    await networks.close();
+    writeFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
+    networks = make();
+    await networks.restore(new Map());
+    const a = await attach(networks, newId(), "x");
+    expect([a.ipv4, a.ipv6]).toEqual(["172.28.0.2", undefined]);
+    await expect(attach(networks, newId(), "six")).rejects.toThrow("network six: the host has no IPv6");
+    await expect(attach(networks, newId(), "x", { ipv6: "fd00::9" })).rejects.toThrow("it has no IPv6");
+    writeFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
+    await networks.detach((await containerOn("x"))!);
+    await networks.close();
+    networks = make();
+    expect((await attach(networks, newId(), "x")).ipv6).toMatch(/^fd.*::2$/);
+    expect((await attach(networks, newId(), "six")).ipv6).toMatch(/^fd.*::2$/);
   });
 });

@@ -47,9 +47,10 @@ export class Endpoints {
       wishes,
     };
     try {
-      if (network.enableIpv4) record.ipv4 = takeAddress(live, 4, request.ipv4);
+      // As the network is now: a family may be missing on the host.
+      if (live.network.enableIpv4) record.ipv4 = takeAddress(live, 4, request.ipv4);
       else refuseFixed(network, 4, request.ipv4);
-      if (network.enableIpv6) record.ipv6 = takeAddress(live, 6, request.ipv6);
+      if (live.network.enableIpv6) record.ipv6 = takeAddress(live, 6, request.ipv6);
       else refuseFixed(network, 6, request.ipv6);
       const mac = macFor(record, live.device, request.mac);
       return { ...record, ...(mac !== undefined && { mac }) };

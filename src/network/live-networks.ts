@@ -12,7 +12,7 @@ import { isStacked } from "./driver/parent-options.ts";
 import { StackedDevice } from "./driver/stacked.ts";
 import type { Firewall } from "./firewall/firewall.ts";
 import type { BridgeRules, PortTranslation } from "./firewall/rules.ts";
-import { enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
+import { absenceOfIpv6, enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
 import type { Pool } from "./ipam.ts";
 import type { Network, NetworkDriver, SubnetRequest, SubnetStatus } from "./network.ts";
 import { NetworkAddresses } from "./network-addresses.ts";
@@ -105,7 +105,7 @@ export class LiveNetworks implements Disposable {
   }
 
   #bring(network: Network): { live: LiveNetwork; made: boolean } {
-    const addressed = needsSubnet(network) ? this.#chooseSubnets(network) : network;
+    const addressed = needsSubnet(network) ? this.#chooseSubnets(network) : asPossible(network);
     this.#forward(addressed);
     const live = { network: addressed, device: this.open(addressed), addresses: this.#addresses(addressed) };
     const made = live.device.ensure();
@@ -237,6 +237,24 @@ export class LiveNetworks implements Disposable {
     this.#live.clear();
     this.#route.close();
   }
+}
+
+/**
+ * The network as it can be now: IPv6 may have been switched off on the host since the network was made. On record it
+ * stays as it was, for the day on which IPv6 is there again.
+ * @throws EngineError unsupported when nothing is left.
+ */
+function asPossible(network: Network): Network {
+  const reason = network.enableIpv6 ? absenceOfIpv6() : undefined;
+  if (reason === undefined) return network;
+  const text = `network ${network.name}: the host has no IPv6: ${reason}`;
+  if (!network.enableIpv4) throw new EngineError("unsupported", text);
+  log("warn", `${text}; the network is of IPv4 alone`);
+  return {
+    ...network,
+    enableIpv6: false,
+    subnets: network.subnets.filter(({ subnet }) => parseSubnet(subnet).family === 4),
+  };
 }
 
 /** The default network has its subnets from its first use on, and gets others when a route is in the way. */
