@@ -185,6 +185,9 @@ describe("refusals", () => {
     expect((await refusal(engine.networks.connect("host", "web", {})))[1]).toBe(
       "cannot connect container to host network - container must be created in host network mode",
     );
+    expect((await refusal(disconnect("none", "none")))[1]).toBe(
+      "cannot disconnect running container none from network none: stop it first",
+    );
     expect((await refusal(disconnect("host", "host")))[1]).toBe(
       "cannot disconnect container from host network - container was created in host network mode",
     );

@@ -88,6 +88,12 @@ export async function disconnectContainer(
         "cannot disconnect container from host network - container was created in host network mode",
       );
     }
+    if (network?.driver === "null" && isRunning) {
+      throw new EngineError(
+        "conflict",
+        `cannot disconnect running container ${container.name} from network ${network.name}: stop it first`,
+      );
+    }
     containers.setEndpoints(container, endpoints);
     if (!isRunning || network === undefined) return;
     try {

@@ -16,7 +16,7 @@ import { type PlannedMount, planMounts } from "../mount/plan.ts";
 import { realizeMounts } from "../mount/realize.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
-import { settleEndpoints } from "./endpoints.ts";
+import { checkMacAddress, settleEndpoints } from "./endpoints.ts";
 import { containerEvent, volumeEvent } from "./event.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
 import { checkLinks } from "./links.ts";
@@ -174,12 +174,13 @@ function settleNetworks(
   hostConfig: HostConfig,
 ): Pick<ContainerDefinition, "endpoints"> & { mode: string } {
   const { NetworkMode: mode = "bridge", Links: links = [] } = hostConfig;
+  const settings = request.NetworkingConfig?.EndpointsConfig ?? {};
+  checkMacAddress(mode, settings);
   if (mode.startsWith("container:")) {
     const { id } = networkOwner(context, mode.slice("container:".length));
     return { mode: `container:${id}`, endpoints: {} };
   }
   if (request.NetworkDisabled) return { mode, endpoints: {} };
-  const settings = request.NetworkingConfig?.EndpointsConfig ?? {};
   const settled = settleEndpoints({ mode, settings, links }, (reference) => context.networks.find(reference));
   checkLinks(context, links);
   for (const endpoint of Object.values(settled.endpoints)) checkLinks(context, endpoint.Links ?? []);

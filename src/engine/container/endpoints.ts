@@ -58,6 +58,13 @@ export function settleEndpoints(
   return { mode, endpoints };
 }
 
+/** @throws EngineError invalid_argument in docker's words, where there is no interface of the container's own. */
+export function checkMacAddress(mode: string, settings: Record<string, EndpointSettings>): void {
+  const isShared = mode === "host" || mode.startsWith("container:");
+  if (!isShared || !Object.values(settings).some(({ MacAddress }) => MacAddress)) return;
+  throw invalid("conflicting options: mac-address and the network mode");
+}
+
 function findForCreate(find: FindNetwork, reference: string): Network {
   try {
     return find(reference === "default" ? "bridge" : reference);

@@ -80,6 +80,15 @@ describe("published ports", () => {
   });
 });
 
+test("a MAC address is refused where there is no interface of the container's own", async () => {
+  const web = await started({});
+  for (const NetworkMode of ["host", `container:${web}`]) {
+    const EndpointsConfig = { [NetworkMode]: { MacAddress: "02:00:00:00:00:05" } };
+    const request = busybox({ HostConfig: { NetworkMode }, NetworkingConfig: { EndpointsConfig } });
+    await expect(engine.containers.create(request, {})).rejects.toThrow("mac-address and the network mode");
+  }
+});
+
 test("a container without networking has no network", async () => {
   const id = await started({ NetworkDisabled: true });
   expect(world.networks.requests.get(id)).toEqual({ kind: "none" });
