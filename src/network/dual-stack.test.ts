@@ -190,4 +190,21 @@ describe.skipIf(!root)("networks of both families", () => {
     expect((await attach(networks, newId(), "x")).ipv6).toMatch(/^fd.*::2$/);
     expect((await attach(networks, newId(), "six")).ipv6).toMatch(/^fd.*::2$/);
   });
+
+  test("have no IPv6 on an MTU that it does not work with, and a larger one than a way out that is narrow", async () => {
+    const mtu = { "com.docker.network.driver.mtu": "1000" };
+    expect(() => make({ ipv6: true, options: mtu })).toThrow(
+      "network bridge: IPv6 needs an MTU of at least 1280 bytes",
+    );
+    await networks.close();
+    networks = make({ options: mtu });
+    const a = await attach(networks, newId());
+    expect([a.ipv4, a.ipv6]).toEqual(["172.28.0.2", undefined]);
+    within(a.namespacePath, () => expect(ip("link", "show", "dev", "eth0")[0]).toMatchObject({ mtu: 1000 }));
+    run("ip", "link", "set", "eth0", "mtu", "1200");
+    await networks.create(networkRequest("x"));
+    const b = await attach(networks, newId(), "x");
+    expect(b.ipv6).toBeDefined();
+    within(b.namespacePath, () => expect(ip("link", "show", "dev", "eth0")[0]).toMatchObject({ mtu: 1280 }));
+  });
 });

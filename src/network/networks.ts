@@ -5,7 +5,7 @@ import { newId, shortId } from "../core/id.ts";
 import type { NetworkConfiguration } from "./configuration.ts";
 import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-bridge.ts";
 import { checkInterfaceName } from "./driver/interface-name.ts";
-import { bridgeOptions, defaultBridgeOptions } from "./driver/options.ts";
+import { bridgeOptions, defaultBridgeOptions, withoutIpv6ByMtu } from "./driver/options.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Firewall } from "./firewall/firewall.ts";
 import { absenceOfIpv6 } from "./host.ts";
@@ -109,9 +109,13 @@ export class Networks {
       throw new EngineError("unsupported", `network bridge: the host has no IPv6: ${withoutIpv6}`);
     }
     const network = this.#networks.builtIn("bridge");
-    const enableIpv6 = ipv6 ?? withoutIpv6 === undefined;
     const device = checkInterfaceName(name);
-    const configured = { ...network, device, enableIpv6, options: { ...defaultBridgeOptions(device), ...options } };
+    const configured = { ...network, device, options: { ...defaultBridgeOptions(device), ...options } };
+    const tooSmall = withoutIpv6ByMtu(configured);
+    if (ipv6 === true && tooSmall !== undefined) {
+      throw new EngineError("invalid_argument", `network bridge: ${tooSmall}`);
+    }
+    configured.enableIpv6 = ipv6 ?? (withoutIpv6 === undefined && tooSmall === undefined);
     // Throws for what cannot be.
     bridgeOptions(configured);
     if (!isDeepStrictEqual(configured, network)) this.#networks.update(configured);

@@ -314,4 +314,13 @@ describe("refused is", () => {
       expect(() => plan(asked, { withoutIpv6 })).toThrow(`network x: the host has no IPv6: ${withoutIpv6}`);
     }
   });
+
+  test("IPv6 on an MTU that it does not work with; where it was not asked for there is none", () => {
+    const options = { "com.docker.network.driver.mtu": "1279" };
+    expect(() => plan({ options, enableIpv6: true })).toThrow(
+      "network x: IPv6 needs an MTU of at least 1280 bytes, and com.docker.network.driver.mtu is 1279",
+    );
+    expect(plan({ options }).enableIpv6).toBe(false);
+    expect(plan({ options: { "com.docker.network.driver.mtu": "1280" } }).enableIpv6).toBe(true);
+  });
 });

@@ -5,7 +5,7 @@
 import { EngineError } from "../core/errors.ts";
 import { tryParseSubnet } from "./address.ts";
 import { bridgeName, checkInterfaceName } from "./driver/interface-name.ts";
-import { bridgeNameOption } from "./driver/options.ts";
+import { bridgeNameOption, withoutIpv6ByMtu } from "./driver/options.ts";
 import { checkSharing, parentName, stackedOptions } from "./driver/parent-options.ts";
 import type { Pool } from "./ipam.ts";
 import type { Network, NetworkDriver, NetworkRequest, SubnetRequest } from "./network.ts";
@@ -130,13 +130,17 @@ function familiesOf(request: NetworkRequest, driver: PlannedDriver, withoutIpv6:
   const given = givenFamilies(request.subnets);
   refuseUnused(name, "IPv4", given.ipv4, enableIpv4);
   refuseUnused(name, "IPv6", given.ipv6, enableIpv6);
-  const byItself = driver === "bridge" && withoutIpv6 === undefined;
+  const tooSmall = withoutIpv6ByMtu(request);
+  const byItself = driver === "bridge" && withoutIpv6 === undefined && tooSmall === undefined;
   const families = { ipv4: enableIpv4 ?? true, ipv6: enableIpv6 ?? (given.ipv6 !== undefined || byItself) };
   if (!families.ipv4 && !families.ipv6) {
     throw new EngineError("invalid_argument", `network ${name}: IPv4 or IPv6 must be enabled`);
   }
   if (families.ipv6 && withoutIpv6 !== undefined) {
     throw new EngineError("unsupported", `network ${name}: the host has no IPv6: ${withoutIpv6}`);
+  }
+  if (families.ipv6 && tooSmall !== undefined) {
+    throw new EngineError("invalid_argument", `network ${name}: ${tooSmall}`);
   }
   return families;
 }

@@ -24,7 +24,7 @@ import type { NetworkNamespace } from "../namespace.ts";
 import type { Network } from "../network.ts";
 import type { DeviceEndpoint, DriverContext, NetworkDevice } from "./driver.ts";
 import { bridgeName, checkInterfaceName } from "./interface-name.ts";
-import { type BridgeOptions, bridgeOptions } from "./options.ts";
+import { type BridgeOptions, bridgeOptions, ipv6MtuMin } from "./options.ts";
 
 export class BridgeDevice implements NetworkDevice {
   readonly device: string;
@@ -74,7 +74,8 @@ export class BridgeDevice implements NetworkDevice {
   }
 
   #create(): void {
-    const mtu = this.#options.mtu ?? defaultMtu(this.#route);
+    const least = this.#network.enableIpv6 ? ipv6MtuMin : 0;
+    const mtu = this.#options.mtu ?? Math.max(defaultMtu(this.#route), least);
     // Locally administered, not multicast. Fixed from the start: a bridge otherwise takes the lowest of its ports'.
     const random = randomBytes(5);
     const bridge = { name: this.device, address: macText(Uint8Array.from([0x02, ...random])), mtu };

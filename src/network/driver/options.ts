@@ -83,6 +83,16 @@ export function mtuOf({ name, options }: Pick<Network, "name" | "options">): num
   return mtu;
 }
 
+/** Bytes. An interface with less has no IPv6: RFC 8200, section 5. */
+export const ipv6MtuMin = 1280;
+
+/** Why a network can have no IPv6 by its options; undefined where it can. @throws EngineError invalid_argument */
+export function withoutIpv6ByMtu(network: Pick<Network, "name" | "options">): string | undefined {
+  const mtu = mtuOf(network);
+  if (mtu === undefined || mtu >= ipv6MtuMin) return undefined;
+  return `IPv6 needs an MTU of at least ${ipv6MtuMin} bytes, and ${mtuOption} is ${mtu}`;
+}
+
 /** What containers' interfaces on a network are called, before the number. @throws EngineError invalid_argument */
 export function interfacePrefix({ name, options }: Pick<Network, "name" | "options">): string {
   const prefix = options[interfacePrefixOption] ?? "";
