@@ -137,6 +137,7 @@ export class LiveNetworks implements Disposable {
       network: live.network.name,
       interface: live.device.device,
     });
+    this.#options.firewall.bridgeRemade(live.device.device);
     this.#options.onRemade(live);
   }
 

@@ -1,7 +1,8 @@
 import type { Database } from "bun:sqlite";
 import { isDeepStrictEqual } from "node:util";
-import { EngineError, isEngineError, wrapError } from "../core/errors.ts";
+import { EngineError, errorMessage, isEngineError, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
+import { log } from "../core/log.ts";
 import type { NetworkConfiguration } from "./configuration.ts";
 import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-bridge.ts";
 import { checkInterfaceName } from "./driver/interface-name.ts";
@@ -130,16 +131,28 @@ export class Networks {
       pools: this.#pools,
       withoutIpv6: absenceOfIpv6(),
     });
+    // What is wrong with its options is said before there is anything.
+    if (hasDevice(network.driver)) this.#live.open(network)[Symbol.dispose]();
     this.#networks.add(network);
     try {
       if (hasDevice(network.driver)) this.#live.use(network);
     } catch (error) {
-      this.#networks.remove(network);
+      this.#abandon(network);
       // A driver's own error has the name already.
       if (isEngineError(error) && error.message.startsWith(`network ${network.name}: `)) throw error;
       throw wrapError(error, `create network ${network.name}`, { stage: "network" });
     }
     return { network, warnings: [] };
+  }
+
+  /** What cannot be taken away stays on record: it shows in the list, and can be removed. */
+  #abandon(network: Network): void {
+    try {
+      if (hasDevice(network.driver)) this.#live.tearDown(network);
+      this.#networks.remove(network);
+    } catch (error) {
+      log("error", "a network could not be undone", { network: network.name, error: errorMessage(error) });
+    }
   }
 
   async remove(id: string): Promise<void> {

@@ -80,6 +80,11 @@ export class Firewall implements Disposable {
     this.#watch();
   }
 
+  /** The interface was made anew: what goes with it, and not with the table, is set again. @throws an error of the file's */
+  bridgeRemade(name: string): void {
+    if (this.#onLoopback.has(name)) setRouteLocalnet(name, true);
+  }
+
   /** Forgets a bridge, and whatever is published to it; one that is not known is no error. @throws NetlinkError */
   removeBridge(name: string): void {
     const rules = this.#bridges.get(name);

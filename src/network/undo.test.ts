@@ -1,0 +1,237 @@
+import type { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { openDatabase } from "../core/database.ts";
+import { newId } from "../core/id.ts";
+import { BridgeDevice } from "./driver/bridge.ts";
+import { Firewall } from "./firewall/firewall.ts";
+import { Resolver } from "./names/resolver.ts";
+import { NetworkNamespace } from "./namespace.ts";
+import { Networks } from "./networks.ts";
+import { Ports } from "./ports/ports.ts";
+import { portsSchema } from "./ports/records.ts";
+import { NetworkRecords } from "./records.ts";
+import { networkSchema } from "./schema.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
+import { endpointRequest, networkRequest, TestCompanions } from "./testing.ts";
+
+/** Something that fails, before it does its work or after; in the nth of its calls. */
+interface Fault {
+  prototype: object;
+  method: string;
+  when: "before" | "after";
+  call: number;
+}
+
+const fault = (of: { prototype: object }, method: string, when: Fault["when"], call = 1): Fault => ({
+  prototype: of.prototype,
+  method,
+  when,
+  call,
+});
+
+async function failing(fault: Fault, use: () => Promise<void>): Promise<void> {
+  const prototype = fault.prototype as Record<string, (...args: unknown[]) => unknown>;
+  const original = prototype[fault.method]!;
+  let calls = 0;
+  const failure = new Error(`${fault.method} failed`);
+  prototype[fault.method] = function (this: unknown, ...args: unknown[]): unknown {
+    if (++calls !== fault.call) return original.apply(this, args);
+    if (fault.when === "before") throw failure;
+    const result = original.apply(this, args);
+    if (!(result instanceof Promise)) throw failure;
+    return result.then(() => Promise.reject(failure));
+  };
+  try {
+    await use();
+    if (calls < fault.call) throw new Error(`${fault.method} was called ${calls} times, not ${fault.call}`);
+  } finally {
+    prototype[fault.method] = original;
+  }
+}
+
+describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
+  let bed: Testbed;
+  let database: Database;
+  let networks: Networks;
+  let companions: TestCompanions;
+
+  beforeEach(async () => {
+    bed = new Testbed();
+    database = openDatabase(":memory:", [networkSchema, portsSchema]);
+    companions = new TestCompanions();
+    networks = new Networks({
+      database,
+      table: "tsd",
+      companions: companions.options,
+      bridge: { name: "tsd0" },
+    });
+    for (const [name, subnet] of [
+      ["alpha", "10.1.0.0/24"],
+      ["beta", "10.2.0.0/24"],
+    ] as const) {
+      await networks.create(networkRequest(name, { subnets: [{ subnet }] }));
+    }
+  });
+  afterEach(async () => {
+    await networks.close();
+    companions[Symbol.dispose]();
+    database.close();
+    bed[Symbol.dispose]();
+  });
+
+  const endpoint = (name: string) => endpointRequest(networks.find(name).id, { names: [`on-${name}`] });
+  const ports = [{ transport: "tcp", containerPort: 80, hostPorts: { first: 8080, last: 8080 } }] as const;
+  const start = (id: string, ...names: string[]) =>
+    networks.attach(id, {
+      kind: "networks",
+      containerName: "web",
+      endpoints: names.map(endpoint),
+      ports: [...ports],
+      dns: { servers: ["127.0.0.1"], search: [], options: [] },
+    });
+  /** All that an attachment makes, wherever it is. */
+  const made = () => ({
+    links: ip("link").map(({ ifname }) => ifname),
+    rules: run("nft", "list", "table", "inet", "tsd").replace(/packets \d+ bytes \d+/g, ""),
+    namespaces: readdirSync("/proc/self/fd").filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith("net:[");
+      } catch {
+        // The descriptor that the directory itself was read with.
+        return false;
+      }
+    }).length,
+    rows: ["network_sandbox", "network_endpoint", "network_address", "published_ports"].map((name) =>
+      database.query(`SELECT count(*) AS n FROM ${name}`).get(),
+    ),
+    free: ["alpha", "beta"].map((name) => networks.status(networks.find(name).id).map(({ available }) => available)),
+    members: ["alpha", "beta"].map((name) => networks.members(networks.find(name).id)),
+  });
+
+  const ofAttachment: Fault[] = [
+    fault(NetworkRecords, "addSandbox", "before"),
+    fault(NetworkRecords, "addSandbox", "after"),
+    fault(BridgeDevice, "ensure", "before", 2),
+    ...[1, 2].flatMap((call) => [
+      fault(BridgeDevice, "create", "before", call),
+      fault(BridgeDevice, "create", "after", call),
+      fault(NetworkNamespace, "configure", "before", call),
+      fault(NetworkNamespace, "configure", "after", call),
+    ]),
+    fault(Ports, "publish", "before"),
+    fault(Ports, "publish", "after"),
+    fault(Firewall, "publish", "before"),
+    fault(Resolver, "serve", "before"),
+    fault(Resolver, "serve", "after"),
+    fault(Resolver, "setNames", "after", 2),
+  ];
+
+  test("of an attachment to two networks, nothing is left of either", async () => {
+    const before = made();
+    for (const each of ofAttachment) {
+      await failing(each, async () => {
+        await expect(start(newId(), "alpha", "beta")).rejects.toThrow(`${each.method} failed`);
+      });
+      await networks.settled();
+      expect({ fault: each, ...made() }).toEqual({ fault: each, ...before });
+    }
+    // And it works when nothing fails, with the same port.
+    const id = newId();
+    const { namespacePath } = await start(id, "alpha", "beta");
+    using _server = serve(namespacePath!, 80);
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    await networks.detach(id);
+  });
+
+  test("of a connection, the container has what it had: interfaces, routes, ports", async () => {
+    const id = newId();
+    const sandbox = await start(id, "beta");
+    const { namespacePath } = sandbox;
+    const inside = () =>
+      within(namespacePath!, () => [
+        ip("link").map(({ ifname }) => ifname),
+        ip("route"),
+        ip("-6", "route", "show", "default"),
+      ]);
+    using _server = serve(namespacePath!, 80);
+    const before = { ...made(), inside: inside() };
+    const faults = [
+      fault(NetworkRecords, "addEndpoint", "before"),
+      fault(NetworkRecords, "addEndpoint", "after"),
+      fault(BridgeDevice, "create", "before"),
+      fault(BridgeDevice, "create", "after"),
+      fault(NetworkNamespace, "configure", "before"),
+      fault(NetworkNamespace, "configure", "after"),
+      fault(NetworkNamespace, "replaceDefaultRoutes", "before"),
+      fault(NetworkNamespace, "replaceDefaultRoutes", "after"),
+      fault(Resolver, "setNames", "before"),
+      fault(Resolver, "setNames", "after"),
+      fault(Ports, "release", "before"),
+      fault(Ports, "publish", "before"),
+      fault(Firewall, "publish", "before"),
+    ];
+    for (const each of faults) {
+      await failing(each, async () => {
+        await expect(networks.connect(id, endpoint("alpha"))).rejects.toThrow(`${each.method} failed`);
+      });
+      expect({ fault: each, ...made(), inside: inside() }).toEqual({ fault: each, ...before });
+      expect(networks.sandbox(id)).toEqual(sandbox);
+      expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    }
+    await networks.connect(id, endpoint("alpha"));
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    await networks.detach(id);
+  });
+
+  test("of a network that is made or removed, there is nothing, or the whole network", async () => {
+    const before = made();
+    for (const each of [
+      fault(NetworkRecords, "addNetwork", "before"),
+      fault(BridgeDevice, "ensure", "before"),
+      fault(BridgeDevice, "ensure", "after"),
+      fault(Firewall, "setBridge", "before"),
+      fault(Firewall, "setBridge", "after"),
+    ]) {
+      await failing(each, async () => {
+        await expect(networks.create(networkRequest("gamma"))).rejects.toThrow(`${each.method} failed`);
+      });
+      expect({ fault: each, ...made() }).toEqual({ fault: each, ...before });
+      expect(networks.list().length).toBe(5);
+    }
+    const { id } = networks.find("alpha");
+    for (const each of [fault(BridgeDevice, "tearDown", "before"), fault(NetworkRecords, "removeNetwork", "before")]) {
+      await failing(each, async () => {
+        await expect(networks.remove(id)).rejects.toThrow(`${each.method} failed`);
+      });
+      // It is there, and its next container finds all that it needs.
+      const container = newId();
+      const { namespacePath } = await start(container, "alpha");
+      using _server = serve(namespacePath!, 80);
+      expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+      await networks.detach(container);
+      await networks.settled();
+    }
+    await networks.remove(id);
+    expect(networks.list().map(({ name }) => name)).not.toContain("alpha");
+  });
+
+  test("of a bridge that somebody removes, it comes back with the next container, ports at 127.0.0.1 with it", async () => {
+    const { device } = networks.find("alpha");
+    const { namespacePath } = await start(newId(), "alpha");
+    using _server = serve(namespacePath!, 80);
+    expect(await ask(bed.host, "127.0.0.1", 8080)).toMatch(/^10\.1\.0\.1$/);
+    run("ip", "link", "del", device!);
+    const other = newId();
+    await networks.attach(other, {
+      kind: "networks",
+      containerName: "other",
+      endpoints: [endpoint("alpha")],
+      ports: [],
+      dns: { servers: [], search: [], options: [] },
+    });
+    expect(readFileSync(`/proc/sys/net/ipv4/conf/${device}/route_localnet`, "utf8").trim()).toBe("1");
+    expect(await ask(bed.host, "127.0.0.1", 8080)).toMatch(/^10\.1\.0\.1$/);
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+  });
+});
