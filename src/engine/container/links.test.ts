@@ -72,6 +72,17 @@ describe("a link of the default bridge", () => {
     ]);
   });
 
+  test("stays after a restart of the daemon, also where the other is the younger one", async () => {
+    await started("db");
+    const web = await started("web", linked("db"));
+    await engine.containers.remove("db", { force: true, volumes: false, link: false });
+    await started("db");
+    const before = readFileSync(world.layout.container(web).hosts, "utf8");
+    expect(before).toMatch(/^172\.28\.0\.\d+\tdb [0-9a-f]{12}$/m);
+    engine = await world.open();
+    expect(readFileSync(world.layout.container(web).hosts, "utf8")).toBe(before);
+  });
+
   test("needs a container that is there, that runs, and that is not on the host's network", async () => {
     expect(await refusal(create("web", linked("nosuch")))).toBe(
       "could not get container for nosuch: No such container: nosuch",
