@@ -19,6 +19,8 @@ export interface Engine {
   daemonPids(): Promise<number[]>;
   /** The name of its shim processes as /proc/PID/cmdline has it. */
   shimPattern: RegExp;
+  /** Command lines of all processes that it leaves running; what they start themselves need not match. */
+  ownPattern: RegExp;
   /** The socket of its API, where it has one. */
   socket?: string;
   /** Waits until what was removed is gone from the disk, where that happens in the background. */
@@ -38,6 +40,7 @@ export async function startTsd(workspace: Workspace): Promise<Engine> {
     image,
     daemonPids: async () => [daemon.pid],
     shimPattern: new RegExp(`\\bshim\\b.*${workspace.name}`),
+    ownPattern: new RegExp(`tsd (daemon|shim|proxy|resolver)\\b.*${workspace.name}`),
     socket: daemon.socket,
     settled: async () => {
       await until("the trash is empty", () => readdirSync(join(daemon.root, "snapshots/trash")).length === 0, 60_000);
@@ -84,6 +87,7 @@ export async function startDocker(workspace: Workspace): Promise<Engine | undefi
     image: "bench/busybox:latest",
     daemonPids: async () => [child.pid, ...(await childrenNamed(child.pid, /^containerd\b/))],
     shimPattern: /containerd-shim/,
+    ownPattern: new RegExp(`^\\S*(dockerd|containerd|containerd-shim\\S*) .*${workspace.name}`),
     socket,
   };
 }
@@ -115,6 +119,7 @@ export async function startPodman(workspace: Workspace): Promise<Engine | undefi
     image,
     daemonPids: async () => [],
     shimPattern: /\bconmon\b/,
+    ownPattern: new RegExp(`^\\S*conmon .*${workspace.name}`),
   };
 }
 

@@ -31,8 +31,11 @@ export async function interleave(contenders: Contender[], rounds: number, warmup
 }
 
 export function summarize(name: string, samplesMs: readonly number[]): Measured {
-  const sorted = samplesMs.toSorted((a, b) => a - b);
-  return { name, medianMs: sorted[Math.floor(sorted.length / 2)]!, minMs: sorted[0]!, runs: sorted.length };
+  return { name, medianMs: median(samplesMs), minMs: Math.min(...samplesMs), runs: samplesMs.length };
+}
+
+export function median(samples: readonly number[]): number {
+  return samples.toSorted((a, b) => a - b)[Math.floor(samples.length / 2)]!;
 }
 
 /** Runs a command to its end. @returns milliseconds. @throws Error when it fails. */

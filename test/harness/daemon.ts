@@ -5,6 +5,8 @@ import { tsd, type Workspace } from "./workspace.ts";
 
 export interface DaemonOptions {
   flags?: string[];
+  /** A program that becomes the daemon, before its executable. */
+  wrapper?: string[];
   /** Tells two daemons of one workspace apart: they have directories and sockets of their own. */
   name?: string;
   /** Beside the tests' own environment. */
@@ -50,6 +52,7 @@ export class Daemon {
     const places = ["--root", this.root, "--state", this.state, "-H", `unix://${this.socket}`];
     this.#child = Bun.spawn(
       this.#workspace.inNetwork([
+        ...(this.#options.wrapper ?? []),
         tsd,
         "daemon",
         ...places,

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { type CommandOptions, type CommandResult, until } from "./command.ts";
-import { Daemon } from "./daemon.ts";
+import { Daemon, type DaemonOptions } from "./daemon.ts";
 import { type Registry, startRegistry } from "./registry.ts";
 import { Workspace } from "./workspace.ts";
 
@@ -19,9 +19,13 @@ export class Engine implements AsyncDisposable {
     this.busybox = busybox;
   }
 
-  static async open(options: { flags?: string[] } = {}): Promise<Engine> {
+  /** @param options.prepare is called before the daemon starts. */
+  static async open(
+    options: DaemonOptions & { prepare?: (workspace: Workspace) => Promise<void> } = {},
+  ): Promise<Engine> {
     const workspace = await Workspace.open();
     try {
+      await options.prepare?.(workspace);
       const [daemon, registry] = await Promise.all([Daemon.start(workspace, options), startRegistry(workspace)]);
       const busybox = await registry.push("busybox");
       await daemon.ok("pull", "-q", busybox);

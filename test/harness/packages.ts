@@ -15,6 +15,7 @@ const packages: Record<string, string> = {
   curl: "/usr/bin/curl",
   "docker.io": "/usr/sbin/dockerd",
   "docker-registry": "/usr/bin/docker-registry",
+  iperf3: "/usr/bin/iperf3",
   iproute2: "/sbin/ip",
   iptables: "/usr/sbin/iptables",
   mmdebstrap: "/usr/bin/mmdebstrap",
