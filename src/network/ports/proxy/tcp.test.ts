@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { Testbed } from "../../testbed.ts";
+import { run, Testbed } from "../../testbed.ts";
 import { TestProxy } from "./testing/proxy-process.ts";
 
 const root = process.getuid?.() === 0;
@@ -155,6 +155,69 @@ describe.skipIf(!root)("tsd proxy, TCP", () => {
     await new Promise((read) => socket.once("data", read));
     socket.resetAndDestroy();
     expect(await promise).toBe("ECONNRESET");
+    await noConnectionsLeft();
+  });
+
+  test("brings everything to a container that reads late, although both sides have ended meanwhile, and rests till then", async () => {
+    let server: Socket | undefined;
+    const port = await serve((socket) => {
+      server = socket;
+      socket.pause();
+      socket.end("all I say");
+    });
+    await publish(8080, port);
+    const client = await open(8080);
+    const data = randomBytes(30_000_000);
+    // Not by iteration, which would end the client's own direction with it.
+    let said = "";
+    client.on("data", (chunk) => (said += chunk));
+    const ended = new Promise((resolve) => client.once("end", resolve));
+    client.end(data);
+    await ended;
+    expect(said).toBe("all I say");
+    // The client has ended, and was told of the server's end: it hangs up, while its bytes wait.
+    expect(await proxy.idleMs()).toBeLessThan(150);
+    expect((await proxy.ask("status", {})).connections).toBe(1);
+    const received = await readAll(server!);
+    expect(received.equals(data)).toBe(true);
+    await noConnectionsLeft();
+  });
+
+  test("rests while a connection is half closed, and lets go of it when that side breaks off", async () => {
+    const port = await serve(() => undefined);
+    await publish(8080, port);
+    const client = await open(8080);
+    client.end("question");
+    await Bun.sleep(50);
+    expect(await proxy.idleMs()).toBeLessThan(150);
+    expect((await proxy.ask("status", {})).connections).toBe(1);
+    client.resetAndDestroy();
+    await noConnectionsLeft();
+  });
+
+  test("lets those wait for whom it has no descriptors, without a stir, and goes on when there are some", async () => {
+    const port = await serve((socket) => socket.pipe(socket));
+    await publish(8080, port);
+    await (await open(8080)).destroy();
+    await noConnectionsLeft();
+    const used = [...new Bun.Glob("*").scanSync({ cwd: `/proc/${proxy.pid}/fd`, onlyFiles: false })].map(Number);
+    const limit = (files: number): string => run("prlimit", `--pid=${proxy.pid}`, `--nofile=${files}:`);
+    limit(Math.max(...used) + 12);
+    const sockets = await Promise.all(Array.from({ length: 20 }, () => open(8080)));
+    let answered = 0;
+    for (const socket of sockets) {
+      socket.on("error", () => undefined);
+      socket.once("data", () => answered++);
+      socket.write("echo");
+    }
+    await until("it says so", () => proxy.log.includes("cannot take a connection now"));
+    expect(answered).toBeLessThan(20);
+    expect(await proxy.idleMs()).toBeLessThan(150);
+    limit(10_000);
+    // Those that were taken and had no descriptor for their way on were reset; nobody else.
+    await until("the others are answered", () => answered + sockets.filter(({ destroyed }) => destroyed).length === 20);
+    expect(answered).toBeGreaterThan(10);
+    for (const socket of sockets) socket.destroy();
     await noConnectionsLeft();
   });
 

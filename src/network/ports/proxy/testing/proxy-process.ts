@@ -57,6 +57,19 @@ export class TestProxy implements AsyncDisposable {
     );
   }
 
+  /** Processor time in milliseconds. */
+  get processorMs(): number {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** How much of that passes while nothing happens for a while: a loop that turns in vain takes all of it. */
+  async idleMs(): Promise<number> {
+    const before = this.processorMs;
+    await Bun.sleep(300);
+    return this.processorMs - before;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#companion.close();
     if (this.pid > 0) {
