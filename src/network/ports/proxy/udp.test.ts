@@ -114,11 +114,11 @@ describe.skipIf(!root)("tsd proxy", () => {
   });
 
   test("forgets those that were never answered before those that were, when a flood comes", async () => {
-    const port = await serve((data) => data.toString());
+    const port = await serve((_, from) => `you are ${from.port}`);
     await proxy.hold([udp("127.0.0.1", 5300, ["127.0.0.1", port])], [udp("127.0.0.1", 5301, ["127.0.0.1", 9])]);
     const client = await bound("127.0.0.1");
     client.send("first", 5300, "127.0.0.1");
-    await message(client);
+    const [first] = await message(client);
     // Each from a port of its own, to a container's port where nobody is.
     const buffer = new DatagramBuffer();
     const target = socketAddressOf({ address: "127.0.0.1", port: 5301 });
@@ -130,10 +130,10 @@ describe.skipIf(!root)("tsd proxy", () => {
       if (n % 500 === 0) await connections();
     }
     for (const end = Date.now() + 10_000; (await connections()) < sessionsMax && Date.now() < end; ) await Bun.sleep(1);
-    const known = new Promise<string>((resolve) => client.once("message", (data) => resolve(data.toString())));
+    const second = message(client);
     client.send("second", 5300, "127.0.0.1");
-    expect(await known).toBe("second");
-    // It was not forgotten, so it did not take another one's place.
+    // Towards the container it is still who it was.
+    expect((await second)[0]).toBe(first);
     expect(await connections()).toBe(sessionsMax);
   }, 20_000);
 
@@ -165,9 +165,12 @@ describe.skipIf(!root)("tsd proxy", () => {
     bind(free, socketAddressOf({ address: "127.0.0.1", port: 8080 }));
   });
 
-  test("reserves a port whose server has just ended, although its connections still count", async () => {
+  test.each([
+    ["server", 8080, 8081],
+    ["client", 8081, 8080],
+  ])("reserves a port whose %s has just ended, although its connections still count", async (_, server, client) => {
     const address = socketAddressOf({ address: "127.0.0.1", port: 8080 });
-    leaveTimeWait(address.port);
+    leaveTimeWait(server, client);
     using strict = streamSocket(address);
     expect(() => bind(strict, address)).toThrow("EADDRINUSE");
     expect(await proxy.hold([{ transport: "tcp", address: "0.0.0.0", port: 8080 }])).toEqual([]);
@@ -201,21 +204,28 @@ describe.skipIf(!root)("tsd proxy", () => {
   });
 });
 
-/** A connection at that port whose server has closed first. */
-function leaveTimeWait(port: number): void {
-  const address = socketAddressOf({ address: "127.0.0.1", port });
+/** A connection between those ports, of which the one at port 8080 has been closed first. */
+function leaveTimeWait(serverPort: number, clientPort: number): void {
+  const at = (port: number) => socketAddressOf({ address: "127.0.0.1", port });
   const wait = (fd: Fd): void => {
     using epoll = new Epoll();
     epoll.add(fd, EPOLLIN, 1);
     expect(epoll.wait(5_000)).toBe(1);
   };
-  using listener = streamSocket(address);
-  setOption(listener, SOL_SOCKET, SO_REUSEADDR, 1);
-  bind(listener, address);
+  using listener = streamSocket(at(serverPort));
+  using client = streamSocket(at(clientPort));
+  for (const [fd, port] of [
+    [listener, serverPort],
+    [client, clientPort],
+  ] as const) {
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    bind(fd, at(port));
+  }
   listen(listener, 1);
-  using client = streamSocket(address);
-  connect(client, address);
+  connect(client, at(serverPort));
   wait(listener);
-  accept(listener)!.fd.close();
-  wait(client);
+  using server = accept(listener)!.fd;
+  const [first, second] = serverPort === 8080 ? [server, client] : [client, server];
+  first.close();
+  wait(second);
 }
