@@ -1,3 +1,4 @@
+import { NetlinkError } from "../../../ffi/netlink/error.ts";
 import type { Message } from "../../../ffi/netlink/message.ts";
 import { deleteChain, deleteRule, deleteTable, type TableName } from "../../../ffi/netlink/nftables/objects.ts";
 import { commitBatch, generationAfter, listTables, readGeneration } from "../../../ffi/netlink/nftables/ruleset.ts";
@@ -16,7 +17,7 @@ import {
   tableContents,
   userChain,
 } from "./contents.ts";
-import { endFlowsOf, endFlowsTo, endStaleFlows, endUnmasqueraded } from "./flows.ts";
+import { endFlowsTo, endStaleFlows, endUnmasqueraded } from "./flows.ts";
 import { ForeignFirewalls } from "./foreign.ts";
 import { setRouteLocalnet } from "./route-localnet.ts";
 import type { BridgeRules, PortTranslation } from "./rules.ts";
@@ -174,11 +175,6 @@ export class Firewall implements Disposable {
     this.#endFlows(() => endFlowsTo(this.#socket, withdrawn));
   }
 
-  /** Ends the flows of addresses that are given up: whoever gets one next does not get answers to others' questions. */
-  forget(addresses: readonly Address[]): void {
-    this.#endFlows(() => endFlowsOf(this.#socket, addresses));
-  }
-
   /** New flows go right whatever becomes of the old ones: that these could not be ended undoes nothing. */
   #endFlows(end: () => void): void {
     try {
@@ -310,7 +306,8 @@ export class Firewall implements Disposable {
       return;
     }
     try {
-      if (this.#generation === undefined || !this.#commitOnto(this.#generation, messages)) this.#restore();
+      if (this.#generation === undefined) this.#restore();
+      else if (!this.#commitOnto(this.#generation, messages)) this.#restoreAndMend();
     } catch (error) {
       // The caller takes back what it wanted: the next look makes the kernel's table agree.
       this.#generation = undefined;
@@ -324,7 +321,7 @@ export class Firewall implements Disposable {
       commitBatch(this.#socket, messages, generation);
     } catch (error) {
       if (isErrno(error, "ERESTART")) return false;
-      throw error;
+      throw explained(error);
     }
     this.#generation = generationAfter(generation);
     return true;
@@ -401,6 +398,16 @@ export class Firewall implements Disposable {
       this.#lastFault = text;
     }
   }
+}
+
+/** What a kernel says that was built without a part of nf_tables, or cannot load it. */
+function explained(error: unknown): unknown {
+  if (!(error instanceof NetlinkError) || !isErrno(error, "ENOENT", "EOPNOTSUPP", "EAFNOSUPPORT")) return error;
+  if (!/NEW(TABLE|CHAIN|RULE|SET)$/.test(error.syscall)) return error;
+  return new EngineError("unsupported", `the kernel refuses tsd's firewall table: ${error.message}`, {
+    hint: "modprobe nf_tables nft_chain_nat nft_ct nft_fib_inet nft_masq nft_nat",
+    cause: error,
+  });
 }
 
 function textOf({ set, element: { key, data } }: Placed): string {

@@ -127,9 +127,5 @@ describe.skipIf(process.getuid?.() !== 0)("a client of UDP that keeps sending fr
     firewall.publish([port(b, 4, "udp", 5000), port(b, 4, "udp", 5001)]);
     firewall.unpublish([port(b, 4, "udp", 5000), port(b, 4, "udp", 5001)]);
     expect(flows()).toEqual(before);
-    firewall.forget([parseAddress(b.ipv4)]);
-    expect(flows().length).toBe(1);
-    firewall.forget([parseAddress(a.ipv4)]);
-    expect(flows()).toEqual([]);
   });
 });

@@ -48,16 +48,6 @@ export function endFlowsTo(socket: NetlinkSocket, ports: readonly PortTranslatio
   }
 }
 
-/** Ends every flow from or to an address: whoever gets it next gets no answers to others' questions. */
-export function endFlowsOf(socket: NetlinkSocket, addresses: readonly Address[]): void {
-  for (const address of addresses) {
-    const bytes = addressBytes(address);
-    for (const filter of [{ original: { source: bytes } }, { reply: { source: bytes } }]) {
-      deleteFlows(socket, listFlows(socket, { family: address.family, ...filter }));
-    }
-  }
-}
-
 /**
  * Ends flows that containers began while the table was gone, and which left with an address that nobody can answer.
  * One that was answered is right as it is.

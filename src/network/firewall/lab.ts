@@ -36,6 +36,7 @@ export class Lab implements Disposable {
 
   /** Whether bridges hand frames to IP's chains: as modprobe br_netfilter has it. */
   setBridgeNetfilter(on: boolean): void {
+    if (on && !existsSync("/proc/sys/net/bridge")) run("modprobe", "br_netfilter");
     for (const name of ["iptables", "ip6tables"]) {
       const path = `/proc/sys/net/bridge/bridge-nf-call-${name}`;
       if (on || existsSync(path)) writeFileSync(path, on ? "1" : "0");
