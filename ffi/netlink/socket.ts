@@ -3,7 +3,7 @@ import { call } from "../syscall.ts";
 import { decodeAcknowledgement, NetlinkError } from "./error.ts";
 import {
   decodeMessages,
-  type Message,
+  Message,
   NLM_F_ACK,
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
@@ -21,7 +21,9 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
@@ -133,6 +135,35 @@ export class NetlinkSocket implements Disposable {
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === ENOBUFS) return this.#receive(request);
       throw error;
+    }
+  }
+
+  /**
+   * Has the kernel tell of changes from now on, in place of answers: such a socket is for `news` alone.
+   * @param bufferSize bytes that may wait to be read, the kernel's own bookkeeping included.
+   */
+  join(group: number, bufferSize: number): void {
+    this.#setOption(SOL_SOCKET, SO_RCVBUFFORCE, new Uint8Array(new Uint32Array([bufferSize]).buffer));
+    // struct sockaddr_nl: the kernel chooses an address; a socket without one is passed over.
+    const name = new Uint8Array(12);
+    name[0] = AF_NETLINK;
+    call("bind", "AF_NETLINK", this.#fd.number, name, name.length);
+    this.#setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, new Uint8Array(new Uint32Array([group]).buffer));
+  }
+
+  /** What the kernel has told since the last time; undefined when some of it was lost because too much waited. */
+  news(): Reply[] | undefined {
+    const replies: Reply[] = [];
+    const request = new Message(0, 0, { call: "netlink news" });
+    for (let isWhole = true; ; ) {
+      try {
+        const some = this.#receive(request, MSG_DONTWAIT);
+        if (some.length === 0) return isWhole ? replies : undefined;
+        replies.push(...some.map(detach));
+      } catch (error) {
+        if (!(error instanceof Error && "code" in error && error.code === ENOBUFS)) throw error;
+        isWhole = false;
+      }
     }
   }
 

@@ -3,6 +3,7 @@ import type { Message } from "../../../ffi/netlink/message.ts";
 import { deleteChain, deleteRule, deleteTable, type TableName } from "../../../ffi/netlink/nftables/objects.ts";
 import { commitBatch, generationAfter, listTables, readGeneration } from "../../../ffi/netlink/nftables/ruleset.ts";
 import { deleteElements, deleteSet, newElements, type SetElement } from "../../../ffi/netlink/nftables/set.ts";
+import { TableWatch } from "../../../ffi/netlink/nftables/watch.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { EngineError, errorMessage, isErrno, isKernelError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
@@ -26,6 +27,8 @@ import { changesTo, readTable } from "./table.ts";
 /** How often the generation is looked at: a table that somebody flushed is back within twice this. */
 const checkIntervalMs = 1_000;
 const commitAttemptsMax = 5;
+/** More changes than that in a second are not followed one by one. */
+const generationsMissedMax = 1_000;
 /** What tables say that an older tsd made, one for each bridge and named after it. */
 const formerComment = "made by tsd, which puts it back when it is changed";
 
@@ -47,6 +50,7 @@ export class Firewall implements Disposable {
   readonly #name: TableName;
   readonly #socket: NetlinkSocket;
   readonly #foreign: ForeignFirewalls;
+  readonly #news: TableWatch;
   readonly #bridges = new Map<string, BridgeRules>();
   /** By the element that each is. */
   readonly #ports = new Map<string, Published>();
@@ -63,6 +67,7 @@ export class Firewall implements Disposable {
     this.#name = { family: "inet", table };
     this.#socket = new NetlinkSocket(NETLINK_NETFILTER);
     this.#foreign = new ForeignFirewalls(this.#socket, table);
+    this.#news = new TableWatch();
   }
 
   /** Makes a bridge known, or changes what is to be done for it. @throws NetlinkError */
@@ -233,16 +238,33 @@ export class Firewall implements Disposable {
 
   /**
    * Puts the table back when somebody changed or flushed it, and looks at others' firewalls again. Costs one question
-   * to the kernel when nobody changed any table since the last look.
+   * to the kernel when nobody changed any table since the last look, and little more when only others' were changed.
    * @throws NetlinkError
    */
   check(): void {
-    if (this.#bridges.size === 0) return;
-    if (this.#generation !== undefined && readGeneration(this.#socket) === this.#generation) return;
+    if (this.#bridges.size === 0 || this.#catchUp()) return;
     const known = this.#generation !== undefined;
     if (this.#restoreAndMend() && known) {
       log("warn", "firewall table was changed and put back", { table: this.#name.table });
     }
+  }
+
+  /** Whether tsd's table is known to be right now; reads none of it. Others' firewalls are looked at if need be. */
+  #catchUp(): boolean {
+    if (this.#generation === undefined) return false;
+    const now = readGeneration(this.#socket);
+    const missed = generationsBetween(this.#generation, now);
+    const changes = missed && this.#news.changes(missed);
+    if (changes === undefined) return missed?.length === 0;
+    const { family, table } = this.#name;
+    if (changes.some((change) => change.family === family && change.table === table)) return false;
+    this.#generation = now;
+    if (!changes.some(({ kind }) => kind === "structure")) return true;
+    const { from, to } = this.#foreign.look(this.#bridges.values());
+    this.#logWarnings();
+    if (from !== now) return this.#catchUp();
+    this.#generation = to;
+    return true;
   }
 
   /** What began while the table was not right stays wrong, unless it is ended. */
@@ -286,6 +308,7 @@ export class Firewall implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
+    this.#news[Symbol.dispose]();
     this.#socket.close();
   }
 
@@ -307,12 +330,22 @@ export class Firewall implements Disposable {
     }
     try {
       if (this.#generation === undefined) this.#restore();
-      else if (!this.#commitOnto(this.#generation, messages)) this.#restoreAndMend();
+      else if (!this.#commitNow(messages)) this.#restoreAndMend();
     } catch (error) {
       // The caller takes back what it wanted: the next look makes the kernel's table agree.
       this.#generation = undefined;
       throw error;
     }
+  }
+
+  /** False when the table is not what it should be. */
+  #commitNow(messages: Message[]): boolean {
+    for (let attempt = 1; attempt <= commitAttemptsMax; attempt++) {
+      if (this.#generation === undefined) return false;
+      if (this.#commitOnto(this.#generation, messages)) return true;
+      if (!this.#catchUp()) return false;
+    }
+    return false;
   }
 
   /** False when somebody changed tables since that generation. */
@@ -398,6 +431,16 @@ export class Firewall implements Disposable {
       this.#lastFault = text;
     }
   }
+}
+
+/** The generations after the one up to the other, in which nobody can have missed much; undefined for too many. */
+function generationsBetween(before: number, now: number): number[] | undefined {
+  const generations: number[] = [];
+  for (let each = before; each !== now; ) {
+    each = generationAfter(each);
+    if (generations.push(each) > generationsMissedMax) return undefined;
+  }
+  return generations;
 }
 
 /** What a kernel says that was built without a part of nf_tables, or cannot load it. */

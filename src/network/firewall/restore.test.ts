@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseAddress } from "../address.ts";
 import { run } from "../testbed.ts";
 import { Firewall } from "./firewall.ts";
@@ -138,12 +140,12 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall's table", () => {
     const byBridge = bridges.map((each) => timed(() => firewall.setBridge(each)));
     const ports: PortTranslation[] = Array.from({ length: 1_000 }, (_, i) => port(somewhere, 4, "tcp", 10_000 + i));
     const byPort = ports.map((each) => timed(() => firewall.publish([each])));
-    const many: PortTranslation[] = Array.from({ length: 10_000 }, (_, i) =>
+    const many: PortTranslation[] = Array.from({ length: 5_000 }, (_, i) =>
       port(somewhere, 6, "tcp", 10_000 + i, { hostAddress: parseAddress("2001:db8::2") }),
     );
     const together = timed(() => firewall.publish(many.slice(0, 1_000)));
     firewall.publish(many.slice(1_000));
-    expect(list().match(/2001:db8::2/g)!.length).toBe(10_000);
+    expect(list().match(/2001:db8::2/g)!.length).toBe(5_000);
     const gone = timed(() => firewall.unpublish(many));
     const figures = {
       "a bridge of the first hundred, ms": median(byBridge.slice(0, 100)),
@@ -151,7 +153,7 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall's table", () => {
       "a port of the first hundred, ms": median(byPort.slice(0, 100)),
       "a port of the last hundred, ms": median(byPort.slice(-100)),
       "1,000 ports in one batch, ms": together,
-      "10,000 ports withdrawn in one batch, ms": gone,
+      "5,000 ports withdrawn in one batch, ms": gone,
     };
     if (process.env.TSD_BENCH !== undefined) console.log(figures);
     // Cost in proportion would be five and ten times as much.
@@ -160,5 +162,52 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall's table", () => {
     expect(together).toBeLessThan(500);
     // And the daemon's look, once a second.
     expect(median(Array.from({ length: 100 }, () => timed(() => firewall.check())))).toBeLessThan(1);
+    const looks = (...change: string[]): number =>
+      median(
+        Array.from({ length: 5 }, () => {
+          run("nft", "add", ...change);
+          return timed(() => firewall.check());
+        }),
+      );
+    run("nft", "add", "table", "ip", "mine");
+    expect(looks("chain", "ip", "mine", "a")).toBeLessThan(looks("rule", "inet", "tsd", "tsd-user", "counter") / 3);
+  }, 60_000);
+
+  test("is read again only when somebody changed it, be it among thousands of changes of others'", () => {
+    firewall.setBridge(lab.bridge(1));
+    firewall.check();
+    const before = list("-s");
+    run("nft", "add", "table", "ip", "mine");
+    run("nft", "add", "set", "ip", "mine", "s", "{ type mark ; }");
+    firewall.check();
+    for (const number of [10, 20_000]) {
+      const elements = Array.from({ length: number }, (_, i) => i + 1).join(",");
+      const script = `add element ip mine s { ${elements} }\nflush chain inet tsd forward\nflush set ip mine s\n`;
+      inFile(script, (path) => run("nft", "-f", path));
+      expect(list("-s")).not.toContain("published ports");
+      firewall.check();
+      expect(list("-s").replace(/table ip mine[\s\S]*/, "")).toBe(before);
+      firewall.publish([port(somewhere, 4, "tcp", number)]);
+      firewall.unpublish([port(somewhere, 4, "tcp", number)]);
+    }
+    // Where only others' changed, a port goes on top of that.
+    run("nft", "delete", "table", "ip", "mine");
+    firewall.publish([port(somewhere, 4, "tcp", 8080)]);
+    expect(list()).toContain("tcp . 8080");
+    expect(firewall.warnings()).toEqual([]);
+    run("nft", "add", "table", "ip", "mine");
+    run("nft", "add", "chain", "ip", "mine", "f", "{ type filter hook forward priority 5 ; policy drop ; }");
+    firewall.publish([port(somewhere, 4, "tcp", 8081)]);
+    expect(firewall.warnings().length).toBe(1);
   });
+
+  function inFile(text: string, use: (path: string) => void): void {
+    const directory = mkdtempSync(join(tmpdir(), "tsd-firewall-"));
+    try {
+      writeFileSync(join(directory, "script"), text);
+      use(join(directory, "script"));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
 });
