@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { inPrivateMounts } from "../../ffi/namespace.ts";
 import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { startRegistry } from "../harness/registry.ts";
@@ -19,14 +17,9 @@ const servers: Bun.Subprocess<"ignore", "pipe">[] = [];
 /** The names that the first name server was asked for. */
 let asked = "";
 
-/** In a mount namespace of its own, where /etc/resolv.conf is the test's. */
-function startDaemon<T>(start: () => Promise<T>): Promise<T> {
-  return inPrivateMounts(() => {
-    const { status, stderr } = spawnSync("mount", ["--bind", resolvConf, "/etc/resolv.conf"], { encoding: "utf8" });
-    if (status !== 0) throw new Error(stderr);
-    // It is spawned before the first wait.
-    return start();
-  });
+/** Runs the daemon in a mount namespace of its own, where /etc/resolv.conf is the test's. */
+function withResolvConf(): string[] {
+  return ["unshare", "--mount", "sh", "-ec", 'mount --bind "$0" /etc/resolv.conf; exec "$@"', resolvConf];
 }
 
 async function startNameServer(address: string, says: string): Promise<void> {
@@ -54,7 +47,7 @@ beforeAll(async () => {
   resolvConf = workspace.path("resolv.conf");
   writeFileSync(resolvConf, "nameserver 127.0.0.1\nnameserver 127.0.0.2\n");
   const registry = startRegistry(workspace);
-  daemon = await startDaemon(() => Daemon.start(workspace));
+  daemon = await Daemon.start(workspace, { wrapper: withResolvConf() });
   const busybox = await (await registry).push("busybox");
   await daemon.ok("pull", "-q", busybox);
   image = busybox;
@@ -274,7 +267,7 @@ describe("the resolver", () => {
       "some.example A",
     ]);
     expect((JSON.parse(alone.stdout) as Heard[]).map(({ data }) => data)).toEqual([[address], ["192.0.2.11"]]);
-    await startDaemon(() => daemon.start());
+    await daemon.start();
     expect(resolverPid()).toBe(pid!);
     await start("third", "--network", "front");
     expect(await told("first", "second A", "third A")).toEqual([
@@ -298,7 +291,7 @@ describe("the resolver", () => {
     const pid = resolverPid()!;
     await daemon.stop();
     await until("it has ended", () => !existsSync(`/proc/${pid}/exe`));
-    await startDaemon(() => daemon.start());
+    await daemon.start();
     expect(resolverPid()).toBeUndefined();
   });
 });
