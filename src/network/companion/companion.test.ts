@@ -157,6 +157,10 @@ describe("a companion", () => {
     expect(existsSync(join(directory, "notebook.sock"))).toBe(false);
   });
 
+  test("whose socket's path is too long for a socket is refused at once", () => {
+    expect(() => make({ socketPath: join(directory, "x".repeat(100)) })).toThrow("at most 107 fit");
+  });
+
   test("that cannot be started is an error with its status and its log", async () => {
     const broken = make({ command: [process.execPath, "-e", "process.exitCode = 3"] });
     const error = await broken.ask("read", {}).catch((thrown: unknown) => thrown);

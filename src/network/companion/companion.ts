@@ -41,6 +41,8 @@ const retryMs = 200;
 const retryMaxMs = 15_000;
 /** One that holds nothing is kept so long: containers that come and go need not each wait for its start. */
 const uselessMs = 5_000;
+/** sockaddr_un's sun_path has 108 bytes, the last of them a zero: unix(7). */
+const socketPathBytesMax = 107;
 
 export class Companion {
   readonly #options: CompanionOptions;
@@ -53,6 +55,15 @@ export class Companion {
   #closed = false;
 
   constructor(options: CompanionOptions) {
+    const { mode, socketPath } = options;
+    const bytes = Buffer.byteLength(socketPath);
+    if (bytes > socketPathBytesMax) {
+      const text = `socket path of tsd ${mode} has ${bytes} bytes, at most ${socketPathBytesMax} fit: ${socketPath}`;
+      throw new EngineError("invalid_argument", text, {
+        path: socketPath,
+        hint: "choose a shorter --state directory",
+      });
+    }
     this.#options = options;
   }
 
@@ -246,6 +257,8 @@ export class Companion {
       const said = await new Response(child.stdout).text();
       const link = said === "ready\n" ? await Link.open(socketPath) : undefined;
       if (link !== undefined) return link;
+      // One that said that it listens, and cannot be reached, is of no use and in the way of the next.
+      child.kill("SIGKILL");
       const status = await child.exited;
       throw new EngineError("unavailable", `start tsd ${mode}: it ended with status ${status}`, {
         path: logPath,
