@@ -108,13 +108,14 @@ export class Sandboxes {
     const usesSpare = isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
     const spare = usesSpare ? this.#takeSpare() : undefined;
     const record = spare === undefined ? this.#make(containerId, request) : this.#giveTo(containerId, spare, request);
-    if (usesSpare) this.#spares.refillConnected();
     try {
       await this.#parts.services.provide(record, this.#namespaces.get(record.id)!.path);
     } catch (error) {
       this.#undo(record);
       throw error;
     }
+    if (usesSpare) this.#spares.refillConnected();
+    else this.#spares.refillEmpty();
     for (let waitedMs = 0; waitedMs < forwardingWaitMs; waitedMs++) {
       if (record.endpoints.every((endpoint) => this.#parts.endpoints.isForwarding(endpoint))) break;
       await Bun.sleep(1);
@@ -144,7 +145,7 @@ export class Sandboxes {
     const record: SandboxRecord = { id, containerId, kind: "networks", containerName, dns, ports, endpoints };
     try {
       this.#parts.records.addSandbox(record);
-      const namespace = this.#spares.takeEmpty();
+      const namespace = containerId === null ? NetworkNamespace.create() : this.#spares.takeEmpty();
       this.#namespaces.set(id, namespace);
       const routes = this.#routes(endpoints);
       for (const endpoint of endpoints) this.#parts.endpoints.make(endpoint, namespace, routes);

@@ -146,7 +146,10 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
 
   test("of a connection, the container has what it had: interfaces, routes, ports", async () => {
     const id = newId();
+    const { namespaces } = made();
     const sandbox = await start(id, "beta");
+    // The container's own, and one that is made for the next.
+    while (made().namespaces < namespaces + 2) await Bun.sleep(5);
     const { namespacePath } = sandbox;
     const inside = () =>
       within(namespacePath!, () => [
