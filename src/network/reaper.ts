@@ -1,17 +1,26 @@
 /** Taking sandboxes down, which the kernel does in its own time. */
 import { errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
+import { formatAddress, tryParseAddress } from "./address.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { NetworkNamespace } from "./namespace.ts";
-import type { EndpointRecord, NetworkRecords, SandboxRecord } from "./records.ts";
+import type { EndpointAddress, EndpointRecord, NetworkRecords, SandboxRecord } from "./records.ts";
+import type { EndpointRequest } from "./sandbox.ts";
 
 /** The kernel takes a namespace down in the background, as a rule in 2 to 20 ms. After the last wait its veth is deleted. */
 const reapDelaysMs = [5, 20, 50, 150];
 
+/** A sandbox that is being taken down. */
+interface Leaving {
+  /** Does not leave it to the kernel. */
+  hurry(): void;
+  gone: Promise<void>;
+}
+
 export class Reaper {
   readonly #records: NetworkRecords;
   readonly #endpoints: Endpoints;
-  readonly #reaping = new Set<Promise<void>>();
+  readonly #leaving = new Map<SandboxRecord, Leaving>();
 
   constructor(records: NetworkRecords, endpoints: Endpoints) {
     this.#records = records;
@@ -34,20 +43,33 @@ export class Reaper {
     }
     this.#records.disown(sandbox.id);
     if (onHost.length === 0) return;
-    const reaping = this.#reap(sandbox, onHost);
-    this.#reaping.add(reaping);
-    void reaping.finally(() => this.#reaping.delete(reaping));
+    const { promise: hurried, resolve: hurry } = Promise.withResolvers<true>();
+    const gone = this.#reap(sandbox, onHost, hurried).finally(() => this.#leaving.delete(sandbox));
+    this.#leaving.set(sandbox, { hurry: () => hurry(true), gone });
+  }
+
+  /**
+   * Waits for those of the fixed addresses that a container which has just ended had, and makes haste with them: whoever
+   * makes a container anew wants its address at once.
+   */
+  async free(requests: readonly EndpointRequest[]): Promise<void> {
+    for (const [sandbox, { hurry, gone }] of this.#leaving) {
+      if (!sandbox.endpoints.some((had) => requests.some((wanted) => hasAddressOf(had, wanted)))) continue;
+      hurry();
+      await gone;
+    }
   }
 
   /**
    * Waits until the kernel has taken the veths down, and frees the addresses then: until that moment the old namespace
-   * answers for them. Another container may have joined the namespace and keep it: then the veths are deleted.
+   * answers for them. Another container may have joined the namespace and keep it: then the veths are deleted, as they
+   * are when somebody is in a hurry.
    */
-  async #reap(sandbox: SandboxRecord, onHost: readonly EndpointRecord[]): Promise<void> {
+  async #reap(sandbox: SandboxRecord, onHost: readonly EndpointRecord[], hurried: Promise<true>): Promise<void> {
     try {
       for (const delayMs of reapDelaysMs) {
         if (!onHost.some((record) => this.#endpoints.isOnHost(record))) break;
-        await Bun.sleep(delayMs);
+        if ((await Promise.race([hurried, Bun.sleep(delayMs)])) === true) break;
       }
       for (const record of onHost) if (this.#endpoints.isOnHost(record)) this.#endpoints.remove(record, undefined);
       this.#forget(sandbox);
@@ -85,6 +107,14 @@ export class Reaper {
 
   /** Resolves when what was let go of is gone from the kernel and the database. */
   async settled(): Promise<void> {
-    while (this.#reaping.size > 0) await Promise.all(this.#reaping);
+    while (this.#leaving.size > 0) await Promise.all([...this.#leaving.values()].map(({ gone }) => gone));
   }
+}
+
+function hasAddressOf({ networkId, ipv4, ipv6 }: EndpointRecord, wanted: EndpointRequest): boolean {
+  const isSame = (had: EndpointAddress | undefined, text: string | undefined) => {
+    const address = text === undefined ? undefined : tryParseAddress(text);
+    return had !== undefined && address !== undefined && had.address === formatAddress(address);
+  };
+  return networkId === wanted.networkId && (isSame(ipv4, wanted.ipv4) || isSame(ipv6, wanted.ipv6));
 }

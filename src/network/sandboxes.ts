@@ -105,6 +105,7 @@ export class Sandboxes {
   }
 
   async #attachNetworks(containerId: string, request: NetworksRequest): Promise<Sandbox> {
+    await this.#parts.reaper.free(request.endpoints);
     const usesSpare = isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
     const spare = usesSpare ? this.#takeSpare() : undefined;
     const record = spare === undefined ? this.#make(containerId, request) : this.#giveTo(containerId, spare, request);
@@ -244,6 +245,7 @@ export class Sandboxes {
    * @throws EngineError conflict when it is on it already, or has no network of its own
    */
   async connect(containerId: string, request: EndpointRequest): Promise<Sandbox> {
+    await this.#parts.reaper.free([request]);
     const { record, namespace } = this.#running(containerId);
     const network = this.#parts.networks.get(request.networkId);
     if (record.endpoints.some(({ networkId }) => networkId === network.id)) {

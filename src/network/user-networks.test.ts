@@ -132,6 +132,25 @@ describe.skipIf(!root)("networks that users make", () => {
     await expect(attach(networks, newId(), "four", { ipv6: "fd00::9" })).rejects.toThrow("it has no IPv6");
   });
 
+  test("give a fixed address to the next container as soon as its last has left", async () => {
+    await create("again", { subnets: [{ subnet: "10.9.8.0/24" }, { subnet: "fd00:9:8::/64" }] });
+    await create("before", {});
+    const id = networks.find("again").id;
+    for (const fixed of [{ ipv4: "10.9.8.77" }, { ipv6: "fd00:9:8::77" }]) {
+      for (let round = 0; round < 5; round++) {
+        const container = newId();
+        await attach(networks, container, "again", fixed);
+        await networks.detach(container);
+      }
+      const container = newId();
+      await attach(networks, container, "before");
+      await networks.connect(container, endpointRequest(id, fixed));
+      await networks.detach(container);
+    }
+    await networks.settled();
+    expect(networks.status(id)[0]).toMatchObject({ available: 253n });
+  });
+
   test("give fixed addresses, MAC and link-local ones, sysctls and interface names as they are asked for", async () => {
     await create("fixed", {
       subnets: [{ subnet: "10.9.0.0/24", ipRange: "10.9.0.128/25", gateway: "10.9.0.254" }, { subnet: "fd00:9::/64" }],
