@@ -137,6 +137,9 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall", () => {
     expect(routeLocalnet("tsd1")).toBe("0");
     firewall.publish([at("127.0.0.1"), port(container, 4, "udp", 8080)]);
     expect([routeLocalnet("tsd1"), routeLocalnet("tsd2")]).toEqual(["1", "0"]);
+    run("ip", "link", "delete", "tsd1");
+    firewall.setBridge(lab.bridge(1));
+    expect(routeLocalnet("tsd1")).toBe("1");
     firewall.unpublish([at("127.0.0.1")]);
     expect(routeLocalnet("tsd1")).toBe("1");
     firewall.unpublish([port(container, 4, "udp", 8080)]);

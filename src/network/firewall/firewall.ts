@@ -77,6 +77,8 @@ export class Firewall implements Disposable {
     try {
       this.#change(before === undefined ? [] : bridgeElements(before), bridgeElements(rules));
       this.#passForeign(rules);
+      // An interface that was made anew has forgotten it.
+      if (this.#onLoopback.has(rules.bridge)) setRouteLocalnet(rules.bridge, true);
     } catch (error) {
       if (before === undefined) this.#bridges.delete(rules.bridge);
       else this.#bridges.set(rules.bridge, before);

@@ -60,7 +60,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
   async function reach(a: string, b: { path: string; ipv4: string }): Promise<string[]> {
     using _outside = serve(bed.outside, 8001);
     using _inside = serve(b.path, 8002);
-    const timeoutMs = 300;
+    const timeoutMs = 3_000;
     return [await ask(a, outsideAddress, 8001, timeoutMs), await ask(a, b.ipv4, 8002, timeoutMs)];
   }
 
