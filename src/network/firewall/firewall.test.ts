@@ -89,6 +89,11 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall", () => {
     const answers = await Promise.all(questions.map((question) => hearBoth({ ...question, timeoutMs: quickMs })));
     expect(answers).toEqual(questions.map(() => noAnswer));
 
+    // What listens there gets it.
+    const own = await serveAll(host, 8080);
+    expect(await hearBoth({ from: host, to: "::1", port: 8080 })).toBe("::1");
+    own[Symbol.dispose]();
+
     firewall.unpublish(everywhere(target, 8080));
     expect(await hearBoth({ from: outside, to: hostAddress, port: 8080, timeoutMs: quickMs })).toBe(noAnswer);
   });
