@@ -7,6 +7,9 @@ import type { NetworkRequest } from "./network.ts";
 import type { Networks, NetworksOptions } from "./networks.ts";
 import type { EndpointRequest, Sandbox, SandboxEndpoint, SandboxRequest } from "./sandbox.ts";
 
+/** The built one starts at once also where the processor is emulated. */
+const executable = process.env.TSD_EXECUTABLE;
+
 /** The processes beside a daemon, which end with the test. */
 export class TestCompanions implements Disposable {
   readonly options: NetworksOptions["companions"];
@@ -18,7 +21,8 @@ export class TestCompanions implements Disposable {
     const of = (mode: "proxy" | "resolver") => ({
       socketPath: join(this.#directory, `${mode}.sock`),
       logPath: join(this.#directory, `${mode}.log`),
-      command: [process.execPath, join(import.meta.dir, "../main.ts"), mode],
+      command:
+        executable === undefined ? [process.execPath, join(import.meta.dir, "../main.ts"), mode] : [executable, mode],
       onStarted: (pid: number) => void this.pids.push(pid),
     });
     this.options = { proxy: of("proxy"), resolver: of("resolver") };
