@@ -1,10 +1,11 @@
 /** The long forms of what names.test.ts shows. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { command, succeed, until } from "../harness/command.ts";
 import { Engine } from "../harness/engine.ts";
 import type { LoadResult } from "./dns-load.ts";
+import { resolverPid } from "./resolver-process.ts";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -15,14 +16,10 @@ afterAll(() => engine[Symbol.asyncDispose](), 60_000);
 
 const start = (name: string) => engine.start(["--name", name, "--network", "front"], "sleep", "1000");
 
-function resolverPid(): number {
-  const found = readdirSync("/proc").find((pid) => {
-    if (!/^\d+$/.test(pid) || !existsSync(`/proc/${pid}/cmdline`)) return false;
-    const [, mode, ...rest] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    return mode === "resolver" && rest.some((word) => word.includes(engine.workspace.directory));
-  });
-  if (found === undefined) throw new Error("no resolver runs");
-  return Number(found);
+function runningResolver(): number {
+  const pid = resolverPid(engine.workspace);
+  if (pid === undefined) throw new Error("no resolver runs");
+  return pid;
 }
 
 /** Processor time of user and kernel, in seconds. */
@@ -35,12 +32,12 @@ test("names are answered as fast as one core asks for ten seconds, among fifty c
   const names = Array.from({ length: 50 }, (_, n) => `many${n}`);
   for (const name of names) await start(name);
   const pid = await engine.inspect("many0", "{{.State.Pid}}");
-  const before = cpuSeconds(resolverPid());
+  const before = cpuSeconds(runningResolver());
   const script = join(import.meta.dir, "dns-load.ts");
   const argv = ["nsenter", `--net=/proc/${pid}/ns/net`, process.execPath, script, "10", ...names];
   const result: LoadResult = JSON.parse(await succeed(argv));
-  const cpu = cpuSeconds(resolverPid()) - before;
-  const rss = /VmRSS:\s+(\d+ kB)/.exec(readFileSync(`/proc/${resolverPid()}/status`, "utf8"))?.[1];
+  const cpu = cpuSeconds(runningResolver()) - before;
+  const rss = /VmRSS:\s+(\d+ kB)/.exec(readFileSync(`/proc/${runningResolver()}/status`, "utf8"))?.[1];
   console.log(
     `${result.perSecond} answers a second; ${result.sent} sent, ${result.lost} lost; of a second of a core ` +
       `the resolver answers ${Math.round(result.answered / cpu)} and the client asks ` +
@@ -58,7 +55,7 @@ test("a container that ends while no daemon runs is let go of, with its interfac
   const both = await veths();
   await engine.daemon.stop("SIGKILL");
   process.kill(pid, "SIGKILL");
-  const isHeld = async () => (await command(["ls", "-l", `/proc/${resolverPid()}/fd`])).stdout.includes(namespace);
+  const isHeld = async () => (await command(["ls", "-l", `/proc/${runningResolver()}/fd`])).stdout.includes(namespace);
   expect(await isHeld()).toBe(true);
   await until("the namespace is let go of", async () => !(await isHeld()), 30_000);
   await until("its interface is gone", async () => (await veths()) < both);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
@@ -7,6 +7,7 @@ import { startRegistry } from "../harness/registry.ts";
 import { Workspace } from "../harness/workspace.ts";
 import type { Heard } from "./ask-names.ts";
 import type { LoadResult } from "./dns-load.ts";
+import { resolverPid } from "./resolver-process.ts";
 
 let workspace: Workspace;
 let daemon: Daemon;
@@ -81,19 +82,6 @@ async function ask(container: string, ...questions: string[]): Promise<(Heard | 
 async function told(container: string, ...questions: string[]): Promise<(string[] | string)[]> {
   const heard = await ask(container, ...questions);
   return heard.map((answer) => (answer === null ? "nothing" : answer.rcode === "NOERROR" ? answer.data : answer.rcode));
-}
-
-function resolverPid(): number | undefined {
-  for (const pid of readdirSync("/proc")) {
-    if (!/^\d+$/.test(pid)) continue;
-    try {
-      const [, mode, ...rest] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      if (mode === "resolver" && rest.some((word) => word.includes(workspace.directory))) return Number(pid);
-    } catch {
-      // It ended while it was looked at.
-    }
-  }
-  return undefined;
 }
 
 describe("names of containers", () => {
@@ -253,7 +241,7 @@ describe("the resolver", () => {
   afterAll(() => remove("first", "second"));
 
   test("is one process, which goes on without the daemon and is taken over by the next", async () => {
-    const pid = resolverPid();
+    const pid = resolverPid(workspace);
     const address = await field("second", "front", "IPAddress");
     const target = await inspect("first", "{{.State.Pid}}");
     await daemon.stop("SIGKILL");
@@ -268,7 +256,7 @@ describe("the resolver", () => {
     ]);
     expect((JSON.parse(alone.stdout) as Heard[]).map(({ data }) => data)).toEqual([[address], ["192.0.2.11"]]);
     await daemon.start();
-    expect(resolverPid()).toBe(pid!);
+    expect(resolverPid(workspace)).toBe(pid!);
     await start("third", "--network", "front");
     expect(await told("first", "second A", "third A")).toEqual([
       [address],
@@ -278,9 +266,9 @@ describe("the resolver", () => {
   });
 
   test("is started again when it is killed, and knows all names in all containers", async () => {
-    const pid = resolverPid()!;
+    const pid = resolverPid(workspace)!;
     process.kill(pid, "SIGKILL");
-    await until("there is another", () => ![undefined, pid].includes(resolverPid()));
+    await until("there is another", () => ![undefined, pid].includes(resolverPid(workspace)));
     const [first, second] = [await field("first", "front", "IPAddress"), await field("second", "front", "IPAddress")];
     await until("it answers", async () => String(await told("first", "second A")) === second);
     expect(await told("second", "first A", "first A tcp")).toEqual([[first], [first]]);
@@ -288,10 +276,10 @@ describe("the resolver", () => {
 
   test("ends with the last container, when no daemon is there", async () => {
     await remove("first", "second");
-    const pid = resolverPid()!;
+    const pid = resolverPid(workspace)!;
     await daemon.stop();
     await until("it has ended", () => !existsSync(`/proc/${pid}/exe`));
     await daemon.start();
-    expect(resolverPid()).toBeUndefined();
+    expect(resolverPid(workspace)).toBeUndefined();
   });
 });

@@ -3,18 +3,20 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../../../ffi/constants/so
 import { SyscallError } from "../../../ffi/errno.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { accept, receive, send } from "../../../ffi/socket/socket.ts";
-import { errorMessage } from "../../core/errors.ts";
+import { errorMessage, isErrno } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import type { EventLoop } from "../companion/loop.ts";
 import type { Answers } from "./answers.ts";
 
 /** Of one sandbox. When more come, the one that was silent the longest has to go. */
-const connectionsMax = 64;
+const connectionsMax = 32;
 /** For how long a connection may be silent. */
 const idleMs = 10_000;
 /** Answers that the client does not take: then no more questions are read. */
 const unsentBytesMax = 262_144;
 const lengthBytes = 2;
+/** When there are no more descriptors, so long no connection is taken: they wait in the kernel. */
+const exhaustedMs = 100;
 
 export class TcpListener {
   readonly #loop: EventLoop;
@@ -40,6 +42,21 @@ export class TcpListener {
   }
 
   #accept(): void {
+    try {
+      this.#acceptAll();
+    } catch (error) {
+      if (!isErrno(error, "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")) throw error;
+      log("warn", "questions over TCP have to wait", { error: errorMessage(error) });
+      // The kernel would tell of them without end.
+      this.#loop.change(this.#token, 0);
+      this.#loop.after(exhaustedMs, () => {
+        if (!this.#fd.closed) this.#loop.change(this.#token, EPOLLIN);
+      });
+    }
+    this.#checkSilence();
+  }
+
+  #acceptAll(): void {
     for (let accepted = accept(this.#fd); accepted !== undefined; accepted = accept(this.#fd)) {
       if (this.#connections.size >= connectionsMax)
         for (const oldest of this.#connections) {
@@ -55,7 +72,6 @@ export class TcpListener {
       });
       this.#connections.add(connection);
     }
-    this.#checkSilence();
   }
 
   #checkSilence(): void {
