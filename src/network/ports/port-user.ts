@@ -1,6 +1,8 @@
-/** Which program of the host has a port: proc_net(5), and the descriptors of all processes. */
+/** Which program of the host has a port: proc_net(5), sock_diag(7), and the descriptors of all processes. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { isErrno } from "../../core/errors.ts";
+import { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import { listBoundSockets, NETLINK_SOCK_DIAG } from "../../../ffi/netlink/socket-diag.ts";
+import { isErrno, isKernelError } from "../../core/errors.ts";
 import { type Address, addressOf } from "../../core/ip-address.ts";
 import type { Transport } from "./port.ts";
 
@@ -11,8 +13,8 @@ export interface PortUser {
 }
 
 /**
- * Who has a port that overlaps: a program that listens, or has it bound for UDP. Programs that have bound a port of TCP
- * and do not listen are in no file.
+ * Who has a port that overlaps: a program that listens, or has it bound. One that has bound a port of TCP and does not
+ * listen, as another tsd does, is found since Linux 6.8 only.
  * @returns undefined when nobody is found, or it belongs to a process of another namespace.
  */
 export function findPortUser(transport: Transport, address: Address, port: number): PortUser | undefined {
@@ -25,7 +27,22 @@ export function findPortUser(transport: Transport, address: Address, port: numbe
       if (transport === "udp" || socket.state === listening) inodes.add(socket.inode);
     }
   }
+  if (transport === "tcp") for (const inode of boundSockets(address, port)) inodes.add(inode);
   return inodes.size === 0 ? undefined : findHolder(inodes);
+}
+
+/** Not by /proc: those that are bound and do not listen are in no file of it. */
+function boundSockets(address: Address, port: number): string[] {
+  try {
+    using socket = new NetlinkSocket(NETLINK_SOCK_DIAG);
+    return listBoundSockets(socket, port)
+      .filter((bound) => overlaps(addressOf(bound.address), address))
+      .map(({ inode }) => String(inode));
+  } catch (error) {
+    // A kernel without sock_diag: nobody is named then.
+    if (!isKernelError(error)) throw error;
+    return [];
+  }
 }
 
 const listening = "0A";

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
+import { release } from "node:os";
 import { join } from "node:path";
 import { openDatabase } from "../../core/database.ts";
 import { EngineError } from "../../core/errors.ts";
@@ -36,17 +37,18 @@ describe.skipIf(!root)("published ports", () => {
       for (const port of list) translated.delete(nameOf(port));
     },
   };
+  const proxy = (): PortsOptions["proxy"] => ({
+    socketPath: join(directory, "proxy.sock"),
+    logPath: join(directory, "log"),
+    command: proxyCommand,
+    onStarted: (pid) => pids.push(pid),
+  });
   const make = (options: Partial<PortsOptions> = {}): Ports => {
     const made = new Ports({
       database,
       firewall,
       mode: "nat",
-      proxy: {
-        socketPath: join(directory, "proxy.sock"),
-        logPath: join(directory, "log"),
-        command: proxyCommand,
-        onStarted: (pid) => pids.push(pid),
-      },
+      proxy: proxy(),
       ...options,
     });
     opened.push(made);
@@ -213,6 +215,17 @@ describe.skipIf(!root)("published ports", () => {
     expect(elsewhere.message).toBe(
       "failed to bind host port 198.51.100.7:8080/tcp: cannot assign requested address: this host has no such address",
     );
+  });
+
+  test("that a program has bound and does not listen on are refused with its name, too: so another tsd has them", async () => {
+    const before = make({ proxy: { ...proxy(), socketPath: join(directory, "other.sock") } });
+    await before.publish(web, [tcp(80, 8080)], target);
+    const error = await failure(ports.publish(api, [tcp(80, 8080)], target));
+    const [major, minor] = release().split(".").map(Number) as [number, number];
+    const isTold = major > 6 || (major === 6 && minor >= 8);
+    const comm = readFileSync(`/proc/${pids[0]}/comm`, "utf8").trim();
+    const user = isTold ? `${comm} (pid ${pids[0]})` : "a program of this host";
+    expect(error.message).toBe(`failed to bind host port 0.0.0.0:8080/tcp: address already in use by ${user}`);
   });
 
   test("that the firewall refuses leave no socket and no record", async () => {
