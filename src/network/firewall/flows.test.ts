@@ -36,7 +36,7 @@ class Client implements Disposable {
     this.#heard.resolve(text);
   }
 
-  async ask(timeoutMs = 1_000): Promise<string> {
+  async ask(timeoutMs = 3_000): Promise<string> {
     this.#heard = Promise.withResolvers<string>();
     try {
       this.#socket.send("?");

@@ -184,7 +184,7 @@ function plain(address: string): string {
 
 /** What a server says of who asks; "no answer" when nothing comes. */
 export async function hear({ from, to, port, transport = "tcp", timeoutMs }: Question): Promise<string> {
-  const limitMs = timeoutMs ?? 1_000;
+  const limitMs = timeoutMs ?? 3_000;
   return transport === "tcp" ? hearTcp(from, to, port, limitMs) : hearUdp(from, to, port, limitMs);
 }
 
