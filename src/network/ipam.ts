@@ -4,7 +4,6 @@ import { EngineError } from "../core/errors.ts";
 import {
   type Address,
   addressOf,
-  broadcastAddress,
   contains,
   type Family,
   formatSubnet,
@@ -142,9 +141,4 @@ export function checkSubnet(network: string, subnet: Subnet, obstacles: readonly
 /** A network's gateway: the first address behind the subnet's own. */
 export function gatewayOf(subnet: Subnet): Address {
   return nthAddress(subnet, 1n);
-}
-
-/** IPv4's broadcast address as an interface keeps it; IPv6 has none. */
-export function broadcastOf(subnet: Subnet): Address | undefined {
-  return subnet.family === 4 ? broadcastAddress(subnet) : undefined;
 }
