@@ -35,6 +35,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
     for (const { Name } of container.definition.mounts) {
       if (Name !== undefined) context.volumeUsers.add(Name, container.id);
     }
+    identifyNetworks(context, container);
   }
   const survivors = new Map((await context.shims.survivors()).map((found) => [found.containerId, found]));
   const adopted = new Set<string>();
@@ -65,6 +66,19 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);
   return result;
+}
+
+/** A container of a tsd that knew the built-in networks alone has their names on record, and not their ids. */
+function identifyNetworks({ containers, networks }: EngineContext, container: Container): void {
+  const { endpoints } = container.definition;
+  const nameless = Object.entries(endpoints).filter(([, { NetworkID }]) => !NetworkID);
+  const identified = nameless.flatMap(([name, settings]) => {
+    const network = networks.list().find((each) => each.name === name && each.isBuiltIn);
+    return network === undefined ? [] : [[name, { ...settings, NetworkID: network.id }] as const];
+  });
+  if (identified.length > 0) {
+    containers.setEndpoints(container, { ...endpoints, ...Object.fromEntries(identified) });
+  }
 }
 
 /** What was half done to the networks of a container that lives on is finished. */

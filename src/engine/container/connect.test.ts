@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import type { HostConfig } from "../../api/schema/container-config.ts";
@@ -141,6 +142,17 @@ describe("a container that does not run", () => {
     expect(world.networks.requests.get(id)).toMatchObject({ endpoints: [{ names: ["web", "a", id.slice(0, 12)] }] });
     engine = await world.open();
     expect(Object.keys(await networks(id))).toEqual(["back"]);
+  });
+
+  test("that an older tsd has started stays on its network, whose name alone is on record", async () => {
+    const id = await started("web");
+    const before = await networks(id);
+    using database = new Database(world.layout.database);
+    const older = `json_remove(definition, '$.endpoints.bridge.NetworkID')`;
+    database.run(`UPDATE containers SET definition = ${older} WHERE id = ?`, [id]);
+    engine = await world.open();
+    expect(await networks(id)).toEqual(before);
+    expect(world.networks.sandbox(id)?.endpoints.length).toBe(1);
   });
 
   test("on no network at all is given none", async () => {
