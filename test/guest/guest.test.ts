@@ -8,7 +8,7 @@ import { type GuestReport, runInGuest, whyNoGuest } from "../harness/guest.ts";
 import { Workspace } from "../harness/workspace.ts";
 
 /** In this order: the first starts the daemon, the last stops it. */
-const checks = ["service.ts", "systemd.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "network.ts"].map(
+const checks = ["service.ts", "systemd.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "ports.ts", "network.ts"].map(
   (name) => `test/guest/checks/${name}`,
 );
 /** Tests of the runtime's command line that look at cgroups, devices or anything else that is otherwise here. */

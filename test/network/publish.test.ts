@@ -205,6 +205,29 @@ async function expectAsBefore(): Promise<void> {
 
 test("from where a published port is reached, and whom the container sees", expectAsBefore);
 
+test("a firewall that lets nothing in, as ufw's, holds for sockets, and the kernel translates before it", async () => {
+  const outside = (mode: Mode) => seen(scene.outside, hostAddresses.ipv4, firstPorts[mode]);
+  const chain = "{ type filter hook input priority filter; policy drop; }";
+  await scene.onHost("nft", "add", "table", "inet", "ufw");
+  try {
+    await scene.onHost("nft", "add", "chain", "inet", "ufw", "input", chain);
+    for (const match of [
+      ["ct", "state", "established"],
+      ["iif", "lo"],
+    ])
+      await allow(...match);
+    expect([await outside("nat"), await outside("socket")]).toEqual(["outside", "-"]);
+    await allow("meta", "l4proto", "{ tcp, udp }", "th", "dport", String(firstPorts.socket));
+    expect(await outside("socket")).toBe("gate");
+  } finally {
+    await scene.onHost("nft", "delete", "table", "inet", "ufw");
+  }
+});
+
+function allow(...match: string[]): Promise<string> {
+  return scene.onHost("nft", "add", "rule", "inet", "ufw", "input", ...match, "accept");
+}
+
 describe("as before, and connections go on,", () => {
   const conversations: Conversation[] = [];
   const servers: Disposable[] = [];
