@@ -51,13 +51,17 @@ export class Reaper {
   /**
    * Waits for those of the fixed addresses that a container which has just ended had, and makes haste with them: whoever
    * makes a container anew wants its address at once.
+   * @returns undefined where there is nothing to wait for.
    */
-  async free(requests: readonly EndpointRequest[]): Promise<void> {
-    for (const [sandbox, { hurry, gone }] of this.#leaving) {
-      if (!sandbox.endpoints.some((had) => requests.some((wanted) => hasAddressOf(had, wanted)))) continue;
-      hurry();
-      await gone;
-    }
+  free(requests: readonly EndpointRequest[]): Promise<unknown> | undefined {
+    const fixed = requests.filter(({ ipv4, ipv6 }) => ipv4 !== undefined || ipv6 !== undefined);
+    if (fixed.length === 0) return undefined;
+    const holders = [...this.#leaving].filter(([{ endpoints }]) =>
+      endpoints.some((had) => fixed.some((wanted) => hasAddressOf(had, wanted))),
+    );
+    if (holders.length === 0) return undefined;
+    for (const [, { hurry }] of holders) hurry();
+    return Promise.all(holders.map(([, { gone }]) => gone));
   }
 
   /**

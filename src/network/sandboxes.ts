@@ -105,7 +105,9 @@ export class Sandboxes {
   }
 
   async #attachNetworks(containerId: string, request: NetworksRequest): Promise<Sandbox> {
-    await this.#parts.reaper.free(request.endpoints);
+    const freeing = this.#parts.reaper.free(request.endpoints);
+    // Else what is written is written before anything is waited for.
+    if (freeing !== undefined) await freeing;
     const usesSpare = isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
     const spare = usesSpare ? this.#takeSpare() : undefined;
     const record = spare === undefined ? this.#make(containerId, request) : this.#giveTo(containerId, spare, request);
@@ -245,7 +247,8 @@ export class Sandboxes {
    * @throws EngineError conflict when it is on it already, or has no network of its own
    */
   async connect(containerId: string, request: EndpointRequest): Promise<Sandbox> {
-    await this.#parts.reaper.free([request]);
+    const freeing = this.#parts.reaper.free([request]);
+    if (freeing !== undefined) await freeing;
     const { record, namespace } = this.#running(containerId);
     const network = this.#parts.networks.get(request.networkId);
     if (record.endpoints.some(({ networkId }) => networkId === network.id)) {
