@@ -24,6 +24,8 @@ const settlingMs = 300;
 /** @returns sorted lines, equal for hosts in the same state: names made at random are left out. */
 export async function takeInventory(engine: Engine): Promise<string[]> {
   const { workspace, daemon } = engine;
+  using database = new Database(join(daemon.root, "metadata.db"), { readonly: true });
+  const spare = spareOf(database);
   const shown = async (...argv: string[]) => {
     const { status, stdout, stderr } = await workspace.run(argv);
     if (status !== 0) throw new Error(`${argv.join(" ")}: ${stderr}`);
@@ -33,7 +35,7 @@ export async function takeInventory(engine: Engine): Promise<string[]> {
     (await shown(...argv)).map((line) => `${label}: ${withoutRandomNames(line)}`);
   const values = await shown("sh", "-c", `cd /proc/sys/net; grep -Hs '' ${settings.join(" ")}`);
   return [
-    ...(await links(shown)),
+    ...(await links(shown, spare)),
     ...(await labelled("route", "ip", "-4", "route", "show", "table", "all")),
     // Link-local addresses come by themselves, once the kernel has seen that nobody else has them, and what follows them.
     ...(await labelled("route", "ip", "-6", "route", "show", "table", "all")).filter(
@@ -44,8 +46,8 @@ export async function takeInventory(engine: Engine): Promise<string[]> {
     ...(await labelled("nft", "nft", "-s", "list", "ruleset")),
     ...(await shown("ss", "-Hlntu")).map((line) => `socket: ${withoutQueues(line)}`),
     ...values.map((value) => `setting: ${value}`),
-    ...records(join(daemon.root, "metadata.db")),
-    ...namespaces(workspace.name),
+    ...records(database, spare),
+    ...namespaces(workspace.name, database),
     ...(await daemon.ok("network", "ls", "--format", "{{.Name}} {{.Driver}}"))
       .split("\n")
       .map((row) => `network: ${row}`),
@@ -104,16 +106,19 @@ interface Link {
   addr_info: { local: string; prefixlen: number }[];
 }
 
-async function links(shown: (...argv: string[]) => Promise<string[]>): Promise<string[]> {
+async function links(shown: (...argv: string[]) => Promise<string[]>, spare: Spare): Promise<string[]> {
   const all = JSON.parse((await shown("ip", "-j", "-d", "addr")).join("\n")) as Link[];
-  return all.flatMap(({ ifname, master = "-", mtu, linkinfo, addr_info }) => {
-    const name = withoutRandomNames(ifname);
-    const addresses = addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
-    return [
-      `link: ${name} ${linkinfo?.info_kind ?? ""} mtu ${mtu} master ${withoutRandomNames(master)}`,
-      ...addresses.filter((text) => !text.startsWith("fe80:")).map((text) => `address: ${name} ${text}`),
-    ];
-  });
+  const isSpare = ({ ifname }: Link) => spare.endpoints.some(({ hostInterface }) => hostInterface === ifname);
+  return all
+    .filter((each) => !isSpare(each))
+    .flatMap(({ ifname, master = "-", mtu, linkinfo, addr_info }) => {
+      const name = withoutRandomNames(ifname);
+      const addresses = addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+      return [
+        `link: ${name} ${linkinfo?.info_kind ?? ""} mtu ${mtu} master ${withoutRandomNames(master)}`,
+        ...addresses.filter((text) => !text.startsWith("fe80:")).map((text) => `address: ${name} ${text}`),
+      ];
+    });
 }
 
 function withoutRandomNames(text: string): string {
@@ -132,27 +137,55 @@ function withoutQueues(line: string): string {
     .join(" ");
 }
 
-/** How many rows each table of networks and ports has. */
-function records(path: string): string[] {
-  using database = new Database(path, { readonly: true });
+/** What is kept ready for the next container, and is there at one moment and not at another. */
+interface Spare {
+  sandbox: string;
+  endpoints: { id: string; hostInterface: string }[];
+}
+
+/** A sandbox of no container: a spare, or one that is being taken down, of which there are more then. */
+function spareOf(database: Database): Spare {
+  const [row] = database.query("SELECT id FROM network_sandbox WHERE container_id IS NULL").values() as [string][];
+  const sandbox = row?.[0] ?? "";
+  const text = "SELECT id, host_interface AS hostInterface FROM network_endpoint WHERE sandbox_id = ?";
+  return { sandbox, endpoints: database.query<Spare["endpoints"][number], [string]>(text).all(sandbox) };
+}
+
+/** How many rows each table of networks and ports has, without those of the spare. */
+function records(database: Database, { sandbox, endpoints }: Spare): string[] {
+  const own: Record<string, number> = {
+    network_sandbox: sandbox === "" ? 0 : 1,
+    network_endpoint: endpoints.length,
+    network_address: endpoints.reduce((sum, { id }) => {
+      const text = "SELECT count(*) AS count FROM network_address WHERE endpoint_id = ?";
+      return sum + database.query<{ count: number }, [string]>(text).get(id)!.count;
+    }, 0),
+  };
   const names = database.query("SELECT name FROM sqlite_schema WHERE type = 'table'").values() as [string][];
   return names
     .map(([name]) => name)
     .filter((name) => /^(network|port|published)/.test(name))
     .map((name) => {
       const [[count]] = database.query(`SELECT count(*) FROM ${name}`).values() as [[number]];
-      return `records: ${name} ${count}`;
+      return `records: ${name} ${count - (own[name] ?? 0)}`;
     });
 }
 
-/** Network namespaces that a process of the daemon's is in or holds, in all. */
-function namespaces(workspace: string): string[] {
+/** Beside the host's and the containers': one with an interface and one without are kept ready for the next. */
+const spareNamespacesMax = 2;
+
+/** Network namespaces that a process of the daemon's is in or holds, beyond those that there may be. */
+function namespaces(workspace: string, database: Database): string[] {
   const found = new Set<string>();
   for (const { pid } of pidsOf(workspace)) {
     found.add(link(`/proc/${pid}/ns/net`));
     for (const fd of entries(`/proc/${pid}/fd`)) found.add(link(`/proc/${pid}/fd/${fd}`));
   }
-  return [`network namespaces: ${[...found].filter((name) => name.startsWith("net:")).length}`];
+  const held = [...found].filter((name) => name.startsWith("net:")).length;
+  const text = "SELECT count(*) FROM network_sandbox WHERE container_id IS NOT NULL AND kind IN ('networks', 'none')";
+  const [[containers]] = database.query(text).values() as [[number]];
+  const more = held - 1 - containers - spareNamespacesMax;
+  return more > 0 ? [`network namespaces of no container: ${more}`] : [];
 }
 
 function pidsOf(workspace: string): { pid: string; words: string[] }[] {
