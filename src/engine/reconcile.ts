@@ -12,7 +12,7 @@ import { resumeForgotten } from "./container/commit.ts";
 import { reconnect } from "./container/connect.ts";
 import type { Container } from "./container/container.ts";
 import { updateEtcFiles } from "./container/etc-files.ts";
-import { clearRuntime, endOf, readExitRecord, watchExit } from "./container/exit.ts";
+import { clearRuntime, detachNetwork, endOf, readExitRecord, watchExit } from "./container/exit.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
 import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
@@ -41,12 +41,16 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   const adopted = new Set<string>();
   /** Those whose process, and with it their network, is still there. */
   const live = new Map<string, { namespacePath: string }>();
+  const running: Container[] = [];
   for (const container of context.containers.all()) {
     if (!container.active) continue;
     const found = survivors.get(container.id);
     if (found !== undefined) {
       adopted.add(container.id);
-      if (!found.ended) live.set(container.id, { namespacePath: `/proc/${found.pid}/ns/net` });
+      if (!found.ended) {
+        live.set(container.id, { namespacePath: `/proc/${found.pid}/ns/net` });
+        running.push(container);
+      }
       adopt(context, container, found);
       result.adopted++;
     } else {
@@ -58,11 +62,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
     if (!adopted.has(containerId)) await endShim(containerId, shim);
   }
   await context.networks.restore(live);
-  for (const container of context.containers.all()) {
-    if (!live.has(container.id)) continue;
-    container.sandbox = context.networks.sandbox(container.id);
-    await settleNetworks(context, container);
-  }
+  for (const container of running) await context.locks.run(container.id, () => settleNetworks(context, container));
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);
   return result;
@@ -84,6 +84,12 @@ function identifyNetworks({ containers, networks }: EngineContext, container: Co
 /** What was half done to the networks of a container that lives on is finished. */
 async function settleNetworks(context: EngineContext, container: Container): Promise<void> {
   try {
+    container.sandbox = context.networks.sandbox(container.id);
+    if (!container.active) {
+      // It has ended while the networks were restored: there was nothing yet that it could have left.
+      await detachNetwork(context, container);
+      return;
+    }
     await reconnect(context, container);
     updateEtcFiles(context, container);
   } catch (error) {

@@ -242,6 +242,18 @@ describe("a daemon that is killed between record and kernel", () => {
     expect(Object.keys(await networks(id))).toEqual(["bridge"]);
   });
 
+  test("is followed by one whose start a container may end in", async () => {
+    const id = await started("web", { PortBindings: { "80/tcp": [{ HostPort: "8080" }] } });
+    world.networks.whileRestoring = async () => {
+      world.shims[0]!.end();
+      await Bun.sleep(2);
+    };
+    await killed();
+    expect(world.networks.attached.size).toBe(0);
+    await engine.containers.start(id);
+    expect(world.networks.requests.get(id)).toMatchObject({ kind: "networks" });
+  });
+
   test("is followed by one that finishes a disconnection", async () => {
     const id = await started("web");
     await world.networks.connect(id, {

@@ -13,6 +13,8 @@ export class FakeNetworks implements NetworksPart {
   readonly connections: EndpointRequest[] = [];
   /** What connect and disconnect are refused with. */
   failure: Error | undefined;
+  /** Called in the middle of `restore`. */
+  whileRestoring: (() => Promise<void>) | undefined;
 
   async create(request: NetworkRequest): Promise<{ network: Network; warnings: string[] }> {
     if (this.all.some(({ name }) => name === request.name)) {
@@ -112,6 +114,7 @@ export class FakeNetworks implements NetworksPart {
 
   async restore(live: ReadonlyMap<string, unknown>): Promise<void> {
     for (const id of this.attached.keys()) if (!live.has(id)) this.attached.delete(id);
+    await this.whileRestoring?.();
   }
 
   warnings(): string[] {
