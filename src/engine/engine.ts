@@ -11,6 +11,7 @@ import { Background } from "./background.ts";
 import { Bundles } from "./bundles.ts";
 import type { EngineConfiguration } from "./configuration.ts";
 import { ContainerService } from "./container/containers.ts";
+import { Endings } from "./container/endings.ts";
 import type { ContainerStore } from "./container/store.ts";
 import type { EngineContext } from "./context.ts";
 import { EventBus } from "./event/bus.ts";
@@ -88,6 +89,7 @@ export class Engine {
       layout,
       bundles,
       locks: new KeyedLock(),
+      endings: new Endings(),
       events: new EventBus(),
       background: new Background(),
       volumeUsers: new VolumeUsers(),

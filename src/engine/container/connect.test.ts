@@ -182,6 +182,27 @@ describe("a container that does not run", () => {
   });
 });
 
+describe("a container that takes the place of one that has ended this moment", () => {
+  const ports = { PortBindings: { "80/tcp": [{ HostPort: "8080" }] } };
+
+  test.each(["start", "run"])("%s waits until that one has left its networks", async (how) => {
+    const first = await started("first", { ...ports, AutoRemove: true });
+    await create("second", ports);
+    const { exited } = await engine.containers.wait(first, "next-exit", new AbortController().signal);
+    world.shims[0]!.end();
+    await exited;
+    expect(world.networks.attached.has(first)).toBe(true);
+    if (how === "start") await engine.containers.start("second");
+    else {
+      const attach = { stdin: false, stdout: false, stderr: false };
+      const request = { pull: "never" as const, create: busybox({ HostConfig: ports }), attach, detach: true };
+      await engine.containers.run(request, () => undefined, new AbortController().signal);
+    }
+    expect(world.networks.attached.has(first)).toBe(false);
+    expect(world.networks.attached.size).toBe(1);
+  });
+});
+
 describe("refusals", () => {
   test("what shares the host's or another's network, or has none, is on no other", async () => {
     await started("host", { NetworkMode: "host" });

@@ -83,6 +83,7 @@ export async function recordEnd(
     if (container.autoRemove) await Bun.sleep(courtesyMs);
     await cleanUpAfterEnd(context, container);
   });
+  context.endings.add(cleaned);
   container.announceExit();
   if (container.autoRemove) autoRemove(context, container, cleaned);
   await cleaned;

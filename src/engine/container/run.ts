@@ -47,6 +47,7 @@ export async function runContainer(
     onCreated(response);
     const exited = container.nextExit().then(waitResponse);
     const stream = await takeShim(context, container, opening, { stdin: wantsStdin(request), signal });
+    await context.endings.over(container);
     await launch(context, container, starting);
     return { id: container.id, ...(stream && { stream }), exited };
   });

@@ -25,6 +25,7 @@ import type { RunningState, StartFailure, StartingState } from "./state.ts";
  * with the failure on record, or gone when it was to be removed with its end.
  */
 export async function startContainer(context: EngineContext, container: Container): Promise<void> {
+  await context.endings.over(container);
   await context.locks.run(container.id, async () => {
     const { state } = container;
     if (state.status === "running" || state.status === "starting") {
