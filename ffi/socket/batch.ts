@@ -35,6 +35,8 @@ export class DatagramBatch {
 
   /** Takes what waits. @returns how many there are; 0 for none. @throws SyscallError */
   receive(fd: Descriptor): number {
+    // Of a socket before this one, whose answers were not sent because something went wrong: they are nobody's here.
+    this.#queued = 0;
     this.#received.reset(this.size);
     for (;;) {
       const result = syscall(SYS.recvmmsg, descriptorNumber(fd), this.#received.headers, this.size, MSG_DONTWAIT, null);

@@ -31,6 +31,9 @@ const tickMs = 100;
  */
 export const outstandingMax = { sandbox: 256, all: 2_048 };
 
+/** Datagrams of one server that are looked at in one turn. */
+const turnMax = 16;
+
 /** The most that a message on TCP or UDP has, with its length. */
 const messageBytesMax = 65_537;
 
@@ -62,12 +65,11 @@ export class Forwarder {
 
   ask(outside: Outside): void {
     const { query, sandboxId, servers } = outside;
-    const own = this.#perSandbox.get(sandboxId) ?? 0;
-    if (own >= outstandingMax.sandbox || this.#exchanges.size >= outstandingMax.all || servers.length === 0) {
+    if (servers.length === 0 || !this.#hasRoom(sandboxId)) {
       outside.done(errorAnswer(query, servers.length === 0 ? RCODE.SERVFAIL : RCODE.REFUSED));
       return;
     }
-    this.#perSandbox.set(sandboxId, own + 1);
+    this.#perSandbox.set(sandboxId, (this.#perSandbox.get(sandboxId) ?? 0) + 1);
     const exchange = new Exchange(this.#loop, outside, this.#now(), () => this.#ended(exchange));
     this.#exchanges.add(exchange);
     exchange.begin(this.#now());
@@ -77,6 +79,24 @@ export class Forwarder {
   /** What the sandbox has asked and not heard is not answered any more. */
   forget(sandboxId: string): void {
     for (const exchange of this.#exchanges) if (exchange.outside.sandboxId === sandboxId) exchange.abandon();
+  }
+
+  /**
+   * When all places are taken, whoever has the most gives up the oldest for one that has fewer: a few containers together
+   * cannot keep the others from asking.
+   */
+  #hasRoom(sandboxId: string): boolean {
+    const own = this.#perSandbox.get(sandboxId) ?? 0;
+    if (own >= outstandingMax.sandbox) return false;
+    if (this.#exchanges.size < outstandingMax.all) return true;
+    let [busiest, most] = ["", own + 1];
+    for (const [id, count] of this.#perSandbox) if (count > most) [busiest, most] = [id, count];
+    for (const exchange of this.#exchanges) {
+      if (exchange.outside.sandboxId !== busiest) continue;
+      exchange.refuse();
+      return true;
+    }
+    return false;
   }
 
   #ended(exchange: Exchange): void {
@@ -93,8 +113,12 @@ export class Forwarder {
     this.#loop.after(tickMs, () => {
       this.#isTicking = false;
       const now = this.#now();
-      for (const exchange of this.#exchanges) exchange.tick(now);
-      this.#tickWhileNeeded();
+      try {
+        for (const exchange of this.#exchanges) exchange.tick(now);
+      } finally {
+        // Whatever became of one, the others' time goes on.
+        this.#tickWhileNeeded();
+      }
     });
   }
 }
@@ -160,6 +184,11 @@ class Exchange {
     else this.begin(now);
   }
 
+  /** Others are to have its place. */
+  refuse(): void {
+    this.#finish(errorAnswer(this.outside.query, RCODE.REFUSED));
+  }
+
   /** Nobody wants the answer any more. */
   abandon(): void {
     this.#close();
@@ -220,8 +249,8 @@ class Exchange {
   }
 
   #receiveDatagrams(attempt: Attempt): void {
-    // An answer, whatever it is, closes the socket.
-    while (!attempt.fd.closed) {
+    // An answer, whatever it is, closes the socket. One that sends without end has a turn, and then the others theirs.
+    for (let count = 0; count < turnMax && !attempt.fd.closed; count++) {
       const length = receive(attempt.fd, buffer);
       if (length === undefined) return;
       // What is no answer to this question is somebody's attempt to make it one.

@@ -14,6 +14,10 @@ const connectionsMax = 32;
 const idleMs = 10_000;
 /** Answers that the client does not take: then no more questions are read. */
 const unsentBytesMax = 262_144;
+/** With those that come later, from elsewhere: a client that takes none of them is given up. */
+const waitingBytesMax = 2 * unsentBytesMax;
+/** Read in one turn, some hundred questions: then others have theirs. */
+const turnBytes = 2_048;
 const lengthBytes = 2;
 /** When there are no more descriptors, so long no connection is taken: they wait in the kernel. */
 const exhaustedMs = 100;
@@ -86,7 +90,7 @@ export class TcpListener {
   }
 }
 
-const buffer = new Uint8Array(new ArrayBuffer(65_536));
+const buffer = new Uint8Array(new ArrayBuffer(turnBytes));
 
 class Connection {
   readonly #loop: EventLoop;
@@ -169,7 +173,9 @@ class Connection {
   #onLater(answer: Uint8Array): void {
     this.#queue(answer);
     // A refusal comes at once; whoever answers all of them sends it with the others.
-    if (!this.#isAnswering) this.#settle();
+    if (this.#isAnswering) return;
+    this.#settle();
+    if (this.#unsentBytes > waitingBytesMax) this.close();
   }
 
   #queue(answer: Uint8Array): void {
