@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import type { HostConfig } from "../../api/schema/container-config.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import type { Engine } from "../engine.ts";
@@ -101,6 +101,18 @@ describe("connecting a container that runs", () => {
         "192.0.2.1\tgate\n2001:db8::1\tgate\n",
       );
     }
+  });
+
+  test("leaves files alone that a container has made larger than any real ones, and does not read them", async () => {
+    const id = await started("web");
+    const { hosts: path, resolvConf: resolvPath } = world.layout.container(id);
+    const bytes = 3 * 2 ** 30;
+    for (const each of [path, resolvPath]) truncateSync(each, bytes);
+    const before = performance.now();
+    await connect("web");
+    await disconnect("web");
+    expect(performance.now() - before).toBeLessThan(1_000);
+    expect([path, resolvPath].map((each) => statSync(each).size)).toEqual([bytes, bytes]);
   });
 
   test("leaves a resolv.conf alone that somebody has changed", async () => {

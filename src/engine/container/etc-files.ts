@@ -2,8 +2,9 @@
  * What a container reads as /etc/hosts, /etc/hostname and /etc/resolv.conf: files in its own directory, mounted into it,
  * so that they are rewritten in place while it runs.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, writeFileSync } from "node:fs";
 import { EngineError } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
 import {
   hostHostsFile,
   hostNames,
@@ -22,6 +23,9 @@ import type { ContainerPaths } from "../layout.ts";
 import type { Container } from "./container.ts";
 import { legacyLinks, linkNames } from "./links.ts";
 import { splitExtraHost, unbracketed } from "./normalize.ts";
+
+/** Of a file that a container has changed. Lists of hosts to keep away from have some hundred thousand lines. */
+const fileBytesMax = 16 * 2 ** 20;
 
 /** Writes all three. A container that joins another's network has that one's. */
 export function writeEtcFiles(
@@ -45,15 +49,39 @@ export function updateEtcFiles(context: EngineContext, container: Container): vo
   const { sandbox } = container;
   if (sandbox?.kind !== "networks") return;
   const paths = context.layout.container(container.id);
-  const hosts = readFileSync(paths.hosts, "utf8");
-  // Empty: a daemon was killed in the middle of writing it.
-  const wanted =
-    hosts === ""
-      ? hostsOf(context, container, sandbox)
-      : replaceHostsLines(hosts, [ownLines(container, sandbox), ...linkLines(context, container)]);
-  if (wanted !== hosts) writeFileSync(paths.hosts, wanted);
-  const resolv = readFileSync(paths.resolvConf, "utf8");
-  if (resolv === "" || isUnchangedResolvConf(resolv)) writeResolvConf(container, sandbox, paths.resolvConf);
+  const hosts = readContainers(container, paths.hosts);
+  if (hosts !== undefined) {
+    // Empty: a daemon was killed in the middle of writing it.
+    const wanted =
+      hosts === ""
+        ? hostsOf(context, container, sandbox)
+        : replaceHostsLines(hosts, [ownLines(container, sandbox), ...linkLines(context, container)]);
+    if (wanted !== hosts) writeFileSync(paths.hosts, wanted);
+  }
+  const resolv = readContainers(container, paths.resolvConf);
+  if (resolv === "" || (resolv !== undefined && isUnchangedResolvConf(resolv))) {
+    writeResolvConf(container, sandbox, paths.resolvConf);
+  }
+}
+
+/**
+ * The container may write what it likes to these files, and as much: a file with holes may be larger than all memory.
+ * @returns undefined for one that is longer than any real one, which is left alone.
+ */
+function readContainers({ id }: Container, path: string): string | undefined {
+  const fd = openSync(path, "r");
+  try {
+    if (fstatSync(fd).size <= fileBytesMax) {
+      const buffer = Buffer.allocUnsafe(fileBytesMax + 1);
+      // Once is enough for a file; it may have grown meanwhile.
+      const length = readSync(fd, buffer);
+      if (length <= fileBytesMax) return buffer.toString("utf8", 0, length);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  log("warn", "a container has made its file too long: it is left alone", { container: id, path, max: fileBytesMax });
+  return undefined;
 }
 
 function writeResolvConf(container: Container, sandbox: Sandbox, path: string): void {
