@@ -39,7 +39,7 @@ export interface ContainerConfig {
   /** `[""]` clears the image's entry point; absent inherits it. */
   Entrypoint?: string[];
   NetworkDisabled?: boolean;
-  /** Container-wide address of clients before API 1.44; the routes move it to the endpoint. */
+  /** Container-wide address of clients before API 1.44 (shown until 1.51); the routes move it to the endpoint. */
   MacAddress?: string;
   OnBuild?: string[];
   Labels?: Record<string, string>;

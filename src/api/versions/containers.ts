@@ -114,9 +114,15 @@ export function inspectOf(container: ContainerInspect, api: number): object {
     HostConfig: { ...hostConfigZero, ...container.HostConfig },
     ...(api >= 52 ? { Storage, GraphDriver } : { GraphDriver: GraphDriver ?? { Name: container.Driver, Data: null } }),
     ...(api >= 48 && { ImageManifestDescriptor }),
-    Config: { ...configZero, ...(api < 52 && { OnBuild: null }), ...container.Config },
+    Config: configOf(container.Config, api),
     NetworkSettings: networkSettingsOf(container.NetworkSettings, container.Id, api),
   };
+}
+
+/** Until 1.51 the address that was asked for on the network of NetworkMode was shown here, too. */
+function configOf({ MacAddress, ...config }: ContainerConfig, api: number): object {
+  if (api >= 52) return { ...configZero, ...config };
+  return { ...configZero, OnBuild: null, ...config, ...(MacAddress !== undefined && { MacAddress }) };
 }
 
 export function summaryOf(container: ContainerSummary, api: number): object {
@@ -132,12 +138,13 @@ export function summaryOf(container: ContainerSummary, api: number): object {
 
 /** Until API 1.52 the addresses on the default bridge were repeated at the top. */
 function networkSettingsOf(settings: NetworkSettings, id: string, api: number): object {
-  const filled = { ...settings, Networks: networksOf(settings.Networks, id, api) };
-  if (api >= 52) return filled;
-  const bridge = { ...endpointZero, ...settings.Networks.bridge };
+  const { Networks, ...sandbox } = settings;
+  const filled = networksOf(Networks, id, api);
+  if (api >= 52) return { ...sandbox, Networks: filled };
+  const bridge = { ...endpointZero, ...Networks.bridge };
   return {
     Bridge: "",
-    ...filled,
+    ...sandbox,
     HairpinMode: false,
     LinkLocalIPv6Address: "",
     LinkLocalIPv6PrefixLen: 0,
@@ -151,6 +158,7 @@ function networkSettingsOf(settings: NetworkSettings, id: string, api: number): 
     IPPrefixLen: bridge.IPPrefixLen,
     IPv6Gateway: bridge.IPv6Gateway,
     MacAddress: bridge.MacAddress,
+    Networks: filled,
   };
 }
 

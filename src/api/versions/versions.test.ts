@@ -111,8 +111,16 @@ describe("a container", () => {
       "Ports",
       "Networks",
     ]);
+    expect(Object.keys(wire(inspectOf(container, 51)).NetworkSettings).at(-1)).toBe("Networks");
     expect(wire(inspectOf(container, 51))).toHaveProperty("GraphDriver.Name", "overlayfs");
     expect(wire(inspectOf(container, 52))).not.toHaveProperty("GraphDriver");
+  });
+
+  test("has the MAC address that was asked for in its configuration until 1.51", () => {
+    const asked = { ...container, Config: { ...container.Config, MacAddress: "02:00:00:00:00:05" } };
+    expect(wire(inspectOf(asked, 51))).toHaveProperty("Config.MacAddress", "02:00:00:00:00:05");
+    expect(wire(inspectOf(asked, 52))).not.toHaveProperty("Config.MacAddress");
+    expect(wire(inspectOf(container, 51))).not.toHaveProperty("Config.MacAddress");
   });
 
   test("has its short id among the aliases of its own networks until 1.44", () => {

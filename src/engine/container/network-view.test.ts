@@ -65,7 +65,9 @@ describe("published ports", () => {
     world.shims.at(-1)!.end();
     const { exited } = await engine.containers.wait(id, "not-running", new AbortController().signal);
     await exited;
-    expect(await settings(id)).toMatchObject({ Ports: {}, SandboxID: "", Networks: { bridge: { IPAddress: "" } } });
+    const { Ports, SandboxID, SandboxKey, Networks } = await settings(id);
+    expect([Ports, SandboxID, SandboxKey, Object.keys(Networks)]).toEqual([{}, "", "", ["bridge"]]);
+    expect(Networks.bridge).not.toHaveProperty("IPAddress");
   });
 
   test("conflict with another container's network; a range that is none is refused when the container is made", async () => {
@@ -87,6 +89,23 @@ test("a MAC address is refused where there is no interface of the container's ow
     const request = busybox({ HostConfig: { NetworkMode }, NetworkingConfig: { EndpointsConfig } });
     await expect(engine.containers.create(request, {})).rejects.toThrow("mac-address and the network mode");
   }
+});
+
+test("a container's namespace is shown by its own process, which the daemon's end does not change", async () => {
+  for (const NetworkMode of ["bridge", "none", "host"]) {
+    const id = await started({ HostConfig: { NetworkMode } });
+    const { State, NetworkSettings } = await engine.containers.inspect(id, { size: false });
+    expect(State.Pid).toBeGreaterThan(0);
+    expect(NetworkSettings.SandboxKey).toBe(`/proc/${State.Pid}/ns/net`);
+  }
+});
+
+test("the MAC address that was asked for on the container's own network is its configuration's", async () => {
+  const EndpointsConfig = { bridge: { MacAddress: "02-00-00-00-00-05" } };
+  const id = await started({ NetworkingConfig: { EndpointsConfig } });
+  const wished = async (of: string) => (await engine.containers.inspect(of, { size: false })).Config.MacAddress;
+  expect(await wished(id)).toBe("02:00:00:00:00:05");
+  expect(await wished(await started({}))).toBeUndefined();
 });
 
 test("a container without networking has no network", async () => {

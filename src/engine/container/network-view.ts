@@ -15,16 +15,16 @@ function sandboxOf({ active, sandbox }: Container): Sandbox | undefined {
 export function networkSettings(container: Container): NetworkSettings {
   const { state } = container;
   const sandbox = sandboxOf(container);
-  const path = sandbox?.namespacePath ?? (sandbox && state.status === "running" ? `/proc/${state.pid}/ns/net` : "");
   return {
     SandboxID: sandbox?.id ?? "",
-    SandboxKey: path,
+    // By its own process: that leads there after the daemon's end, too, as the daemon's descriptor does not.
+    SandboxKey: sandbox !== undefined && state.status === "running" ? `/proc/${state.pid}/ns/net` : "",
     Ports: ports(container),
     Networks: containerNetworks(container),
   };
 }
 
-/** By the network's name: what was asked for, and while it runs what it was given. */
+/** By the network's name: what was asked for, and while it runs what it was given. What is absent is none. */
 export function containerNetworks(container: Container): Record<string, EndpointSettings> {
   const { definition } = container;
   const sandbox = sandboxOf(container);
@@ -32,31 +32,10 @@ export function containerNetworks(container: Container): Record<string, Endpoint
     Object.entries(definition.endpoints).map(([name, settings]) => {
       const given = sandbox?.endpoints.find(({ networkId }) => networkId === settings.NetworkID);
       const names = containerNames(container, name, settings);
-      return [
-        name,
-        { ...blankEndpoint, ...settings, ...(names.length > 0 && { DNSNames: names }), ...givenEndpoint(given) },
-      ];
+      return [name, { ...settings, ...(names.length > 0 && { DNSNames: names }), ...givenEndpoint(given) }];
     }),
   );
 }
-
-const blankEndpoint: EndpointSettings = {
-  IPAMConfig: null,
-  Links: null,
-  Aliases: null,
-  MacAddress: "",
-  DriverOpts: null,
-  GwPriority: 0,
-  NetworkID: "",
-  EndpointID: "",
-  Gateway: "",
-  IPAddress: "",
-  IPPrefixLen: 0,
-  IPv6Gateway: "",
-  GlobalIPv6Address: "",
-  GlobalIPv6PrefixLen: 0,
-  DNSNames: null,
-};
 
 function givenEndpoint(endpoint: SandboxEndpoint | undefined): EndpointSettings {
   if (endpoint === undefined) return {};

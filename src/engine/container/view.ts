@@ -1,7 +1,9 @@
 /** Containers as the Engine API shows them: `inspect`, and a row of `ps`. */
 import type { ContainerInspect, ContainerSummary, MountPoint } from "../../api/schema/container.ts";
+import type { ContainerConfig } from "../../api/schema/container-config.ts";
 import type { Layout } from "../layout.ts";
 import type { Container } from "./container.ts";
+import type { ContainerDefinition } from "./definition.ts";
 import { containerNetworks, networkSettings, portSummaries } from "./network-view.ts";
 import { projectState } from "./state.ts";
 import { statusText } from "./status-text.ts";
@@ -52,10 +54,17 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },
     ...(size && { SizeRw: size.writable, SizeRootFs: size.total }),
     Mounts: mountPoints(container),
-    Config: definition.config,
+    Config: { ...definition.config, ...wishedMac(definition) },
     NetworkSettings: networkSettings(container),
     ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
   };
+}
+
+/** Clients before API 1.52 know one for the whole container. */
+function wishedMac({ hostConfig, endpoints }: ContainerDefinition): Pick<ContainerConfig, "MacAddress"> {
+  const mode = hostConfig.NetworkMode ?? "bridge";
+  const { MacAddress } = endpoints[mode] ?? Object.values(endpoints).find(({ NetworkID }) => NetworkID === mode) ?? {};
+  return MacAddress === undefined ? {} : { MacAddress };
 }
 
 export function summaryView(container: Container, imageName: string, nowMs: number, size?: Sizes): ContainerSummary {
