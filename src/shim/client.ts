@@ -1,23 +1,24 @@
 /** The engine's side of a shim: starts one, connects to one, asks it things. */
+
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
 import { formatExactJson } from "../core/exact-json.ts";
 import type { LogLevel } from "../core/log.ts";
 import { scrubbedEnvironment, selfCommand } from "../core/self.ts";
+import { errorFromWire } from "../core/wire-error.ts";
 import { Connection, checkSocketPath } from "./connection.ts";
-import {
-  type AttachOptions,
-  type ExecOptions,
-  type ExitRecord,
-  fromWire,
-  type HelloResult,
-  type RequestName,
-  type Requests,
-  type Response,
-  type ShimContainer,
-  type ShimState,
-  type StartResult,
+import type {
+  AttachOptions,
+  ExecOptions,
+  ExitRecord,
+  HelloResult,
+  RequestName,
+  Requests,
+  Response,
+  ShimContainer,
+  ShimState,
+  StartResult,
 } from "./protocol.ts";
 
 interface Pending {
@@ -117,7 +118,7 @@ export class ShimClient {
       const line = await readLine(connection);
       if (line === undefined) throw new EngineError("unavailable", "the shim closed the connection");
       const response = JSON.parse(line) as Response;
-      if (!response.ok) throw fromWire(response.error);
+      if (!response.ok) throw errorFromWire(response.error);
       return new ShimStream(connection);
     } catch (error) {
       connection.close();
@@ -165,7 +166,7 @@ export class ShimClient {
       const response = JSON.parse(line) as Response;
       this.#settle(response.id ?? 0, (pending) => {
         if (response.ok) pending.resolve(response.result);
-        else pending.reject(fromWire(response.error));
+        else pending.reject(errorFromWire(response.error));
       });
     }
     this.#connection.close();

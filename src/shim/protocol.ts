@@ -10,7 +10,7 @@
  * The messages are checked by hand and not with valibot: a shim is idle for most of its life, there is one for
  * each container, and what it loads stays in its memory.
  */
-import { EngineError, type ErrorCode } from "../core/errors.ts";
+import type { WireError } from "../core/wire-error.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 
 /** Raised when a message changes in a way that an older shim, still running after an upgrade, would misread. */
@@ -177,35 +177,6 @@ export type Request = {
   [Name in RequestName]: { id: number; request: Name } & Requests[Name]["arguments"];
 }[RequestName];
 
-/** An EngineError as it crosses the socket. */
-export interface WireError {
-  code: ErrorCode;
-  message: string;
-  stage?: string;
-  syscall?: string;
-  errno?: string;
-  path?: string;
-  hint?: string;
-}
-
 export type Response =
   | { id: number | null; ok: true; result: unknown }
   | { id: number | null; ok: false; error: WireError };
-
-export function toWire(error: EngineError): WireError {
-  const { code, message, stage, syscall, errno, path, hint } = error;
-  return {
-    code,
-    message,
-    ...(stage !== undefined && { stage }),
-    ...(syscall !== undefined && { syscall }),
-    ...(errno !== undefined && { errno }),
-    ...(path !== undefined && { path }),
-    ...(hint !== undefined && { hint }),
-  };
-}
-
-export function fromWire(error: WireError): EngineError {
-  const { code, message, ...details } = error;
-  return new EngineError(code, message, details);
-}

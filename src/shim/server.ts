@@ -1,14 +1,16 @@
 /** Listens for the engine and does what it asks, for the one container that this shim gets. */
+
 import { rmSync } from "node:fs";
 import { EngineError, isEngineError, wrapError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { version } from "../core/version.ts";
+import { errorToWire } from "../core/wire-error.ts";
 import { Attachment } from "./attachment.ts";
 import { checkSocketPath } from "./connection.ts";
 import { type ContainerContext, ShimmedContainer } from "./container.ts";
 import { cancelTrim, trimWhenQuiet } from "./memory.ts";
 import { Peer } from "./peer.ts";
-import { type HelloResult, protocolVersion, type Request, type ShimState, toWire } from "./protocol.ts";
+import { type HelloResult, protocolVersion, type Request, type ShimState } from "./protocol.ts";
 import { checkRequest, parseLine, requestId } from "./request.ts";
 
 /** How long a spare shim waits for its first client. */
@@ -112,7 +114,7 @@ export class ShimServer {
     } catch (error) {
       const known = isEngineError(error) ? error : wrapError(error, "shim");
       if (known.code === "internal") log("error", known.message, { stack: known.stack });
-      peer.respond({ id, ok: false, error: toWire(known) });
+      peer.respond({ id, ok: false, error: errorToWire(known) });
       if (peer.streaming) peer.finish();
     }
   }

@@ -1,6 +1,7 @@
 /** The daemon's end of one connection to a companion. */
 import { EngineError } from "../../core/errors.ts";
-import { type CompanionAnswer, type CompanionRequest, errorFromWire } from "./protocol.ts";
+import { errorFromWire } from "../../core/wire-error.ts";
+import type { CompanionAnswer, CompanionRequest } from "./protocol.ts";
 
 const newline = 10;
 

@@ -2,7 +2,7 @@
  * What a companion and the daemon say to each other: lines of JSON over a Unix socket. The requests of a connection are
  * answered in their order. `hello` and `end` are the same in every version, so that one can always be replaced.
  */
-import { EngineError, type ErrorCode } from "../../core/errors.ts";
+import type { WireError } from "../../core/wire-error.ts";
 
 /** The two processes beside the daemon; each is a mode of the executable: `tsd proxy`, `tsd resolver`. */
 export type CompanionMode = "proxy" | "resolver";
@@ -24,30 +24,4 @@ export interface CompanionHello {
   pid: number;
 }
 
-interface WireError {
-  code: ErrorCode;
-  message: string;
-  stage?: string;
-  syscall?: string;
-  errno?: string;
-  path?: string;
-  hint?: string;
-}
-
 export type CompanionAnswer = { id: number; ok: true; result: unknown } | { id: number; ok: false; error: WireError };
-
-export function errorToWire({ code, message, stage, syscall, errno, path, hint }: EngineError): WireError {
-  return {
-    code,
-    message,
-    ...(stage !== undefined && { stage }),
-    ...(syscall !== undefined && { syscall }),
-    ...(errno !== undefined && { errno }),
-    ...(path !== undefined && { path }),
-    ...(hint !== undefined && { hint }),
-  };
-}
-
-export function errorFromWire({ code, message, ...details }: WireError): EngineError {
-  return new EngineError(code, message, details);
-}

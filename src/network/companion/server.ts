@@ -1,4 +1,5 @@
 /** A companion's side of its connections to the daemon. */
+
 import { rmSync } from "node:fs";
 import { F_GETFL, F_SETFL, O_NONBLOCK } from "../../../ffi/constants/open.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../../../ffi/constants/socket.ts";
@@ -9,13 +10,13 @@ import { acceptNameless, receive, send } from "../../../ffi/socket/socket.ts";
 import { EngineError, errorMessage, isEngineError, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { version } from "../../core/version.ts";
+import { errorToWire } from "../../core/wire-error.ts";
 import type { EventLoop, LoopTimer } from "./loop.ts";
 import {
   type CompanionAnswer,
   type CompanionHello,
   type CompanionMode,
   type CompanionRequest,
-  errorToWire,
   lineBytesMax,
 } from "./protocol.ts";
 
