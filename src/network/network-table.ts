@@ -2,7 +2,7 @@
 import { EngineError } from "../core/errors.ts";
 import { newId } from "../core/id.ts";
 import type { Network, NetworkDriver } from "./network.ts";
-import type { NetworkRecords } from "./records.ts";
+import { type NetworkRecords, plainDefinition } from "./records.ts";
 
 /** The networks that there are from the start, by Docker's names. */
 const builtIn: readonly { name: string; driver: NetworkDriver }[] = [
@@ -94,17 +94,8 @@ function builtInNetwork(name: string, driver: NetworkDriver): Network {
     name,
     driver,
     createdAt: createdNow(),
-    enableIpv4: true,
-    enableIpv6: false,
-    internal: false,
-    attachable: false,
-    configOnly: false,
-    ipamDriver: "default",
-    ipamOptions: {},
-    options: {},
-    labels: {},
     subnets: [],
-    isBuiltIn: true,
+    ...plainDefinition,
   };
 }
 

@@ -96,8 +96,8 @@ interface AddressRow {
 /** What of a network is in the column `definition`. */
 type Definition = Omit<Network, "id" | "name" | "driver" | "createdAt" | "subnets" | "device">;
 
-/** Of a network that is on record from before there was a definition. */
-const plainDefinition: Definition = {
+/** Of a built-in network, and of one that is on record from before there was a definition. */
+export const plainDefinition: Definition = {
   enableIpv4: true,
   enableIpv6: false,
   internal: false,

@@ -2,11 +2,8 @@
 import type { Hono } from "hono";
 import { EngineError } from "../../core/errors.ts";
 import { notBuilt } from "../not-built.ts";
+import { notManager } from "../schema/swarm.ts";
 import type { ApiEnv } from "../transport.ts";
-
-const notManager =
-  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm ' +
-  "and try again.";
 
 const swarmHint = "tsd has no swarm mode: run containers on each host, or a project with compose";
 

@@ -1,5 +1,6 @@
 /** What users ask for of a new network, from the Engine API's words to the network part's. */
 import type { IpamConfig, NetworkCreateRequest } from "../../api/schema/network.ts";
+import { notManager } from "../../api/schema/swarm.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { NetworkRequest, SubnetRequest } from "../../network/network.ts";
 
@@ -8,10 +9,6 @@ const familyOptions = {
   enableIpv4: "com.docker.network.enable_ipv4",
   enableIpv6: "com.docker.network.enable_ipv6",
 } as const;
-
-const notManager =
-  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm ' +
-  "and try again.";
 
 /**
  * @throws EngineError forbidden in docker's words for what needs a swarm, invalid_argument for an option that is no
