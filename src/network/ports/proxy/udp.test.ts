@@ -47,6 +47,8 @@ describe.skipIf(!root)("tsd proxy", () => {
   const serve = async (answer: (data: Buffer, from: RemoteInfo) => string, address = "127.0.0.1"): Promise<number> => {
     const socket = await bound(address);
     socket.on("message", (data, from) => socket.send(answer(data, from), from.port, from.address));
+    // About clients that were forgotten before they were answered.
+    socket.on("error", () => undefined);
     return socket.address().port;
   };
   const message = (socket: Socket): Promise<[string, RemoteInfo]> =>
@@ -57,6 +59,11 @@ describe.skipIf(!root)("tsd proxy", () => {
     port,
     ...(target && { target: { address: target[0], port: target[1] } }),
   });
+  const until = async (condition: () => Promise<boolean>): Promise<void> => {
+    for (const end = Date.now() + 10_000; !(await condition()); await Bun.sleep(5)) {
+      if (Date.now() > end) throw new Error("waited in vain");
+    }
+  };
   const connections = async (): Promise<number> => (await proxy.ask("status", {})).connections;
 
   test.each([
@@ -136,6 +143,35 @@ describe.skipIf(!root)("tsd proxy", () => {
     expect((await second)[0]).toBe(first);
     expect(await connections()).toBe(sessionsMax);
   }, 20_000);
+
+  test("a port with as many answered clients as there may be does not keep another's from being answered", async () => {
+    const busy = await serve(() => "busy");
+    const slow = await bound("127.0.0.1");
+    const { port } = slow.address();
+    await proxy.hold([udp("127.0.0.1", 5300, ["127.0.0.1", busy])], [udp("127.0.0.1", 5301, ["127.0.0.1", port])]);
+    const target = socketAddressOf({ address: "127.0.0.1", port: 5300 });
+    const buffer = new DatagramBuffer();
+    const flood = async (from: number, count: number): Promise<void> => {
+      for (let n = from; n < from + count; n++) {
+        using fd = datagramSocket(target);
+        bind(fd, { ...target, port: 10_000 + n });
+        connect(fd, target);
+        buffer.send(fd, Buffer.from("flood"), null);
+        // Until it was answered.
+        if (n % 100 === 0) await Bun.sleep(2);
+      }
+    };
+    await flood(0, sessionsMax + 200);
+    await until(async () => (await connections()) === sessionsMax);
+    const client = await bound("127.0.0.1");
+    const asked = message(slow);
+    client.send("slow", 5301, "127.0.0.1");
+    const [, from] = await asked;
+    await flood(sessionsMax + 200, 500);
+    const answer = message(client);
+    slow.send("answer", from.port, from.address);
+    expect((await answer)[0]).toBe("answer");
+  }, 30_000);
 
   test("reserves ports: nobody else gets them, not even who would share, and nobody listens there", async () => {
     const group: HostSocket[] = [

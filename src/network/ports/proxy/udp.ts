@@ -16,10 +16,12 @@ import type { Endpoint } from "./protocol.ts";
 export const idleMs = 90_000;
 const sweepMs = 5_000;
 /**
- * Of all ports together. Beyond it the one that was silent longest goes, those first that were never answered: whoever
- * sends from invented addresses only gets rid of his own.
+ * Of all ports together. Beyond it one of the port that has the most goes: the one that was silent longest, those first
+ * that were never answered. So no port's clients, however many and whether they are answered, are in another's way.
  */
 export const sessionsMax = 8_192;
+/** A port with more clients that were never answered is flooded from invented addresses: those go before all others. */
+const floodMin = sessionsMax / 8;
 /** Datagrams of one turn: then others get theirs. */
 const turnMax = 64;
 /** What may wait for this process, in bytes: all ports share the thread that takes it. */
@@ -38,13 +40,18 @@ interface Session {
   answered: boolean;
 }
 
+/** Of one port: the one that was silent longest comes first. */
+interface Queues {
+  unanswered: Set<Session>;
+  answered: Set<Session>;
+}
+
 /** The sessions of all ports, and the buffer that all datagrams go through. */
 export class UdpSessions {
   readonly buffer = new DatagramBuffer();
-  /** The one that was silent longest comes first. */
-  readonly #unanswered = new Set<Session>();
-  readonly #answered = new Set<Session>();
+  readonly #ports = new Map<UdpForwarder, Queues>();
   readonly #loop: EventLoop;
+  #size = 0;
   #sweeping = false;
 
   constructor(loop: EventLoop) {
@@ -52,28 +59,44 @@ export class UdpSessions {
   }
 
   get size(): number {
-    return this.#unanswered.size + this.#answered.size;
+    return this.#size;
   }
 
   /** Makes room for one more, if need be. */
   add(session: Session): void {
-    if (this.size >= sessionsMax) {
-      const [oldest] = this.#unanswered.size > 0 ? this.#unanswered : this.#answered;
-      oldest?.forwarder.end(oldest);
-    }
-    this.#unanswered.add(session);
+    if (this.#size >= sessionsMax) this.#makeRoom();
+    const { forwarder } = session;
+    const queues = this.#ports.get(forwarder) ?? { unanswered: new Set(), answered: new Set() };
+    this.#ports.set(forwarder, queues);
+    queues.unanswered.add(session);
+    this.#size++;
     this.#sweepLater();
   }
 
   touch(session: Session, answered: boolean): void {
-    this.delete(session);
     session.lastMs = performance.now();
+    const queues = this.#ports.get(session.forwarder)!;
+    queues.unanswered.delete(session);
+    queues.answered.delete(session);
     session.answered ||= answered;
-    (session.answered ? this.#answered : this.#unanswered).add(session);
+    (session.answered ? queues.answered : queues.unanswered).add(session);
   }
 
   delete(session: Session): void {
-    if (!this.#answered.delete(session)) this.#unanswered.delete(session);
+    const { forwarder } = session;
+    const queues = this.#ports.get(forwarder);
+    if (queues === undefined || !(queues.unanswered.delete(session) || queues.answered.delete(session))) return;
+    this.#size--;
+    if (queues.unanswered.size + queues.answered.size === 0) this.#ports.delete(forwarder);
+  }
+
+  #makeRoom(): void {
+    const all = [...this.#ports.values()];
+    const flooded = mostOf(all, ({ unanswered }) => unanswered.size);
+    const largest = mostOf(all, ({ unanswered, answered }) => unanswered.size + answered.size);
+    const { unanswered, answered } = flooded.unanswered.size > floodMin ? flooded : largest;
+    const [oldest] = unanswered.size > 0 ? unanswered : answered;
+    oldest?.forwarder.end(oldest);
   }
 
   #sweepLater(): void {
@@ -82,7 +105,7 @@ export class UdpSessions {
     this.#loop.after(sweepMs, () => {
       this.#sweeping = false;
       const before = performance.now() - idleMs;
-      for (const sessions of [this.#unanswered, this.#answered]) {
+      for (const sessions of [...this.#ports.values()].flatMap((queues) => [queues.unanswered, queues.answered])) {
         for (const session of sessions) {
           if (session.lastMs > before) break;
           session.forwarder.end(session);
@@ -91,6 +114,10 @@ export class UdpSessions {
       if (this.size > 0) this.#sweepLater();
     });
   }
+}
+
+function mostOf(all: readonly Queues[], count: (queues: Queues) => number): Queues {
+  return all.reduce((most, each) => (count(each) > count(most) ? each : most));
 }
 
 export class UdpForwarder {
