@@ -68,8 +68,8 @@ function network(offset: number, length: number, to: number): Expression {
 }
 
 /** `iifname . oifname @set`. */
-export function inSet(names: readonly Field[], set: string): Expression[] {
-  return [...loadAll(names), { type: "lookup", set, from: 1, inverted: false }];
+export function inSet(names: readonly Field[], set: string, inverted = false): Expression[] {
+  return [...loadAll(names), { type: "lookup", set, from: 1, inverted }];
 }
 
 /**

@@ -223,8 +223,18 @@ function forwardRules(): DesiredRule[] {
   const routedIcmp = (family: "ip" | "ip6"): DesiredRule => ({
     expressions: [...inSet(["nfproto", "oifname"], "routed"), ...transportProtocol(icmp[family]), verdict("accept")],
   });
+  const elsewhere = inSet(alongBridge, "within", true);
   return [
     { expressions: [verdict("jump", userChain)] },
+    // Before what belongs to a flow: a container may forge packets of one that somebody else has.
+    {
+      expressions: [...interfaceInSet("iifname", "internal"), ...elsewhere, ...drop],
+      comment: "out of an internal network",
+    },
+    {
+      expressions: [...interfaceInSet("oifname", "internal"), ...elsewhere, ...drop],
+      comment: "into an internal network",
+    },
     { expressions: [...ctState("established", "related"), verdict("accept")] },
     {
       expressions: [
@@ -238,8 +248,6 @@ function forwardRules(): DesiredRule[] {
     },
     { expressions: [...inSet(alongBridge, "apart"), ...drop], comment: "inter-container communication is off" },
     { expressions: [...inSet(alongBridge, "within"), verdict("accept")] },
-    { expressions: [...interfaceInSet("iifname", "internal"), ...drop], comment: "out of an internal network" },
-    { expressions: [...interfaceInSet("oifname", "internal"), ...drop], comment: "into an internal network" },
     { expressions: [...inSet(alongBridge, "trusted"), verdict("accept")] },
     { expressions: [...inSet(["nfproto", "oifname"], "unprotected"), verdict("accept")] },
     open("ip", "ip daddr", "open-ipv4"),

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Fd } from "../../../ffi/fd.ts";
 import { inNetworkNamespace } from "../../../ffi/namespace.ts";
-import { parseAddress } from "../address.ts";
+import { bind, connect, datagramSocket, send, setOption } from "../../../ffi/socket/socket.ts";
+import { addressBytes, parseAddress } from "../address.ts";
 import { run } from "../testbed.ts";
 import { Firewall } from "./firewall.ts";
 import {
@@ -18,6 +19,10 @@ import {
   quickMs,
   serveAll,
 } from "./lab.ts";
+
+const solIp = 0;
+/** IP_TRANSPARENT of ip(7): any source may be written. A container does the same by a raw socket. */
+const optionTransparent = 19;
 
 describe.skipIf(process.getuid?.() !== 0)("who is kept from whom", () => {
   let lab: Lab;
@@ -50,6 +55,31 @@ describe.skipIf(process.getuid?.() !== 0)("who is kept from whom", () => {
       echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet; ip route add 127.0.0.0/8 via ${gateway}`;
     inNetworkNamespace(namespace, () => run("sh", "-ec", script));
   }
+
+  test("an internal network is not left by way of another container's flow, by forging its source", async () => {
+    firewall.setBridge(lab.bridge(1));
+    firewall.setBridge(lab.bridge(2, { internal: true }));
+    const [accomplice, inner] = [lab.container(1, 2), lab.container(2, 2)];
+    using outside = await serveAll(lab.outsideNamespace, 9000);
+    const say = (from: Fd): void =>
+      inNetworkNamespace(from, () => {
+        const source = { address: addressBytes(parseAddress(accomplice.ipv4)), port: 5555 };
+        const target = { address: addressBytes(parseAddress(outsideAddress)), port: 9000 };
+        using socket = datagramSocket(source);
+        setOption(socket, solIp, optionTransparent, 1);
+        bind(socket, source);
+        connect(socket, target);
+        send(socket, Buffer.from("!"));
+      });
+    const heard = async (): Promise<number> => {
+      await Bun.sleep(quickMs);
+      return outside.heard.length;
+    };
+    say(accomplice.namespace);
+    expect(await heard()).toBe(1);
+    say(inner.namespace);
+    expect(await heard()).toBe(1);
+  });
 
   test("the host's own 127.0.0.1 is reached by nobody else, though a port published there opens the bridge to it", async () => {
     firewall.setBridge(lab.bridge(1));
