@@ -70,10 +70,9 @@ function ports(container: Container): NetworkSettings["Ports"] {
 export function portSummaries(container: Container): PortSummary[] {
   const sandbox = sandboxOf(container);
   if (sandbox === undefined || !isOnBridge(sandbox)) return [];
-  const isPublished = (port: number, transport: string) =>
-    sandbox.ports.some((published) => published.containerPort === port && published.transport === transport);
+  const published = new Set(sandbox.ports.map(({ containerPort, transport }) => `${containerPort}/${transport}`));
   const exposed = exposedPorts(container.definition.config.ExposedPorts ?? {})
-    .filter(({ port, protocol }) => !isPublished(port, protocol))
+    .filter(({ port, protocol }) => !published.has(`${port}/${protocol}`))
     .map(({ port, protocol }) => ({ PrivatePort: port, Type: protocol }));
   return [...exposed, ...sandbox.ports.map(publishedSummary)];
 }

@@ -42,6 +42,19 @@ describe("ports that a container wants published", () => {
     expect(exposedPorts({ "1-2/tcp": {} }).map(({ port }) => port)).toEqual([1, 2]);
   });
 
+  test("that an image exposes in thousands of ranges cost no more than their keys", () => {
+    const keys = Array.from({ length: 20_000 }, (_, n) => [`${n + 1}-65535/tcp`, {}] as const);
+    const before = performance.now();
+    const ports = exposedPorts(Object.fromEntries(keys));
+    expect(performance.now() - before).toBeLessThan(3_000);
+    expect([ports.length, ports[0], ports.at(-1)]).toEqual([
+      65_535,
+      { port: 1, protocol: "tcp" },
+      { port: 65_535, protocol: "tcp" },
+    ]);
+    expect(exposedPorts({ "81/tcp": {}, "80-81/TCP": {}, "80/udp": {} }).length).toBe(3);
+  });
+
   test("are published as the port's annotation says, or the container's", () => {
     const Annotations = { "tsd.publish": "socket", "tsd.publish.81/tcp": "nat", other: "socket" };
     const modes = of({ "80/tcp": [{}], "81/tcp": [{}] }, { Annotations }).map(({ mode }) => mode);

@@ -13,6 +13,8 @@ import { EngineError } from "../../core/errors.ts";
 import { tryParseAddress } from "../../network/address.ts";
 import type { PortRequest, PublishMode } from "../../network/ports/port.ts";
 
+const portCount = 65_536;
+
 /**
  * @param config with the image's ExposedPorts merged in: PublishAllPorts is about those.
  * @returns in the order of the container's ports; of one port as its bindings come.
@@ -42,12 +44,22 @@ export function portRequests(
   return applyModes(requests, host.Annotations ?? {});
 }
 
-/** ExposedPorts one by one: `"8000-8002/tcp": {}` are three. */
+/**
+ * ExposedPorts one by one, each once: `"8000-8002/tcp": {}` are three. An image may have any number of ranges, which
+ * overlap: what they cost is the keys, not the ports.
+ */
 export function exposedPorts(exposed: Record<string, object>): { port: number; protocol: PortProtocol }[] {
-  return Object.keys(exposed).flatMap((key) => {
+  const marks = new Map<PortProtocol, Uint8Array>();
+  for (const key of Object.keys(exposed)) {
     const { range, protocol } = readKey(key);
-    return Array.from({ length: range.last - range.first + 1 }, (_, n) => ({ port: range.first + n, protocol }));
-  });
+    const marked = marks.get(protocol) ?? new Uint8Array(portCount);
+    marks.set(protocol, marked.fill(1, range.first, range.last + 1));
+  }
+  const ports: { port: number; protocol: PortProtocol }[] = [];
+  for (const [protocol, marked] of marks) {
+    for (let port = marked.indexOf(1); port >= 0; port = marked.indexOf(1, port + 1)) ports.push({ port, protocol });
+  }
+  return ports;
 }
 
 function readKey(key: string): { range: PortRange; protocol: PortProtocol } {

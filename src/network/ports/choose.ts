@@ -48,7 +48,8 @@ export async function choosePorts(bindings: readonly Binding[], options: ChooseO
       searches = searches.filter(({ binding }) => !found.has(binding));
     }
     // In the order in which they were asked for.
-    return chosen.sort((a, b) => bindings.indexOf(a.binding) - bindings.indexOf(b.binding));
+    const places = new Map(bindings.map((binding, place) => [binding, place]));
+    return chosen.sort((a, b) => places.get(a.binding)! - places.get(b.binding)!);
   } catch (error) {
     await giveUp(chosen, options);
     throw error;
