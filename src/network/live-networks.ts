@@ -76,7 +76,12 @@ export class LiveNetworks implements Disposable {
       for (const rules of bridgeRules(live)) this.#options.firewall.setBridge(rules);
     } catch (error) {
       this.#live.delete(network.id);
-      if (made) live.device.tearDown();
+      try {
+        if (made) live.device.tearDown();
+      } catch (undoing) {
+        // The next use finds it by its alias.
+        log("error", "a network could not be undone", { network: network.name, error: errorMessage(undoing) });
+      }
       throw error;
     }
     return live;

@@ -156,13 +156,14 @@ export class Networks {
   }
 
   async remove(id: string): Promise<void> {
-    const network = this.#networks.get(id);
-    const { name } = network;
-    if (network.isBuiltIn) {
+    const { name, isBuiltIn } = this.#networks.get(id);
+    if (isBuiltIn) {
       throw new EngineError("forbidden", `${name} is a pre-defined network and cannot be removed`);
     }
-    await this.#settledOn(network);
-    const active = this.#records.endpointsOn(id).filter(({ containerId }) => containerId !== null);
+    await this.#reaper.settledOn(id);
+    // Whoever else removes it may have been faster, and another network have its device by now.
+    const network = this.#networks.get(id);
+    const [active, left] = this.#endpointsOn(id);
     if (active.length > 0) {
       const list = active.map((record) => {
         const called = record.wishes.names[0] ?? shortId(record.containerId!);
@@ -170,6 +171,11 @@ export class Networks {
       });
       const text = `error while removing network: network ${name} id ${id} has active endpoints (${list.join(" ")})`;
       throw new EngineError("forbidden", text);
+    }
+    if (left.length > 0) {
+      const interfaces = left.map((record) => record.hostInterface ?? record.interface).join(" ");
+      const text = `network ${name}: interfaces of containers that have ended could not be removed: ${interfaces}`;
+      throw new EngineError("internal", text, { hint: "the daemon's log says why" });
     }
     const dependent = this.#networks.all().find((each) => network.configOnly && each.configFrom === name);
     if (dependent !== undefined) {
@@ -180,10 +186,10 @@ export class Networks {
     this.#networks.remove(network);
   }
 
-  /** What was taken off the network a moment ago is still being taken down. */
-  async #settledOn(network: Network): Promise<void> {
-    const isLeaving = this.#records.endpointsOn(network.id).some(({ containerId }) => containerId === null);
-    if (isLeaving) await this.settled();
+  /** Those of containers, and those that are nobody's any more. */
+  #endpointsOn(id: string) {
+    const byUse = Map.groupBy(this.#records.endpointsOn(id), ({ containerId }) => containerId !== null);
+    return [byUse.get(true) ?? [], byUse.get(false) ?? []] as const;
   }
 
   find(reference: string): Network {

@@ -109,6 +109,20 @@ export class Reaper {
     for (const record of sandbox.endpoints) this.#endpoints.release(record);
   }
 
+  /**
+   * Resolves when what was let go of has left the network; others may come and go meanwhile. What could not be removed
+   * before is tried once more, and stays on record if it still cannot be.
+   */
+  async settledOn(networkId: string): Promise<void> {
+    const isOn = ({ endpoints }: SandboxRecord): boolean => endpoints.some((record) => record.networkId === networkId);
+    await Promise.all([...this.#leaving].map(([sandbox, { gone }]) => (isOn(sandbox) ? gone : undefined)));
+    if (!this.#records.endpointsOn(networkId).some(({ containerId }) => containerId === null)) return;
+    const leaving = new Set([...this.#leaving.keys()].map(({ id }) => id));
+    for (const sandbox of this.#records.sandboxes()) {
+      if (sandbox.containerId === null && isOn(sandbox) && !leaving.has(sandbox.id)) this.drop(sandbox);
+    }
+  }
+
   /** Resolves when what was let go of is gone from the kernel and the database. */
   async settled(): Promise<void> {
     while (this.#leaving.size > 0) await Promise.all([...this.#leaving.values()].map(({ gone }) => gone));

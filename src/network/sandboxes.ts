@@ -266,7 +266,11 @@ export class Sandboxes {
     try {
       await this.#parts.services.joined(record, added, namespace.path);
     } catch (error) {
-      this.#takeOff(record, namespace, added);
+      try {
+        this.#takeOff(record, namespace, added);
+      } catch (undoing) {
+        log("error", "an endpoint could not be undone", { endpoint: added.id, error: errorMessage(undoing) });
+      }
       throw wrapError(error, `connect container ${shortId(containerId)} to network ${network.name}`, {
         stage: "network",
       });

@@ -13,7 +13,7 @@ import { portsSchema } from "./ports/records.ts";
 import { NetworkRecords } from "./records.ts";
 import { networkSchema } from "./schema.ts";
 import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
-import { endpointRequest, networkRequest, TestCompanions } from "./testing.ts";
+import { attach, endpointRequest, holdNamespace, networkRequest, TestCompanions } from "./testing.ts";
 
 /** Something that fails, before it does its work or after; in the nth of its calls. */
 interface Fault {
@@ -217,6 +217,50 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
     }
     await networks.remove(id);
     expect(networks.list().map(({ name }) => name)).not.toContain("alpha");
+  });
+
+  test("of taking a connection back too, it is the first reason that is told", async () => {
+    const id = newId();
+    await start(id, "alpha");
+    await failing(fault(BridgeDevice, "remove", "before"), () =>
+      failing(fault(Resolver, "setNames", "before"), async () => {
+        await expect(networks.connect(id, endpoint("beta"))).rejects.toThrow("setNames failed");
+      }),
+    );
+    // It is on record still, and can be taken away.
+    await networks.disconnect(id, networks.find("beta").id);
+    await networks.connect(id, endpoint("beta"));
+  });
+
+  test("of taking a container off a network, that can be removed as soon as it can be done", async () => {
+    const id = newId();
+    const attached = await attach(networks, id, "alpha");
+    // Who has joined it keeps the kernel from taking it down.
+    using _held = await holdNamespace(attached);
+    await failing(fault(BridgeDevice, "remove", "before"), async () => {
+      await networks.detach(id);
+      await networks.settled();
+    });
+    const network = networks.find("alpha");
+    await failing(fault(BridgeDevice, "remove", "before"), async () => {
+      await expect(networks.remove(network.id)).rejects.toThrow(
+        "network alpha: interfaces of containers that have ended",
+      );
+    });
+    await networks.remove(network.id);
+    expect(ip("link").map(({ ifname }) => ifname)).not.toContain(network.device!);
+    expect(database.query("SELECT count(*) AS n FROM network_sandbox").get()).toEqual({ n: 0 });
+  });
+
+  test("a network that is removed twice at the same time is removed once", async () => {
+    const id = newId();
+    const attached = await attach(networks, id, "alpha");
+    using _held = await holdNamespace(attached);
+    await networks.detach(id);
+    const { id: alpha } = networks.find("alpha");
+    const results = await Promise.allSettled([networks.remove(alpha), networks.remove(alpha)]);
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+    expect(String((results[1] as PromiseRejectedResult).reason)).toContain(`network ${alpha} not found`);
   });
 
   test("of a bridge that somebody removes, it comes back with the next container, ports at 127.0.0.1 with it", async () => {
