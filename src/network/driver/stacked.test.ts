@@ -148,6 +148,23 @@ describe.skipIf(!root)("macvlan networks", () => {
     expect(database.query("SELECT count(*) AS n FROM network_address").get()).toEqual({ n: 0 });
   });
 
+  test("are finished after a restart whose interface a killed daemon had made and not named yet", async () => {
+    await create("x");
+    const id = newId();
+    const a = await attach(networks, id, "x");
+    using held = await holdNamespace(a);
+    const [row] = database.query<{ host_interface: string }, []>("SELECT host_interface FROM network_endpoint").all();
+    within(held.path, () => {
+      run("ip", "link", "set", "eth0", "down");
+      run("ip", "link", "set", "eth0", "name", row!.host_interface);
+    });
+    await networks.close();
+    networks = make();
+    await networks.restore(new Map([[id, { namespacePath: held.path }]]));
+    expect(within(held.path, () => ip("link")).map(({ ifname }) => ifname)).toEqual(["lo", "eth0"]);
+    await networks.detach(id);
+  });
+
   test("are joined and left by containers that run", async () => {
     const network = await create("x");
     const id = newId();

@@ -103,7 +103,10 @@ export class StackedDevice implements NetworkDevice {
 
   /** What stands on a parent goes with it, and nothing else can be done to it from here. */
   adopt(endpoint: DeviceEndpoint, namespace: NetworkNamespace): boolean {
-    return this.isConnected(endpoint, namespace);
+    if (this.isConnected(endpoint, namespace)) return true;
+    // As it is called when a daemon was killed before it gave the interface its name.
+    namespace.remove(endpoint.hostInterface);
+    return false;
   }
 
   isForwarding(): boolean {
