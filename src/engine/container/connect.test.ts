@@ -168,6 +168,23 @@ describe("a container that does not run", () => {
     expect(world.networks.sandbox(id)?.endpoints.length).toBe(1);
   });
 
+  test("is not put on a network that goes while somebody else has the container", async () => {
+    const id = await create("web");
+    const meanwhile: Promise<unknown>[] = [];
+    Object.defineProperty(world, "startFailure", {
+      get: () => {
+        meanwhile.push(refusal(connect("web")), engine.networks.remove("back"));
+        return new EngineError("internal", "no");
+      },
+    });
+    expect(await refusal(engine.containers.start(id))).toEqual(["internal", "start container web: no"]);
+    expect(await Promise.all(meanwhile)).toEqual([
+      ["not_found", expect.stringMatching(/^network \w+ not found$/)],
+      undefined,
+    ]);
+    expect(Object.keys(await networks(id))).toEqual(["bridge"]);
+  });
+
   test("on no network at all is given none", async () => {
     const id = await create("web");
     await disconnect("web", "bridge");

@@ -25,6 +25,8 @@ export async function connectContainer(
 ): Promise<void> {
   await context.locks.run(container.id, async () => {
     checkChangeable(container);
+    // It may have been removed while others had the container.
+    context.networks.find(network.id);
     const endpoint = settleEndpoint(settings, network);
     checkLinks(context, endpoint.Links ?? []);
     checkPlace(context, container, network);

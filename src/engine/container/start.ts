@@ -31,7 +31,7 @@ export async function startContainer(context: EngineContext, container: Containe
     if (state.status === "running" || state.status === "starting") {
       throw new EngineError("not_modified", `container ${container.name} is already running`);
     }
-    if (state.status !== "created" && state.status !== "exited") {
+    if (container.removed || (state.status !== "created" && state.status !== "exited")) {
       throw new EngineError("conflict", "container is marked for removal and cannot be started");
     }
     const { failure: _past, ...from } = state;

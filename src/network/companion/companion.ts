@@ -99,11 +99,13 @@ export class Companion {
    * @returns undefined when there is none, or it was lost.
    */
   async tell(request: string, parameters: unknown): Promise<unknown> {
-    const link = await this.#link?.catch(() => undefined);
+    let link: Link | undefined;
     try {
+      // Waited for as `ask` does: what is told first must not be overtaken.
+      link = await this.#link;
       return await link?.ask(request, parameters);
     } catch (error) {
-      if (error instanceof LostLink) return undefined;
+      if (link === undefined || error instanceof LostLink) return undefined;
       throw error;
     } finally {
       this.#letGoLater();
