@@ -21,6 +21,8 @@ const turnBytes = 2_048;
 const lengthBytes = 2;
 /** When there are no more descriptors, so long no connection is taken: they wait in the kernel. */
 const exhaustedMs = 100;
+/** For how long that is not said again. */
+const quietMs = 60_000;
 
 export class TcpListener {
   readonly #loop: EventLoop;
@@ -30,6 +32,7 @@ export class TcpListener {
   /** The one that was silent the longest first. */
   readonly #connections = new Set<Connection>();
   #isChecking = false;
+  #quietUntil = 0;
 
   /** @param fd a socket that listens; it is closed with this. */
   constructor(loop: EventLoop, fd: Fd, answers: Answers) {
@@ -50,7 +53,10 @@ export class TcpListener {
       this.#acceptAll();
     } catch (error) {
       if (!isErrno(error, "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")) throw error;
-      log("warn", "questions over TCP have to wait", { error: errorMessage(error) });
+      if (performance.now() >= this.#quietUntil) {
+        log("warn", "questions over TCP have to wait", { error: errorMessage(error) });
+        this.#quietUntil = performance.now() + quietMs;
+      }
       // The kernel would tell of them without end.
       this.#loop.change(this.#token, 0);
       this.#loop.after(exhaustedMs, () => {

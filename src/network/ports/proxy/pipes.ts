@@ -1,10 +1,12 @@
 import { F_SETPIPE_SZ, O_NONBLOCK } from "../../../../ffi/constants/open.ts";
+import { SyscallError } from "../../../../ffi/errno.ts";
 import type { Fd } from "../../../../ffi/fd.ts";
 import { fcntl, pipe2 } from "../../../../ffi/files.ts";
 import { isErrno } from "../../../core/errors.ts";
 
 /** What the kernel lets everybody have (/proc/sys/fs/pipe-max-size); pages are taken as they are filled. */
 const wantedBytes = 1024 * 1024;
+const EMFILE = 24;
 /** Beyond these an empty pipe is closed: there was a moment when so many peers were slow. */
 const idleMax = 64;
 
@@ -19,10 +21,19 @@ export interface Pipe {
  */
 export class PipePool {
   readonly #idle: Pipe[] = [];
+  readonly #isLow: (fd: Fd) => boolean;
+
+  /** @param isLow whether a descriptor is one of the last few, which are for others. */
+  constructor(isLow: (fd: Fd) => boolean) {
+    this.#isLow = isLow;
+  }
 
   /** @throws SyscallError EMFILE, ENFILE */
   take(): Pipe {
-    return this.#idle.pop() ?? makePipe();
+    const pipe = this.#idle.pop() ?? makePipe();
+    if (!this.#isLow(pipe.writer)) return pipe;
+    closePipe(pipe);
+    throw new SyscallError("pipe2", EMFILE);
   }
 
   /** It must be empty. */

@@ -54,10 +54,16 @@ export class Relay {
     this.#target = side(connections.target);
     this.#connecting = connections.connecting;
     this.#onEnd = onEnd;
-    // Even where nothing is waited for: a peer that gives up is always told of.
-    this.#client.token = this.#start(this.#client, this.#target, 0);
-    this.#target.token = this.#start(this.#target, this.#client, 0);
-    this.#update();
+    try {
+      // Even where nothing is waited for: a peer that gives up is always told of.
+      this.#client.token = this.#start(this.#client, this.#target, 0);
+      this.#target.token = this.#start(this.#target, this.#client, 0);
+      this.#update();
+    } catch (error) {
+      // The kernel watches no more descriptors: max_user_watches of epoll(7).
+      this.abort();
+      throw error;
+    }
   }
 
   /** Ends both at once: the peers get a reset. */

@@ -14,11 +14,15 @@ import {
   socketName,
 } from "./protocol.ts";
 import { reserveTcp, reserveUdp } from "./reservation.ts";
-import { TcpForwarder } from "./tcp.ts";
-import { UdpForwarder, UdpSessions } from "./udp.ts";
+import { TcpForwarder, type TcpShared } from "./tcp.ts";
+import { TcpPorts } from "./tcp-ports.ts";
+import { sessionsMax, UdpForwarder, UdpSessions } from "./udp.ts";
 
 /** How long after a request its garbage is collected. */
 const trimMs = 1_000;
+
+/** Descriptors that connections of TCP leave free beside those of UDP's clients: for new ports, and the daemon's. */
+const othersMin = 1_024;
 
 interface Held {
   socket: HostSocket;
@@ -29,13 +33,17 @@ interface Held {
 
 export class ProxyService implements CompanionService {
   readonly #loop: EventLoop;
-  readonly #pipes = new PipePool();
+  readonly #tcp: TcpShared;
   readonly #udp: UdpSessions;
   readonly #held = new Map<string, Held>();
   #trim: LoopTimer | undefined;
 
-  constructor(loop: EventLoop) {
+  /** @param descriptorsMax that this process may have open. */
+  constructor(loop: EventLoop, descriptorsMax: number) {
     this.#loop = loop;
+    const others = Math.min(descriptorsMax / 4, sessionsMax + othersMin);
+    const ports = new TcpPorts(descriptorsMax - others);
+    this.#tcp = { ports, pipes: new PipePool((fd) => ports.isLow(fd)) };
     this.#udp = new UdpSessions(loop);
   }
 
@@ -106,7 +114,7 @@ export class ProxyService implements CompanionService {
     if (transport === "sctp") throw new EngineError("unsupported", "connections of SCTP cannot be passed on");
     const forwarder =
       transport === "tcp"
-        ? new TcpForwarder(this.#loop, this.#pipes, socket, target)
+        ? new TcpForwarder(this.#loop, this.#tcp, socket, target)
         : new UdpForwarder(this.#loop, this.#udp, socket, target);
     return {
       socket,

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { run, Testbed } from "../../testbed.ts";
 import { TestProxy } from "./testing/proxy-process.ts";
@@ -223,6 +224,28 @@ describe.skipIf(!root)("tsd proxy, TCP", () => {
     await until("the others are answered", () => answered + sockets.filter(({ destroyed }) => destroyed).length === 20);
     expect(answered).toBeGreaterThan(10);
     for (const socket of sockets) socket.destroy();
+    await noConnectionsLeft();
+  });
+
+  test("a port that is flooded leaves room for another's clients, for new ports, and for the daemon", async () => {
+    await proxy[Symbol.asyncDispose]();
+    proxy = new TestProxy(200);
+    const [flooded, quiet] = [await serve(() => undefined), await serve((socket) => socket.pipe(socket))];
+    await publish(8080, flooded);
+    await publish(8081, quiet);
+    const flood = Array.from({ length: 300 }, () => connect({ port: 8080, host: "127.0.0.1" }));
+    for (const socket of flood) socket.on("error", () => undefined);
+    await until("it is full", () => proxy.log.includes("cannot take a connection now"));
+    // All that may be: a quarter of the descriptors is for others.
+    expect((await proxy.ask("status", {})).connections).toBeLessThan(75);
+    const clients = await Promise.all(Array.from({ length: 5 }, () => open(8081)));
+    for (const client of clients) {
+      client.write("echo");
+      const [data] = await once(client, "data");
+      expect(String(data)).toBe("echo");
+    }
+    expect(await publish(8082, quiet)).toEqual([]);
+    for (const socket of [...flood, ...clients]) socket.resetAndDestroy();
     await noConnectionsLeft();
   });
 

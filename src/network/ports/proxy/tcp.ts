@@ -8,6 +8,7 @@ import {
   TCP_NODELAY,
   TCP_SYNCNT,
 } from "../../../../ffi/constants/socket.ts";
+import { SyscallError } from "../../../../ffi/errno.ts";
 import type { Fd } from "../../../../ffi/fd.ts";
 import type { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { accept, bind, connect, listen, resetOnClose, setOption, streamSocket } from "../../../../ffi/socket/socket.ts";
@@ -18,29 +19,42 @@ import { shownEndpoint, socketAddressOf } from "./endpoint.ts";
 import type { PipePool } from "./pipes.ts";
 import type { Endpoint } from "./protocol.ts";
 import { Relay } from "./relay.ts";
+import type { TcpPort, TcpPorts } from "./tcp-ports.ts";
 
+const EMFILE = 24;
 const backlog = 4096;
 /** Connections that are taken in one turn. */
 const acceptsMax = 64;
 /** How long nobody is let in when this process has no descriptor or no memory left for it. */
 const exhaustedMs = 100;
+/** For how long that is not said again: a flood should not fill the disk with it. */
+const quietMs = 60_000;
 /** The kernel sends the first packet again after 1, 2 and 4 s: a container that does not answer is given up after 15. */
 const connectRetries = 3;
 
-export class TcpForwarder {
+/** By all ports. */
+export interface TcpShared {
+  pipes: PipePool;
+  ports: TcpPorts;
+}
+
+export class TcpForwarder implements TcpPort {
   readonly #loop: EventLoop;
   readonly #pipes: PipePool;
+  readonly #ports: TcpPorts;
   readonly #listener: Fd;
   readonly #token: number;
   readonly #shown: string;
   readonly #relays = new Set<Relay>();
   #target: SocketAddress;
+  #quietUntil = 0;
   #closed = false;
 
   /** @throws SyscallError EADDRINUSE, EADDRNOTAVAIL, … */
-  constructor(loop: EventLoop, pipes: PipePool, endpoint: Endpoint, target: Endpoint) {
+  constructor(loop: EventLoop, { pipes, ports }: TcpShared, endpoint: Endpoint, target: Endpoint) {
     this.#loop = loop;
     this.#pipes = pipes;
+    this.#ports = ports;
     this.#shown = shownEndpoint(endpoint);
     this.#target = socketAddressOf(target);
     const address = socketAddressOf(endpoint);
@@ -51,6 +65,7 @@ export class TcpForwarder {
     listen(fd, backlog);
     this.#token = loop.watch(fd, EPOLLIN, () => this.#accept());
     this.#listener = fd.move();
+    ports.add(this);
   }
 
   get connections(): number {
@@ -60,6 +75,7 @@ export class TcpForwarder {
   /** Ends the listener and all connections. */
   close(): void {
     this.#closed = true;
+    this.#ports.delete(this);
     this.#loop.unwatch(this.#token);
     this.#listener.close();
     for (const relay of this.#relays) relay.abort();
@@ -69,8 +85,9 @@ export class TcpForwarder {
     for (let count = 0; count < acceptsMax && !this.#closed; count++) {
       let client: Fd | undefined;
       try {
-        client = accept(this.#listener)?.fd;
+        client = this.#withRoom(() => accept(this.#listener)?.fd);
         if (client === undefined) return;
+        if (this.#ports.isLow(client) && !this.#ports.makeRoom(this)) throw new SyscallError("accept4", EMFILE);
         this.#forward(client);
       } catch (error) {
         if (client !== undefined && !client.closed) {
@@ -88,7 +105,7 @@ export class TcpForwarder {
   }
 
   #forward(client: Fd): void {
-    using target = streamSocket(this.#target);
+    using target = this.#withRoom(() => streamSocket(this.#target));
     setOption(target, SOL_TCP, TCP_SYNCNT, connectRetries);
     for (const fd of [client, target]) {
       // Nothing is held back to wait for more: whoever sends has decided that already.
@@ -101,9 +118,25 @@ export class TcpForwarder {
     this.#relays.add(relay);
   }
 
+  #withRoom<T>(open: () => T): T {
+    try {
+      return open();
+    } catch (error) {
+      if (!isErrno(error, "EMFILE") || !this.#ports.makeRoom(this)) throw error;
+      return open();
+    }
+  }
+
+  giveUp(count: number): void {
+    for (const relay of [...this.#relays].slice(-count)) relay.abort();
+  }
+
   /** Those who wait stay in the kernel's queue. */
   #rest(error: unknown): void {
-    log("warn", "cannot take a connection now", { address: this.#shown, error: errorMessage(error) });
+    if (performance.now() >= this.#quietUntil) {
+      log("warn", "cannot take a connection now", { address: this.#shown, error: errorMessage(error) });
+      this.#quietUntil = performance.now() + quietMs;
+    }
     this.#loop.change(this.#token, 0);
     this.#loop.after(exhaustedMs, () => {
       if (!this.#closed) this.#loop.change(this.#token, EPOLLIN);

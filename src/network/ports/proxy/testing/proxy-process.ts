@@ -19,14 +19,15 @@ export class TestProxy implements AsyncDisposable {
   /** What it is told when it is started again. */
   truth: SocketGroup[] = [];
 
-  constructor() {
+  /** @param descriptors that it may have, if not as many as this process. */
+  constructor(descriptors?: number) {
     this.#companion = new Companion({
       mode: "proxy",
       protocol: proxyProtocol,
       socketPath: join(this.directory, "proxy.sock"),
       logPath: join(this.directory, "log"),
       logLevel: "debug",
-      command: proxyCommand,
+      command: [...(descriptors === undefined ? [] : ["prlimit", `--nofile=${descriptors}`]), ...proxyCommand],
       onStarted: (pid) => {
         this.pid = pid;
       },
