@@ -264,6 +264,7 @@ export class Networks {
       return path === undefined ? [] : { record: sandbox, namespacePath: path };
     });
     await this.#services.restoreNames(adopted);
+    for (const { record } of adopted) await this.#services.settlePorts(record);
   }
 
   /** Resolves when what was detached is gone from the kernel and the database. */

@@ -137,6 +137,48 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     await networks.detach(id);
   });
 
+  test("ports follow also when the network that was left is removed at once", async () => {
+    const [alpha] = [await create("alpha", "10.1.0.0/24"), await create("beta", "10.2.0.0/24")];
+    const id = newId();
+    const { namespacePath } = await start(id, [tcp(8080)], endpoint("alpha"), endpoint("beta"));
+    using _server = serve(namespacePath!, 80);
+    expect(database.query("SELECT target FROM published_ports").get()).toEqual({
+      target: expect.stringContaining("10.1.0.2"),
+    });
+    const leaving = networks.disconnect(id, alpha);
+    await networks.remove(alpha);
+    await leaving;
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(run("nft", "list", "table", "inet", "tsd")).not.toContain("10.1.0.2");
+  });
+
+  test("ports that a killed daemon had not put where they belong are there after the next start", async () => {
+    const alpha = await create("alpha", "10.1.0.0/24");
+    await create("beta", "10.2.0.0/24");
+    const id = newId();
+    const { namespacePath } = await start(id, [tcp(8080)], endpoint("alpha"), endpoint("beta"));
+    using held = opened(namespacePath!);
+    using _server = serve(namespacePath!, 80);
+    const restart = async (): Promise<void> => {
+      await networks.close();
+      networks = make();
+      await networks.restore(new Map([[id, { namespacePath: `/proc/self/fd/${held.number}` }]]));
+    };
+    const [before] = database.query<{ target: string; ports: string }, []>("SELECT * FROM published_ports").all();
+    await networks.disconnect(id, alpha);
+    // The address that they led to is free, and the next container's.
+    database.run("UPDATE published_ports SET target = ?", [before!.target]);
+    await start(newId(), [], endpoint("alpha"));
+    await restart();
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    // They had been withdrawn, and were not published again.
+    database.run("DELETE FROM published_ports");
+    await restart();
+    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(rows()[3]).toBe(1);
+    await networks.detach(id);
+  });
+
   test("names are known on user-defined networks alone, and follow who comes and goes", async () => {
     await create("alpha", "10.1.0.0/24");
     await create("beta", "10.2.0.0/24");

@@ -67,10 +67,11 @@ export class SandboxServices {
    */
   async joined(record: SandboxRecord, added: EndpointRecord, namespacePath: string): Promise<void> {
     const before = { ...record, endpoints: record.endpoints.filter((endpoint) => endpoint !== added) };
+    const from = this.#target(before);
     try {
       if (this.#served.has(record.id)) await this.#parts.resolver.setNames(this.#names(record, added));
       else if (this.hasResolver(record)) await this.#serve(record, namespacePath);
-      await this.#move(before, record);
+      await this.#move(before, from, record);
     } catch (error) {
       await this.left(record, before, added);
       throw error;
@@ -79,26 +80,45 @@ export class SandboxServices {
 
   /** After it left one. What cannot be done is logged: the network is left. */
   async left(before: SandboxRecord, record: SandboxRecord, gone: EndpointRecord): Promise<void> {
-    try {
-      if (this.#served.has(record.id)) await this.#parts.resolver.removeNames(gone.id);
-      if (this.#served.has(record.id) && !this.hasResolver(record)) {
-        this.#served.delete(record.id);
-        for (const { id } of record.endpoints) await this.#parts.resolver.removeNames(id);
-        await this.#parts.resolver.release(record.id);
-      }
-      await this.#move(before, record);
-    } catch (error) {
-      const fields = { container: record.containerId ?? "", error: errorMessage(error) };
-      log("error", "a container's ports or names did not follow its networks", fields);
-    }
+    // Now: nothing holds the network that was left, and it may be removed meanwhile.
+    const from = this.#target(before);
+    await followed("names", record, () => this.#forgetNames(record, gone));
+    // Whatever becomes of the names: the address that the ports lead to may be another container's next.
+    await followed("ports", record, () => this.#move(before, from, record));
+  }
+
+  async #forgetNames(record: SandboxRecord, gone: EndpointRecord): Promise<void> {
+    const { resolver } = this.#parts;
+    if (this.#served.has(record.id)) await resolver.removeNames(gone.id);
+    if (!this.#served.has(record.id) || this.hasResolver(record)) return;
+    this.#served.delete(record.id);
+    for (const { id } of record.endpoints) await resolver.removeNames(id);
+    await resolver.release(record.id);
+  }
+
+  /**
+   * After a restart: publishes the ports of a container that lives on where they belong. The daemon may have been killed
+   * when the container had changed its networks, and the ports had not followed, or were on their way.
+   */
+  async settlePorts(record: SandboxRecord): Promise<void> {
+    const { containerId } = record;
+    if (containerId === null || record.ports.length === 0) return;
+    const { ports } = this.#parts;
+    const to = this.#target(record);
+    if (JSON.stringify(ports.targetOf(containerId)) === JSON.stringify(to)) return;
+    await followed("ports", record, async () => {
+      const requests = fixedTo(ports.of(containerId), record.ports);
+      await ports.release(containerId);
+      if (to !== undefined) await this.#publish(record, requests, to);
+    });
   }
 
   /**
    * Puts the ports where the way in is now, with the numbers that they have.
    * @throws EngineError; they are where they were then, if that can still be.
    */
-  async #move(before: SandboxRecord, after: SandboxRecord): Promise<void> {
-    const [from, to] = [this.#target(before), this.#target(after)];
+  async #move(before: SandboxRecord, from: PublishTarget | undefined, after: SandboxRecord): Promise<void> {
+    const to = this.#target(after);
     if (after.containerId === null || after.ports.length === 0) return;
     if (JSON.stringify(from) === JSON.stringify(to)) return;
     const { ports } = this.#parts;
@@ -201,6 +221,16 @@ export class SandboxServices {
     } catch (error) {
       log("error", "the names of running containers could not be made known", { error: errorMessage(error) });
     }
+  }
+}
+
+/** Does what follows from a change of a container's networks, which has happened: what cannot be done is logged. */
+async function followed(what: "names" | "ports", { containerId }: SandboxRecord, work: () => Promise<void>) {
+  try {
+    await work();
+  } catch (error) {
+    const fields = { container: containerId ?? "", error: errorMessage(error) };
+    log("error", `a container's ${what} did not follow its networks`, fields);
   }
 }
 

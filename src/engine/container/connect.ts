@@ -151,6 +151,7 @@ export async function reconnect(context: EngineContext, container: Container): P
 }
 
 function checkChangeable(container: Container): void {
+  if (container.removed) throw new EngineError("not_found", `No such container: ${container.id}`);
   const { status } = container.state;
   if (status !== "removing" && status !== "dead") return;
   throw new EngineError(

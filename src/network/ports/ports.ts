@@ -154,6 +154,11 @@ export class Ports {
     return this.#published.get(containerId)?.ports ?? [];
   }
 
+  /** Where a container's ports lead to; undefined for one that has none. */
+  targetOf(containerId: string): PublishTarget | undefined {
+    return this.#published.get(containerId)?.target;
+  }
+
   /** Of all containers. */
   list(): PortsRecord[] {
     return [...this.#published.values()].map(({ groups: _, ...record }) => record);
