@@ -10,8 +10,6 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const IPPROTO_TCP = 6;
-export const IPPROTO_UDP = 17;
-export const IPPROTO_SCTP = 132;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
@@ -25,7 +23,6 @@ export const SO_RCVBUFFORCE = 33;
 
 export const SOL_IP = 0;
 export const IP_PKTINFO = 8;
-export const IP_FREEBIND = 15;
 
 export const SOL_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
@@ -38,7 +35,6 @@ export const TCP_SYNCNT = 7;
 
 export const SHUT_RD = 0;
 export const SHUT_WR = 1;
-export const SHUT_RDWR = 2;
 
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
@@ -52,6 +48,4 @@ export const EPOLLERR = 0x008;
 /** Always reported. */
 export const EPOLLHUP = 0x010;
 /** The peer has closed its direction. */
-export const EPOLLRDHUP = 0x2000;
 /** Reported when it changes, and not as long as it is so. */
-export const EPOLLET = 0x8000_0000;

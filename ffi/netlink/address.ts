@@ -14,7 +14,6 @@ const IFA_F_NODAD = 0x02;
 
 const ifaddrmsgLength = 8;
 
-export const AF_UNSPEC = 0;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 

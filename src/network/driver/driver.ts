@@ -92,6 +92,3 @@ export interface DriverContext {
   /** The other networks with the same device that have containers, or what is being taken down of them. */
   sharers: (network: Network) => readonly Network[];
 }
-
-/** Makes the device of one kind of network. @throws EngineError invalid_argument for options that cannot be. */
-export type OpenDevice = (network: Network, context: DriverContext) => NetworkDevice;

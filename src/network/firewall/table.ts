@@ -7,21 +7,13 @@ import {
   type Chain,
   deleteChain,
   deleteRule,
-  deleteTable,
   newChain,
   newRule,
   newTable,
   type Rule,
   type TableName,
 } from "../../../ffi/netlink/nftables/objects.ts";
-import {
-  commitBatch,
-  listChains,
-  listElements,
-  listRules,
-  listSets,
-  listTables,
-} from "../../../ffi/netlink/nftables/ruleset.ts";
+import { listChains, listElements, listRules, listSets, listTables } from "../../../ffi/netlink/nftables/ruleset.ts";
 import {
   deleteElements,
   deleteSet,
@@ -76,26 +68,9 @@ export function readTable(socket: NetlinkSocket, name: TableName): ActualTable |
 }
 
 /**
- * Makes the table what it should be, in one transaction; rules and elements that are right already are not touched,
- * and their counters run on.
- * @returns whether anything had to be done.
- * @throws NetlinkError and the table stays as it was.
+ * The messages that turn the one into the other, for one transaction; none when it is right. Rules and elements that are
+ * right already are not touched, and their counters run on. Chains and sets that are not named there are left as they are.
  */
-export function applyTable(socket: NetlinkSocket, desired: DesiredTable): boolean {
-  const messages = changesTo(readTable(socket, desired), desired);
-  if (messages.length > 0) commitBatch(socket, messages);
-  return messages.length > 0;
-}
-
-/** Removes the table; one that is not there is no error. */
-export function removeTable(socket: NetlinkSocket, name: TableName): void {
-  const { family, table } = name;
-  if (listTables(socket).some((other) => other.family === family && other.table === table)) {
-    commitBatch(socket, [deleteTable({ family, table })]);
-  }
-}
-
-/** The messages that turn the one into the other. Chains and sets that are not named there are left as they are. */
 export function changesTo(actual: ActualTable | undefined, desired: DesiredTable): Message[] {
   const { family, table } = desired;
   if (actual === undefined) return [newTable({ family, table, comment: desired.comment }), ...fill(nothing, desired)];
