@@ -7,6 +7,11 @@ import { isErrno } from "../../../core/errors.ts";
 /** What the kernel lets everybody have (/proc/sys/fs/pipe-max-size); pages are taken as they are filled. */
 const wantedBytes = 1024 * 1024;
 const EMFILE = 24;
+/**
+ * So many pipes have that size, and all others what the kernel gives them, 64 KiB: what waits in them counts for no limit
+ * of the kernel's, and whoever asks for much by thousands of connections and reads nothing would fill the host's memory.
+ */
+const largeMax = 256;
 /** Beyond these an empty pipe is closed: there was a moment when so many peers were slow. */
 const idleMax = 64;
 
@@ -22,6 +27,8 @@ export interface Pipe {
 export class PipePool {
   readonly #idle: Pipe[] = [];
   readonly #isLow: (fd: Fd) => boolean;
+  /** Idle ones, and those that were taken. */
+  #count = 0;
 
   /** @param isLow whether a descriptor is one of the last few, which are for others. */
   constructor(isLow: (fd: Fd) => boolean) {
@@ -30,34 +37,37 @@ export class PipePool {
 
   /** @throws SyscallError EMFILE, ENFILE */
   take(): Pipe {
-    const pipe = this.#idle.pop() ?? makePipe();
+    const pipe = this.#idle.pop() ?? this.#make();
     if (!this.#isLow(pipe.writer)) return pipe;
-    closePipe(pipe);
+    this.discard(pipe);
     throw new SyscallError("pipe2", EMFILE);
   }
 
   /** It must be empty. */
   giveBack(pipe: Pipe): void {
     if (this.#idle.length < idleMax) this.#idle.push(pipe);
-    else closePipe(pipe);
+    else this.discard(pipe);
   }
-}
 
-function makePipe(): Pipe {
-  const pipe = pipe2(O_NONBLOCK);
-  try {
-    fcntl(pipe.writer, F_SETPIPE_SZ, wantedBytes);
-  } catch (error) {
-    // The size that it has will do.
-    if (!isErrno(error, "EPERM", "ENOMEM", "EINVAL")) {
-      closePipe(pipe);
-      throw error;
+  /** Closes it with what is in it. */
+  discard({ reader, writer }: Pipe): void {
+    this.#count--;
+    reader.close();
+    writer.close();
+  }
+
+  #make(): Pipe {
+    const pipe = pipe2(O_NONBLOCK);
+    this.#count++;
+    try {
+      if (this.#count <= largeMax) fcntl(pipe.writer, F_SETPIPE_SZ, wantedBytes);
+    } catch (error) {
+      // The size that it has will do.
+      if (!isErrno(error, "EPERM", "ENOMEM", "EINVAL")) {
+        this.discard(pipe);
+        throw error;
+      }
     }
+    return pipe;
   }
-  return pipe;
-}
-
-export function closePipe({ reader, writer }: Pipe): void {
-  reader.close();
-  writer.close();
 }

@@ -9,7 +9,7 @@ import { splice } from "../../../../ffi/splice.ts";
 import { errorMessage, isKernelError } from "../../../core/errors.ts";
 import { log } from "../../../core/log.ts";
 import type { EventLoop } from "../../companion/loop.ts";
-import { closePipe, type Pipe, type PipePool } from "./pipes.ts";
+import type { Pipe, PipePool } from "./pipes.ts";
 
 /** Of one call. */
 const spliceBytes = 1024 * 1024;
@@ -167,7 +167,7 @@ export class Relay {
       side.fd.close();
       if (side.pipe === undefined) continue;
       if (side.pipeBytes === 0) this.#pipes.giveBack(side.pipe);
-      else closePipe(side.pipe);
+      else this.#pipes.discard(side.pipe);
       side.pipe = undefined;
     }
     this.#onEnd();
