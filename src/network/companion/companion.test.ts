@@ -157,6 +157,17 @@ describe("a companion", () => {
     expect(existsSync(join(directory, "notebook.sock"))).toBe(false);
   });
 
+  test("leaves the socket alone of another that took its place when somebody had removed its own", async () => {
+    truth = ["a"];
+    const { pid: first } = await ask("write", { word: "a" });
+    rmSync(join(directory, "notebook.sock"));
+    const { pid: second } = await ask("write", { word: "b" }, make());
+    expect(second).not.toBe(first);
+    process.kill(first, "SIGTERM");
+    await until("the first has ended", () => !isAlive(first));
+    expect((await ask("write", { word: "c" }, make())).pid).toBe(second);
+  });
+
   test("whose socket's path is too long for a socket is refused at once", () => {
     expect(() => make({ socketPath: join(directory, "x".repeat(100)) })).toThrow("at most 107 fit");
   });

@@ -1,6 +1,6 @@
 /** A companion's side of its connections to the daemon. */
 
-import { rmSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { F_GETFL, F_SETFL, O_NONBLOCK } from "../../../ffi/constants/open.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../../../ffi/constants/socket.ts";
 import type { Fd } from "../../../ffi/fd.ts";
@@ -48,6 +48,8 @@ export class CompanionServer {
   readonly #path: string;
   readonly #connections = new Set<Connection>();
   #listener: Fd | undefined;
+  /** Of the socket's file, which stays its own as long as this process listens. */
+  #inode: number | undefined;
   #lonely: LoopTimer | undefined;
 
   constructor(
@@ -72,6 +74,7 @@ export class CompanionServer {
       process.umask(umask);
     }
     this.#listener = listener;
+    this.#inode = statSync(this.#path, { throwIfNoEntry: false })?.ino;
     fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK);
     this.#loop.watch(listener, EPOLLIN, () => this.#accept());
     this.#waitForDaemon(lonelyMs);
@@ -132,7 +135,8 @@ export class CompanionServer {
 
   /** The path is given up before the socket: who finds nobody there any more can put another in its place. */
   end(): void {
-    rmSync(this.#path, { force: true });
+    // Somebody may have removed it, and another companion listen there: that one must be found.
+    if (statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) rmSync(this.#path, { force: true });
     this.#loop.stop();
   }
 }
