@@ -288,14 +288,16 @@ export class Networks {
     await this.settled();
     this.#ports.close();
     this.#resolver.close();
-    try {
-      // Also those that this daemon has not used: the one before was killed, and left them.
-      for (const network of this.#networks.all()) {
-        if (hasDevice(network.driver) && !this.#records.hasEndpoints(network.id)) this.#live.tearDown(network);
+    // Also those that this daemon has not used: the one before was killed, and left them.
+    for (const network of this.#networks.all()) {
+      if (!hasDevice(network.driver) || this.#records.hasEndpoints(network.id)) continue;
+      try {
+        this.#live.tearDown(network);
+      } catch (error) {
+        log("error", "a network's interface stays on the host", { network: network.name, error: errorMessage(error) });
       }
-    } finally {
-      this.#live[Symbol.dispose]();
-      this.#firewall[Symbol.dispose]();
     }
+    this.#live[Symbol.dispose]();
+    this.#firewall[Symbol.dispose]();
   }
 }

@@ -334,7 +334,14 @@ export class Sandboxes {
    */
   adopt(record: SandboxRecord, path: string): string | undefined {
     if (record.kind === "host" || record.kind === "container") return undefined;
-    const namespace = openNamespace(path);
+    let namespace: NetworkNamespace | undefined;
+    try {
+      namespace = openNamespace(path);
+    } catch (error) {
+      // One container's trouble is no reason for a daemon not to start.
+      const fields = { container: record.containerId!, error: errorMessage(error) };
+      log("error", "the network namespace of a running container could not be taken over", fields);
+    }
     // The container has ended this moment; its end is found out by others.
     if (namespace === undefined) return undefined;
     this.#namespaces.set(record.id, namespace);

@@ -263,6 +263,30 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
     expect(String((results[1] as PromiseRejectedResult).reason)).toContain(`network ${alpha} not found`);
   });
 
+  test("of the end of a daemon, the other networks go from the host, and the next daemon takes the last away", async () => {
+    const bridges = () => ip("link").filter(({ ifname }) => ifname !== "lo" && ifname !== "eth0").length;
+    const { length } = networks.list().filter(({ isBuiltIn }) => !isBuiltIn);
+    expect(bridges()).toBe(length);
+    // The first is the default network, which nobody has used.
+    await failing(fault(BridgeDevice, "tearDown", "before", 2), () => networks.close());
+    expect(bridges()).toBe(1);
+    networks = new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
+    await networks.close();
+    expect(bridges()).toBe(0);
+  });
+
+  test("of taking one container's namespace over, a daemon starts all the same", async () => {
+    const id = newId();
+    await attach(networks, id, "alpha");
+    await networks.close();
+    networks = new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
+    await networks.restore(new Map([[id, { namespacePath: "/dev/null/ns" }]]));
+    expect(networks.sandbox(id)?.endpoints.length).toBe(1);
+    await networks.detach(id);
+    await networks.settled();
+    expect(made().rows[0]).toEqual({ n: 0 });
+  });
+
   test("of a bridge that somebody removes, it comes back with the next container, ports at 127.0.0.1 with it", async () => {
     const { device } = networks.find("alpha");
     const { namespacePath } = await start(newId(), "alpha");
