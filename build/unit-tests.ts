@@ -2,6 +2,13 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "./pinned.ts";
 
+const networkDirectories = readdirSync(join(projectRoot, "src/network"), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => `./src/network/${name}`);
+const networkFiles = readdirSync(join(projectRoot, "src/network"))
+  .filter((name) => name.endsWith(".test.ts"))
+  .map((name) => `./src/network/${name}`);
+
 const others = readdirSync(join(projectRoot, "src"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !["image", "network", "runtime"].includes(entry.name))
   .map(({ name }) => `./src/${name}`);
@@ -10,6 +17,7 @@ const others = readdirSync(join(projectRoot, "src"), { withFileTypes: true })
 export const unitTestShards: Readonly<Record<string, string[]>> = {
   "unit tests of the runtime": ["./src/runtime"],
   "unit tests of images": ["./src/image"],
-  "unit tests of networks": ["./src/network"],
+  "unit tests of networks": networkFiles,
+  "unit tests of networks' parts": networkDirectories,
   "unit tests of the rest": [...others, "./ffi", "./build"],
 };
