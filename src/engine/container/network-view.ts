@@ -1,6 +1,8 @@
 /** A container's networking as `inspect` and `ps` show it. */
+
 import type { NetworkSettings, PortSummary } from "../../api/schema/container.ts";
 import type { EndpointSettings, PortBinding } from "../../api/schema/container-config.ts";
+import { inKeyOrder } from "../../core/key-order.ts";
 import type { PublishedPort } from "../../network/ports/port.ts";
 import type { Sandbox, SandboxEndpoint } from "../../network/sandbox.ts";
 import type { Container } from "./container.ts";
@@ -64,7 +66,7 @@ function ports(container: Container): NetworkSettings["Ports"] {
     const key = `${containerPort}/${transport}`;
     shown[key] = [...(shown[key] ?? []), { HostIp: hostAddress, HostPort: portText(hostPort) }];
   }
-  return shown;
+  return inKeyOrder(shown);
 }
 
 export function portSummaries(container: Container): PortSummary[] {

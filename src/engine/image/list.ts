@@ -1,11 +1,12 @@
 /** `images`: the list as the Engine API has it. */
+
 import type { ImageSummary } from "../../api/schema/image.ts";
 import { EngineError } from "../../core/errors.ts";
+import { inKeyOrder } from "../../core/key-order.ts";
 import type { ImageSummary as StoredSummary } from "../../image/image.ts";
 import type { EngineContext } from "../context.ts";
 import { filterImages, type ImageFilters } from "./filter.ts";
 import { manifestSummaries } from "./manifests.ts";
-import { inKeyOrder } from "./view.ts";
 
 export interface ListOptions {
   filters: ImageFilters;

@@ -1,10 +1,12 @@
 /** Images as the Engine API shows them. */
+
 import type {
   ImageIdentity,
   ImageInspect,
   ImageManifestSummary,
   InspectedImageConfig,
 } from "../../api/schema/image.ts";
+import { inKeyOrder } from "../../core/key-order.ts";
 import type { Image } from "../../image/image.ts";
 import { familiarName, familiarReference, parseReference } from "../../image/reference.ts";
 import type { Descriptor, ImageConfigDefaults } from "../../oci/image.ts";
@@ -55,10 +57,6 @@ function inspectedConfig(config: ImageConfigDefaults): InspectedImageConfig {
 }
 
 const maps: ReadonlySet<string> = new Set(["ExposedPorts", "Labels", "Volumes"]);
-
-export function inKeyOrder<T extends object>(map: T): T {
-  return Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1))) as T;
-}
 
 /** As Go's "omitempty". */
 function isEmpty(value: unknown): boolean {
