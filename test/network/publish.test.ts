@@ -37,65 +37,39 @@ interface Question {
  * `peer` is on the container's network, `other` on another, `def` on the default one. `gate` is the host's address on
  * the container's bridge; what goes to a loopback address is never let in from outside, however it comes there.
  */
+const natTable = `
+                all      all4     all6     loop4  loop6  addr4    addr6
+  host>loop4    gate     gate     -        gate   -      -        -
+  host>loop6    gate     -        gate     -      gate   -        -
+  host>addr4    host     host     -        -      -      host     -
+  host>addr6    host     -        host     -      -      -        host
+  host>gate4    gate     gate     -        -      -      -        -
+  host>gate6    gate     -        gate     -      -      -        -
+  outside>addr4 outside  outside  -        -      -      outside  -
+  outside>addr6 outside  -        outside  -      -      -        outside
+  outside>loop4 -        -        -        -      -      -        -
+  outside>web4  -        -        -        -      -      -        -
+  outside>web6  -        -        -        -      -      -        -
+  other>addr4   other    other    -        -      -      other    -
+  other>addr6   other    -        other    -      -      -        other
+  other>gate4   other    other    -        -      -      -        -
+  other>gate6   other    -        other    -      -      -        -
+  other>loop4   -        -        -        -      -      -        -
+  def>addr4     def      def      -        -      -      def      -
+  def>addr6     def      -        def      -      -      -        def
+  peer>addr4    gate     gate     -        -      -      gate     -
+  peer>addr6    gate     -        gate     -      -      -        gate
+  peer>gate4    gate     gate     -        -      -      -        -
+  peer>gate6    gate     -        gate     -      -      -        -
+  web>addr4     gate     gate     -        -      -      gate     -
+  web>addr6     gate     -        gate     -      -      -        gate
+  web>gate4     gate     gate     -        -      -      -        -
+  web>gate6     gate     -        gate     -      -      -        -
+`;
 const expected: Record<Mode, string> = {
-  nat: `
-                  all      all4     all6     loop4  loop6  addr4    addr6
-    host>loop4    gate     gate     -        gate   -      -        -
-    host>loop6    gate     -        gate     -      gate   -        -
-    host>addr4    host     host     -        -      -      host     -
-    host>addr6    host     -        host     -      -      -        host
-    host>gate4    gate     gate     -        -      -      -        -
-    host>gate6    gate     -        gate     -      -      -        -
-    outside>addr4 outside  outside  -        -      -      outside  -
-    outside>addr6 outside  -        outside  -      -      -        outside
-    outside>loop4 -        -        -        -      -      -        -
-    outside>web4  -        -        -        -      -      -        -
-    outside>web6  -        -        -        -      -      -        -
-    other>addr4   other    other    -        -      -      other    -
-    other>addr6   other    -        other    -      -      -        other
-    other>gate4   other    other    -        -      -      -        -
-    other>gate6   other    -        other    -      -      -        -
-    other>loop4   -        -        -        -      -      -        -
-    def>addr4     def      def      -        -      -      def      -
-    def>addr6     def      -        def      -      -      -        def
-    peer>addr4    gate     gate     -        -      -      gate     -
-    peer>addr6    gate     -        gate     -      -      -        gate
-    peer>gate4    gate     gate     -        -      -      -        -
-    peer>gate6    gate     -        gate     -      -      -        -
-    web>addr4     gate     gate     -        -      -      gate     -
-    web>addr6     gate     -        gate     -      -      -        gate
-    web>gate4     gate     gate     -        -      -      -        -
-    web>gate6     gate     -        gate     -      -      -        -
-  `,
-  socket: `
-                  all      all4     all6     loop4  loop6  addr4    addr6
-    host>loop4    gate     gate     -        gate   -      -        -
-    host>loop6    gate     -        gate     -      gate   -        -
-    host>addr4    gate     gate     -        -      -      gate     -
-    host>addr6    gate     -        gate     -      -      -        gate
-    host>gate4    gate     gate     -        -      -      -        -
-    host>gate6    gate     -        gate     -      -      -        -
-    outside>addr4 gate     gate     -        -      -      gate     -
-    outside>addr6 gate     -        gate     -      -      -        gate
-    outside>loop4 -        -        -        -      -      -        -
-    outside>web4  -        -        -        -      -      -        -
-    outside>web6  -        -        -        -      -      -        -
-    other>addr4   gate     gate     -        -      -      gate     -
-    other>addr6   gate     -        gate     -      -      -        gate
-    other>gate4   gate     gate     -        -      -      -        -
-    other>gate6   gate     -        gate     -      -      -        -
-    other>loop4   -        -        -        -      -      -        -
-    def>addr4     gate     gate     -        -      -      gate     -
-    def>addr6     gate     -        gate     -      -      -        gate
-    peer>addr4    gate     gate     -        -      -      gate     -
-    peer>addr6    gate     -        gate     -      -      -        gate
-    peer>gate4    gate     gate     -        -      -      -        -
-    peer>gate6    gate     -        gate     -      -      -        -
-    web>addr4     gate     gate     -        -      -      gate     -
-    web>addr6     gate     -        gate     -      -      -        gate
-    web>gate4     gate     gate     -        -      -      -        -
-    web>gate6     gate     -        gate     -      -      -        -
-  `,
+  nat: expectedTable(natTable),
+  /** Reached from the same places; whoever asks, the container sees its gateway. */
+  socket: expectedTable(natTable, (cell) => (cell === "-" ? "-" : "gate")),
 };
 
 let scene: NetworkScene;
@@ -199,7 +173,7 @@ async function seen(from: Place, address: string, port: number): Promise<string>
 
 async function expectAsBefore(): Promise<void> {
   for (const mode of ["nat", "socket"] as const) {
-    expect(`${mode}\n${await seenTable(mode)}`).toBe(`${mode}\n${expectedTable(expected[mode])}`);
+    expect(`${mode}\n${await seenTable(mode)}`).toBe(`${mode}\n${expected[mode]}`);
   }
 }
 
