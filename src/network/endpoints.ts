@@ -154,7 +154,10 @@ export class Endpoints {
   }
 }
 
-/** @throws EngineError conflict, as Docker words it. */
+export const aloneOnNone =
+  "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+
+/** @throws EngineError invalid_argument, as Docker words it. */
 function refuseWithoutDevice(network: Network): void {
   if (network.configOnly) {
     const text = `configuration-only network ${network.name} cannot be attached to: it has no configuration of its own`;
@@ -164,7 +167,7 @@ function refuseWithoutDevice(network: Network): void {
   const text =
     network.driver === "host"
       ? "container cannot be connected to host network together with other networks"
-      : "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+      : aloneOnNone;
   throw new EngineError("invalid_argument", text);
 }
 

@@ -2,8 +2,7 @@
 import type { Database } from "bun:sqlite";
 import { randomUniqueLocalPrefix } from "./ipam.ts";
 import type { Network, NetworkDriver, NetworkSubnet } from "./network.ts";
-import type { PortRequest } from "./ports/port.ts";
-import type { DnsRequest, EndpointRequest, SandboxRequest } from "./sandbox.ts";
+import type { EndpointRequest, SandboxRequest, SandboxWishes } from "./sandbox.ts";
 
 /** An address with the length of its subnet's prefix. */
 export interface EndpointAddress {
@@ -31,19 +30,14 @@ export interface EndpointRecord {
   wishes: EndpointWishes;
 }
 
-export interface SandboxRecord {
+export interface SandboxRecord extends SandboxWishes {
   id: string;
   /** Null for a spare, and for what is being taken down. */
   containerId: string | null;
   kind: SandboxRequest["kind"];
-  containerName: string;
-  dns: DnsRequest;
-  ports: PortRequest[];
   /** In the order in which they came. */
   endpoints: EndpointRecord[];
 }
-
-type SandboxWishes = Pick<SandboxRecord, "containerName" | "dns" | "ports">;
 
 /** Of a sandbox that is nobody's, or has nothing of the kind. */
 export const noSandboxWishes: SandboxWishes = {
@@ -306,6 +300,26 @@ export class NetworkRecords {
     this.#quickly(() => {
       this.#database.query("DELETE FROM network_sandbox WHERE id = ?").run(sandboxId);
     });
+  }
+
+  /** A sandbox that is on no network comes on `none`, where it is alone. */
+  enterNone(endpoint: EndpointRecord): void {
+    this.#quickly(() => {
+      this.#insertEndpoint(endpoint);
+      this.#setKind(endpoint.sandboxId, "none");
+    });
+  }
+
+  /** It leaves `none`: from now on it may come on any network. */
+  leaveNone({ id, sandboxId }: EndpointRecord): void {
+    this.#quickly(() => {
+      this.removeEndpoint(id);
+      this.#setKind(sandboxId, "networks");
+    });
+  }
+
+  #setKind(sandboxId: string, kind: "none" | "networks"): void {
+    this.#database.query("UPDATE network_sandbox SET kind = ? WHERE id = ?").run(kind, sandboxId);
   }
 
   removeEndpoint(endpointId: string): void {

@@ -31,19 +31,21 @@ export interface DnsRequest {
   options: string[];
 }
 
+/** What a container asks for beside its networks. */
+export interface SandboxWishes {
+  /** For whoever finds one of its ports taken. */
+  containerName: string;
+  ports: PortRequest[];
+  dns: DnsRequest;
+}
+
 export type SandboxRequest =
-  | { kind: "none" }
+  /** The wishes are for the networks that it may come on after it has left `none`. */
+  | { kind: "none"; wishes?: SandboxWishes }
   | { kind: "host" }
   /** `container:ID`: the other container's namespace, for example `/proc/<its pid>/ns/net`. */
   | { kind: "container"; namespacePath: string }
-  | {
-      kind: "networks";
-      /** For whoever finds one of its ports taken. */
-      containerName: string;
-      endpoints: EndpointRequest[];
-      ports: PortRequest[];
-      dns: DnsRequest;
-    };
+  | ({ kind: "networks"; endpoints: EndpointRequest[] } & SandboxWishes);
 
 /** A container's place on a network. */
 export interface SandboxEndpoint {

@@ -3,13 +3,13 @@ import { EngineError, errorMessage, isErrno, wrapError } from "../core/errors.ts
 import { newId, shortId } from "../core/id.ts";
 import { log } from "../core/log.ts";
 import { chooseDefaultRoutes, isSameRoute } from "./default-route.ts";
-import type { Endpoints } from "./endpoints.ts";
+import { aloneOnNone, type Endpoints } from "./endpoints.ts";
 import type { LiveNetworks } from "./live-networks.ts";
 import { type DefaultRoute, NetworkNamespace } from "./namespace.ts";
 import type { NetworkTable } from "./network-table.ts";
 import type { Reaper } from "./reaper.ts";
 import { type EndpointRecord, type NetworkRecords, noSandboxWishes, noWishes, type SandboxRecord } from "./records.ts";
-import type { EndpointRequest, Sandbox, SandboxRequest } from "./sandbox.ts";
+import type { EndpointRequest, Sandbox, SandboxRequest, SandboxWishes } from "./sandbox.ts";
 import type { SandboxServices } from "./sandbox-services.ts";
 import { type MadeSandbox, Spares } from "./spares.ts";
 
@@ -57,9 +57,9 @@ export class Sandboxes {
         case "container":
           return joined(request.namespacePath);
         case "host":
-          return this.#view(this.#addPlain(containerId, "host"));
+          return this.#view(this.#addPlain(containerId, "host", noSandboxWishes));
         case "none":
-          return this.#attachNone(containerId);
+          return this.#attachNone(containerId, request.wishes ?? noSandboxWishes);
         case "networks":
           return await this.#attachNetworks(containerId, request);
       }
@@ -82,19 +82,22 @@ export class Sandboxes {
     return record && this.#view(record);
   }
 
-  #addPlain(containerId: string, kind: "host" | "none"): SandboxRecord {
+  #addPlain(containerId: string, kind: "host" | "none", wishes: SandboxWishes): SandboxRecord {
     const id = newId();
-    const networkId = this.#parts.networks.builtIn(kind).id;
-    const endpoint: EndpointRecord = { id: newId(), sandboxId: id, networkId, wishes: noWishes };
-    const record: SandboxRecord = { id, containerId, kind, ...noSandboxWishes, endpoints: [endpoint] };
+    const record: SandboxRecord = { id, containerId, kind, ...wishes, endpoints: [this.#plain(id, kind)] };
     this.#parts.records.addSandbox(record);
     return record;
   }
 
-  #attachNone(containerId: string): Sandbox {
+  /** An endpoint without an interface. */
+  #plain(sandboxId: string, network: "host" | "none"): EndpointRecord {
+    return { id: newId(), sandboxId, networkId: this.#parts.networks.builtIn(network).id, wishes: noWishes };
+  }
+
+  #attachNone(containerId: string, wishes: SandboxWishes): Sandbox {
     const namespace = this.#spares.takeEmpty();
     try {
-      const record = this.#addPlain(containerId, "none");
+      const record = this.#addPlain(containerId, "none", wishes);
       this.#namespaces.set(record.id, namespace);
       this.#spares.refillEmpty();
       return this.#view(record);
@@ -255,6 +258,12 @@ export class Sandboxes {
       const text = `container ${shortId(containerId)} is connected to network ${network.name} already`;
       throw new EngineError("conflict", text);
     }
+    if (record.kind === "none") throw new EngineError("conflict", aloneOnNone);
+    if (record.endpoints.length === 0 && network.id === this.#parts.networks.builtIn("none").id) {
+      const endpoint = this.#plain(record.id, "none");
+      this.#parts.records.enterNone(endpoint);
+      return this.#view({ ...record, kind: "none", endpoints: [endpoint] });
+    }
     try {
       this.#add(record, namespace, [request]);
     } catch (error) {
@@ -290,6 +299,10 @@ export class Sandboxes {
       const text = `container ${shortId(containerId)} is not connected to network ${network.name}`;
       throw new EngineError("conflict", text);
     }
+    if (record.kind === "none") {
+      this.#parts.records.leaveNone(endpoint);
+      return this.#view({ ...record, kind: "networks", endpoints: [] });
+    }
     const before = { ...record };
     this.#takeOff(record, namespace, endpoint);
     await this.#parts.services.left(before, record, endpoint);
@@ -319,10 +332,6 @@ export class Sandboxes {
     }
     if (record === undefined || namespace === undefined) {
       const text = `container ${shortId(containerId)} does not run, or has no network namespace of its own`;
-      throw new EngineError("conflict", text);
-    }
-    if (record.kind === "none") {
-      const text = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
       throw new EngineError("conflict", text);
     }
     return { record, namespace };

@@ -326,6 +326,37 @@ describe.skipIf(!root)("networks that users make", () => {
     await networks.detach(host);
   });
 
+  test("take a container that runs off none and put it on again, over a restart too", async () => {
+    const { id: alpha } = await create("alpha", { subnets: [{ subnet: "10.1.0.0/24" }] });
+    const none = networks.find("none").id;
+    const [id, wishes] = [
+      newId(),
+      { containerName: "lonely", ports: [], dns: { servers: [], search: [], options: [] } },
+    ];
+    const { namespacePath } = await networks.attach(id, { kind: "none", wishes });
+    using held = openFile(namespacePath!, O_RDONLY);
+    const live = new Map([[id, { namespacePath: `/proc/${process.pid}/fd/${held.number}` }]]);
+    expect(await networks.disconnect(id, none)).toMatchObject({ kind: "networks", endpoints: [] });
+    await restart(live);
+    expect(networks.sandbox(id)).toMatchObject({ kind: "networks", endpoints: [] });
+    expect(await networks.connect(id, endpointRequest(none))).toMatchObject({
+      kind: "none",
+      endpoints: [{ networkName: "none" }],
+    });
+    await restart(live);
+    await expect(networks.connect(id, endpointRequest(alpha))).rejects.toThrow("private (none) mode");
+    await networks.disconnect(id, none);
+    const on = await networks.connect(id, endpointRequest(alpha));
+    expect(on).toMatchObject({ kind: "networks", hasResolver: true, endpoints: [{ interface: "eth0" }] });
+    expect(addressesIn(on.namespacePath!)).toContain("10.1.0.2/24");
+    expect(defaults(on.namespacePath!)[0]).toBe("10.1.0.1 eth0");
+    await expect(networks.connect(id, endpointRequest(none))).rejects.toThrow("private (none) mode");
+    expect(database.query("SELECT kind FROM network_sandbox").all()).toEqual([{ kind: "networks" }]);
+    await networks.detach(id);
+    await networks.settled();
+    expect(counts()).toEqual([0, 0, 0]);
+  });
+
   test("that are internal lead nowhere, and those without inter-container communication only out", async () => {
     await create("inside", { internal: true });
     await create("apart", { options: { [option("enable_icc")]: "false" } });

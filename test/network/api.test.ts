@@ -213,6 +213,32 @@ describe("refusals", () => {
   });
 });
 
+test("a container that runs leaves none and comes on other networks, as with dockerd", async () => {
+  await both("network", "create", "--ipv6=false", "--subnet", "10.84.0.0/24", "later");
+  await both("run", "-d", "--name", "lonely", "--network", "none", "-p", "127.0.0.1:8084:80", "IMAGE", "sleep", "100");
+  const shown = async () => {
+    const format = "{{json .NetworkSettings.Ports}}{{range $name, $_ := .NetworkSettings.Networks}} {{$name}}{{end}}";
+    const interfaces = await both("exec", "lonely", "ls", "/sys/class/net");
+    const [ours, theirs] = await both("inspect", "-f", format, "lonely");
+    expect([ours, interfaces[0]]).toEqual([theirs, interfaces[1]]);
+    return `${ours.trim()} ${interfaces[0].trim().split("\n").join(" ")}`;
+  };
+  const published = '{"80/tcp":[{"HostIp":"127.0.0.1","HostPort":"8084"}]}';
+  expect(await shown()).toBe("{} none lo");
+  await both("network", "disconnect", "none", "lonely");
+  expect(await shown()).toBe("{} lo");
+  await both("network", "connect", "none", "lonely");
+  expect(await shown()).toBe("{} none lo");
+  await both("network", "disconnect", "none", "lonely");
+  await both("network", "connect", "later", "lonely");
+  expect(await shown()).toBe(`${published} later eth0 lo`);
+  await both("stop", "-t", "0", "lonely");
+  await both("start", "lonely");
+  expect(await shown()).toBe(`${published} later eth0 lo`);
+  await both("rm", "-f", "lonely");
+  await both("network", "rm", "later");
+});
+
 test("docker inspect NAME finds a network, and its filters show which nobody uses", async () => {
   await scene.ok("network", "create", "--label", "proof=1", "idle");
   await scene.ok("network", "create", "--label", "proof=2", "busy");

@@ -212,6 +212,37 @@ describe("a container that does not run", () => {
   });
 });
 
+test("a container that runs leaves none for other networks, and comes on it again from no network alone", async () => {
+  const id = await started("lonely", {
+    NetworkMode: "none",
+    PortBindings: { "80/tcp": [{ HostPort: "8080" }] },
+    Dns: ["192.0.2.53"],
+  });
+  // What is for networks is said from the beginning.
+  expect(world.networks.requests.get(id)).toMatchObject({
+    kind: "none",
+    wishes: { containerName: "lonely", ports: [{ containerPort: 80 }], dns: { servers: ["192.0.2.53"] } },
+  });
+  await disconnect("lonely", "none");
+  expect(await networks(id)).toEqual({});
+  expect(await refusal(disconnect("lonely", "none"))).toEqual([
+    "conflict",
+    `container ${id} is not connected to network none`,
+  ]);
+  await engine.networks.connect("none", "lonely", {});
+  expect(Object.keys(await networks(id))).toEqual(["none"]);
+  expect(await refusal(engine.networks.connect("none", "lonely", {}))).toEqual([
+    "forbidden",
+    "endpoint with name lonely already exists in network none",
+  ]);
+  await disconnect("lonely", "none");
+  await connect("lonely");
+  expect(Object.keys(await networks(id))).toEqual(["back"]);
+  expect(hosts(id)).toContain(`172.31.0.2\t${id.slice(0, 12)}`);
+  expect(resolvConf(id)).toContain("nameserver 127.0.0.11");
+  expect((await refusal(engine.networks.connect("none", "lonely", {})))[1]).toContain("in private (none) mode");
+});
+
 describe("a container that takes the place of one that has ended this moment", () => {
   const ports = { PortBindings: { "80/tcp": [{ HostPort: "8080" }] } };
 
@@ -247,9 +278,6 @@ describe("refusals", () => {
     expect((await refusal(engine.networks.connect("none", "web", {})))[1]).toContain("in private (none) mode");
     expect((await refusal(engine.networks.connect("host", "web", {})))[1]).toBe(
       "cannot connect container to host network - container must be created in host network mode",
-    );
-    expect((await refusal(disconnect("none", "none")))[1]).toBe(
-      "cannot disconnect running container none from network none: stop it first",
     );
     expect((await refusal(disconnect("host", "host")))[1]).toBe(
       "cannot disconnect container from host network - container was created in host network mode",
@@ -303,6 +331,18 @@ describe("a daemon that is killed between record and kernel", () => {
     expect(world.networks.attached.size).toBe(0);
     await engine.containers.start(id);
     expect(world.networks.requests.get(id)).toMatchObject({ kind: "networks" });
+  });
+
+  test("is followed by one that finishes leaving none, and coming on the next network", async () => {
+    const id = await started("web", { NetworkMode: "none" });
+    const none = world.networks.find("none").id;
+    await disconnect("web", "none");
+    await connect("web");
+    await world.networks.disconnect(id, world.networks.find("back").id);
+    await world.networks.connect(id, { networkId: none, names: [], links: [], driverOptions: {}, gatewayPriority: 0 });
+    await killed();
+    expect(world.networks.sandbox(id)!.endpoints.map(({ networkName }) => networkName)).toEqual(["back"]);
+    expect(Object.keys(await networks(id))).toEqual(["back"]);
   });
 
   test("is followed by one that finishes a disconnection", async () => {

@@ -90,12 +90,6 @@ export async function disconnectContainer(
         "cannot disconnect container from host network - container was created in host network mode",
       );
     }
-    if (network?.driver === "null" && isRunning) {
-      throw new EngineError(
-        "conflict",
-        `cannot disconnect running container ${container.name} from network ${network.name}: stop it first`,
-      );
-    }
     containers.setEndpoints(container, endpoints);
     if (!isRunning || network === undefined) return;
     try {
@@ -127,7 +121,9 @@ function nameOnRecord(
  */
 export async function reconnect(context: EngineContext, container: Container): Promise<void> {
   const { sandbox, id } = container;
-  if (sandbox?.kind !== "networks") return;
+  // What has no networking at all is not on `none` by its record.
+  const canChange = sandbox?.kind === "networks" || sandbox?.kind === "none";
+  if (!canChange || container.definition.config.NetworkDisabled) return;
   const wanted = Object.entries(container.definition.endpoints);
   const isWanted = (networkId: string) => wanted.some(([, { NetworkID }]) => NetworkID === networkId);
   const has = (networkId: string) => sandbox.endpoints.some((endpoint) => endpoint.networkId === networkId);

@@ -2,7 +2,7 @@
 import type { EndpointSettings } from "../../api/schema/container-config.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import type { Network } from "../../network/network.ts";
-import type { EndpointRequest, LinkRequest, SandboxRequest } from "../../network/sandbox.ts";
+import type { EndpointRequest, LinkRequest, SandboxRequest, SandboxWishes } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import { namespaceOf } from "./bundle.ts";
 import type { Container } from "./container.ts";
@@ -27,15 +27,14 @@ export function sandboxRequest(context: EngineContext, container: Container): Sa
   });
   const only = found.length === 1 ? found[0]!.network : undefined;
   if (only?.driver === "host") return { kind: "host" };
-  if (only?.isBuiltIn && only.driver === "null") return { kind: "none" };
   const { Dns = [], DnsSearch = [], DnsOptions = [] } = hostConfig;
-  return {
-    kind: "networks",
+  const wishes: SandboxWishes = {
     containerName: container.name,
-    endpoints: found.map(({ request }) => request),
     ports: portRequests(config, hostConfig),
     dns: { servers: Dns, search: DnsSearch, options: DnsOptions },
   };
+  if (only?.isBuiltIn && only.driver === "null") return { kind: "none", wishes };
+  return { kind: "networks", endpoints: found.map(({ request }) => request), ...wishes };
 }
 
 /**

@@ -102,6 +102,7 @@ export class FakeNetworks implements NetworksPart {
     this.connections.push(request);
     const there = this.attached.get(containerId)!;
     there.endpoints.push(this.#endpoint(request.networkId, there.endpoints.length));
+    there.kind = there.endpoints.some(({ driver }) => driver === "null") ? "none" : "networks";
     return this.#changed(containerId, there);
   }
 
@@ -109,6 +110,7 @@ export class FakeNetworks implements NetworksPart {
     if (this.failure !== undefined) throw this.failure;
     const there = this.attached.get(containerId)!;
     there.endpoints = there.endpoints.filter((endpoint) => endpoint.networkId !== networkId);
+    there.kind = "networks";
     return this.#changed(containerId, there);
   }
 
