@@ -1,55 +1,30 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
-import { Networks, type NetworksOptions } from "./networks.ts";
-import { portsSchema } from "./ports/records.ts";
-import { networkSchema } from "./schema.ts";
-import { ask, ip, run, serve, Testbed, within } from "./testbed.ts";
-import { attach, networkRequest, TestCompanions } from "./testing.ts";
+import type { Networks } from "./networks.ts";
+import { Rig } from "./rig.ts";
+import { ask, ip, run, serve, within } from "./testbed.ts";
+import { attach, networkRequest } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 const hostAddress6 = "2001:db8:2::2";
 const outsideAddress6 = "2001:db8:2::1";
 
 describe.skipIf(!root)("networks of both families", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-
-  const make = (bridge: Partial<NetworksOptions["bridge"]> = {}, rest: Partial<NetworksOptions> = {}): Networks =>
-    new Networks({
-      database,
-      table: "tsd",
-      companions: companions.options,
-      bridge: { name: "tsd0", ...bridge },
-      ...rest,
-    });
-
-  beforeEach(() => {
-    bed = new Testbed();
+  const rig = new Rig(() => {
     writeFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "0");
     run("ip", "-6", "addr", "add", `${hostAddress6}/64`, "dev", "eth0", "nodad");
     run("ip", "-6", "route", "add", "default", "via", outsideAddress6);
-    within(bed.outside, () => run("ip", "-6", "addr", "add", `${outsideAddress6}/64`, "dev", "eth0", "nodad"));
-    database = openDatabase(":memory:", [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = make();
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    bed[Symbol.dispose]();
+    within(rig.bed.outside, () => run("ip", "-6", "addr", "add", `${outsideAddress6}/64`, "dev", "eth0", "nodad"));
+    networks = rig.make();
   });
 
   const addresses = (name: string): string[] =>
     (ip("addr", "show", "dev", name)[0]!.addr_info as { local: string; prefixlen: number; scope: string }[])
       .filter(({ scope }) => scope === "global")
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
-  const settings = (): unknown[] => database.query("SELECT name, previous FROM network_host_setting").all();
+  const settings = (): unknown[] => rig.database.query("SELECT name, previous FROM network_host_setting").all();
 
   test("give containers of the default bridge addresses and ways out in both, by a prefix of this daemon's own", async () => {
     const a = await attach(networks, newId());
@@ -68,14 +43,14 @@ describe.skipIf(!root)("networks of both families", () => {
       { name: "net.ipv6.conf.all.forwarding", previous: "0" },
     ]);
     using _inside = serve(b.namespacePath, 8001, "::");
-    using _host = serve(bed.host, 8002, "::");
-    using _outside = serve(bed.outside, 8003, "::");
+    using _host = serve(rig.bed.host, 8002, "::");
+    using _outside = serve(rig.bed.outside, 8003, "::");
     expect(await ask(a.namespacePath, b.ipv6!, 8001)).toBe(a.ipv6!);
     expect(await ask(a.namespacePath, a.ipv6Gateway!, 8002)).toBe(a.ipv6!);
     // Masqueraded: the outside has no route to the container and sees the host.
     expect(await ask(a.namespacePath, outsideAddress6, 8003)).toBe(hostAddress6);
-    within(bed.outside, () => run("ip", "-6", "route", "add", "fd00::/8", "via", hostAddress6));
-    expect(await ask(bed.outside, b.ipv6!, 8001, 300)).toBe("no answer");
+    within(rig.bed.outside, () => run("ip", "-6", "route", "add", "fd00::/8", "via", hostAddress6));
+    expect(await ask(rig.bed.outside, b.ipv6!, 8001, 300)).toBe("no answer");
   });
 
   test("show what the default bridge will have before it is made, and keep to it unless something comes into the way", async () => {
@@ -95,7 +70,7 @@ describe.skipIf(!root)("networks of both families", () => {
     const { ipv6 } = await attach(networks, newId());
     const { network } = await networks.create(networkRequest("x"));
     await networks.close();
-    networks = make();
+    networks = rig.make();
     const [first] = networks.find("bridge").subnets.slice(1);
     const [second] = network.subnets.slice(1);
     const prefix = first!.subnet.slice(0, -"::/64".length);
@@ -112,7 +87,7 @@ describe.skipIf(!root)("networks of both families", () => {
       "network x: subnet fd00:7:0:1::/64 overlaps with route fd00:7::/48 dev eth0 table 77",
     );
     const pools = ["fd00:7::/47 size 64"];
-    const other = make({ name: "tsd9" }, { pools });
+    const other = rig.make({ name: "tsd9" }, { pools });
     try {
       expect((await attach(other, newId())).ipv6).toBe("fd00:7:1::2");
     } finally {
@@ -122,7 +97,7 @@ describe.skipIf(!root)("networks of both families", () => {
 
   test("are what the daemon was told: subnets, ranges, another gateway, or no IPv6 at all", async () => {
     await networks.close();
-    networks = make({
+    networks = rig.make({
       addresses: {
         address: "10.1.0.1/16",
         range: "10.1.4.0/24",
@@ -139,7 +114,7 @@ describe.skipIf(!root)("networks of both families", () => {
     expect(addresses("tsd0")).toEqual(["10.1.0.1/16", "fd00:1::1/64"]);
     await networks.detach((await containerOn("bridge"))!);
     await networks.close();
-    networks = make({ ipv6: false, options: { "com.docker.network.driver.mtu": "1400" } }, { forwarding: false });
+    networks = rig.make({ ipv6: false, options: { "com.docker.network.driver.mtu": "1400" } }, { forwarding: false });
     const b = await attach(networks, newId());
     expect(b).toMatchObject({ ipv4: "172.28.0.2" });
     expect(b.ipv6).toBeUndefined();
@@ -151,7 +126,7 @@ describe.skipIf(!root)("networks of both families", () => {
 
   test("leave forwarding to the administrator who says so", async () => {
     await networks.close();
-    networks = make({}, { forwarding: false });
+    networks = rig.make({}, { forwarding: false });
     await attach(networks, newId());
     expect(settings()).toEqual([]);
     expect(readFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "utf8")).toBe("0\n");
@@ -162,8 +137,8 @@ describe.skipIf(!root)("networks of both families", () => {
     writeFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
     await networks.close();
     const reason = "the host has no IPv6: net.ipv6.conf.all.disable_ipv6 is 1";
-    expect(() => make({ ipv6: true })).toThrow(`network bridge: ${reason}`);
-    networks = make();
+    expect(() => rig.make({ ipv6: true })).toThrow(`network bridge: ${reason}`);
+    networks = rig.make();
     const a = await attach(networks, newId());
     expect(a.ipv4).toBe("172.28.0.2");
     expect(a.ipv6).toBeUndefined();
@@ -177,7 +152,7 @@ describe.skipIf(!root)("networks of both families", () => {
     await networks.create(networkRequest("six", { enableIpv4: false }));
     await networks.close();
     writeFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map());
     const a = await attach(networks, newId(), "x");
     expect([a.ipv4, a.ipv6]).toEqual(["172.28.0.2", undefined]);
@@ -186,18 +161,18 @@ describe.skipIf(!root)("networks of both families", () => {
     writeFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
     await networks.detach((await containerOn("x"))!);
     await networks.close();
-    networks = make();
+    networks = rig.make();
     expect((await attach(networks, newId(), "x")).ipv6).toMatch(/^fd.*::2$/);
     expect((await attach(networks, newId(), "six")).ipv6).toMatch(/^fd.*::2$/);
   });
 
   test("have no IPv6 on an MTU that it does not work with, and a larger one than a way out that is narrow", async () => {
     const mtu = { "com.docker.network.driver.mtu": "1000" };
-    expect(() => make({ ipv6: true, options: mtu })).toThrow(
+    expect(() => rig.make({ ipv6: true, options: mtu })).toThrow(
       "network bridge: IPv6 needs an MTU of at least 1280 bytes",
     );
     await networks.close();
-    networks = make({ options: mtu });
+    networks = rig.make({ options: mtu });
     const a = await attach(networks, newId());
     expect([a.ipv4, a.ipv6]).toEqual(["172.28.0.2", undefined]);
     within(a.namespacePath, () => expect(ip("link", "show", "dev", "eth0")[0]).toMatchObject({ mtu: 1000 }));

@@ -1,7 +1,5 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
@@ -12,57 +10,22 @@ import { NetworkNamespace } from "./namespace.ts";
 import { Networks, type NetworksOptions } from "./networks.ts";
 import { portsSchema } from "./ports/records.ts";
 import { NetworkRecords } from "./records.ts";
+import { heldNamespaces, interfaces, Rig } from "./rig.ts";
 import { networkSchema } from "./schema.ts";
-import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
-import { type Attached, attach, TestCompanions } from "./testing.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, within } from "./testbed.ts";
+import { type Attached, attach } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 
 describe.skipIf(!root)("networks", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-  let directory: string;
+  const rig = new Rig(
+    () => {
+      networks = rig.make();
+    },
+    { onDisk: true },
+  );
 
-  const make = (bridge: Partial<NetworksOptions["bridge"]> = {}, rest: Partial<NetworksOptions> = {}): Networks =>
-    new Networks({
-      database,
-      table: "tsd",
-      companions: companions.options,
-      bridge: { name: "tsd0", ...bridge },
-      ...rest,
-    });
-
-  beforeEach(() => {
-    bed = new Testbed();
-    directory = mkdtempSync("/var/tmp/tsd-network-");
-    database = openDatabase(join(directory, "metadata.db"), [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = make();
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    rmSync(directory, { recursive: true });
-    bed[Symbol.dispose]();
-  });
-
-  /** Names of the host's interfaces beside those of the testbed. */
-  const interfaces = (): string[] =>
-    ip("link")
-      .map((link) => link.ifname as string)
-      .filter((name) => name !== "lo" && name !== "eth0");
-  const heldNamespaces = (): number =>
-    readdirSync("/proc/self/fd").filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`).startsWith("net:[");
-      } catch {
-        // The descriptor that the directory itself was read with.
-        return false;
-      }
-    }).length;
   const everybody = (from = networks): string[] =>
     from.list().flatMap(({ id }) => from.members(id).map((member) => member.containerId));
   const heldPath = (held: Fd): string => `/proc/self/fd/${held.number}`;
@@ -82,7 +45,7 @@ describe.skipIf(!root)("networks", () => {
 
   test("attach a container to the bridge: interface, addresses, route, bridge and table are all there", async () => {
     await networks.close();
-    networks = make({ ipv6: false });
+    networks = rig.make({ ipv6: false });
     const id = newId();
     const endpoint = await attach(networks, id);
     expect(endpoint).toMatchObject({
@@ -129,7 +92,7 @@ describe.skipIf(!root)("networks", () => {
     const veth = `veth${endpoint.endpointId.slice(0, 11)}`;
     expect(ip("link", "show", "dev", veth)[0]).toMatchObject({ master: "tsd0", operstate: "UP" });
     expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim()).toBe("1");
-    expect(database.query("SELECT * FROM network_host_setting").all()).toEqual([
+    expect(rig.database.query("SELECT * FROM network_host_setting").all()).toEqual([
       { name: "net.ipv4.ip_forward", previous: "0" },
     ]);
     const rules = table();
@@ -142,15 +105,15 @@ describe.skipIf(!root)("networks", () => {
     const a = await attach(networks, newId());
     const b = await attach(networks, newId());
     using _inside = serve(b.namespacePath!, 8001);
-    using _host = serve(bed.host, 8002);
-    using _outside = serve(bed.outside, 8003);
+    using _host = serve(rig.bed.host, 8002);
+    using _outside = serve(rig.bed.outside, 8003);
     expect(await ask(a.namespacePath!, b.ipv4!, 8001)).toBe(a.ipv4!);
     expect(await ask(a.namespacePath!, a.ipv4Gateway!, 8002)).toBe(a.ipv4!);
-    expect(await ask(bed.host, b.ipv4!, 8001)).toBe(a.ipv4Gateway!);
+    expect(await ask(rig.bed.host, b.ipv4!, 8001)).toBe(a.ipv4Gateway!);
     // Masqueraded: the outside has no route to the container and sees the host.
     expect(await ask(a.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
-    within(bed.outside, () => run("ip", "route", "add", "172.28.0.0/16", "via", hostAddress));
-    expect(await ask(bed.outside, b.ipv4!, 8001, 300)).toBe("no answer");
+    within(rig.bed.outside, () => run("ip", "route", "add", "172.28.0.0/16", "via", hostAddress));
+    expect(await ask(rig.bed.outside, b.ipv4!, 8001, 300)).toBe("no answer");
   });
 
   test("give none a loopback alone, host no namespace, and container:ID the other's", async () => {
@@ -191,7 +154,7 @@ describe.skipIf(!root)("networks", () => {
     expect(interfaces()).toEqual([]);
     expect(ip("route").map((route) => route.dst)).toEqual(["default", "192.0.2.0/24"]);
     expect(table()).toBe("");
-    expect(database.query("SELECT count(*) AS n FROM network_address").get()).toEqual({ n: 0 });
+    expect(rig.database.query("SELECT count(*) AS n FROM network_address").get()).toEqual({ n: 0 });
     expect(heldNamespaces()).toBe(namespaces);
   });
 
@@ -224,35 +187,15 @@ describe.skipIf(!root)("networks", () => {
     within(held, () => expect(ip("link").map((link) => link.ifname)).toEqual(["lo"]));
   });
 
-  /**
-   * Another daemon, in a process of its own, with the same database: it attaches the containers and is killed. The
-   * first container's namespace is held on to, as its processes do.
-   */
-  async function attachAndBeKilled(ids: string[]): Promise<{ endpoints: Attached[]; held: Fd }> {
-    const script = `
-      import { openDatabase } from "${import.meta.dir}/../core/database.ts";
-      import { Networks } from "${import.meta.dir}/networks.ts";
-      import { portsSchema } from "${import.meta.dir}/ports/records.ts";
-      import { networkSchema } from "${import.meta.dir}/schema.ts";
-      import { attach } from "${import.meta.dir}/testing.ts";
-      const database = openDatabase("${join(directory, "metadata.db")}", [networkSchema, portsSchema]);
-      const companions = ${JSON.stringify(companions.options)};
-      const networks = new Networks({ database, table: "tsd", companions, bridge: { name: "tsd0" } });
-      const endpoints = [];
-      for (const id of ${JSON.stringify(ids)}) endpoints.push(await attach(networks, id));
+  /** A daemon that attaches the containers and is killed. The first one's namespace is held on to, as its processes do. */
+  function attachAndBeKilled(ids: string[]): Promise<{ endpoints: Attached[]; held: Fd }> {
+    const statements = `
+      said = [];
+      for (const id of ${JSON.stringify(ids)}) said.push(await testing.attach(networks, id));
       await networks.attach("on-host", { kind: "host" });
-      await Bun.sleep(60);
-      console.log(JSON.stringify(endpoints));
-      await Bun.sleep(60_000);`;
-    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "ignore" });
-    try {
-      const { value } = await child.stdout.getReader().read();
-      const endpoints: Attached[] = JSON.parse(new TextDecoder().decode(value));
-      return { endpoints, held: open(endpoints[0]!.namespacePath!, O_RDONLY) };
-    } finally {
-      child.kill("SIGKILL");
-      await child.exited;
-    }
+      await Bun.sleep(60);`;
+    const hold = (endpoints: Attached[]) => ({ endpoints, held: open(endpoints[0]!.namespacePath!, O_RDONLY) });
+    return rig.inKilledDaemon(statements, hold);
   }
 
   test("after the daemon was killed keep what lives, drop what died, and give no address twice", async () => {
@@ -261,7 +204,7 @@ describe.skipIf(!root)("networks", () => {
     using _held = held;
     const [kept] = endpoints;
     const generation = table();
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map([[alive, { namespacePath: heldPath(held) }]]));
 
     // The dead one's namespace and the spare's went with the daemon, their veths with them or with restore.
@@ -286,7 +229,7 @@ describe.skipIf(!root)("networks", () => {
   test("take away at the end what a killed daemon has left, and this one never used", async () => {
     const { held } = await attachAndBeKilled([newId()]);
     held.close();
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map());
     await networks.settled();
     await networks.close();
@@ -301,11 +244,11 @@ describe.skipIf(!root)("networks", () => {
     const before = table();
     run("ip", "link", "del", "tsd0");
     run("nft", "flush", "ruleset");
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map([[id, { namespacePath: heldPath(held) }]]));
     expect(table()).toBe(before);
     expect(ip("link", "show", "dev", vethOf(endpoints[0]!))[0]).toMatchObject({ master: "tsd0", operstate: "UP" });
-    using _outside = serve(bed.outside, 8003);
+    using _outside = serve(rig.bed.outside, 8003);
     expect(await ask(held, outsideAddress, 8003)).toBe(hostAddress);
   });
 
@@ -317,7 +260,7 @@ describe.skipIf(!root)("networks", () => {
     expect(table()).toBe(before);
     run("ip", "link", "del", "tsd0");
     const third = await attach(networks, newId());
-    using _outside = serve(bed.outside, 8003);
+    using _outside = serve(rig.bed.outside, 8003);
     expect(await ask(third.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
     expect(await ask(first.namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
   });
@@ -329,7 +272,7 @@ describe.skipIf(!root)("networks", () => {
     await networks.detach(id);
     await networks.settled();
     // A second daemon, which has never seen the route to come.
-    const second = make();
+    const second = rig.make();
     run("ip", "route", "add", "172.30.0.0/16", "via", outsideAddress, "table", "51820");
     expect((await attach(second, id)).ipv4).toBe("172.31.0.2");
     expect(ip("-4", "addr", "show", "dev", "tsd0")[0]!.addr_info).toEqual([
@@ -340,7 +283,7 @@ describe.skipIf(!root)("networks", () => {
 
   test("refuse a fixed subnet that collides, and name the route in the way", async () => {
     run("ip", "route", "add", "10.0.0.0/8", "via", outsideAddress);
-    const fixed = make({ addresses: { address: "10.1.0.1/24" } });
+    const fixed = rig.make({ addresses: { address: "10.1.0.1/24" } });
     await expect(attach(fixed, "0123456789ab")).rejects.toThrow(
       "network of container 0123456789ab: network bridge: subnet 10.1.0.0/24 overlaps with route 10.0.0.0/8 via 192.0.2.1 dev eth0",
     );
@@ -365,7 +308,7 @@ describe.skipIf(!root)("networks", () => {
     await networks.close();
     expect(interfaces()).toEqual(["tsd0"]);
     expect(table()).toBe("");
-    networks = make({ name: "tsd1" });
+    networks = rig.make({ name: "tsd1" });
     await attach(networks, newId());
     expect(interfaces()).toContain("tsd1");
   });
@@ -405,7 +348,7 @@ describe.skipIf(!root)("networks", () => {
     };
     const namespaces = heldNamespaces();
     await networks.close();
-    networks = make({ addresses: { address: "10.1.0.1/29" } });
+    networks = rig.make({ addresses: { address: "10.1.0.1/29" } });
     for (const [stage, message] of stages) {
       expected = message;
       // Before a spare can be there.
@@ -414,7 +357,7 @@ describe.skipIf(!root)("networks", () => {
       expect(interfaces()).toEqual(["tsd0"]);
       expect(heldNamespaces()).toBe(namespaces);
       for (const name of ["sandbox", "endpoint", "address"]) {
-        expect(database.query(`SELECT count(*) AS n FROM network_${name} WHERE 1`).get()).toEqual({ n: 0 });
+        expect(rig.database.query(`SELECT count(*) AS n FROM network_${name} WHERE 1`).get()).toEqual({ n: 0 });
       }
     }
     // None of the subnet's five addresses was lost on the way.
@@ -436,7 +379,7 @@ describe.skipIf(!root)("networks", () => {
   test("refuse a second attachment, a full subnet, and configuration that cannot be", async () => {
     const id = newId();
     await networks.close();
-    networks = make({ addresses: { address: "10.1.0.1/30" } });
+    networks = rig.make({ addresses: { address: "10.1.0.1/30" } });
     await attach(networks, id);
     await expect(networks.attach(id, { kind: "none" })).rejects.toThrow("is attached to its network already");
     await expect(attach(networks, newId())).rejects.toThrow(
@@ -449,8 +392,8 @@ describe.skipIf(!root)("networks", () => {
       [{ addresses: { address: "10.1.0.1" } }, "--bip 10.1.0.1: not an IPv4 address with a prefix length"],
       [{ addresses: { address: "10.1.0.0/24" } }, "invalid gateway 10.1.0.0: 10.1.0.0 is the subnet's own address"],
     ];
-    for (const [options, message] of wrong) expect(() => make(options)).toThrow(message);
-    expect(() => make({}, { pools: ["10.0.0.0/8 size 7"] })).toThrow("no subnet of that size fits");
+    for (const [options, message] of wrong) expect(() => rig.make(options)).toThrow(message);
+    expect(() => rig.make({}, { pools: ["10.0.0.0/8 size 7"] })).toThrow("no subnet of that size fits");
   });
 
   test("two daemons side by side have a bridge, a subnet and a table each", async () => {
@@ -458,7 +401,7 @@ describe.skipIf(!root)("networks", () => {
     const second = new Networks({
       database: other,
       table: "tsd-1",
-      companions: companions.options,
+      companions: rig.companions.options,
       bridge: { name: "tsd1" },
     });
     const a = await attach(networks, newId());

@@ -1,20 +1,15 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
 import { O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
-import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
 import { told } from "./names/testing/client.ts";
-import { Networks } from "./networks.ts";
+import type { Networks } from "./networks.ts";
 import type { PortRequest } from "./ports/port.ts";
-import { portsSchema } from "./ports/records.ts";
+import { heldNamespaces, Rig } from "./rig.ts";
 import type { EndpointRequest, Sandbox } from "./sandbox.ts";
-import { networkSchema } from "./schema.ts";
-import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed } from "./testbed.ts";
-import { endpointRequest, networkRequest, TestCompanions } from "./testing.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve } from "./testbed.ts";
+import { endpointRequest, networkRequest } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 
@@ -25,34 +20,13 @@ const tcp = (hostPort?: number): PortRequest => ({
 });
 
 describe.skipIf(!root)("ports and names of containers on networks", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-  let directory: string;
-
-  const make = (options: Partial<TestCompanions["options"]> = {}): Networks =>
-    new Networks({
-      database,
-      table: "tsd",
-      companions: { ...companions.options, ...options },
-      bridge: { name: "tsd0" },
-    });
-
-  beforeEach(() => {
-    bed = new Testbed();
-    directory = mkdtempSync("/var/tmp/tsd-network-");
-    database = openDatabase(join(directory, "metadata.db"), [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = make();
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    rmSync(directory, { recursive: true });
-    bed[Symbol.dispose]();
-  });
+  const rig = new Rig(
+    () => {
+      networks = rig.make();
+    },
+    { onDisk: true },
+  );
 
   const create = async (name: string, subnet: string): Promise<string> =>
     (await networks.create(networkRequest(name, { subnets: [{ subnet }], enableIpv6: false }))).network.id;
@@ -72,19 +46,7 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     ip("link")
       .map((link) => link.ifname as string)
       .filter((name) => name.startsWith("veth"));
-  const heldNamespaces = (): number =>
-    readdirSync("/proc/self/fd").filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`).startsWith("net:[");
-      } catch {
-        // The descriptor that the directory itself was read with.
-        return false;
-      }
-    }).length;
-  const rows = (): unknown[] =>
-    ["network_sandbox", "network_endpoint", "network_address", "published_ports"].map(
-      (name) => database.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${name}`).get()!.n,
-    );
+  const rows = (): number[] => rig.rows("network_sandbox", "network_endpoint", "network_address", "published_ports");
 
   test("ports are there with the attachment, and gone with it", async () => {
     const id = newId();
@@ -97,7 +59,7 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
       mode: "nat",
     });
     using _server = serve(sandbox.namespacePath!, 80, "::");
-    expect(await ask(bed.outside, hostAddress, 8080)).toEndWith(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toEndWith(outsideAddress);
     expect(networks.sandbox(id)).toEqual(sandbox);
     const second = start(newId(), [tcp(8080)], endpoint("bridge"));
     await expect(second).rejects.toMatchObject({
@@ -108,7 +70,7 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     expect(networks.members(networks.find("bridge").id).map(({ containerId }) => containerId)).toEqual([id]);
     expect(rows()[3]).toBe(1);
     await networks.detach(id);
-    expect(await ask(bed.outside, hostAddress, 8080, 300)).toBe("no answer");
+    expect(await ask(rig.bed.outside, hostAddress, 8080, 300)).toBe("no answer");
     await networks.settled();
     expect(rows()[3]).toBe(0);
   });
@@ -120,7 +82,8 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     const { namespacePath, ports } = await start(id, [tcp()], endpoint("beta"));
     const { hostPort } = ports[0]!;
     using _server = serve(namespacePath!, 80);
-    const isReached = async (): Promise<boolean> => (await ask(bed.outside, hostAddress, hostPort)) === outsideAddress;
+    const isReached = async (): Promise<boolean> =>
+      (await ask(rig.bed.outside, hostAddress, hostPort)) === outsideAddress;
     const leadsTo = (address: string): boolean =>
       run("nft", "list", "table", "inet", "tsd").includes(`: ${address} . 80`);
     expect([await isReached(), leadsTo("10.2.0.2")]).toEqual([true, true]);
@@ -142,13 +105,13 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     const id = newId();
     const { namespacePath } = await start(id, [tcp(8080)], endpoint("alpha"), endpoint("beta"));
     using _server = serve(namespacePath!, 80);
-    expect(database.query("SELECT target FROM published_ports").get()).toEqual({
+    expect(rig.database.query("SELECT target FROM published_ports").get()).toEqual({
       target: expect.stringContaining("10.1.0.2"),
     });
     const leaving = networks.disconnect(id, alpha);
     await networks.remove(alpha);
     await leaving;
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     expect(run("nft", "list", "table", "inet", "tsd")).not.toContain("10.1.0.2");
   });
 
@@ -161,20 +124,20 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     using _server = serve(namespacePath!, 80);
     const restart = async (): Promise<void> => {
       await networks.close();
-      networks = make();
+      networks = rig.make();
       await networks.restore(new Map([[id, { namespacePath: `/proc/self/fd/${held.number}` }]]));
     };
-    const [before] = database.query<{ target: string; ports: string }, []>("SELECT * FROM published_ports").all();
+    const [before] = rig.database.query<{ target: string; ports: string }, []>("SELECT * FROM published_ports").all();
     await networks.disconnect(id, alpha);
     // The address that they led to is free, and the next container's.
-    database.run("UPDATE published_ports SET target = ?", [before!.target]);
+    rig.database.run("UPDATE published_ports SET target = ?", [before!.target]);
     await start(newId(), [], endpoint("alpha"));
     await restart();
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     // They had been withdrawn, and were not published again.
-    database.run("DELETE FROM published_ports");
+    rig.database.run("DELETE FROM published_ports");
     await restart();
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     expect(rows()[3]).toBe(1);
     await networks.detach(id);
   });
@@ -210,8 +173,9 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     await create("alpha", "10.1.0.0/24");
     await networks.close();
     const namespaces = heldNamespaces();
-    const broken = { ...companions.options.resolver, command: ["/bin/false"] };
-    networks = make({ resolver: broken });
+    const { options } = rig.companions;
+    const resolver = { ...options.resolver, command: ["/bin/false"] };
+    networks = rig.make({}, { companions: { ...options, resolver } });
     const attempt = start(newId(), [tcp(8080)], endpoint("alpha", { names: ["web"] }));
     await expect(attempt).rejects.toThrow("tsd resolver");
     await networks.settled();
@@ -224,44 +188,18 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     using _server = serve(namespacePath!, 80);
     await expect(networks.connect(id, endpoint("alpha"))).rejects.toThrow("to network alpha");
     expect(networks.sandbox(id)).toMatchObject({ endpoints: [{ networkName: "bridge" }], ports });
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     await networks.detach(id);
   });
 
-  /** Another daemon, in a process of its own, with the same database: it attaches a container and is killed. */
-  async function attachAndBeKilled(id: string): Promise<{ sandbox: Sandbox; held: Fd }> {
-    const { proxy, resolver } = companions.options;
-    const script = `
-      import { openDatabase } from "${import.meta.dir}/../core/database.ts";
-      import { Networks } from "${import.meta.dir}/networks.ts";
-      import { portsSchema } from "${import.meta.dir}/ports/records.ts";
-      import { networkSchema } from "${import.meta.dir}/schema.ts";
-      const database = openDatabase("${join(directory, "metadata.db")}", [networkSchema, portsSchema]);
-      const pids = [];
-      const onStarted = (pid) => pids.push(pid);
-      const { proxy, resolver } = ${JSON.stringify({ proxy, resolver })};
-      const companions = { proxy: { ...proxy, onStarted }, resolver: { ...resolver, onStarted } };
-      const networks = new Networks({ database, table: "tsd", companions, bridge: { name: "tsd0" } });
-      const endpoints = ["alpha", "bridge"].map((name) => ({
-        networkId: networks.find(name).id, names: name === "alpha" ? ["web"] : [], links: [], driverOptions: {},
-        gatewayPriority: 0,
-      }));
-      const ports = [{ transport: "tcp", containerPort: 80, hostPorts: { first: 8080, last: 8080 } }];
-      const dns = { servers: [], search: [], options: [] };
-      const request = { kind: "networks", containerName: "web", endpoints, ports, dns };
-      const sandbox = await networks.attach("${id}", request);
-      console.log(JSON.stringify({ sandbox, pids }));
-      await Bun.sleep(60_000);`;
-    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "ignore" });
-    try {
-      const { value } = await child.stdout.getReader().read();
-      const { sandbox, pids } = JSON.parse(new TextDecoder().decode(value)) as { sandbox: Sandbox; pids: number[] };
-      companions.pids.push(...pids);
-      return { sandbox, held: opened(sandbox.namespacePath!) };
-    } finally {
-      child.kill("SIGKILL");
-      await child.exited;
-    }
+  /** A daemon that attaches a container and is killed. */
+  function attachAndBeKilled(id: string): Promise<{ sandbox: Sandbox; held: Fd }> {
+    const statements = `
+      const endpoint = (name, more) => testing.endpointRequest(networks.find(name).id, more);
+      const request = testing.networksRequest(endpoint("alpha", { names: ["web"] }), endpoint("bridge"));
+      request.ports = [{ transport: "tcp", containerPort: 80, hostPorts: { first: 8080, last: 8080 } }];
+      said = await networks.attach("${id}", request);`;
+    return rig.inKilledDaemon(statements, (sandbox: Sandbox) => ({ sandbox, held: opened(sandbox.namespacePath!) }));
   }
 
   test("after the daemon was killed all of it works on, and is taken over untouched", async () => {
@@ -273,26 +211,26 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     using _held = held;
     using _server = serve(held, 80);
     // With no daemon there: connections, ports and names.
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     expect(await ask(held, outsideAddress, 1, 50)).toBe("no answer");
     expect(await told(held, "web", "A")).toEqual(["10.1.0.2"]);
     const table = run("nft", "list", "table", "inet", "tsd");
     const links = (): unknown[] => ip("link").map(({ ifindex, ifname }) => [ifindex, ifname]);
     const before = links();
 
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map([[id, { namespacePath: `/proc/self/fd/${held.number}` }]]));
     expect(run("nft", "list", "table", "inet", "tsd")).toBe(table);
     expect(links()).toEqual(before);
     const { namespacePath: _path, ...rest } = sandbox;
     expect(networks.sandbox(id)).toMatchObject(rest);
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     expect(await told(held, "web", "A")).toEqual(["10.1.0.2"]);
 
     // It is the new daemon's from here on.
     await networks.detach(id);
     await networks.settled();
-    expect(await ask(bed.outside, hostAddress, 8080, 300)).toBe("no answer");
+    expect(await ask(rig.bed.outside, hostAddress, 8080, 300)).toBe("no answer");
     expect([veths(), rows()]).toEqual([[], [0, 0, 0, 0]]);
   });
 
@@ -306,14 +244,14 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
     run("ip", "link", "del", networks.find("alpha").device!);
     for (const name of veths().slice(0, 1)) run("ip", "link", "del", name);
     run("nft", "flush", "ruleset");
-    companions.end();
-    networks = make();
+    rig.companions.end();
+    networks = rig.make();
     await networks.restore(new Map([[id, { namespacePath: `/proc/self/fd/${held.number}` }]]));
     const { namespacePath: _path, ...rest } = sandbox;
     expect(networks.sandbox(id)).toMatchObject(rest);
     expect(veths().length).toBe(2);
     expect(await ask(held, outsideAddress, 1, 50)).toBe("no answer");
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     expect(await told(held, "web", "A")).toEqual(["10.1.0.2"]);
     await networks.detach(id);
   });
@@ -326,7 +264,7 @@ describe.skipIf(!root)("ports and names of containers on networks", () => {
       const { held } = await attachAndBeKilled(id);
       held.close();
     }
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map());
     expect([veths(), rows()]).toEqual([[], [0, 0, 0, 0]]);
     expect(run("nft", "list", "ruleset")).not.toContain(". 80");

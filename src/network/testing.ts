@@ -1,7 +1,6 @@
 /** For tests: requests with nothing special in them, and the processes beside a daemon. */
 import { mkdtempSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
-
 import { isErrno } from "../core/errors.ts";
 import type { NetworkRequest } from "./network.ts";
 import type { Networks, NetworksOptions } from "./networks.ts";
@@ -15,12 +14,12 @@ export class TestCompanions implements Disposable {
   readonly options: NetworksOptions["companions"];
   readonly pids: number[] = [];
 
-  readonly #directory = mkdtempSync("/var/tmp/tsd-companions-");
+  readonly directory = mkdtempSync("/var/tmp/tsd-companions-");
 
   constructor() {
     const of = (mode: "proxy" | "resolver") => ({
-      socketPath: join(this.#directory, `${mode}.sock`),
-      logPath: join(this.#directory, `${mode}.log`),
+      socketPath: join(this.directory, `${mode}.sock`),
+      logPath: join(this.directory, `${mode}.log`),
       command:
         executable === undefined ? [process.execPath, join(import.meta.dir, "../main.ts"), mode] : [executable, mode],
       onStarted: (pid: number) => void this.pids.push(pid),
@@ -41,7 +40,7 @@ export class TestCompanions implements Disposable {
 
   [Symbol.dispose](): void {
     this.end();
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 }
 

@@ -1,19 +1,16 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { openDatabase } from "../core/database.ts";
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { newId } from "../core/id.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
 import { Firewall } from "./firewall/firewall.ts";
 import { Resolver } from "./names/resolver.ts";
 import { NetworkNamespace } from "./namespace.ts";
-import { Networks } from "./networks.ts";
+import type { Networks } from "./networks.ts";
 import { Ports } from "./ports/ports.ts";
-import { portsSchema } from "./ports/records.ts";
 import { NetworkRecords } from "./records.ts";
-import { networkSchema } from "./schema.ts";
-import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
-import { attach, endpointRequest, holdNamespace, networkRequest, TestCompanions } from "./testing.ts";
+import { heldNamespaces, Rig } from "./rig.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, within } from "./testbed.ts";
+import { attach, endpointRequest, holdNamespace, networkRequest } from "./testing.ts";
 
 /** Something that fails, before it does its work or after; in the nth of its calls. */
 interface Fault {
@@ -51,33 +48,15 @@ async function failing(fault: Fault, use: () => Promise<void>): Promise<void> {
 }
 
 describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-
-  beforeEach(async () => {
-    bed = new Testbed();
-    database = openDatabase(":memory:", [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = new Networks({
-      database,
-      table: "tsd",
-      companions: companions.options,
-      bridge: { name: "tsd0" },
-    });
+  const rig = new Rig(async () => {
+    networks = rig.make();
     for (const [name, subnet] of [
       ["alpha", "10.1.0.0/24"],
       ["beta", "10.2.0.0/24"],
     ] as const) {
       await networks.create(networkRequest(name, { subnets: [{ subnet }] }));
     }
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    bed[Symbol.dispose]();
   });
 
   const endpoint = (name: string) => endpointRequest(networks.find(name).id, { names: [`on-${name}`] });
@@ -94,17 +73,8 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
   const made = () => ({
     links: ip("link").map(({ ifname }) => ifname),
     rules: run("nft", "list", "table", "inet", "tsd").replace(/packets \d+ bytes \d+/g, ""),
-    namespaces: readdirSync("/proc/self/fd").filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`).startsWith("net:[");
-      } catch {
-        // The descriptor that the directory itself was read with.
-        return false;
-      }
-    }).length,
-    rows: ["network_sandbox", "network_endpoint", "network_address", "published_ports"].map((name) =>
-      database.query(`SELECT count(*) AS n FROM ${name}`).get(),
-    ),
+    namespaces: heldNamespaces(),
+    rows: rig.rows("network_sandbox", "network_endpoint", "network_address", "published_ports"),
     free: ["alpha", "beta"].map((name) => networks.status(networks.find(name).id).map(({ available }) => available)),
     members: ["alpha", "beta"].map((name) => networks.members(networks.find(name).id)),
   });
@@ -140,7 +110,7 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
     const id = newId();
     const { namespacePath } = await start(id, "alpha", "beta");
     using _server = serve(namespacePath!, 80);
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     await networks.detach(id);
   });
 
@@ -180,10 +150,10 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
       });
       expect({ fault: each, ...made(), inside: inside() }).toEqual({ fault: each, ...before });
       expect(networks.sandbox(id)).toEqual(sandbox);
-      expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+      expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     }
     await networks.connect(id, endpoint("alpha"));
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
     await networks.detach(id);
   });
 
@@ -211,7 +181,7 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
       const container = newId();
       const { namespacePath } = await start(container, "alpha");
       using _server = serve(namespacePath!, 80);
-      expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+      expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
       await networks.detach(container);
       await networks.settled();
     }
@@ -249,7 +219,7 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
     });
     await networks.remove(network.id);
     expect(ip("link").map(({ ifname }) => ifname)).not.toContain(network.device!);
-    expect(database.query("SELECT count(*) AS n FROM network_sandbox").get()).toEqual({ n: 0 });
+    expect(rig.database.query("SELECT count(*) AS n FROM network_sandbox").get()).toEqual({ n: 0 });
   });
 
   test("a network that is removed twice at the same time is removed once", async () => {
@@ -270,7 +240,7 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
     // The first is the default network, which nobody has used.
     await failing(fault(BridgeDevice, "tearDown", "before", 2), () => networks.close());
     expect(bridges()).toBe(1);
-    networks = new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
+    networks = rig.make();
     await networks.close();
     expect(bridges()).toBe(0);
   });
@@ -279,19 +249,19 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
     const id = newId();
     await attach(networks, id, "alpha");
     await networks.close();
-    networks = new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
+    networks = rig.make();
     await networks.restore(new Map([[id, { namespacePath: "/dev/null/ns" }]]));
     expect(networks.sandbox(id)?.endpoints.length).toBe(1);
     await networks.detach(id);
     await networks.settled();
-    expect(made().rows[0]).toEqual({ n: 0 });
+    expect(made().rows[0]).toBe(0);
   });
 
   test("of a bridge that somebody removes, it comes back with the next container, ports at 127.0.0.1 with it", async () => {
     const { device } = networks.find("alpha");
     const { namespacePath } = await start(newId(), "alpha");
     using _server = serve(namespacePath!, 80);
-    expect(await ask(bed.host, "127.0.0.1", 8080)).toMatch(/^10\.1\.0\.1$/);
+    expect(await ask(rig.bed.host, "127.0.0.1", 8080)).toMatch(/^10\.1\.0\.1$/);
     run("ip", "link", "del", device!);
     const other = newId();
     await networks.attach(other, {
@@ -302,7 +272,7 @@ describe.skipIf(process.getuid?.() !== 0)("whatever fails", () => {
       dns: { servers: [], search: [], options: [] },
     });
     expect(readFileSync(`/proc/sys/net/ipv4/conf/${device}/route_localnet`, "utf8").trim()).toBe("1");
-    expect(await ask(bed.host, "127.0.0.1", 8080)).toMatch(/^10\.1\.0\.1$/);
-    expect(await ask(bed.outside, hostAddress, 8080)).toBe(outsideAddress);
+    expect(await ask(rig.bed.host, "127.0.0.1", 8080)).toMatch(/^10\.1\.0\.1$/);
+    expect(await ask(rig.bed.outside, hostAddress, 8080)).toBe(outsideAddress);
   });
 });

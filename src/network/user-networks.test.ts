@@ -1,52 +1,24 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { O_RDONLY } from "../../ffi/constants/open.ts";
 import { open as openFile } from "../../ffi/files.ts";
-import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
-import { Networks } from "./networks.ts";
-import { portsSchema } from "./ports/records.ts";
-import { networkSchema } from "./schema.ts";
-import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "./testbed.ts";
-import { attach, endpointRequest, networkRequest, networksRequest, TestCompanions } from "./testing.ts";
+import type { Networks } from "./networks.ts";
+import { interfaces, Rig } from "./rig.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, within } from "./testbed.ts";
+import { attach, endpointRequest, networkRequest, networksRequest } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 const option = (name: string): string => `com.docker.network.bridge.${name}`;
 
 describe.skipIf(!root)("networks that users make", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-  let directory: string;
-
-  const make = (): Networks =>
-    new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
-
-  beforeEach(() => {
-    bed = new Testbed();
-    directory = mkdtempSync("/var/tmp/tsd-network-");
-    database = openDatabase(join(directory, "metadata.db"), [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = make();
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    rmSync(directory, { recursive: true });
-    bed[Symbol.dispose]();
+  const rig = new Rig(() => {
+    networks = rig.make();
   });
 
   const create = async (name: string, more: Parameters<typeof networkRequest>[1] = {}) =>
     (await networks.create(networkRequest(name, more))).network;
-  /** Names of the host's interfaces beside those of the testbed. */
-  const interfaces = (): string[] =>
-    ip("link")
-      .map((link) => link.ifname as string)
-      .filter((name) => name !== "lo" && name !== "eth0");
   const addressesIn = (path: string, name = "eth0"): string[] =>
     within(path, () =>
       (ip("addr", "show", "dev", name)[0]!.addr_info as { local: string; prefixlen: number }[]).map(
@@ -61,14 +33,11 @@ describe.skipIf(!root)("networks that users make", () => {
     );
   const restart = async (live: ReadonlyMap<string, { namespacePath: string }>): Promise<void> => {
     await networks.close();
-    networks = make();
+    networks = rig.make();
     await networks.restore(live);
   };
   /** What is left in the database of containers' places. */
-  const counts = (): unknown[] =>
-    ["sandbox", "endpoint", "address"].map(
-      (name) => database.query<{ n: number }, []>(`SELECT count(*) AS n FROM network_${name}`).get()!.n,
-    );
+  const counts = (): number[] => rig.rows("network_sandbox", "network_endpoint", "network_address");
 
   test("are there at once, with a bridge of their own and addresses of both families, and go without a trace", async () => {
     const network = await create("shop", { labels: { tier: "front" } });
@@ -94,11 +63,11 @@ describe.skipIf(!root)("networks that users make", () => {
     expect(interfaces()).toEqual([]);
     expect(run("nft", "list", "ruleset")).toBe("");
     expect(() => networks.find("shop")).toThrow("network shop not found");
-    expect(database.query("SELECT count(*) AS n FROM network_subnet").get()).toEqual({ n: 0 });
+    expect(rig.database.query("SELECT count(*) AS n FROM network_subnet").get()).toEqual({ n: 0 });
   });
 
   test("let containers reach each other, the host and the outside by both families", async () => {
-    within(bed.outside, () => run("ip", "addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad"));
+    within(rig.bed.outside, () => run("ip", "addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad"));
     run("ip", "addr", "add", "2001:db8::2/64", "dev", "eth0", "nodad");
     run("ip", "-6", "route", "add", "default", "via", "2001:db8::1");
     await create("shop");
@@ -110,12 +79,12 @@ describe.skipIf(!root)("networks that users make", () => {
     ]);
     expect(defaults(a.namespacePath)).toEqual([`${a.ipv4Gateway} eth0`, `${a.ipv6Gateway} eth0`]);
     using _inside = serve(b.namespacePath, 8001, "::");
-    using _host = serve(bed.host, 8002, "::");
-    using _outside = serve(bed.outside, 8003, "::");
+    using _host = serve(rig.bed.host, 8002, "::");
+    using _outside = serve(rig.bed.outside, 8003, "::");
     expect(await ask(a.namespacePath, b.ipv4!, 8001)).toEndWith(a.ipv4!);
     expect(await ask(a.namespacePath, b.ipv6!, 8001)).toBe(a.ipv6!);
     expect(await ask(a.namespacePath, a.ipv6Gateway!, 8002)).toBe(a.ipv6!);
-    expect(await ask(bed.host, b.ipv6!, 8001)).toBe(a.ipv6Gateway!);
+    expect(await ask(rig.bed.host, b.ipv6!, 8001)).toBe(a.ipv6Gateway!);
     expect(await ask(a.namespacePath, outsideAddress, 8003)).toEndWith(hostAddress);
     // NAT66: the outside has no route to a unique local address.
     expect(await ask(a.namespacePath, "2001:db8::1", 8003)).toBe("2001:db8::2");
@@ -351,7 +320,7 @@ describe.skipIf(!root)("networks that users make", () => {
     expect(addressesIn(on.namespacePath!)).toContain("10.1.0.2/24");
     expect(defaults(on.namespacePath!)[0]).toBe("10.1.0.1 eth0");
     await expect(networks.connect(id, endpointRequest(none))).rejects.toThrow("private (none) mode");
-    expect(database.query("SELECT kind FROM network_sandbox").all()).toEqual([{ kind: "networks" }]);
+    expect(rig.database.query("SELECT kind FROM network_sandbox").all()).toEqual([{ kind: "networks" }]);
     await networks.detach(id);
     await networks.settled();
     expect(counts()).toEqual([0, 0, 0]);
@@ -360,7 +329,7 @@ describe.skipIf(!root)("networks that users make", () => {
   test("that are internal lead nowhere, and those without inter-container communication only out", async () => {
     await create("inside", { internal: true });
     await create("apart", { options: { [option("enable_icc")]: "false" } });
-    using _outside = serve(bed.outside, 8003);
+    using _outside = serve(rig.bed.outside, 8003);
     const [a, b] = [await attach(networks, newId(), "inside"), await attach(networks, newId(), "inside")];
     using _b = serve(b.namespacePath, 8001);
     expect(defaults(a.namespacePath)).toEqual([]);
@@ -372,7 +341,7 @@ describe.skipIf(!root)("networks that users make", () => {
     expect(await ask(c.namespacePath, d.ipv4!, 8001, 300)).toBe("no answer");
     expect(await ask(c.namespacePath, d.ipv6!, 8001, 300)).toBe("no answer");
     expect(await ask(c.namespacePath, outsideAddress, 8003)).toBe(hostAddress);
-    expect(await ask(bed.host, d.ipv4!, 8001)).toBe(d.ipv4Gateway!);
+    expect(await ask(rig.bed.host, d.ipv4!, 8001)).toBe(d.ipv4Gateway!);
   });
 
   test("several at once: a container starts on all of them, or on none", async () => {

@@ -1,13 +1,10 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { openDatabase } from "../../core/database.ts";
+import { describe, expect, test } from "bun:test";
 import { newId } from "../../core/id.ts";
 import type { Network, NetworkRequest } from "../network.ts";
-import { Networks } from "../networks.ts";
-import { portsSchema } from "../ports/records.ts";
-import { networkSchema } from "../schema.ts";
-import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
-import { type Attached, attach, hasLinkKind, networkRequest, TestCompanions } from "../testing.ts";
+import type { Networks } from "../networks.ts";
+import { Rig } from "../rig.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, within } from "../testbed.ts";
+import { type Attached, attach, hasLinkKind, networkRequest } from "../testing.ts";
 
 const root = process.getuid?.() === 0;
 const lan = { subnet: "192.0.2.0/24", ipRange: "192.0.2.128/25", gateway: outsideAddress };
@@ -17,24 +14,11 @@ const hostAddress6 = "2001:db8:2::2";
 const outsideAddress6 = "2001:db8:2::1";
 
 describe.skipIf(!root || !hasLinkKind("ipvlan", "mode", "l2"))("ipvlan networks", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-
-  beforeEach(() => {
-    bed = new Testbed();
+  const rig = new Rig(() => {
     run("ip", "-6", "addr", "add", `${hostAddress6}/64`, "dev", "eth0", "nodad");
-    within(bed.outside, () => run("ip", "-6", "addr", "add", `${outsideAddress6}/64`, "dev", "eth0", "nodad"));
-    database = openDatabase(":memory:", [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    bed[Symbol.dispose]();
+    within(rig.bed.outside, () => run("ip", "-6", "addr", "add", `${outsideAddress6}/64`, "dev", "eth0", "nodad"));
+    networks = rig.make();
   });
 
   const create = async (name: string, more: Partial<NetworkRequest> = {}): Promise<Network> => {
@@ -57,11 +41,11 @@ describe.skipIf(!root || !hasLinkKind("ipvlan", "mode", "l2"))("ipvlan networks"
     });
     expect(inside(a, "route", "show", "default")[0]).toMatchObject({ gateway: outsideAddress });
     using _inside = serve(b.namespacePath, 8001);
-    using _host = serve(bed.host, 8002);
-    using _outside = serve(bed.outside, 8003);
+    using _host = serve(rig.bed.host, 8002);
+    using _outside = serve(rig.bed.outside, 8003);
     expect(await ask(a.namespacePath, b.ipv4!, 8001, patienceMs)).toBe(a.ipv4!);
     expect(await ask(a.namespacePath, outsideAddress, 8003, patienceMs)).toBe(a.ipv4!);
-    expect(await ask(bed.outside, b.ipv4!, 8001, patienceMs)).toBe(outsideAddress);
+    expect(await ask(rig.bed.outside, b.ipv4!, 8001, patienceMs)).toBe(outsideAddress);
     expect(await ask(a.namespacePath, hostAddress, 8002, 300)).toBe("no answer");
     await expect(attach(networks, id, "x", { mac: "02:42:00:00:00:07" })).rejects.toThrow(
       "a MAC address cannot be set: it has its parent's",
@@ -76,7 +60,7 @@ describe.skipIf(!root || !hasLinkKind("ipvlan", "mode", "l2"))("ipvlan networks"
       const b = await attach(networks, second, flag);
       using _inside = serve(b.namespacePath, 8001);
       expect(await ask(a.namespacePath, b.ipv4!, 8001, 300)).toBe("no answer");
-      expect(await ask(bed.outside, b.ipv4!, 8001, patienceMs)).toBe(outsideAddress);
+      expect(await ask(rig.bed.outside, b.ipv4!, 8001, patienceMs)).toBe(outsideAddress);
       for (const id of [first, second]) await networks.detach(id);
       await networks.remove(network.id);
     }
@@ -91,7 +75,7 @@ describe.skipIf(!root || !hasLinkKind("ipvlan", "mode", "l2"))("ipvlan networks"
         { subnet: "fd00:7::/64" },
       ];
       await create("x", { subnets, options: { ipvlan_mode: mode } });
-      within(bed.outside, () => {
+      within(rig.bed.outside, () => {
         for (const { subnet } of subnets) {
           const via = subnet.includes(":") ? hostAddress6 : hostAddress;
           run("ip", "route", "add", subnet, "via", via);
@@ -107,12 +91,12 @@ describe.skipIf(!root || !hasLinkKind("ipvlan", "mode", "l2"))("ipvlan networks"
         expect(others).toEqual([]);
       }
       using _inside = serve(b.namespacePath, 8001, "::");
-      using _outside = serve(bed.outside, 8003, "::");
+      using _outside = serve(rig.bed.outside, 8003, "::");
       expect(await ask(a.namespacePath, "10.8.0.9", 8001, patienceMs)).toBe(`::ffff:${a.ipv4}`);
       expect(await ask(a.namespacePath, b.ipv6!, 8001, patienceMs)).toBe(a.ipv6!);
       expect(await ask(a.namespacePath, outsideAddress, 8003, patienceMs)).toBe(`::ffff:${a.ipv4}`);
       expect(await ask(a.namespacePath, outsideAddress6, 8003, patienceMs)).toBe(a.ipv6!);
-      expect(await ask(bed.outside, "10.8.0.9", 8001, patienceMs)).toBe(`::ffff:${outsideAddress}`);
+      expect(await ask(rig.bed.outside, "10.8.0.9", 8001, patienceMs)).toBe(`::ffff:${outsideAddress}`);
     },
   );
 

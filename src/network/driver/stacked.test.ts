@@ -1,51 +1,32 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { openDatabase } from "../../core/database.ts";
+import { describe, expect, test } from "bun:test";
 import { newId } from "../../core/id.ts";
 import type { Network, NetworkRequest } from "../network.ts";
-import { Networks } from "../networks.ts";
-import { portsSchema } from "../ports/records.ts";
-import { networkSchema } from "../schema.ts";
-import { ask, hostAddress, ip, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
-import { type Attached, attach, hasLinkKind, holdNamespace, networkRequest, TestCompanions } from "../testing.ts";
+import type { Networks } from "../networks.ts";
+import { interfaces, Rig } from "../rig.ts";
+import { ask, hostAddress, ip, outsideAddress, run, serve, within } from "../testbed.ts";
+import { type Attached, attach, hasLinkKind, holdNamespace, networkRequest } from "../testing.ts";
 
 const root = process.getuid?.() === 0;
 const lan = { subnet: "192.0.2.0/24", ipRange: "192.0.2.128/25", gateway: outsideAddress };
 const lan6 = { subnet: "2001:db8:2::/64", gateway: "2001:db8:2::1" };
 
 describe.skipIf(!root)("macvlan networks", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-
-  beforeEach(() => {
-    bed = new Testbed();
-    database = openDatabase(":memory:", [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = make();
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    bed[Symbol.dispose]();
+  const rig = new Rig(() => {
+    networks = rig.make();
   });
 
-  const make = (): Networks =>
-    new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
   const create = async (name: string, more: Partial<NetworkRequest> = {}): Promise<Network> => {
     const options = { parent: "eth0", ...more.options };
     const request = { driver: "macvlan", subnets: [lan], ...more, options };
     return (await networks.create(networkRequest(name, request))).network;
   };
-  const interfaces = (): string[] => ip("link").map((link) => link.ifname as string);
   const inside = (endpoint: Attached, ...args: string[]): Record<string, unknown>[] =>
     within(endpoint.namespacePath, () => ip(...args));
 
   test("put containers on the link of the host, beside the host: they reach each other and others, not the host", async () => {
     await create("x", { subnets: [lan, lan6] });
-    within(bed.outside, () => run("ip", "-6", "addr", "add", "2001:db8:2::1/64", "dev", "eth0", "nodad"));
+    within(rig.bed.outside, () => run("ip", "-6", "addr", "add", "2001:db8:2::1/64", "dev", "eth0", "nodad"));
     const a = await attach(networks, newId(), "x");
     const b = await attach(networks, newId(), "x", { ipv4: "192.0.2.7", mac: "02:42:00:00:00:77" });
     expect(a).toMatchObject({
@@ -55,8 +36,8 @@ describe.skipIf(!root)("macvlan networks", () => {
       mac: "02:42:c0:00:02:80",
     });
     // Nothing of it is on the host, and the host does not forward for it.
-    expect(interfaces()).toEqual(["lo", "eth0"]);
-    expect(database.query("SELECT * FROM network_host_setting").all()).toEqual([]);
+    expect(interfaces()).toEqual([]);
+    expect(rig.database.query("SELECT * FROM network_host_setting").all()).toEqual([]);
     expect(inside(a, "link", "show", "dev", "eth0")[0]).toMatchObject({
       address: "02:42:c0:00:02:80",
       operstate: "UP",
@@ -66,14 +47,14 @@ describe.skipIf(!root)("macvlan networks", () => {
     expect(inside(a, "route", "show", "default")[0]).toMatchObject({ gateway: outsideAddress, dev: "eth0" });
     expect(inside(a, "-6", "route", "show", "default")[0]).toMatchObject({ gateway: "2001:db8:2::1", dev: "eth0" });
     using _inside = serve(b.namespacePath, 8001, "::");
-    using _host = serve(bed.host, 8002);
-    using _outside = serve(bed.outside, 8003, "::");
+    using _host = serve(rig.bed.host, 8002);
+    using _outside = serve(rig.bed.outside, 8003, "::");
     expect(await ask(a.namespacePath, "192.0.2.7", 8001)).toBe("::ffff:192.0.2.128");
     expect(await ask(a.namespacePath, b.ipv6!, 8001)).toBe(a.ipv6!);
     // With its own address: nothing is translated.
     expect(await ask(a.namespacePath, outsideAddress, 8003)).toBe("::ffff:192.0.2.128");
     expect(await ask(a.namespacePath, "2001:db8:2::1", 8003)).toBe(a.ipv6!);
-    expect(await ask(bed.outside, "192.0.2.7", 8001)).toBe(`::ffff:${outsideAddress}`);
+    expect(await ask(rig.bed.outside, "192.0.2.7", 8001)).toBe(`::ffff:${outsideAddress}`);
     expect(await ask(a.namespacePath, hostAddress, 8002, 300)).toBe("no answer");
   });
 
@@ -100,7 +81,7 @@ describe.skipIf(!root)("macvlan networks", () => {
       });
       using _inside = serve(b.namespacePath, 8001);
       expect(await ask(a.namespacePath, b.ipv4!, 8001, 300)).toBe("no answer");
-      expect(await ask(bed.outside, b.ipv4!, 8001)).toBe(outsideAddress);
+      expect(await ask(rig.bed.outside, b.ipv4!, 8001)).toBe(outsideAddress);
       for (const id of [first, second]) await networks.detach(id);
       await networks.settled();
       await networks.remove(network.id);
@@ -134,7 +115,7 @@ describe.skipIf(!root)("macvlan networks", () => {
     using held = await holdNamespace(a);
     await attach(networks, goes, "x");
     await networks.close();
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map([[stays, { namespacePath: held.path }]]));
     expect(networks.members(network.id).map(({ containerId }) => containerId)).toEqual([stays]);
     expect(networks.sandbox(stays)!.endpoints[0]).toMatchObject({ ipv4: "192.0.2.128", interface: "eth0" });
@@ -144,8 +125,8 @@ describe.skipIf(!root)("macvlan networks", () => {
     // Also where another process holds the namespace.
     expect(within(held.path, () => ip("link")).map(({ ifname }) => ifname)).toEqual(["lo"]);
     await networks.remove(network.id);
-    expect(interfaces()).toEqual(["lo", "eth0"]);
-    expect(database.query("SELECT count(*) AS n FROM network_address").get()).toEqual({ n: 0 });
+    expect(interfaces()).toEqual([]);
+    expect(rig.database.query("SELECT count(*) AS n FROM network_address").get()).toEqual({ n: 0 });
   });
 
   test("are finished after a restart whose interface a killed daemon had made and not named yet", async () => {
@@ -153,13 +134,15 @@ describe.skipIf(!root)("macvlan networks", () => {
     const id = newId();
     const a = await attach(networks, id, "x");
     using held = await holdNamespace(a);
-    const [row] = database.query<{ host_interface: string }, []>("SELECT host_interface FROM network_endpoint").all();
+    const [row] = rig.database
+      .query<{ host_interface: string }, []>("SELECT host_interface FROM network_endpoint")
+      .all();
     within(held.path, () => {
       run("ip", "link", "set", "eth0", "down");
       run("ip", "link", "set", "eth0", "name", row!.host_interface);
     });
     await networks.close();
-    networks = make();
+    networks = rig.make();
     await networks.restore(new Map([[id, { namespacePath: held.path }]]));
     expect(within(held.path, () => ip("link")).map(({ ifname }) => ifname)).toEqual(["lo", "eth0"]);
     await networks.detach(id);
@@ -245,6 +228,6 @@ describe.skipIf(!root)("macvlan networks", () => {
       code: "unsupported",
       message: expect.stringContaining("network x: parent interface eth0.5: this kernel has no VLANs (802.1q)"),
     });
-    expect(interfaces()).toEqual(["lo", "eth0"]);
+    expect(interfaces()).toEqual([]);
   });
 });

@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { parseAddress } from "../address.ts";
 import { run } from "../testbed.ts";
-import { Firewall } from "./firewall.ts";
+import type { Firewall } from "./firewall.ts";
 import {
   type Container,
   everywhere,
@@ -20,15 +20,9 @@ import {
 import type { PortTranslation } from "./rules.ts";
 
 describe.skipIf(process.getuid?.() !== 0)("the firewall", () => {
-  let lab: Lab;
   let firewall: Firewall;
-  beforeEach(() => {
-    lab = new Lab();
-    firewall = new Firewall("tsd");
-  });
-  afterEach(() => {
-    firewall[Symbol.dispose]();
-    lab[Symbol.dispose]();
+  const lab = new Lab(() => {
+    firewall = lab.makeFirewall();
   });
 
   const list = (): string => run("nft", "-s", "list", "ruleset");

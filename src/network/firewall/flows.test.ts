@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { Fd } from "../../../ffi/fd.ts";
 import { inNetworkNamespace } from "../../../ffi/namespace.ts";
 import { parseAddress } from "../address.ts";
 import { run } from "../testbed.ts";
-import { Firewall } from "./firewall.ts";
+import type { Firewall } from "./firewall.ts";
 import { host6, hostAddress, Lab, noAnswer, outsideAddress, port, quickMs, serveAll } from "./lab.ts";
 
 /** A client of UDP that keeps its port. */
@@ -56,16 +56,10 @@ class Client implements Disposable {
 }
 
 describe.skipIf(process.getuid?.() !== 0)("a client of UDP that keeps sending from the same port", () => {
-  let lab: Lab;
   let firewall: Firewall;
-  beforeEach(() => {
-    lab = new Lab();
-    firewall = new Firewall("tsd");
+  const lab = new Lab(() => {
+    firewall = lab.makeFirewall();
     firewall.setBridge(lab.bridge(1));
-  });
-  afterEach(() => {
-    firewall[Symbol.dispose]();
-    lab[Symbol.dispose]();
   });
 
   for (const [family, address] of [

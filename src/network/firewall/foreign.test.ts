@@ -1,16 +1,13 @@
-import type { Database } from "bun:sqlite";
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { Fd } from "../../../ffi/fd.ts";
 import { createNetworkNamespace } from "../../../ffi/namespace.ts";
-import { openDatabase } from "../../core/database.ts";
 import { newId } from "../../core/id.ts";
 import { parseSubnet } from "../address.ts";
-import { Networks } from "../networks.ts";
-import { portsSchema } from "../ports/records.ts";
-import { networkSchema } from "../schema.ts";
-import { ask, hostAddress, outsideAddress, run, serve, Testbed, within } from "../testbed.ts";
-import { attach as attachTo, TestCompanions } from "../testing.ts";
-import { Firewall } from "./firewall.ts";
+import type { Networks } from "../networks.ts";
+import { Rig } from "../rig.ts";
+import { ask, hostAddress, outsideAddress, run, serve, within } from "../testbed.ts";
+import { attach as attachTo } from "../testing.ts";
+import type { Firewall } from "./firewall.ts";
 import { everywhere, hearBoth, host6, Lab, noAnswer, outside6, quickMs, serveAll } from "./lab.ts";
 
 /** What a running dockerd has in iptables that matters here: its policy, its chains, a network of its own. */
@@ -26,22 +23,9 @@ const dockerd = `
   ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up`;
 
 describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it does not know", () => {
-  let bed: Testbed;
-  let database: Database;
   let networks: Networks;
-  let companions: TestCompanions;
-
-  beforeEach(() => {
-    bed = new Testbed();
-    database = openDatabase(":memory:", [networkSchema, portsSchema]);
-    companions = new TestCompanions();
-    networks = new Networks({ database, table: "tsd", companions: companions.options, bridge: { name: "tsd0" } });
-  });
-  afterEach(async () => {
-    await networks.close();
-    companions[Symbol.dispose]();
-    database.close();
-    bed[Symbol.dispose]();
+  const rig = new Rig(() => {
+    networks = rig.make();
   });
 
   const shell = (script: string): string => run("sh", "-ec", script);
@@ -58,7 +42,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
   }
   /** What a container hears from the outside and from another container. */
   async function reach(a: string, b: { path: string; ipv4: string }): Promise<string[]> {
-    using _outside = serve(bed.outside, 8001);
+    using _outside = serve(rig.bed.outside, 8001);
     using _inside = serve(b.path, 8002);
     const timeoutMs = 3_000;
     return [await ask(a, outsideAddress, 8001, timeoutMs), await ask(a, b.ipv4, 8002, timeoutMs)];
@@ -67,7 +51,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
   test("an accept in tsd's own table alone does not help: the drop has the last word", async () => {
     const a = await attach();
     shell("iptables -P FORWARD DROP");
-    using _outside = serve(bed.outside, 8001);
+    using _outside = serve(rig.bed.outside, 8001);
     expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
     shell("iptables -P FORWARD ACCEPT");
     expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
@@ -91,7 +75,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     using docker = container("docker0", "172.17.0.2/16", "172.17.0.1");
     using _its = serve(docker.namespace, 8004);
     using _ours = serve(b.namespacePath!, 8005);
-    expect(await ask(bed.host, "172.17.0.2", 8004)).toBe("172.17.0.1");
+    expect(await ask(rig.bed.host, "172.17.0.2", 8004)).toBe("172.17.0.1");
     expect(await ask(a, "172.17.0.2", 8004, 300)).toBe("no answer");
     expect(await ask(docker.namespace, b.ipv4!, 8005, 300)).toBe("no answer");
     // Once is enough.
@@ -109,8 +93,8 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
       `iptables -A DOCKER-USER -d ${outsideAddress} -p tcp --dport 8003 -j DROP; iptables -A DOCKER-USER -j RETURN`,
     );
     const a = await attach();
-    using _allowed = serve(bed.outside, 8001);
-    using _forbidden = serve(bed.outside, 8003);
+    using _allowed = serve(rig.bed.outside, 8001);
+    using _forbidden = serve(rig.bed.outside, 8003);
     expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
     expect(await ask(a, outsideAddress, 8003, 300)).toBe("no answer");
     const rules = run("iptables", "-S", "DOCKER-USER").trim().split("\n");
@@ -122,7 +106,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
   test("dockerd's, started after tsd or restarted: the next container opens the way again", async () => {
     const a = await attach();
     shell(dockerd);
-    using _outside = serve(bed.outside, 8001);
+    using _outside = serve(rig.bed.outside, 8001);
     expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
     await attach();
     expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
@@ -141,7 +125,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     ]);
     expect(run("iptables", "-S")).toBe(before);
     shell(networks.warnings()[0]!.split("To let them pass: ")[1]!);
-    using _outside = serve(bed.outside, 8001);
+    using _outside = serve(rig.bed.outside, 8001);
     expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
     await attach();
     expect(networks.warnings()).toEqual([]);
@@ -160,7 +144,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
       const a = await attach();
       const [warning] = networks.warnings();
       expect(warning).toContain(`chain fw of table inet mine drops the packets of containers on tsd0: ${why}.`);
-      using _outside = serve(bed.outside, 8001);
+      using _outside = serve(rig.bed.outside, 8001);
       expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
       shell(warning!.split("To let them pass: ")[1]!);
       expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
@@ -187,7 +171,7 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
     const a = await attach();
     const [warning] = networks.warnings();
     expect(warning).toContain("chain FORWARD of iptables-legacy's table filter drops the packets");
-    using _outside = serve(bed.outside, 8001);
+    using _outside = serve(rig.bed.outside, 8001);
     expect(await ask(a, outsideAddress, 8001, 300)).toBe("no answer");
     shell(warning!.split("To let them pass: ")[1]!);
     expect(await ask(a, outsideAddress, 8001)).toBe(hostAddress);
@@ -204,15 +188,9 @@ describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops what it 
 });
 
 describe.skipIf(process.getuid?.() !== 0)("beside a firewall that drops, with many bridges", () => {
-  let lab: Lab;
   let firewall: Firewall;
-  beforeEach(() => {
-    lab = new Lab();
-    firewall = new Firewall("tsd");
-  });
-  afterEach(() => {
-    firewall[Symbol.dispose]();
-    lab[Symbol.dispose]();
+  const lab = new Lab(() => {
+    firewall = lab.makeFirewall();
   });
   const userRules = (program: string): string[] =>
     run(program, "-S", "DOCKER-USER")

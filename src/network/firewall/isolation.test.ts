@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { Fd } from "../../../ffi/fd.ts";
 import { inNetworkNamespace } from "../../../ffi/namespace.ts";
 import { bind, connect, datagramSocket, send, setOption } from "../../../ffi/socket/socket.ts";
 import { addressBytes, parseAddress } from "../address.ts";
 import { run } from "../testbed.ts";
-import { Firewall } from "./firewall.ts";
+import type { Firewall } from "./firewall.ts";
 import {
   everywhere,
   hear,
@@ -25,15 +25,9 @@ const solIp = 0;
 const optionTransparent = 19;
 
 describe.skipIf(process.getuid?.() !== 0)("who is kept from whom", () => {
-  let lab: Lab;
   let firewall: Firewall;
-  beforeEach(() => {
-    lab = new Lab();
-    firewall = new Firewall("tsd");
-  });
-  afterEach(() => {
-    firewall[Symbol.dispose]();
-    lab[Symbol.dispose]();
+  const lab = new Lab(() => {
+    firewall = lab.makeFirewall();
   });
 
   /** Several questions at once, each with what is to be heard. */

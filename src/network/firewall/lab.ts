@@ -1,9 +1,11 @@
 /** For tests of the firewall: bridges and containers on a testbed's host, and who hears what from whom. */
+import { afterEach, beforeEach } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import type { Fd } from "../../../ffi/fd.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../../../ffi/namespace.ts";
 import { parseAddress, parseSubnet } from "../address.ts";
 import { hostAddress, outsideAddress, run, Testbed } from "../testbed.ts";
+import { Firewall } from "./firewall.ts";
 import type { BridgeRules, PortTranslation } from "./rules.ts";
 
 /** The outside's and the host's addresses of IPv6. */
@@ -19,19 +21,41 @@ export interface Container {
 
 /**
  * A testbed with IPv6, whose host forwards; br_netfilter is off unless a test switches it on. Bridges are numbered:
- * tsd<n> has 172.28.<n>.1/24 and fd00:<n>::1/64, counted from 1.
+ * tsd<n> has 172.28.<n>.1/24 and fd00:<n>::1/64, counted from 1. Made in a block of tests, it is new for each of them,
+ * which then begins with `prepare`.
  */
-export class Lab implements Disposable {
-  readonly #bed = new Testbed();
+export class Lab {
+  #bed!: Testbed;
   readonly #containers: Container[] = [];
+  readonly #firewalls: Firewall[] = [];
 
-  constructor() {
+  constructor(prepare: () => void) {
+    beforeEach(() => {
+      this.#bed = new Testbed();
+      this.#equip();
+      prepare();
+    });
+    afterEach(() => {
+      for (const firewall of this.#firewalls.splice(0)) firewall[Symbol.dispose]();
+      for (const { namespace } of this.#containers.splice(0)) namespace.close();
+      this.#bed[Symbol.dispose]();
+    });
+  }
+
+  #equip(): void {
     for (const path of ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]) writeFileSync(`/proc/sys/net/${path}`, "1");
     this.setBridgeNetfilter(false);
     // A link-local address asks first whether somebody has it, for a second or two; until then nothing is forwarded.
     writeFileSync("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
     run("sh", "-ec", `ip addr add ${host6}/64 dev eth0 nodad; ip route add default via ${outside6}`);
     this.outside(() => run("ip", "addr", "add", `${outside6}/64`, "dev", "eth0", "nodad"));
+  }
+
+  /** A daemon's firewall. It is closed after the test, if it did not. */
+  makeFirewall(): Firewall {
+    const firewall = new Firewall("tsd");
+    this.#firewalls.push(firewall);
+    return firewall;
   }
 
   /** Whether bridges hand frames to IP's chains: as modprobe br_netfilter has it. */
@@ -95,11 +119,6 @@ export class Lab implements Disposable {
     run("ip", "link", "show", "dev", veth);
     run("ip", "link", "show", "dev", `tsd${bridge}`);
     return container;
-  }
-
-  [Symbol.dispose](): void {
-    for (const { namespace } of this.#containers) namespace.close();
-    this.#bed[Symbol.dispose]();
   }
 }
 

@@ -1,25 +1,19 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseAddress } from "../address.ts";
 import { run } from "../testbed.ts";
-import { Firewall } from "./firewall.ts";
+import type { Firewall } from "./firewall.ts";
 import { everywhere, hearBoth, hostAddress, Lab, noAnswer, outsideAddress, port, quickMs, serveAll } from "./lab.ts";
 import type { BridgeRules, PortTranslation } from "./rules.ts";
 
 const somewhere = { ipv4: "172.28.1.2", ipv6: "fd00:1::2" };
 
 describe.skipIf(process.getuid?.() !== 0)("the firewall's table", () => {
-  let lab: Lab;
   let firewall: Firewall;
-  beforeEach(() => {
-    lab = new Lab();
-    firewall = new Firewall("tsd");
-  });
-  afterEach(() => {
-    firewall[Symbol.dispose]();
-    lab[Symbol.dispose]();
+  const lab = new Lab(() => {
+    firewall = lab.makeFirewall();
   });
 
   const list = (...args: string[]): string => run("nft", ...args, "list", "ruleset");
@@ -41,7 +35,7 @@ describe.skipIf(process.getuid?.() !== 0)("the firewall's table", () => {
     expect(droppedBefore).toBeGreaterThan(0);
     firewall[Symbol.dispose]();
 
-    firewall = new Firewall("tsd");
+    firewall = lab.makeFirewall();
     const known = { bridges: [one, two], ports: [...everywhere(target, 8080), port(target, 4, "tcp", 8081)] };
     firewall.replace(known);
     expect(list("-s")).toBe(before);

@@ -1,11 +1,11 @@
 /** SCTP by packets of its own making: the kernel of the machine that runs this need not have its sockets. RFC 9260. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Fd } from "../../../ffi/fd.ts";
 import { inNetworkNamespace } from "../../../ffi/namespace.ts";
 import { call } from "../../../ffi/syscall.ts";
 import { addressBytes, parseAddress } from "../address.ts";
 import { run } from "../testbed.ts";
-import { Firewall } from "./firewall.ts";
+import type { Firewall } from "./firewall.ts";
 import { type Container, host6, hostAddress, Lab, port } from "./lab.ts";
 
 const AF_INET = 2;
@@ -58,15 +58,9 @@ function send(namespace: Fd, to: string, destinationPort: number): void {
 }
 
 describe.skipIf(process.getuid?.() !== 0)("SCTP", () => {
-  let lab: Lab;
   let firewall: Firewall;
-  beforeEach(() => {
-    lab = new Lab();
-    firewall = new Firewall("tsd");
-  });
-  afterEach(() => {
-    firewall[Symbol.dispose]();
-    lab[Symbol.dispose]();
+  const lab = new Lab(() => {
+    firewall = lab.makeFirewall();
   });
 
   const inside = <T>({ namespace }: Container, use: () => T): T => inNetworkNamespace(namespace, use);
