@@ -1,3 +1,4 @@
+import { nameServer, searchDomain } from "../core/name-server.ts";
 import {
   aliasFlag,
   boolFlag,
@@ -14,7 +15,7 @@ import {
   stringFlag,
   UsageError,
 } from "./flags.ts";
-import { extraHost, link, nameServer, searchDomain } from "./network-checks.ts";
+import { extraHost, link } from "./network-checks.ts";
 import { networkFlag } from "./network-flag.ts";
 
 const dnsOption = listFlag("Set DNS options");

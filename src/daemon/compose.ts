@@ -87,12 +87,13 @@ function networksOptions(
   { root, network }: EngineConfiguration,
   companions: NetworksOptions["companions"],
 ): NetworksOptions {
-  const { bridge, addresses, ipv6, options, pools, forwarding, publish } = network;
+  const { bridge, addresses, ipv6, options, driverOptions, pools, forwarding, publish } = network;
   return {
     database,
     table: tableName(root),
     bridge: { name: bridge ?? bridgeName(root), addresses, ipv6, options },
     pools,
+    driverOptions,
     forwarding,
     publish,
     companions,

@@ -4,6 +4,7 @@ import { parseGoDuration } from "../core/go-duration.ts";
 import { type LogLevel, logLevels } from "../core/log.ts";
 import { parseBytes } from "../core/size.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
+import { dockerdFlagOf, hasValue, isDockerdFlag, refusalOf } from "./dockerd-flags.ts";
 import type { Flag } from "./flag.ts";
 import { type GcOptions, readGcOptions } from "./gc-flags.ts";
 import { networkFlags, readNetworkOptions } from "./network-flags.ts";
@@ -117,6 +118,10 @@ function readFlags(args: readonly string[]): Given {
   const given: Given = new Map();
   for (let index = 0; index < args.length; index++) {
     const { name, attached, shown } = splitArgument(args[index]!);
+    if (!Object.hasOwn(flags, name)) {
+      index += checkDockerds(name, attached, args[index + 1]);
+      continue;
+    }
     const flag = flags[name]!;
     const values = given.get(name) ?? [];
     given.set(name, values);
@@ -134,15 +139,26 @@ function readFlags(args: readonly string[]): Given {
   return given;
 }
 
+/** @returns how many words its value is. @throws EngineError that says what tsd has in the flag's place. */
+function checkDockerds(name: string, attached: string | undefined, next: string | undefined): 0 | 1 {
+  const isSeparate = attached === undefined && hasValue(name);
+  const value = attached ?? (hasValue(name) ? (next ?? "") : "true");
+  const reason = refusalOf(name, value);
+  if (reason !== undefined) throw usage(`--${name}${value === "" || value === "true" ? "" : `=${value}`}: ${reason}`);
+  return isSeparate ? 1 : 0;
+}
+
 function splitArgument(arg: string): { name: string; attached: string | undefined; shown: string } {
   if (arg.startsWith("--")) {
     const separator = arg.indexOf("=");
     const name = separator < 0 ? arg.slice(2) : arg.slice(2, separator);
-    if (!Object.hasOwn(flags, name)) throw usage(`unknown flag: --${name}`);
+    if (!Object.hasOwn(flags, name) && !isDockerdFlag(name)) throw usage(`unknown flag: --${name}`);
     return { name, attached: separator < 0 ? undefined : arg.slice(separator + 1), shown: `--${name}` };
   }
   if (!arg.startsWith("-") || arg === "-") throw usage(`"tsd daemon" accepts no arguments: ${arg}`);
   const found = Object.entries(flags).find(([, flag]) => flag.short === arg[1]);
+  const dockerds = dockerdFlagOf(arg[1]!);
+  if (dockerds !== undefined) return { name: dockerds, attached: arg.slice(2) || undefined, shown: `-${arg[1]}` };
   if (found === undefined) throw usage(`unknown shorthand flag: '${arg[1]}' in ${arg}`);
   const [name, flag] = found;
   const rest = arg.slice(2);

@@ -50,7 +50,37 @@ describe("the daemon's flags of networks", () => {
     expect(options("--ipv6=false", "--ipv6").ipv6).toBe(true);
   });
 
+  test("are what containers and networks have that say nothing else", () => {
+    const dns = ["--dns", "192.0.2.53", "--dns=2001:DB8::53", "--dns-search=a.test.", "--dns-opt=ndots:2"];
+    expect(options(...dns).dns).toEqual({
+      servers: ["192.0.2.53", "2001:db8::53"],
+      search: ["a.test"],
+      options: ["ndots:2"],
+    });
+    expect(options("--dns-search=.").dns).toEqual({ servers: [], search: ["."], options: [] });
+    const given = [
+      "bridge=com.docker.network.driver.mtu=1400",
+      "macvlan=macvlan_mode=private",
+      "bridge=com.docker.network.driver.mtu=1450",
+      "bridge=com.docker.network.bridge.enable_icc=false",
+    ];
+    expect(options(...given.map((text) => `--default-network-opt=${text}`)).driverOptions).toEqual({
+      bridge: { "com.docker.network.driver.mtu": "1450", "com.docker.network.bridge.enable_icc": "false" },
+      macvlan: { macvlan_mode: "private" },
+    });
+  });
+
   test.each([
+    [["-b", "none"], "--bridge=none: not built in tsd; run containers with --network none"],
+    [["--dns=server"], 'invalid argument "server" for "--dns" flag: IP address is not correctly formatted: server'],
+    [["--dns-search=a_b"], 'invalid argument "a_b" for "--dns-search" flag: a_b is not a valid domain'],
+    [["--dns-opt=a b"], 'invalid argument "a b" for "--dns-opt" flag: an option of resolv.conf is one word'],
+    [["--default-network-opt=bridge"], 'invalid argument "bridge" for "--default-network-opt" flag: write DRIVER='],
+    [["--default-network-opt=bridge=mtu"], "write DRIVER=OPTION=VALUE"],
+    [["--default-network-opt=overlay=a=b"], 'for "--default-network-opt" flag: driver overlay: use bridge, macvlan'],
+    [["--default-network-opt=bridge=com.docker.network.driver.mtu=1"], '"1" is not a number of bytes from 68 to'],
+    [["--default-network-opt=macvlan=macvlan_mode=x"], "requested macvlan mode 'x' is not valid"],
+    [["--default-network-opt=bridge=com.docker.network.bridge.name=br0"], "each network has its own bridge"],
     [["--bip=172.30.0.1"], "--bip 172.30.0.1: not an IPv4 address with a prefix length"],
     [["--fixed-cidr=10.0.0.0/24", "--bip=172.30.0.1/16"], "invalid ip-range 10.0.0.0/24: parent subnet 172.30.0.0/16"],
     [["--ipv6=false", "--bip6=fd00::1/64"], "--ipv6=false: the default bridge was given subnet fd00::/64"],

@@ -1,8 +1,11 @@
 /** The daemon's flags of networks. They have dockerd's names and meanings. */
 import { errorMessage } from "../core/errors.ts";
 import { formatAddress, tryParseAddress } from "../core/ip-address.ts";
+import { nameServer, searchDomain } from "../core/name-server.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
 import { defaultBridgeRequests } from "../network/default-bridge.ts";
+import { bridgeNameOption, interfacePrefix, bridgeOptions as readBridgeOptions } from "../network/driver/options.ts";
+import { isStacked, stackedOptions } from "../network/driver/parent-options.ts";
 import { parsePool } from "../network/ipam.ts";
 import { publishModes } from "../network/ports/port.ts";
 import type { Flag } from "./flag.ts";
@@ -20,6 +23,13 @@ export const networkFlags: Record<string, Flag> = {
     help: "IPv4 gateway of containers on the default bridge, where it is not that",
   },
   "default-gateway-v6": { value: "string", help: "IPv6 gateway of containers on the default bridge" },
+  "default-network-opt": {
+    value: "list",
+    help: "Option of networks that users make and that say nothing else: DRIVER=OPTION=VALUE",
+  },
+  dns: { value: "list", help: "Name server of containers that have no --dns (default the host's)" },
+  "dns-opt": { value: "list", help: "Resolver option of containers that have no --dns-option (default the host's)" },
+  "dns-search": { value: "list", help: "Search domain of containers that have no --dns-search (default the host's)" },
   "fixed-cidr": { value: "string", help: "Subnet of the default bridge that IPv4 addresses come from" },
   "fixed-cidr-v6": { value: "string", help: "Subnet of the default bridge that IPv6 addresses come from" },
   "host-gateway-ip": {
@@ -58,6 +68,7 @@ const mtuMax = 65_535;
 /** @throws Error with the reason for a wrong one. */
 export function readNetworkOptions(flags: FlagValues): NetworkConfiguration {
   const bridge = flags.last("bridge");
+  if (bridge === "none") throw new Error("--bridge=none: not built in tsd; run containers with --network none");
   const pools = flags.all("default-address-pool")?.map(parseAddressPool);
   const ipv6 = flags.isOn("ipv6");
   const addresses = {
@@ -80,8 +91,71 @@ export function readNetworkOptions(flags: FlagValues): NetworkConfiguration {
     ...hostGateway(flags),
     forwarding: flags.isOn("ip-forward") ?? true,
     options: bridgeOptions(flags),
+    ...driverOptions(flags),
+    ...dns(flags),
     publish: publishOptions(flags),
   };
+}
+
+/** The words of docker's own parser. */
+function invalid(flag: string, text: string, reason: string): Error {
+  return new Error(`invalid argument "${text}" for "--${flag}" flag: ${reason}`);
+}
+
+function dns(flags: FlagValues): Pick<NetworkConfiguration, "dns"> {
+  const all = (flag: string, check: (text: string) => string): string[] =>
+    (flags.all(flag) ?? []).map((text) => {
+      try {
+        return check(text);
+      } catch (error) {
+        throw invalid(flag, text, errorMessage(error));
+      }
+    });
+  const told = {
+    servers: all("dns", nameServer),
+    search: all("dns-search", searchDomain),
+    options: all("dns-opt", resolverOption),
+  };
+  return Object.values(told).some(({ length }) => length > 0) ? { dns: told } : {};
+}
+
+/** Docker takes any; one with a blank in it would be several in resolv.conf, one with a # would end its line. */
+function resolverOption(text: string): string {
+  if (/^[^\s#]+$/.test(text)) return text;
+  throw new Error("an option of resolv.conf is one word");
+}
+
+/** `bridge=com.docker.network.driver.mtu=1400`. What an option may be is looked at as if a network had it. */
+function driverOptions(flags: FlagValues): Pick<NetworkConfiguration, "driverOptions"> {
+  const flag = "default-network-opt";
+  const texts = flags.all(flag);
+  if (texts === undefined) return {};
+  const byDriver: Record<string, Record<string, string>> = {};
+  for (const text of texts) {
+    const [, driver = "", option = "", value = ""] = /^([^=]*)=([^=]*)=(.*)$/s.exec(text) ?? [];
+    if (option === "") throw invalid(flag, text, "write DRIVER=OPTION=VALUE");
+    if (!optionDrivers.includes(driver)) throw invalid(flag, text, `driver ${driver}: use ${optionDrivers.join(", ")}`);
+    // Its second network would find it taken.
+    if (driver === "bridge" && option === bridgeNameOption)
+      throw invalid(flag, text, "each network has its own bridge");
+    try {
+      checkOptions(driver, { [option]: value });
+    } catch (error) {
+      throw invalid(flag, text, errorMessage(error));
+    }
+    byDriver[driver] = { ...byDriver[driver], [option]: value };
+  }
+  return { driverOptions: byDriver };
+}
+
+const optionDrivers = ["bridge", "macvlan", "ipvlan"];
+
+/** @throws EngineError invalid_argument */
+function checkOptions(driver: string, options: Record<string, string>): void {
+  const network = { name: "(any)", options };
+  interfacePrefix(network);
+  if (isStacked(driver)) stackedOptions(driver, network);
+  else readBridgeOptions(network);
 }
 
 /** As in Docker one address of a family, which may be told together: `192.0.2.1,2001:db8::1`. */
@@ -91,7 +165,7 @@ function hostGateway(flags: FlagValues): Pick<NetworkConfiguration, "hostGateway
   const addresses = texts.map((text) => {
     const address = tryParseAddress(text);
     if (address !== undefined) return address;
-    throw new Error(`invalid argument "${text}" for "--host-gateway-ip" flag: ip is not correctly formatted: ${text}`);
+    throw invalid("host-gateway-ip", text, `ip is not correctly formatted: ${text}`);
   });
   for (const family of [4, 6]) {
     if (addresses.filter((address) => address.family === family).length < 2) continue;
@@ -103,9 +177,7 @@ function hostGateway(flags: FlagValues): Pick<NetworkConfiguration, "hostGateway
 function publishOptions(flags: FlagValues): NetworkConfiguration["publish"] {
   const text = flags.last("publish-mode") ?? "nat";
   const mode = publishModes.find((known) => known === text);
-  if (mode === undefined) {
-    throw new Error(`invalid argument "${text}" for "--publish-mode" flag: choose ${publishModes.join(" or ")}`);
-  }
+  if (mode === undefined) throw invalid("publish-mode", text, `choose ${publishModes.join(" or ")}`);
   const [own, docker] = [flags.last("publish-address"), flags.last("ip")];
   if (own !== undefined && docker !== undefined && own !== docker) {
     throw new Error(`--publish-address ${own} and --ip ${docker} are the same flag: give one of them`);
@@ -113,9 +185,7 @@ function publishOptions(flags: FlagValues): NetworkConfiguration["publish"] {
   const hostAddress = own ?? docker;
   if (hostAddress !== undefined && tryParseAddress(hostAddress) === undefined) {
     const flag = own === undefined ? "ip" : "publish-address";
-    throw new Error(
-      `invalid argument "${hostAddress}" for "--${flag}" flag: ip is not correctly formatted: ${hostAddress}`,
-    );
+    throw invalid(flag, hostAddress, `ip is not correctly formatted: ${hostAddress}`);
   }
   return { mode, ...(hostAddress !== undefined && { hostAddress }) };
 }
@@ -123,7 +193,7 @@ function publishOptions(flags: FlagValues): NetworkConfiguration["publish"] {
 function bridgeOptions(flags: FlagValues): Record<string, string> {
   const mtu = flags.last("mtu");
   if (mtu !== undefined && !(/^\d{1,6}$/.test(mtu) && Number(mtu) >= mtuMin && Number(mtu) <= mtuMax) && mtu !== "0") {
-    throw new Error(`invalid argument "${mtu}" for "--mtu" flag: not a number from ${mtuMin} to ${mtuMax}`);
+    throw invalid("mtu", mtu, `not a number from ${mtuMin} to ${mtuMax}`);
   }
   const icc = flags.isOn("icc");
   const masquerade = flags.isOn("ip-masq");
@@ -137,8 +207,7 @@ function bridgeOptions(flags: FlagValues): Record<string, string> {
 
 /** `base=10.10.0.0/16,size=24`, in either order. */
 function parseAddressPool(text: string): string {
-  const wrong = (reason: string): Error =>
-    new Error(`invalid argument "${text}" for "--default-address-pool" flag: ${reason}`);
+  const wrong = (reason: string): Error => invalid("default-address-pool", text, reason);
   const parts = new Map<string, string>();
   for (const field of text.split(",")) {
     const [name, value] = field.trim().split(/=(.*)/s, 2);

@@ -41,6 +41,8 @@ export interface NetworksOptions {
   };
   /** `172.28.0.0/14 size 16`, in order of preference; of a family that is not among them tsd has its own. */
   pools?: readonly string[] | undefined;
+  /** By driver, what a new network has unless it says otherwise. */
+  driverOptions?: NetworkConfiguration["driverOptions"];
   /** Whether the host is made to forward what it does not forward yet; true unless told. */
   forwarding?: boolean | undefined;
   /** How ports are published that do not say it. */
@@ -64,10 +66,13 @@ export class Networks {
   readonly #services: SandboxServices;
   readonly #sandboxes: Sandboxes;
   readonly #pools;
+  readonly #driverOptions: NetworkConfiguration["driverOptions"];
   #closed = false;
 
   /** @throws EngineError invalid_argument for a wrong name, address or pool. */
-  constructor({ database, table, bridge, pools, forwarding, publish, companions }: NetworksOptions) {
+  constructor(options: NetworksOptions) {
+    const { database, table, bridge, pools, forwarding, publish, companions } = options;
+    this.#driverOptions = options.driverOptions;
     this.#firewall = new Firewall(table);
     this.#ports = new Ports({
       database,
@@ -129,6 +134,7 @@ export class Networks {
       networks: this.#networks.all(),
       obstacles: this.#live.obstacles(),
       pools: this.#pools,
+      driverOptions: this.#driverOptions,
       withoutIpv6: absenceOfIpv6(),
     });
     // What is wrong with its options is said before there is anything.

@@ -38,6 +38,16 @@ const template = plan({
 });
 
 describe("a network", () => {
+  test("has the daemon's options of its driver unless it has its own", () => {
+    const mtu = "com.docker.network.driver.mtu";
+    const driverOptions = { bridge: { [mtu]: "1000", "a.b": "c" }, macvlan: { parent: "eth9" } };
+    expect(plan({ options: { "a.b": "d" } }, { driverOptions }).options).toEqual({ [mtu]: "1000", "a.b": "d" });
+    // Too little for IPv6, which nobody asked for by name.
+    expect(plan({}, { driverOptions }).enableIpv6).toBe(false);
+    expect(() => plan({ enableIpv6: true }, { driverOptions })).toThrow("IPv6 needs an MTU of at least 1280 bytes");
+    expect(plan({ driver: "macvlan" }, { driverOptions }).device).toBe("eth9");
+  });
+
   test("that leaves everything open gets a subnet and a gateway of each family, and a bridge", () => {
     const id = "0123456789ab".padEnd(64, "c");
     expect(plan({}, { id, networks: [y] })).toEqual({
@@ -133,6 +143,14 @@ describe("a configuration", () => {
     expect(planned).toMatchObject({ configOnly: true, driver: "null", subnets: [{ subnet: "10.9.0.0/24" }] });
     expect(planned).not.toHaveProperty("device");
     expect(plan({ configOnly: true }).subnets).toEqual([]);
+  });
+
+  test("has none of the daemon's options, and the network that takes it has those of its driver", () => {
+    const driverOptions = { macvlan: { macvlan_mode: "private", parent: "eth9" }, bridge: { "a.b": "c" } };
+    expect(plan({ configOnly: true }, { driverOptions }).options).toEqual({});
+    const planned = plan({ driver: "macvlan", configFrom: "template" }, { networks: [template], driverOptions });
+    expect(planned.options).toEqual({ macvlan_mode: "private", parent: "eth1" });
+    expect(planned.device).toBe("eth1");
   });
 
   test("is what a network that takes it has, with a driver of its own", () => {

@@ -4,6 +4,7 @@
  */
 import { EngineError } from "../core/errors.ts";
 import { tryParseSubnet } from "./address.ts";
+import type { NetworkConfiguration } from "./configuration.ts";
 import { bridgeName, checkInterfaceName } from "./driver/interface-name.ts";
 import { bridgeNameOption, withoutIpv6ByMtu } from "./driver/options.ts";
 import { checkSharing, parentName, stackedOptions } from "./driver/parent-options.ts";
@@ -23,6 +24,8 @@ export interface PlanContext {
   obstacles: readonly Obstacle[];
   /** Of both families, in order of preference. */
   pools: readonly Pool[];
+  /** By driver, what a new network has unless it says otherwise. A configuration has a driver only where it is used. */
+  driverOptions?: NetworkConfiguration["driverOptions"];
   /** Why the host has no IPv6; absent where it has it. */
   withoutIpv6?: string | undefined;
 }
@@ -38,7 +41,8 @@ export function planNetwork(request: NetworkRequest, context: PlanContext): Netw
   checkName(request.name, context.networks);
   if (request.configOnly) return planConfiguration(request, context);
   const driver = driverOf(request);
-  const settled = request.configFrom === undefined ? request : withConfiguration(request, context.networks);
+  const told = request.configFrom === undefined ? request : withConfiguration(request, context.networks);
+  const settled = { ...told, options: { ...context.driverOptions?.[driver], ...told.options } };
   checkIpamDriver(settled, driver);
   const families = familiesOf(settled, driver, context.withoutIpv6);
   const device = deviceOf(settled, driver, context);
@@ -51,7 +55,7 @@ export function planNetwork(request: NetworkRequest, context: PlanContext): Netw
     attachable: request.attachable,
     configOnly: false,
     ...(request.configFrom !== undefined && { configFrom: request.configFrom }),
-    options: { ...settled.options },
+    options: settled.options,
     labels: { ...settled.labels },
     ipamDriver: ipamDriverOf(settled),
     ipamOptions: { ...settled.ipamOptions },

@@ -17,12 +17,13 @@ import {
 } from "../../network/etc-files.ts";
 import { type HostsLines, replaceHostsLines } from "../../network/hosts-lines.ts";
 import { resolverAddress } from "../../network/names/address.ts";
-import type { Sandbox } from "../../network/sandbox.ts";
+import type { DnsRequest, Sandbox } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
 import type { Container } from "./container.ts";
 import { legacyLinks, linkNames } from "./links.ts";
 import { splitExtraHost, unbracketed } from "./normalize.ts";
+import { dnsRequest } from "./sandbox-request.ts";
 
 /** Of a file that a container has changed. Lists of hosts to keep away from have some hundred thousand lines. */
 const fileBytesMax = 16 * 2 ** 20;
@@ -38,7 +39,7 @@ export function writeEtcFiles(
   // Three small files: written in less time than a round trip through the thread pool takes.
   writeFileSync(paths.hostname, hostnameFile(container.definition.config.Hostname ?? ""), { mode: 0o644 });
   writeFileSync(paths.hosts, hostsOf(context, container, sandbox), { mode: 0o644 });
-  writeResolvConf(container, sandbox, paths.resolvConf);
+  writeResolvConf(context, container, sandbox, paths.resolvConf);
 }
 
 /**
@@ -60,7 +61,7 @@ export function updateEtcFiles(context: EngineContext, container: Container): vo
   }
   const resolv = readContainers(container, paths.resolvConf);
   if (resolv === "" || (resolv !== undefined && isUnchangedResolvConf(resolv))) {
-    writeResolvConf(container, sandbox, paths.resolvConf);
+    writeResolvConf(context, container, sandbox, paths.resolvConf);
   }
 }
 
@@ -84,22 +85,17 @@ function readContainers({ id }: Container, path: string): string | undefined {
   return undefined;
 }
 
-function writeResolvConf(container: Container, sandbox: Sandbox, path: string): void {
-  writeFileSync(path, resolvConfOf(container, sandbox), { mode: 0o644 });
+function writeResolvConf(context: EngineContext, container: Container, sandbox: Sandbox, path: string): void {
+  writeFileSync(path, resolvConfOf(dnsRequest(context, container.definition.hostConfig), sandbox), { mode: 0o644 });
 }
 
-function resolvConfOf(container: Container, { kind, hasResolver, endpoints }: Sandbox): string {
-  const { Dns, DnsSearch, DnsOptions } = container.definition.hostConfig;
-  const given = {
-    ...(Dns?.length && { servers: Dns }),
-    ...(DnsSearch?.length && { search: DnsSearch }),
-    ...(DnsOptions?.length && { options: DnsOptions }),
-  };
-  if (hasResolver) return resolvConf(readOwnResolvConf(), { ...given, resolver: resolverAddress });
+function resolvConfOf(dns: DnsRequest, { kind, hasResolver, endpoints }: Sandbox): string {
+  if (hasResolver) return resolvConf(readOwnResolvConf(), { ...dns, resolver: resolverAddress });
   const host = readHostResolvConf();
   const ipv6 = endpoints.some((endpoint) => endpoint.ipv6 !== undefined);
+  const isGiven = Object.values(dns).some(({ length }: string[]) => length > 0);
   // The host's own namespace reaches whatever the host reaches, its loopback too.
-  return kind === "host" && Object.keys(given).length === 0 ? host : resolvConf(host, { ...given, ipv6 });
+  return kind === "host" && !isGiven ? host : resolvConf(host, { ...dns, ipv6 });
 }
 
 function hostsOf(context: EngineContext, container: Container, sandbox: Sandbox): string {

@@ -1,8 +1,8 @@
 /** A container's record as what its network part is asked for. */
-import type { EndpointSettings } from "../../api/schema/container-config.ts";
+import type { EndpointSettings, HostConfig } from "../../api/schema/container-config.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import type { Network } from "../../network/network.ts";
-import type { EndpointRequest, LinkRequest, SandboxRequest, SandboxWishes } from "../../network/sandbox.ts";
+import type { DnsRequest, EndpointRequest, LinkRequest, SandboxRequest, SandboxWishes } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import { namespaceOf } from "./bundle.ts";
 import type { Container } from "./container.ts";
@@ -27,14 +27,26 @@ export function sandboxRequest(context: EngineContext, container: Container): Sa
   });
   const only = found.length === 1 ? found[0]!.network : undefined;
   if (only?.driver === "host") return { kind: "host" };
-  const { Dns = [], DnsSearch = [], DnsOptions = [] } = hostConfig;
   const wishes: SandboxWishes = {
     containerName: container.name,
     ports: portRequests(config, hostConfig),
-    dns: { servers: Dns, search: DnsSearch, options: DnsOptions },
+    dns: dnsRequest(context, hostConfig),
   };
   if (only?.isBuiltIn && only.driver === "null") return { kind: "none", wishes };
   return { kind: "networks", endpoints: found.map(({ request }) => request), ...wishes };
+}
+
+/** Whatever a container says nothing of is the daemon's, each by itself, as in Docker. */
+export function dnsRequest(
+  { configuration }: Pick<EngineContext, "configuration">,
+  { Dns, DnsSearch, DnsOptions }: HostConfig,
+): DnsRequest {
+  const { servers = [], search = [], options = [] } = configuration.network.dns ?? {};
+  return {
+    servers: Dns?.length ? Dns : servers,
+    search: DnsSearch?.length ? DnsSearch : search,
+    options: DnsOptions?.length ? DnsOptions : options,
+  };
 }
 
 /**

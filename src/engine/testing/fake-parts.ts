@@ -6,6 +6,7 @@ import type { ContainerCreateRequest } from "../../api/schema/container-config.t
 import { openDatabase } from "../../core/database.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Image } from "../../image/image.ts";
+import type { DnsRequest } from "../../network/sandbox.ts";
 import type { ImageConfigDefaults } from "../../oci/image.ts";
 import type { ExitRecord, ShimContainer, ShimState } from "../../shim/protocol.ts";
 import { VolumeStore, volumeSchema } from "../../volume/volumes.ts";
@@ -157,6 +158,8 @@ export class FakeWorld implements Disposable {
   startFailure: Error | undefined;
   /** `--host-gateway-ip` */
   hostGateway: string[] | undefined;
+  /** `--dns`, `--dns-search`, `--dns-opt` */
+  dns: DnsRequest | undefined;
   /** Processes end at SIGTERM; else only at SIGKILL. */
   obeysTerm = true;
   readonly image = fakeImage({ Cmd: ["sh"], Env: ["PATH=/bin"] });
@@ -201,6 +204,7 @@ export class FakeWorld implements Disposable {
         options: {},
         publish: { mode: "nat" },
         ...(this.hostGateway && { hostGateway: this.hostGateway }),
+        ...(this.dns && { dns: this.dns }),
       },
       debug: false,
     };
