@@ -26,6 +26,14 @@ export {
  * address anew gets the MAC address that the neighbours' tables have for it.
  */
 export function macOf(address: Address): string {
-  const bytes = [0x02, 0x42, ...addressBytes(address).slice(-4)];
-  return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+  return textOf([0x02, 0x42, ...addressBytes(address).slice(-4)]);
+}
+
+/** A locally administered one that is nobody's, as far as chance can tell. */
+export function randomMac(): string {
+  return textOf([0x02, ...crypto.getRandomValues(new Uint8Array(5))]);
+}
+
+function textOf(mac: readonly number[]): string {
+  return mac.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }

@@ -1,23 +1,25 @@
 /** A container's place on one network: chosen, made in the kernel, shown, and removed. */
 import { EngineError } from "../core/errors.ts";
-import { newId } from "../core/id.ts";
-import { macOf, parseAddress } from "./address.ts";
+import { newId, shortId } from "../core/id.ts";
+import { formatAddress, macOf, parseAddress, randomMac } from "./address.ts";
 import { gatewayOf, type RoutedEndpoint } from "./default-route.ts";
 import type { DeviceEndpoint, NetworkDevice } from "./driver/driver.ts";
 import { hostInterfaceName } from "./driver/interface-name.ts";
 import { endpointInterfaceName, endpointSysctls, interfacePrefix } from "./driver/options.ts";
-import { hasDevice, type LiveNetworks, releaseAddress, takeAddress } from "./live-networks.ts";
+import { hasDevice, type LiveNetwork, type LiveNetworks, releaseAddress, takeAddress } from "./live-networks.ts";
 import type { DefaultRoute, InterfacePlan, NetworkNamespace } from "./namespace.ts";
 import type { Network } from "./network.ts";
 import type { NetworkTable } from "./network-table.ts";
-import type { EndpointRecord } from "./records.ts";
+import type { EndpointAddress, EndpointRecord, NetworkRecords, SandboxRecord } from "./records.ts";
 import type { EndpointRequest, SandboxEndpoint } from "./sandbox.ts";
 
 export class Endpoints {
+  readonly #records: NetworkRecords;
   readonly #networks: NetworkTable;
   readonly #live: LiveNetworks;
 
-  constructor(networks: NetworkTable, live: LiveNetworks) {
+  constructor(records: NetworkRecords, networks: NetworkTable, live: LiveNetworks) {
+    this.#records = records;
     this.#networks = networks;
     this.#live = live;
   }
@@ -48,16 +50,45 @@ export class Endpoints {
     };
     try {
       // As the network is now: a family may be missing on the host.
-      if (live.network.enableIpv4) record.ipv4 = takeAddress(live, 4, request.ipv4);
+      if (live.network.enableIpv4) record.ipv4 = this.#take(live, 4, request.ipv4);
       else refuseFixed(network, 4, request.ipv4);
-      if (live.network.enableIpv6) record.ipv6 = takeAddress(live, 6, request.ipv6);
+      if (live.network.enableIpv6) record.ipv6 = this.#take(live, 6, request.ipv6);
       else refuseFixed(network, 6, request.ipv6);
-      const mac = macFor(record, live.device, request.mac);
+      const mac = this.#mac(record, live.device, request.mac);
       return { ...record, ...(mac !== undefined && { mac }) };
     } catch (error) {
       this.release(record);
       throw error;
     }
+  }
+
+  #take(live: LiveNetwork, family: 4 | 6, fixed: string | undefined): EndpointAddress {
+    if (fixed !== undefined) {
+      const address = formatAddress(parseAddress(fixed));
+      refuseTaken(live.network, `address ${address}`, this.#records.holderOfAddress(live.network.id, address));
+    }
+    return takeAddress(live, family, fixed);
+  }
+
+  #mac(record: EndpointRecord, device: NetworkDevice, wanted: string | undefined): string | undefined {
+    if (!device.ownMac) {
+      if (wanted === undefined) return undefined;
+      const text = `interface ${record.interface}: a MAC address cannot be set: it has its parent's`;
+      throw new EngineError("invalid_argument", text);
+    }
+    const network = this.#networks.get(record.networkId);
+    const holder = (mac: string) => this.#records.holderOfMac(network.id, mac);
+    if (wanted !== undefined) {
+      const mac = wanted.toLowerCase();
+      // Docker lets two have it, of which neither is reached then.
+      refuseTaken(network, `MAC address ${mac}`, holder(mac));
+      return mac;
+    }
+    const [address] = [record.ipv4, record.ipv6].filter((each) => each !== undefined);
+    let mac = macOf(parseAddress(address!.address));
+    // Somebody asked for the one that belongs to this address.
+    while (holder(mac) !== undefined) mac = randomMac();
+    return mac;
   }
 
   /** Gives its addresses back. */
@@ -190,16 +221,11 @@ function chooseName(network: Network, driverOptions: Record<string, string>, tak
   }
 }
 
-function macFor(record: EndpointRecord, device: NetworkDevice, wanted: string | undefined): string | undefined {
-  if (!device.ownMac) {
-    if (wanted === undefined) return undefined;
-    throw new EngineError(
-      "invalid_argument",
-      `interface ${record.interface}: a MAC address cannot be set: it has its parent's`,
-    );
-  }
-  const [address] = [record.ipv4, record.ipv6].filter((each) => each !== undefined);
-  return wanted?.toLowerCase() ?? macOf(parseAddress(address!.address));
+function refuseTaken(network: Network, what: string, holder: SandboxRecord | undefined): void {
+  if (holder === undefined) return;
+  const { containerId, containerName } = holder;
+  const by = containerId === null ? "a container that has ended" : `container ${containerName || shortId(containerId)}`;
+  throw new EngineError("conflict", `network ${network.name}: ${what} is already in use by ${by}`);
 }
 
 function deviceEndpoint(record: EndpointRecord): DeviceEndpoint {

@@ -30,9 +30,14 @@ describe("the addresses of a network", () => {
     addresses.take(parseAddress("10.7.0.200"));
     addresses.take(parseAddress("fd00:1:0:0:ffff::7"));
     expect(formatSubnet(addresses.subnetOf(parseAddress("10.7.0.200"))!)).toBe("10.7.0.0/24");
-    for (const taken of ["10.7.0.200", "10.9.0.1", "10.9.0.3", "fd00:1::ffff:0:0:7"]) {
-      const text = `network x: address ${taken} is already in use`;
-      expect(() => addresses.take(parseAddress(taken))).toThrow(text);
+    for (const [taken, use] of [
+      ["10.7.0.200", ""],
+      ["10.9.0.1", ": it is its gateway"],
+      ["10.9.0.3", ": it is its auxiliary address printer"],
+      ["fd00:1::ffff:0:0:7", ""],
+    ] as const) {
+      const text = `network x: address ${taken} is already in use${use}`;
+      expect(() => addresses.take(parseAddress(taken))).toThrow(new Error(text));
     }
     for (const outside of ["10.6.0.1", "fd00:2::1"]) {
       const text = `network x: no configured subnet contains IP address ${outside} (10.9.0.0/29, 10.7.0.0/24, fd00:1::/64)`;

@@ -15,12 +15,20 @@ import type { Network, NetworkSubnet, SubnetStatus } from "./network.ts";
 
 export class NetworkAddresses {
   readonly #network: string;
+  /** What addresses that nobody is given are for. */
+  readonly #reserved = new Map<string, string>();
   /** In the order of the network's subnets. */
   readonly #pools: AddressPool[];
 
   constructor({ name, subnets }: Pick<Network, "name" | "subnets">) {
     this.#network = name;
     this.#pools = subnets.map(poolOf);
+    for (const { gateway, auxiliaryAddresses } of subnets) {
+      if (gateway !== undefined) this.#reserved.set(formatAddress(parseAddress(gateway)), "its gateway");
+      for (const [name, address] of Object.entries(auxiliaryAddresses ?? {})) {
+        this.#reserved.set(formatAddress(parseAddress(address)), `its auxiliary address ${name}`);
+      }
+    }
   }
 
   /** One of the first subnet of that family that has any left. @throws EngineError conflict when none has. */
@@ -48,7 +56,9 @@ export class NetworkAddresses {
       pool.take(address);
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      throw new EngineError(error.code, `network ${this.#network}: ${error.message}`);
+      const reserved = this.#reserved.get(formatAddress(address));
+      const use = reserved === undefined ? "" : `: it is ${reserved}`;
+      throw new EngineError(error.code, `network ${this.#network}: ${error.message}${use}`);
     }
   }
 

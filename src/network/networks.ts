@@ -94,7 +94,7 @@ export class Networks {
       onRemade: ({ network }) => this.#sandboxes.reconnect(network.id),
     });
     this.#configureBridge(bridge);
-    const endpoints = new Endpoints(this.#networks, this.#live);
+    const endpoints = new Endpoints(this.#records, this.#networks, this.#live);
     this.#reaper = new Reaper(this.#records, endpoints);
     const networks = this.#networks;
     this.#services = new SandboxServices({ networks, endpoints, ports: this.#ports, resolver: this.#resolver });

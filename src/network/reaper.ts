@@ -54,7 +54,7 @@ export class Reaper {
    * @returns undefined where there is nothing to wait for.
    */
   free(requests: readonly EndpointRequest[]): Promise<unknown> | undefined {
-    const fixed = requests.filter(({ ipv4, ipv6 }) => ipv4 !== undefined || ipv6 !== undefined);
+    const fixed = requests.filter(({ ipv4, ipv6, mac }) => [ipv4, ipv6, mac].some((each) => each !== undefined));
     if (fixed.length === 0) return undefined;
     const holders = [...this.#leaving].filter(([{ endpoints }]) =>
       endpoints.some((had) => fixed.some((wanted) => hasAddressOf(had, wanted))),
@@ -129,10 +129,11 @@ export class Reaper {
   }
 }
 
-function hasAddressOf({ networkId, ipv4, ipv6 }: EndpointRecord, wanted: EndpointRequest): boolean {
+export function hasAddressOf({ networkId, ipv4, ipv6, mac }: EndpointRecord, wanted: EndpointRequest): boolean {
   const isSame = (had: EndpointAddress | undefined, text: string | undefined) => {
     const address = text === undefined ? undefined : tryParseAddress(text);
     return had !== undefined && address !== undefined && had.address === formatAddress(address);
   };
-  return networkId === wanted.networkId && (isSame(ipv4, wanted.ipv4) || isSame(ipv6, wanted.ipv6));
+  const isSameMac = mac !== undefined && mac === wanted.mac?.toLowerCase();
+  return networkId === wanted.networkId && (isSame(ipv4, wanted.ipv4) || isSame(ipv6, wanted.ipv6) || isSameMac);
 }

@@ -202,6 +202,28 @@ export class NetworkRecords {
     }));
   }
 
+  /** Whose an IP address is on a network; what is nobody's, a spare or what is being taken down, has no container. */
+  holderOfAddress(networkId: string, address: string): SandboxRecord | undefined {
+    return this.#holder("network_address a JOIN network_endpoint e ON e.id = a.endpoint_id", "a", "address", [
+      networkId,
+      address,
+    ]);
+  }
+
+  holderOfMac(networkId: string, mac: string): SandboxRecord | undefined {
+    return this.#holder("network_endpoint e", "e", "mac", [networkId, mac]);
+  }
+
+  #holder(tables: string, table: string, column: string, values: [string, string]): SandboxRecord | undefined {
+    const row = this.#database
+      .query<SandboxRow, [string, string]>(
+        `SELECT s.* FROM ${tables} JOIN network_sandbox s ON s.id = e.sandbox_id
+         WHERE ${table}.network_id = ? AND ${table}.${column} = ?`,
+      )
+      .get(...values);
+    return row === null ? undefined : sandboxOf(row, []);
+  }
+
   /** Whether a container is on the network. */
   hasContainers(networkId: string): boolean {
     const query = this.#database.query(

@@ -7,7 +7,7 @@ import { aloneOnNone, type Endpoints } from "./endpoints.ts";
 import type { LiveNetworks } from "./live-networks.ts";
 import { type DefaultRoute, NetworkNamespace } from "./namespace.ts";
 import type { NetworkTable } from "./network-table.ts";
-import type { Reaper } from "./reaper.ts";
+import { hasAddressOf, type Reaper } from "./reaper.ts";
 import { type EndpointRecord, type NetworkRecords, noSandboxWishes, noWishes, type SandboxRecord } from "./records.ts";
 import type { EndpointRequest, Sandbox, SandboxRequest, SandboxWishes } from "./sandbox.ts";
 import type { SandboxServices } from "./sandbox-services.ts";
@@ -108,7 +108,7 @@ export class Sandboxes {
   }
 
   async #attachNetworks(containerId: string, request: NetworksRequest): Promise<Sandbox> {
-    const freeing = this.#parts.reaper.free(request.endpoints);
+    const freeing = this.#free(request.endpoints);
     // Else what is written is written before anything is waited for.
     if (freeing !== undefined) await freeing;
     const usesSpare = isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
@@ -127,6 +127,14 @@ export class Sandboxes {
       await Bun.sleep(1);
     }
     return this.#view(record);
+  }
+
+  /** Takes fixed addresses from those who have no use for them. @returns what to wait for, if there is anything. */
+  #free(requests: readonly EndpointRequest[]): Promise<unknown> | undefined {
+    this.#spares.dropConnected(({ record }) =>
+      record.endpoints.some((had) => requests.some((wanted) => hasAddressOf(had, wanted))),
+    );
+    return this.#parts.reaper.free(requests);
   }
 
   #takeSpare(): MadeSandbox | undefined {
@@ -250,7 +258,7 @@ export class Sandboxes {
    * @throws EngineError conflict when it is on it already, or has no network of its own
    */
   async connect(containerId: string, request: EndpointRequest): Promise<Sandbox> {
-    const freeing = this.#parts.reaper.free([request]);
+    const freeing = this.#free([request]);
     if (freeing !== undefined) await freeing;
     const { record, namespace } = this.#running(containerId);
     const network = this.#parts.networks.get(request.networkId);

@@ -9,6 +9,8 @@ import type { Schema } from "../core/database.ts";
  * asked for, which nobody looks for by value.
  *
  * Step 3: subnets that users chose, and the prefix that IPv6 subnets are made of (one row).
+ *
+ * Step 4: who has a MAC address on a network is found without a look at all others.
  */
 export const networkSchema: Schema = {
   part: "network",
@@ -78,5 +80,7 @@ export const networkSchema: Schema = {
      CREATE TABLE network_unique_local (
        prefix TEXT PRIMARY KEY
      ) STRICT;`,
+    `DROP INDEX network_endpoint_network;
+     CREATE INDEX network_endpoint_network ON network_endpoint (network_id, mac);`,
   ],
 };

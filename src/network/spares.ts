@@ -44,6 +44,14 @@ export class Spares {
     return undefined;
   }
 
+  /** Lets go of the connected one if it is in somebody's way. */
+  dropConnected(isInTheWay: (spare: MadeSandbox) => boolean): void {
+    const spare = this.#connected;
+    if (spare === undefined || !isInTheWay(spare)) return;
+    this.#connected = undefined;
+    this.#options.discard(spare);
+  }
+
   takeEmpty(): NetworkNamespace {
     const namespace = this.#empty ?? NetworkNamespace.create();
     this.#empty = undefined;
@@ -81,8 +89,7 @@ export class Spares {
   close(): void {
     this.#closed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    if (this.#connected !== undefined) this.#options.discard(this.#connected);
-    this.#connected = undefined;
+    this.dropConnected(() => true);
     this.#empty?.[Symbol.dispose]();
     this.#empty = undefined;
   }

@@ -144,11 +144,15 @@ describe.skipIf(!root)("networks that users make", () => {
     // The range's own first address is one like the others.
     expect([second.interface, second.ipv4]).toEqual(["wan", "10.9.0.128"]);
     const wrong: [Parameters<typeof attach>[3], string][] = [
-      [{ ipv4: "10.9.0.77" }, "address 10.9.0.77 is already in use"],
-      [{ ipv4: "10.9.0.254" }, "address 10.9.0.254 is already in use"],
+      [{ ipv4: "10.9.0.77" }, "network fixed: address 10.9.0.77 is already in use by container test"],
+      [{ ipv4: "10.9.0.254" }, "network fixed: address 10.9.0.254 is already in use: it is its gateway"],
+      [
+        { mac: "02:00:00:00:00:77" },
+        "network fixed: MAC address 02:00:00:00:00:77 is already in use by container test",
+      ],
       [{ ipv4: "10.9.0.255" }, "is not one that subnet 10.9.0.0/24 has to give"],
       [{ ipv4: "10.8.0.1" }, "no configured subnet contains IP address 10.8.0.1"],
-      [{ ipv6: "fd00:9::77" }, "already in use"],
+      [{ ipv6: "fd00:9:0::77" }, "network fixed: address fd00:9::77 is already in use by container test"],
       [{ ipv4: "fd00:9::78" }, "invalid IPv4 address: fd00:9::78"],
       [{ linkLocal: ["x"] }, '"x" is not an IP address'],
       [{ driverOptions: { "com.docker.network.endpoint.ifname": "a b" } }, "is no name for an interface"],
@@ -165,6 +169,25 @@ describe.skipIf(!root)("networks that users make", () => {
     await networks.settled();
     expect(counts()).toEqual(before);
     expect(networks.status(first.networkId)[0]).toMatchObject({ available: 125n });
+  });
+
+  test("give a MAC address that belongs to another address to whoever asks for it, and to nobody beside", async () => {
+    const { networkId } = await attach(networks, newId());
+    const inUse = () => networks.status(networkId)[0]!.inUse;
+    // Beside it and the three that nobody is given, there is a spare with the next address and the MAC address of that.
+    while (inUse() < 5n) await Bun.sleep(5);
+    const asked = newId();
+    expect((await attach(networks, asked, "bridge", { mac: "02:42:AC:1C:00:03" })).mac).toBe("02:42:ac:1c:00:03");
+    expect(inUse()).toBe(5n);
+    // The turn of the address whose MAC address somebody asks for comes with the next container.
+    const other = newId();
+    expect((await attach(networks, other, "bridge", { mac: "02:42:ac:1c:00:06" })).ipv4).toBe("172.28.0.5");
+    const next = await attach(networks, newId());
+    expect(next.ipv4).toBe("172.28.0.6");
+    expect(next.mac).toMatch(/^02:(?!42:ac:1c:00:06)/);
+    // One that has just left does not keep it.
+    await networks.detach(other);
+    expect((await attach(networks, newId(), "bridge", { mac: "02:42:ac:1c:00:06" })).mac).toBe("02:42:ac:1c:00:06");
   });
 
   test("refuse what cannot be, and leave nothing of it", async () => {
