@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Fd } from "../fd.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../namespace.ts";
-import { deleteFlows, listFlows } from "./conntrack.ts";
+import { deleteFlows, listFlows, listFlowsOf } from "./conntrack.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "./socket.ts";
 
 const UDP = 17;
@@ -98,6 +98,27 @@ describe.skipIf(process.getuid?.() !== 0)("flows that connection tracking knows"
     expect(found({ family: 4, answered: false })).toEqual(["2:53", "4:53", "4:54"]);
     const both = { original: { protocol: UDP, destinationPort: 53 }, reply: { source: bytes(127, 0, 0, 4) } };
     expect(found({ family: 4, ...both })).toEqual(["4:53"]);
+  });
+
+  test("are found in the background by whom they begin or end at, in both families", async () => {
+    const found = async (family: 4 | 6, addresses: Uint8Array[]): Promise<string[]> =>
+      (await listFlowsOf(socket, family, addresses))
+        .map(({ original }) => `${original.destination.at(-1)}:${original.destinationPort}`)
+        .sort();
+    const translated = bytes(127, 0, 0, 3);
+    expect(await found(4, [translated])).toEqual(["2:53"]);
+    expect(await found(4, [bytes(127, 0, 0, 2)])).toEqual([]);
+    expect(await found(4, [translated, bytes(127, 0, 0, 4), bytes(127, 0, 0, 9)])).toEqual(["2:53", "4:53", "4:54"]);
+    // More than are searched for one by one.
+    const many = Array.from({ length: 20 }, (_, i) => bytes(127, 0, 1, i));
+    expect(await found(4, many)).toEqual([]);
+    expect(await found(4, [...many, translated])).toEqual(["2:53"]);
+    expect(await found(4, [bytes(127, 0, 0, 1)])).toEqual(["2:53", "4:53", "4:54"]);
+    const local6 = Uint8Array.from({ length: 16 }, (_, i) => (i === 15 ? 1 : 0));
+    expect(await found(6, [local6])).toEqual(["1:53"]);
+    expect(await found(6, [local6.with(14, 1)])).toEqual([]);
+    // The socket is as it was.
+    expect(listFlows(socket, { family: 6 }).length).toBe(1);
   });
 
   test("are deleted one by one, hundreds in a row, and one that is gone is no error", async () => {

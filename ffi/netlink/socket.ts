@@ -1,4 +1,6 @@
+import { callInBackground } from "../background-call.ts";
 import { Fd } from "../fd.ts";
+import { bytes as bytesArgument } from "../plan/values.ts";
 import { call } from "../syscall.ts";
 import { decodeAcknowledgement, NetlinkError } from "./error.ts";
 import {
@@ -193,6 +195,32 @@ export class NetlinkSocket implements Disposable {
     throw new NetlinkError(message.subject, 4, `the table kept changing during ${dumpAttemptsMax} dumps`);
   }
 
+  /**
+   * Asks for those objects that the kernel has to look for among many others. What it looks through before its first
+   * answer takes the time of another process, and between answers others have their turn. Changes meanwhile are no reason
+   * to ask again. Nothing else may be asked on this socket until it is done.
+   * @throws NetlinkError, SyscallError
+   */
+  async dumpInBackground(message: Message, isWanted: (reply: Reply) => boolean): Promise<Reply[]> {
+    const sequence = this.#nextSequence();
+    const request = message.finish(sequence, NLM_F_DUMP);
+    const { call: name } = message.subject;
+    await callInBackground("sendto", this.#fd, [bytesArgument(request, name), request.length, 0, 0, 0], name);
+    const replies: Reply[] = [];
+    for (;;) {
+      for (const reply of this.#receive(message)) {
+        if (reply.sequence !== sequence) continue;
+        if (reply.type === NLMSG_ERROR || reply.type === NLMSG_DONE) {
+          const { number, explanation } = decodeAcknowledgement(reply);
+          if (number !== 0) throw new NetlinkError(message.subject, number, explanation);
+          return replies;
+        }
+        if (isWanted(reply)) replies.push(detach(reply));
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   #dumpOnce(message: Message): Reply[] | undefined {
     const bySequence = this.#send([message], NLM_F_DUMP);
     const replies: Reply[] = [];
@@ -215,14 +243,19 @@ export class NetlinkSocket implements Disposable {
   #send(messages: Message[], flags: number): Map<number, Message> {
     const bySequence = new Map<number, Message>();
     const parts = messages.map((message) => {
-      this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-      bySequence.set(this.#sequence, message);
-      return message.finish(this.#sequence, flags);
+      const sequence = this.#nextSequence();
+      bySequence.set(sequence, message);
+      return message.finish(sequence, flags);
     });
     const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
     this.#makeRoom(bytes.length);
     call("sendto", messages[0]!.subject.call, this.#fd.number, bytes, bytes.length, 0, null, 0);
     return bySequence;
+  }
+
+  #nextSequence(): number {
+    this.#sequence = (this.#sequence + 1) >>> 0 || 1;
+    return this.#sequence;
   }
 
   /** A message larger than the send buffer is refused with EMSGSIZE. */

@@ -6,7 +6,7 @@ import { gatewayOf, type RoutedEndpoint } from "./default-route.ts";
 import type { DeviceEndpoint, NetworkDevice } from "./driver/driver.ts";
 import { hostInterfaceName } from "./driver/interface-name.ts";
 import { endpointInterfaceName, endpointSysctls, interfacePrefix } from "./driver/options.ts";
-import { hasDevice, type LiveNetwork, type LiveNetworks, releaseAddress, takeAddress } from "./live-networks.ts";
+import { hasDevice, type LiveNetwork, type LiveNetworks } from "./live-networks.ts";
 import type { DefaultRoute, InterfacePlan, NetworkNamespace } from "./namespace.ts";
 import type { Network } from "./network.ts";
 import type { NetworkTable } from "./network-table.ts";
@@ -57,7 +57,7 @@ export class Endpoints {
       const mac = this.#mac(record, live.device, request.mac);
       return { ...record, ...(mac !== undefined && { mac }) };
     } catch (error) {
-      this.release(record);
+      this.release(record, false);
       throw error;
     }
   }
@@ -67,7 +67,7 @@ export class Endpoints {
       const address = formatAddress(parseAddress(fixed));
       refuseTaken(live.network, `address ${address}`, this.#records.holderOfAddress(live.network.id, address));
     }
-    return takeAddress(live, family, fixed);
+    return this.#live.takeAddress(live, family, fixed);
   }
 
   #mac(record: EndpointRecord, device: NetworkDevice, wanted: string | undefined): string | undefined {
@@ -91,12 +91,12 @@ export class Endpoints {
     return mac;
   }
 
-  /** Gives its addresses back. */
-  release({ networkId, ipv4, ipv6 }: EndpointRecord): void {
-    const live = this.#live.get(networkId);
-    if (live === undefined) return;
-    if (ipv4 !== undefined) releaseAddress(live, ipv4);
-    if (ipv6 !== undefined) releaseAddress(live, ipv6);
+  /** Gives its addresses back. @param isUsed a container had them. */
+  release({ networkId, ipv4, ipv6 }: EndpointRecord, isUsed: boolean): void {
+    const network = this.#networks.get(networkId);
+    for (const address of [ipv4, ipv6]) {
+      if (address !== undefined) this.#live.releaseAddress(network, address, isUsed);
+    }
   }
 
   /**

@@ -10,6 +10,7 @@ import type { DriverContext, NetworkDevice } from "./driver/driver.ts";
 import { bridgeOptions, interfacePrefix } from "./driver/options.ts";
 import { isStacked } from "./driver/parent-options.ts";
 import { StackedDevice } from "./driver/stacked.ts";
+import type { DepartedAddresses } from "./firewall/departed.ts";
 import type { Firewall } from "./firewall/firewall.ts";
 import type { BridgeRules, PortTranslation } from "./firewall/rules.ts";
 import { absenceOfIpv6, enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
@@ -29,6 +30,7 @@ export interface LiveNetwork {
 export interface LiveNetworksOptions {
   records: NetworkRecords;
   firewall: Firewall;
+  departed: DepartedAddresses;
   /** What the daemon was told of the default network's subnets, by family. */
   told: { 4?: SubnetRequest; 6?: SubnetRequest };
   pools: readonly Pool[];
@@ -225,6 +227,28 @@ export class LiveNetworks implements Disposable {
     return readObstacles(this.#route);
   }
 
+  /**
+   * An address of one family: the one that was asked for, or the next of the first subnet that has one free.
+   * @throws EngineError invalid_argument for one outside of all subnets, conflict when it is taken or none is free.
+   */
+  takeAddress({ addresses }: LiveNetwork, family: 4 | 6, fixed: string | undefined): EndpointAddress {
+    const address = fixed === undefined ? addresses.allocate(family) : parseAddress(fixed);
+    if (address.family !== family) {
+      throw new EngineError("invalid_argument", `invalid IPv${family} address: ${fixed}`);
+    }
+    if (fixed !== undefined) addresses.take(address);
+    this.#options.departed.claim(address);
+    return { address: formatAddress(address), prefixLength: addresses.subnetOf(address)!.prefixLength };
+  }
+
+  /** @param isUsed somebody had it, and may have left flows. */
+  releaseAddress({ id, driver }: Network, { address }: EndpointAddress, isUsed: boolean): void {
+    const parsed = parseAddress(address);
+    this.#live.get(id)?.addresses.release(parsed);
+    // What goes by other drivers does not pass through this host's connection tracking.
+    if (isUsed && driver === "bridge") this.#options.departed.add(parsed);
+  }
+
   status(network: Network): SubnetStatus[] {
     return (this.#live.get(network.id)?.addresses ?? this.#addresses(network)).status();
   }
@@ -297,21 +321,4 @@ function bridgeRules({ network, device }: LiveNetwork): BridgeRules[] {
       ...(trustedInterfaces.length > 0 && { trustedInterfaces }),
     },
   ];
-}
-
-/**
- * An address of one family: the one that was asked for, or the next of the first subnet that has one free.
- * @throws EngineError invalid_argument for one outside of all subnets, conflict when it is taken or none is free.
- */
-export function takeAddress({ addresses }: LiveNetwork, family: 4 | 6, fixed: string | undefined): EndpointAddress {
-  const address = fixed === undefined ? addresses.allocate(family) : parseAddress(fixed);
-  if (address.family !== family) {
-    throw new EngineError("invalid_argument", `invalid IPv${family} address: ${fixed}`);
-  }
-  if (fixed !== undefined) addresses.take(address);
-  return { address: formatAddress(address), prefixLength: addresses.subnetOf(address)!.prefixLength };
-}
-
-export function releaseAddress({ addresses }: LiveNetwork, { address }: EndpointAddress): void {
-  addresses.release(parseAddress(address));
 }

@@ -8,6 +8,7 @@ import { type DefaultBridgeAddresses, defaultBridgeRequests } from "./default-br
 import { checkInterfaceName } from "./driver/interface-name.ts";
 import { bridgeOptions, defaultBridgeOptions, withoutIpv6ByMtu } from "./driver/options.ts";
 import { Endpoints } from "./endpoints.ts";
+import { DepartedAddresses } from "./firewall/departed.ts";
 import { Firewall } from "./firewall/firewall.ts";
 import { absenceOfIpv6 } from "./host.ts";
 import { addressPools } from "./ipam.ts";
@@ -59,6 +60,7 @@ export class Networks {
   readonly #records: NetworkRecords;
   readonly #networks: NetworkTable;
   readonly #firewall: Firewall;
+  readonly #departed = new DepartedAddresses();
   readonly #ports: Ports;
   readonly #resolver: Resolver;
   readonly #live: LiveNetworks;
@@ -87,6 +89,7 @@ export class Networks {
     this.#live = new LiveNetworks({
       records: this.#records,
       firewall: this.#firewall,
+      departed: this.#departed,
       told: defaultBridgeRequests(bridge.addresses ?? {}),
       pools: this.#pools,
       forwarding: forwarding ?? true,
@@ -273,9 +276,10 @@ export class Networks {
     for (const { record } of adopted) await this.#services.settlePorts(record);
   }
 
-  /** Resolves when what was detached is gone from the kernel and the database. */
-  settled(): Promise<void> {
-    return this.#reaper.settled();
+  /** Resolves when what was detached is gone from the kernel, with its flows, and from the database. */
+  async settled(): Promise<void> {
+    await this.#reaper.settled();
+    await this.#departed.settled();
   }
 
   /** What the administrator should know: whose firewall will drop containers' packets, and how to let them pass. */
@@ -305,5 +309,6 @@ export class Networks {
     }
     this.#live[Symbol.dispose]();
     this.#firewall[Symbol.dispose]();
+    this.#departed[Symbol.dispose]();
   }
 }

@@ -38,7 +38,7 @@ export class Reaper {
     const removed = inside.map((record) => this.#remove(record, namespace)).every(Boolean);
     namespace?.[Symbol.dispose]();
     if (onHost.length === 0 && removed) {
-      this.#forget(sandbox);
+      this.#forget(sandbox, sandbox.containerId !== null);
       return;
     }
     this.#records.disown(sandbox.id);
@@ -76,7 +76,8 @@ export class Reaper {
         if ((await Promise.race([hurried, Bun.sleep(delayMs)])) === true) break;
       }
       for (const record of onHost) if (this.#endpoints.isOnHost(record)) this.#endpoints.remove(record, undefined);
-      this.#forget(sandbox);
+      // A spare was nobody's.
+      this.#forget(sandbox, sandbox.containerId !== null);
     } catch (error) {
       log("error", "an interface could not be removed; the next start of the daemon tries again", {
         interface: onHost.map(({ hostInterface }) => hostInterface).join(" "),
@@ -88,7 +89,7 @@ export class Reaper {
   /** Removes a sandbox that an earlier daemon left, and nobody uses any more. */
   drop(sandbox: SandboxRecord): void {
     const removed = sandbox.endpoints.map((record) => this.#remove(record, undefined)).every(Boolean);
-    if (removed) this.#forget(sandbox);
+    if (removed) this.#forget(sandbox, true);
     else this.#records.disown(sandbox.id);
   }
 
@@ -104,9 +105,9 @@ export class Reaper {
     }
   }
 
-  #forget(sandbox: SandboxRecord): void {
+  #forget(sandbox: SandboxRecord, isUsed: boolean): void {
     this.#records.removeSandbox(sandbox.id);
-    for (const record of sandbox.endpoints) this.#endpoints.release(record);
+    for (const record of sandbox.endpoints) this.#endpoints.release(record, isUsed);
   }
 
   /**

@@ -197,7 +197,7 @@ export class Sandboxes {
       }
       return planned;
     } catch (error) {
-      for (const record of planned) this.#parts.endpoints.release(record);
+      for (const record of planned) this.#parts.endpoints.release(record, false);
       throw error;
     }
   }
@@ -229,7 +229,7 @@ export class Sandboxes {
       try {
         this.#parts.endpoints.remove(endpoint, namespace);
         this.#parts.records.removeEndpoint(endpoint.id);
-        this.#parts.endpoints.release(endpoint);
+        this.#parts.endpoints.release(endpoint, false);
         record.endpoints = record.endpoints.filter(({ id }) => id !== endpoint.id);
       } catch (error) {
         log("error", "an endpoint could not be undone", { endpoint: endpoint.id, error: errorMessage(error) });
@@ -321,7 +321,7 @@ export class Sandboxes {
     const had = this.#routes(record.endpoints);
     this.#parts.endpoints.remove(endpoint, namespace);
     this.#parts.records.removeEndpoint(endpoint.id);
-    this.#parts.endpoints.release(endpoint);
+    this.#parts.endpoints.release(endpoint, true);
     record.endpoints = record.endpoints.filter((each) => each !== endpoint);
     // The routes out of the interface went with it.
     const left = had.filter((route) => route.interface !== endpoint.interface);

@@ -120,6 +120,47 @@ describe.skipIf(!root)("networks that users make", () => {
     expect(networks.status(id)[0]).toMatchObject({ available: 253n });
   });
 
+  test("give an address without the flows of whoever had it before", async () => {
+    const { id } = await create("again", { subnets: [{ subnet: "10.9.8.0/24" }] });
+    await create("before", {});
+    const fixed = { ipv4: "10.9.8.77" };
+    const flows = () =>
+      run("cat", "/proc/thread-self/net/nf_conntrack")
+        .split("\n")
+        .filter((line) => line.includes("src=10.9.8.77"));
+    using _outside = serve(rig.bed.outside, 8003);
+    const talk = async (container: string): Promise<void> => {
+      const { namespacePath } = networks.sandbox(container)!;
+      expect(await ask(namespacePath!, outsideAddress, 8003)).toBe(hostAddress);
+      expect(flows().length).toBe(1);
+    };
+    const first = newId();
+    await attach(networks, first, "again", fixed);
+    await talk(first);
+    await networks.detach(first);
+    // At once, and in the background.
+    const second = newId();
+    await attach(networks, second, "again", fixed);
+    expect(flows()).toEqual([]);
+    await talk(second);
+    await networks.detach(second);
+    await networks.settled();
+    expect(flows()).toEqual([]);
+    const third = newId();
+    await attach(networks, third, "before");
+    await networks.connect(third, endpointRequest(id, { ...fixed, gatewayPriority: 1 }));
+    await talk(third);
+    await networks.disconnect(third, id);
+    await networks.settled();
+    expect(flows()).toEqual([]);
+    // A daemon that was killed had no time for it: the next one does it.
+    await networks.connect(third, endpointRequest(id, { ...fixed, gatewayPriority: 1 }));
+    await talk(third);
+    await restart(new Map());
+    await networks.settled();
+    expect(flows()).toEqual([]);
+  });
+
   test("give fixed addresses, MAC and link-local ones, sysctls and interface names as they are asked for", async () => {
     await create("fixed", {
       subnets: [{ subnet: "10.9.0.0/24", ipRange: "10.9.0.128/25", gateway: "10.9.0.254" }, { subnet: "fd00:9::/64" }],
