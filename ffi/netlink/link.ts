@@ -1,10 +1,12 @@
 /** Network interfaces over rtnetlink: RTM_NEWLINK and its siblings. rtnetlink(7), include/uapi/linux/if_link.h. */
-import { Attributes, Message, NLM_F_CREATE, NLM_F_EXCL, type Reply } from "./message.ts";
+import { Attributes, Message, NLM_F_CREATE, NLM_F_EXCL, type Reply, textOf } from "./message.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
+const RTM_NEWLINKPROP = 108;
+const RTM_DELLINKPROP = 109;
 
 export const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
@@ -16,6 +18,8 @@ export const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 export const IFLA_NET_NS_FD = 28;
 const IFLA_LINK_NETNSID = 37;
+const IFLA_PROP_LIST = 52;
+const IFLA_ALT_IFNAME = 53;
 
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
@@ -55,6 +59,8 @@ export interface Link {
   kind?: string;
   /** Free text that goes with the interface, at most 255 bytes. */
   alias?: string;
+  /** Further names, each that of no other interface. */
+  alternativeNames?: string[];
 }
 
 /** What can be set on an interface that exists. */
@@ -87,11 +93,14 @@ export function createBridge(bridge: { name: string; address: string; mtu: numbe
 /** A pair of interfaces: one here, the other in another namespace, both down. veth(4) */
 export function createVeth(veth: {
   name: string;
+  /** Absent: the kernel chooses one. */
+  address?: string;
   mtu: number;
   master?: number;
   peer: { name: string; address: string; namespaceFd: number };
 }): Message {
   const message = newLink(veth.name).string(IFLA_IFNAME, veth.name).u32(IFLA_MTU, veth.mtu);
+  if (veth.address !== undefined) message.bytes(IFLA_ADDRESS, macBytes(veth.address));
   if (veth.master !== undefined) message.u32(IFLA_MASTER, veth.master);
   return message.nest(IFLA_LINKINFO, (info) =>
     info
@@ -152,6 +161,21 @@ export function deleteLink(name: string): Message {
     .string(IFLA_IFNAME, name);
 }
 
+/** At most 127 bytes. @throws NetlinkError EEXIST when an interface has that name. */
+export function addAlternativeName(index: number, name: string): Message {
+  const message = new Message(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, { call: "RTM_NEWLINKPROP", object: name });
+  return alternativeName(message, index, name);
+}
+
+/** @throws NetlinkError EINVAL when the interface does not have it. */
+export function deleteAlternativeName(index: number, name: string): Message {
+  return alternativeName(new Message(RTM_DELLINKPROP, 0, { call: "RTM_DELLINKPROP", object: name }), index, name);
+}
+
+function alternativeName(message: Message, index: number, name: string): Message {
+  return message.structure(ifinfomsg(index)).nest(IFLA_PROP_LIST, (list) => list.string(IFLA_ALT_IFNAME, name));
+}
+
 /** The interface of that name; undefined when there is none. */
 export function findLink(socket: NetlinkSocket, name: string): Link | undefined {
   const message = new Message(RTM_GETLINK, 0, { call: "RTM_GETLINK", object: name })
@@ -179,6 +203,8 @@ export function decodeLink(reply: Reply): Link {
   const peerNamespaceId = attributes.u32(IFLA_LINK_NETNSID);
   const kind = attributes.nested(IFLA_LINKINFO)?.string(IFLA_INFO_KIND);
   const alias = attributes.string(IFLA_IFALIAS);
+  const properties = attributes.nested(IFLA_PROP_LIST)?.entries ?? [];
+  const alternativeNames = properties.filter(({ type }) => type === IFLA_ALT_IFNAME).map(({ value }) => textOf(value));
   return {
     index: view.getInt32(4, true),
     name: attributes.string(IFLA_IFNAME) ?? "",
@@ -191,6 +217,7 @@ export function decodeLink(reply: Reply): Link {
     ...(peerNamespaceId !== undefined && { peerNamespaceId }),
     ...(kind !== undefined && { kind }),
     ...(alias !== undefined && { alias }),
+    ...(alternativeNames.length > 0 && { alternativeNames }),
   };
 }
 

@@ -44,6 +44,8 @@ describe("the daemon's flags of networks", () => {
     });
     expect(options("--publish-address", "::1", "--ip=::1").publish).toEqual({ mode: "nat", hostAddress: "::1" });
     expect(options("--host-gateway-ip=192.0.2.1,2001:DB8::1").hostGateway).toEqual(["192.0.2.1", "2001:db8::1"]);
+    // The bridge may be there, and have a subnet.
+    expect(options("-b", "br7", "--default-gateway=10.0.0.1").addresses).toEqual({ gateway: "10.0.0.1" });
     const separate = ["--host-gateway-ip=2001:db8::1", "--host-gateway-ip", "192.0.2.1"];
     expect(options(...separate).hostGateway).toEqual(["2001:db8::1", "192.0.2.1"]);
     expect(options("--ipv6=false", "--mtu", "0")).toMatchObject({ ipv6: false, options: {} });

@@ -79,7 +79,8 @@ export function readNetworkOptions(flags: FlagValues): NetworkConfiguration {
     gateway: flags.last("default-gateway"),
     gateway6: flags.last("default-gateway-v6"),
   };
-  const told = defaultBridgeRequests(addresses);
+  // A bridge that was named may be there, and have a subnet.
+  const told = defaultBridgeRequests(addresses, bridge === undefined ? [] : undefined);
   if (ipv6 === false && told[6] !== undefined) {
     throw new Error(`--ipv6=false: the default bridge was given subnet ${told[6].subnet}`);
   }

@@ -83,6 +83,11 @@ export class AddressPool {
     if (this.#queue.length > 2 * this.#free.size + staleEntriesMax) this.#tidy();
   }
 
+  /** Whether it is one that the subnet has to give. */
+  isOf(address: Address): boolean {
+    return this.#offset(address) !== undefined;
+  }
+
   has(address: Address): boolean {
     const offset = this.#offset(address);
     return offset !== undefined && this.#used.has(offset);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseSubnet } from "./address.ts";
+import { parseAddress, parseSubnet } from "./address.ts";
 import {
   type DefaultBridgeAddresses,
   type DefaultBridgeInput,
@@ -94,6 +94,32 @@ describe("the default bridge", () => {
     [{ gateway: "10.1.0.1" }, "--default-gateway 10.1.0.1: its subnet is not known"],
     [{ gateway6: "10.1.0.1" }, "--default-gateway-v6 10.1.0.1: not an IPv6 address"],
   ])("is refused %j", (addresses, message) => {
-    expect(() => defaultBridgeRequests(addresses)).toThrow(message);
+    expect(() => defaultBridgeRequests(addresses, [])).toThrow(message);
+  });
+
+  test("has an address of the bridge that the daemon was told of, unless the daemon has another for it", () => {
+    const own = [
+      { address: parseAddress("198.51.100.7"), prefixLength: 24 },
+      { address: parseAddress("10.7.0.7"), prefixLength: 24 },
+      { address: parseAddress("2001:db8::7"), prefixLength: 64 },
+    ];
+    const requests = (told: DefaultBridgeAddresses) => defaultBridgeRequests(told, own);
+    expect(requests({})).toEqual({ 4: { subnet: "198.51.100.0/24", gateway: "198.51.100.7" } });
+    expect(requests({ address: "172.30.0.1/16" })[4]).toEqual({ subnet: "172.30.0.0/16", gateway: "172.30.0.1" });
+    expect(requests({ range: "10.7.0.0/25", gateway: "10.7.0.1" })[4]).toEqual({
+      subnet: "10.7.0.0/24",
+      gateway: "10.7.0.7",
+      ipRange: "10.7.0.0/25",
+      auxiliaryAddresses: { DefaultGatewayIPv4: "10.7.0.1" },
+    });
+    expect(requests({ range: "10.7.0.0/16" })[4]).toEqual({ subnet: "10.7.0.0/16", gateway: "10.7.0.7" });
+    expect(requests({ range: "172.30.0.0/24" })[4]).toEqual({ subnet: "172.30.0.0/24" });
+    expect(requests({ range6: "2001:db8::/80" })[6]).toEqual({
+      subnet: "2001:db8::/64",
+      gateway: "2001:db8::7",
+      ipRange: "2001:db8::/80",
+    });
+    expect(defaultBridgeRequests({ gateway: "10.7.0.1" })).toEqual({});
+    expect(() => defaultBridgeRequests({ gateway: "10.7.0.1" }, [])).toThrow("its subnet is not known");
   });
 });

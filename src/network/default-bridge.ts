@@ -1,7 +1,16 @@
 /** The subnets of the default bridge: what the daemon was told, else what they were, else what is free. */
 import { EngineError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import { type Family, formatAddress, formatSubnet, parseSubnet, tryParseAddress, tryParseSubnet } from "./address.ts";
+import {
+  type Family,
+  formatAddress,
+  formatSubnet,
+  parseSubnet,
+  subnetOf,
+  tryParseAddress,
+  tryParseSubnet,
+} from "./address.ts";
+import { chooseOwnAddress, type OwnAddress } from "./existing-bridge.ts";
 import { isOfPools, type Pool } from "./ipam.ts";
 import type { Network, NetworkSubnet, SubnetRequest } from "./network.ts";
 import { type Obstacle, obstacleTo } from "./obstacles.ts";
@@ -30,12 +39,16 @@ export interface DefaultBridgeAddresses {
 export const defaultGatewayNames = { 4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6" } as const;
 
 /**
- * What of each family the daemon was told, if anything.
+ * What of each family the daemon was told, or follows from the bridge that it was told of, if anything.
+ * @param own the addresses of a bridge that is not tsd's; absent: it is not known yet whether there is one.
  * @throws EngineError invalid_argument that names the flag, or the network.
  */
-export function defaultBridgeRequests(told: DefaultBridgeAddresses): { 4?: SubnetRequest; 6?: SubnetRequest } {
-  const ipv4 = requestOf(4, { address: told.address, range: told.range, gateway: told.gateway });
-  const ipv6 = requestOf(6, { address: told.address6, range: told.range6, gateway: told.gateway6 });
+export function defaultBridgeRequests(
+  told: DefaultBridgeAddresses,
+  own?: readonly OwnAddress[],
+): { 4?: SubnetRequest; 6?: SubnetRequest } {
+  const ipv4 = requestOf(4, { address: told.address, range: told.range, gateway: told.gateway }, own);
+  const ipv6 = requestOf(6, { address: told.address6, range: told.range6, gateway: told.gateway6 }, own);
   const requests = { ...(ipv4 !== undefined && { 4: ipv4 }), ...(ipv6 !== undefined && { 6: ipv6 }) };
   // Reads them all.
   planSubnets({ name: "bridge", driver: "null", families: undefined, requests: Object.values(requests) }, nothing);
@@ -50,13 +63,16 @@ interface Told {
   gateway: string | undefined;
 }
 
-function requestOf(family: Family, told: Told): SubnetRequest | undefined {
+function requestOf(family: Family, told: Told, bridges: readonly OwnAddress[] | undefined): SubnetRequest | undefined {
   const flag = (name: string): string => (family === 4 ? `--${name}` : ({ bip: "--bip6" }[name] ?? `--${name}-v6`));
   const own = told.address === undefined ? undefined : tryParseSubnet(told.address);
   if (told.address !== undefined && own?.family !== family) throw wrong(flag("bip"), told.address, family);
   const range = told.range === undefined ? undefined : tryParseSubnet(told.range);
   if (told.range !== undefined && range?.family !== family) throw wrong(flag("fixed-cidr"), told.range, family);
-  const subnet = own ?? range;
+  const has = own === undefined ? chooseOwnAddress(family, told.range, bridges ?? []) : undefined;
+  const bridged = has === undefined ? undefined : subnetOf(has.address, has.prefixLength);
+  const isWider = bridged !== undefined && range !== undefined && range.prefixLength < bridged.prefixLength;
+  const subnet = own ?? (isWider ? range : (bridged ?? range));
   if (told.gateway !== undefined && tryParseAddress(told.gateway)?.family !== family) {
     throw new EngineError(
       "invalid_argument",
@@ -64,15 +80,18 @@ function requestOf(family: Family, told: Told): SubnetRequest | undefined {
     );
   }
   if (subnet === undefined) {
-    if (told.gateway === undefined) return undefined;
+    if (told.gateway === undefined || bridges === undefined) return undefined;
     const text = `${flag("default-gateway")} ${told.gateway}: its subnet is not known`;
     throw new EngineError("invalid_argument", text, { hint: `give the bridge an address with ${flag("bip")}` });
   }
   return {
     subnet: formatSubnet(subnet),
     ...(told.address !== undefined && { gateway: told.address.slice(0, told.address.indexOf("/")) }),
-    ...(own !== undefined && range !== undefined && { ipRange: formatSubnet(range) }),
-    ...(told.gateway !== undefined && { auxiliaryAddresses: { [defaultGatewayNames[family]]: told.gateway } }),
+    ...(has !== undefined && { gateway: formatAddress(has.address) }),
+    ...(range !== undefined && formatSubnet(range) !== formatSubnet(subnet) && { ipRange: formatSubnet(range) }),
+    // Of a bridge that is not known yet it may be.
+    ...(told.gateway !== undefined &&
+      (own ?? bridges) !== undefined && { auxiliaryAddresses: { [defaultGatewayNames[family]]: told.gateway } }),
   };
 }
 

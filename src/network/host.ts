@@ -6,7 +6,7 @@ import { listRoutes, type Route } from "../../ffi/netlink/route.ts";
 import type { NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import { tryParseAddress } from "./address.ts";
+import { type Subnet, tryParseAddress } from "./address.ts";
 import { parseResolvConf, readHostResolvConf } from "./etc-files.ts";
 import { type Obstacle, obstaclesOf } from "./obstacles.ts";
 
@@ -16,10 +16,14 @@ const RTPROT_RA = 9;
 const ethernetMtu = 1500;
 
 /** What subnets must not collide with; the interface's own addresses and routes do not count. */
-export function readObstacles(route: NetlinkSocket, exceptInterface?: number): Obstacle[] {
+export function readObstacles(
+  route: NetlinkSocket,
+  exceptInterface?: number,
+  exceptServersIn: readonly Subnet[] = [],
+): Obstacle[] {
   const servers = parseResolvConf(readHostResolvConf()).servers.flatMap((server) => tryParseAddress(server) ?? []);
   const host = { links: listLinks(route), addresses: listAddresses(route), routes: listRoutes(route, 0), servers };
-  return obstaclesOf(host, exceptInterface);
+  return obstaclesOf(host, exceptInterface, exceptServersIn);
 }
 
 /** The MTU of the interface of the default route, which containers' packets leave by; 1500 when there is none. */

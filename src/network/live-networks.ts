@@ -1,21 +1,24 @@
 /** The networks that are in use in this daemon's life: their devices on the host, and which addresses are taken. */
 import { isDeepStrictEqual } from "node:util";
+import { findLink, type Link } from "../../ffi/netlink/link.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import { formatAddress, parseAddress, parseSubnet } from "./address.ts";
-import { planDefaultBridge } from "./default-bridge.ts";
+import { formatAddress, parseAddress, parseSubnet, type Subnet, subnetOf } from "./address.ts";
+import { type DefaultBridgeAddresses, defaultBridgeRequests, planDefaultBridge } from "./default-bridge.ts";
+import { addressesOn, isAdoptable } from "./driver/adopted-bridge.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
 import type { DriverContext, NetworkDevice } from "./driver/driver.ts";
 import { bridgeOptions, interfacePrefix } from "./driver/options.ts";
 import { isStacked } from "./driver/parent-options.ts";
 import { StackedDevice } from "./driver/stacked.ts";
+import type { ExistingBridge, OwnAddress } from "./existing-bridge.ts";
 import type { DepartedAddresses } from "./firewall/departed.ts";
 import type { Firewall } from "./firewall/firewall.ts";
 import type { BridgeRules, PortTranslation } from "./firewall/rules.ts";
 import { absenceOfIpv6, enableForwarding, enableIpv6Forwarding, readObstacles } from "./host.ts";
 import type { Pool } from "./ipam.ts";
-import type { Network, NetworkDriver, SubnetRequest, SubnetStatus } from "./network.ts";
+import type { Network, NetworkDriver, SubnetStatus } from "./network.ts";
 import { NetworkAddresses } from "./network-addresses.ts";
 import type { Obstacle } from "./obstacles.ts";
 import type { EndpointAddress, NetworkRecords } from "./records.ts";
@@ -32,7 +35,7 @@ export interface LiveNetworksOptions {
   firewall: Firewall;
   departed: DepartedAddresses;
   /** What the daemon was told of the default network's subnets, by family. */
-  told: { 4?: SubnetRequest; 6?: SubnetRequest };
+  told: DefaultBridgeAddresses;
   pools: readonly Pool[];
   /** The host is made to forward. */
   forwarding: boolean;
@@ -45,12 +48,13 @@ export interface LiveNetworksOptions {
 export class LiveNetworks implements Disposable {
   readonly #options: LiveNetworksOptions;
   readonly #route = new NetlinkSocket(NETLINK_ROUTE);
-  readonly #context: DriverContext = { route: this.#route, sharers: (network) => this.#sharers(network) };
+  readonly #context: DriverContext;
   readonly #live = new Map<string, LiveNetwork>();
   readonly #forwarded = new Set<4 | 6>();
 
   constructor(options: LiveNetworksOptions) {
     this.#options = options;
+    this.#context = { route: this.#route, sharers: (network) => this.#sharers(network), adoptions: options.records };
   }
 
   /** The network, if it was used in this daemon's life. */
@@ -116,6 +120,7 @@ export class LiveNetworks implements Disposable {
     this.#forward(addressed);
     const live = { network: addressed, device: this.open(addressed), addresses: this.#addresses(addressed) };
     const made = live.device.ensure();
+    for (const address of live.device.hostAddresses?.() ?? []) live.addresses.reserve(address);
     this.#live.set(network.id, live);
     return { live, made };
   }
@@ -178,7 +183,8 @@ export class LiveNetworks implements Disposable {
   foresee(network: Network): Network {
     if (!needsSubnet(network) || network.subnets.length > 0) return network;
     try {
-      const planned = this.#planSubnets(network, new BridgeDevice(network, this.#context).find()?.index);
+      const device = new BridgeDevice(network, this.#context);
+      const planned = this.#planSubnets(network, device, device.find());
       this.#record(planned);
       return planned;
     } catch (error) {
@@ -192,7 +198,7 @@ export class LiveNetworks implements Disposable {
   #chooseSubnets(network: Network): Network {
     const device = new BridgeDevice(network, this.#context);
     const there = device.find();
-    const chosen = this.#planSubnets(network, there?.index);
+    const chosen = this.#planSubnets(network, device, there);
     if (isDeepStrictEqual(chosen, network)) return network;
     // The interface and the rules that are there have the old subnets' addresses.
     if (there !== undefined && !this.#options.records.hasContainers(network.id)) {
@@ -203,16 +209,17 @@ export class LiveNetworks implements Disposable {
     return chosen;
   }
 
-  #planSubnets(network: Network, exceptInterface: number | undefined): Network {
+  #planSubnets(network: Network, device: BridgeDevice, link: Link | undefined): Network {
     const { records, told, pools } = this.#options;
+    const own = link && device.existing(link);
     const subnets = planDefaultBridge({
-      told,
+      told: defaultBridgeRequests(told, own ?? []),
       families: { ipv4: true, ipv6: network.enableIpv6 },
       pools,
       stored: network.subnets,
       inUse: records.hasContainers(network.id),
       networks: records.networks().filter(({ id }) => id !== network.id),
-      obstacles: readObstacles(this.#route, exceptInterface),
+      obstacles: readObstacles(this.#route, link?.index, own?.map(subnetOfAddress)),
     });
     return { ...network, subnets, enableIpv6: subnets.some(({ subnet }) => parseSubnet(subnet).family === 6) };
   }
@@ -247,6 +254,14 @@ export class LiveNetworks implements Disposable {
     this.#live.get(id)?.addresses.release(parsed);
     // What goes by other drivers does not pass through this host's connection tracking.
     if (isUsed && driver === "bridge") this.#options.departed.add(parsed);
+  }
+
+  /** A bridge that is there, and that a network can be put on. */
+  existingBridge(device: string): ExistingBridge | undefined {
+    const link = findLink(this.#route, device);
+    if (link === undefined || !isAdoptable(link)) return undefined;
+    const addresses = addressesOn(this.#route, link);
+    return { addresses, obstacles: readObstacles(this.#route, link.index, addresses.map(subnetOfAddress)) };
   }
 
   status(network: Network): SubnetStatus[] {
@@ -285,6 +300,10 @@ function asPossible(network: Network): Network {
     enableIpv6: false,
     subnets: network.subnets.filter(({ subnet }) => parseSubnet(subnet).family === 4),
   };
+}
+
+function subnetOfAddress({ address, prefixLength }: OwnAddress): Subnet {
+  return subnetOf(address, prefixLength);
 }
 
 /** The default network has its subnets from its first use on, and gets others when a route is in the way. */

@@ -62,6 +62,12 @@ export class NetworkAddresses {
     }
   }
 
+  /** Keeps an address from being given out; one of no subnet, or that somebody has, is left as it is. */
+  reserve(address: Address): void {
+    const pool = this.#poolOf(address);
+    if (pool?.isOf(address) === true && !pool.has(address)) pool.take(address);
+  }
+
   /** Gives an address back; one that is not in use is no error. */
   release(address: Address): void {
     this.#poolOf(address)?.release(address);

@@ -75,6 +75,8 @@ export class Networks {
   constructor(options: NetworksOptions) {
     const { database, table, bridge, pools, forwarding, publish, companions } = options;
     this.#driverOptions = options.driverOptions;
+    // Throws for what cannot be.
+    defaultBridgeRequests(bridge.addresses ?? {});
     this.#firewall = new Firewall(table);
     this.#ports = new Ports({
       database,
@@ -90,7 +92,7 @@ export class Networks {
       records: this.#records,
       firewall: this.#firewall,
       departed: this.#departed,
-      told: defaultBridgeRequests(bridge.addresses ?? {}),
+      told: bridge.addresses ?? {},
       pools: this.#pools,
       forwarding: forwarding ?? true,
       onChange: (network) => this.#networks.update(network),
@@ -136,6 +138,7 @@ export class Networks {
       createdAt: createdNow(),
       networks: this.#networks.all(),
       obstacles: this.#live.obstacles(),
+      existingBridge: (device) => this.#live.existingBridge(device),
       pools: this.#pools,
       driverOptions: this.#driverOptions,
       withoutIpv6: absenceOfIpv6(),

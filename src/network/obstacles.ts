@@ -2,7 +2,16 @@
 import type { InterfaceAddress } from "../../ffi/netlink/address.ts";
 import type { Link } from "../../ffi/netlink/link.ts";
 import type { Route } from "../../ffi/netlink/route.ts";
-import { type Address, addressOf, formatAddress, formatSubnet, overlaps, type Subnet, subnetOf } from "./address.ts";
+import {
+  type Address,
+  addressOf,
+  contains,
+  formatAddress,
+  formatSubnet,
+  overlaps,
+  type Subnet,
+  subnetOf,
+} from "./address.ts";
 
 /** Something on the host that uses addresses, in words that an error can show. */
 export interface Obstacle {
@@ -22,7 +31,10 @@ const defaultRouteLengthMax = 3;
  */
 const uniqueLocalLengthMax = 8;
 
-/** What the host's own addresses, routes of all tables and name servers occupy, without those of one interface. */
+/**
+ * What the host's own addresses, routes of all tables and name servers occupy, without those of one interface.
+ * @param exceptServersIn where name servers are in nobody's way: on the link of that interface.
+ */
 export function obstaclesOf(
   host: {
     links: readonly Link[];
@@ -31,6 +43,7 @@ export function obstaclesOf(
     servers: Address[];
   },
   exceptInterface?: number,
+  exceptServersIn: readonly Subnet[] = [],
 ): Obstacle[] {
   const names = new Map(host.links.map((link) => [link.index, link.name]));
   const obstacles: Obstacle[] = [];
@@ -48,6 +61,7 @@ export function obstaclesOf(
     obstacles.push({ subnet, what: describeRoute(route, subnet, names) });
   }
   for (const server of host.servers) {
+    if (exceptServersIn.some((subnet) => subnet.family === server.family && contains(subnet, server))) continue;
     obstacles.push({
       subnet: subnetOf(server, server.family === 4 ? 32 : 128),
       what: `name server ${formatAddress(server)}`,

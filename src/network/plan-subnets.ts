@@ -36,6 +36,8 @@ interface SubnetsRequest {
 interface SubnetsContext {
   networks: readonly Network[];
   obstacles: readonly Obstacle[];
+  /** What subnets that are chosen keep clear of; absent: the same. */
+  avoided?: readonly Obstacle[];
   pools: readonly Pool[];
 }
 
@@ -180,10 +182,10 @@ function choose(
   network: string,
   family: Family,
   planned: readonly Planned[],
-  { networks, obstacles, pools }: SubnetsContext,
+  { networks, obstacles, avoided = obstacles, pools }: SubnetsContext,
 ): Subnet {
   const own = planned.map(({ subnet }) => ({ subnet, what: "the network itself" }));
-  return chooseSubnet(network, pools, [...obstaclesOfNetworks(networks), ...own, ...obstacles], family);
+  return chooseSubnet(network, pools, [...obstaclesOfNetworks(networks), ...own, ...avoided], family);
 }
 
 /** The subnets that networks have, up or not. A configuration has none. */

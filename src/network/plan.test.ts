@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { isEngineError } from "../core/errors.ts";
 import { newId } from "../core/id.ts";
-import { parseSubnet } from "./address.ts";
+import { parseAddress, parseSubnet } from "./address.ts";
 import { defaultPools, parsePool, uniqueLocalPool } from "./ipam.ts";
 import type { Network, NetworkRequest } from "./network.ts";
 import { type PlanContext, planNetwork } from "./plan.ts";
@@ -38,6 +38,19 @@ const template = plan({
 });
 
 describe("a network", () => {
+  test("on a bridge that is there has its address as the gateway, and keeps clear of it where it chooses", () => {
+    const addresses = [{ address: parseAddress("10.8.3.7"), prefixLength: 24 }];
+    const obstacles = [tun0, { subnet: parseSubnet("172.28.0.0/16"), what: "route 172.28.0.0/16 dev br0" }];
+    const existingBridge = (name: string) => (name === "br0" ? { addresses, obstacles: [] } : undefined);
+    const options = { "com.docker.network.bridge.name": "br0" };
+    const subnets = [{ subnet: "10.8.3.0/24" }];
+    expect(plan({ options, subnets }, { obstacles, existingBridge }).subnets[0]).toMatchObject({ gateway: "10.8.3.7" });
+    const other = [{ subnet: "10.8.3.0/24", gateway: "10.8.3.1" }];
+    expect(plan({ options, subnets: other }, { obstacles, existingBridge }).subnets[0]!.gateway).toBe("10.8.3.1");
+    expect(plan({ options }, { obstacles, existingBridge }).subnets[0]!.subnet).toBe("172.29.0.0/16");
+    expect(() => plan({ subnets }, { obstacles, existingBridge })).toThrow("overlaps with route 10.8.0.0/16 dev tun0");
+  });
+
   test("has the daemon's options of its driver unless it has its own", () => {
     const mtu = "com.docker.network.driver.mtu";
     const driverOptions = { bridge: { [mtu]: "1000", "a.b": "c" }, macvlan: { parent: "eth9" } };

@@ -8,6 +8,7 @@ import type { NetworkConfiguration } from "./configuration.ts";
 import { bridgeName, checkInterfaceName } from "./driver/interface-name.ts";
 import { bridgeNameOption, withoutIpv6ByMtu } from "./driver/options.ts";
 import { checkSharing, parentName, stackedOptions } from "./driver/parent-options.ts";
+import { type ExistingBridge, withOwnGateways } from "./existing-bridge.ts";
 import type { Pool } from "./ipam.ts";
 import type { Network, NetworkDriver, NetworkRequest, SubnetRequest } from "./network.ts";
 import type { Obstacle } from "./obstacles.ts";
@@ -22,6 +23,8 @@ export interface PlanContext {
   networks: readonly Network[];
   /** See readObstacles. */
   obstacles: readonly Obstacle[];
+  /** A bridge of that name that is on the host and not tsd's; absent: there is none. */
+  existingBridge?: (device: string) => ExistingBridge | undefined;
   /** Of both families, in order of preference. */
   pools: readonly Pool[];
   /** By driver, what a new network has unless it says otherwise. A configuration has a driver only where it is used. */
@@ -46,6 +49,7 @@ export function planNetwork(request: NetworkRequest, context: PlanContext): Netw
   checkIpamDriver(settled, driver);
   const families = familiesOf(settled, driver, context.withoutIpv6);
   const device = deviceOf(settled, driver, context);
+  const bridge = driver === "bridge" ? context.existingBridge?.(device) : undefined;
   return {
     ...common(request, context),
     driver,
@@ -59,7 +63,10 @@ export function planNetwork(request: NetworkRequest, context: PlanContext): Netw
     labels: { ...settled.labels },
     ipamDriver: ipamDriverOf(settled),
     ipamOptions: { ...settled.ipamOptions },
-    subnets: planSubnets({ name: request.name, driver, families, requests: settled.subnets }, context),
+    subnets: planSubnets(
+      { name: request.name, driver, families, requests: withOwnGateways(settled.subnets, bridge?.addresses ?? []) },
+      bridge === undefined ? context : { ...context, obstacles: bridge.obstacles, avoided: context.obstacles },
+    ),
     device,
   };
 }

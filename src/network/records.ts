@@ -1,5 +1,6 @@
 /** Networks, sandboxes and endpoints on record. What is in the kernel has been here before. */
 import type { Database } from "bun:sqlite";
+import type { Adoption } from "./driver/driver.ts";
 import { randomUniqueLocalPrefix } from "./ipam.ts";
 import type { Network, NetworkDriver, NetworkSubnet } from "./network.ts";
 import type { EndpointRequest, SandboxRequest, SandboxWishes } from "./sandbox.ts";
@@ -362,6 +363,25 @@ export class NetworkRecords {
 
   hostSettings(): { name: string; previous: string }[] {
     return this.#database.query<{ name: string; previous: string }, []>("SELECT * FROM network_host_setting").all();
+  }
+
+  /** What a network's bridge, which is not tsd's, has of tsd; undefined where the bridge is tsd's own. */
+  adoption(networkId: string): Adoption | undefined {
+    const row = this.#database
+      .query<{ adoption: string }, [string]>("SELECT adoption FROM network_adoption WHERE network_id = ?")
+      .get(networkId);
+    return row === null ? undefined : (JSON.parse(row.adoption) as Adoption);
+  }
+
+  recordAdoption(networkId: string, adoption: Adoption | undefined): void {
+    if (adoption === undefined) {
+      this.#database.run("DELETE FROM network_adoption WHERE network_id = ?", [networkId]);
+      return;
+    }
+    this.#database.run("INSERT OR REPLACE INTO network_adoption (network_id, adoption) VALUES (?, ?)", [
+      networkId,
+      JSON.stringify(adoption),
+    ]);
   }
 
   /** Remembers what a setting of the host was before it was changed the first time. */

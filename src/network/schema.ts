@@ -11,6 +11,8 @@ import type { Schema } from "../core/database.ts";
  * Step 3: subnets that users chose, and the prefix that IPv6 subnets are made of (one row).
  *
  * Step 4: who has a MAC address on a network is found without a look at all others.
+ *
+ * Step 5: what was added to bridges of the administrator's.
  */
 export const networkSchema: Schema = {
   part: "network",
@@ -82,5 +84,9 @@ export const networkSchema: Schema = {
      ) STRICT;`,
     `DROP INDEX network_endpoint_network;
      CREATE INDEX network_endpoint_network ON network_endpoint (network_id, mac);`,
+    `CREATE TABLE network_adoption (
+       network_id TEXT PRIMARY KEY REFERENCES network ON DELETE CASCADE,
+       adoption TEXT NOT NULL
+     ) STRICT;`,
   ],
 };

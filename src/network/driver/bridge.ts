@@ -17,13 +17,15 @@ import type { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
 import { log } from "../../core/log.ts";
-import { addressBytes, broadcastAddress, parseAddress, parseSubnet } from "../address.ts";
+import { type Address, addressBytes, broadcastAddress, parseAddress, parseSubnet } from "../address.ts";
+import type { OwnAddress } from "../existing-bridge.ts";
 import { defaultMtu } from "../host.ts";
 import { configureIpv6 } from "../interface-ipv6.ts";
 import type { NetworkNamespace } from "../namespace.ts";
 import type { Network } from "../network.ts";
+import { AdoptedBridge } from "./adopted-bridge.ts";
 import type { DeviceEndpoint, DriverContext, NetworkDevice } from "./driver.ts";
-import { bridgeName, checkInterfaceName } from "./interface-name.ts";
+import { bridgeName, checkInterfaceName, isOwnBridgeName } from "./interface-name.ts";
 import { type BridgeOptions, bridgeOptions, ipv6MtuMin } from "./options.ts";
 
 export class BridgeDevice implements NetworkDevice {
@@ -36,41 +38,66 @@ export class BridgeDevice implements NetworkDevice {
   /** What the kernel keeps beside the interface (its alias) to tell whose it is. */
   readonly #owner: string;
   readonly #route: NetlinkSocket;
+  /** Where the bridge is not tsd's own. */
+  readonly #adopted: AdoptedBridge;
   #index: number | undefined;
   #mtu = 0;
+  #isAdopted = false;
 
-  constructor(network: Network, { route }: DriverContext) {
+  constructor(network: Network, context: DriverContext) {
     this.device = checkInterfaceName(network.device ?? bridgeName(network.id));
     this.#network = network;
     this.#options = bridgeOptions(network);
     this.#owner = `tsd ${shortId(network.id)}`;
-    this.#route = route;
+    this.#route = context.route;
+    this.#adopted = new AdoptedBridge(network, this.device, context);
   }
 
-  /** The interface, if it is there. @throws EngineError conflict when it is somebody else's. */
+  /**
+   * The interface, if it is there: tsd's own, or one that a network can be put on.
+   * @throws EngineError conflict when it is somebody else's, not_found for one that tsd has not made and does not make.
+   */
   find(): Link | undefined {
     const link = findLink(this.#route, this.device);
-    if (link === undefined || this.#isOurs(link)) return link;
-    const option = this.#network.isBuiltIn ? "--bridge" : "-o com.docker.network.bridge.name=NAME";
-    throw new EngineError("conflict", `interface ${this.device} is there already, and is not this daemon's`, {
-      path: this.device,
-      hint: `choose another name with ${option}, or remove it: ip link delete ${this.device}`,
-    });
+    if (link !== undefined) {
+      if (!this.#isOurs(link)) this.#adopted.check(link);
+      return link;
+    }
+    if (!this.#adopted.isOnRecord()) return undefined;
+    const text = `network ${this.#network.name}: bridge ${this.device}, which tsd did not make, is not there`;
+    throw new EngineError("not_found", text, { path: this.device, hint: `ip link add ${this.device} type bridge` });
+  }
+
+  /** What it has of its own, where it is not tsd's. */
+  existing(link: Link): readonly OwnAddress[] | undefined {
+    return this.#isOurs(link) ? undefined : this.#adopted.ownAddresses(link);
   }
 
   #isOurs(link: Link): boolean {
     if (link.kind !== "bridge") return false;
     if (link.alias === this.#owner) return true;
     // One that a daemon with another database left behind: nobody's, once nothing hangs on it.
-    const isTsds = link.alias?.startsWith("tsd ") === true;
+    const isTsds = link.alias?.startsWith("tsd ") === true && isOwnBridgeName(link.name);
     return isTsds && !listLinks(this.#route).some((port) => port.master === link.index);
   }
 
   ensure(): boolean {
     const link = this.find();
+    // It may have stood on another bridge: the daemon was told of this one since.
+    if (this.#index === undefined && !this.#adopted.isOnRecord()) this.#adopted.leave();
     if (link === undefined) this.#create();
+    else if (!this.#isOurs(link)) return this.#take(link);
     else if (link.index !== this.#index || !link.up) this.#adoptBridge(link);
     return link === undefined;
+  }
+
+  #take(link: Link): boolean {
+    if (link.index === this.#index && this.#adopted.isTaken(link)) return false;
+    const isAnew = this.#adopted.take(link, this.#addresses(link.index));
+    this.#isAdopted = true;
+    this.#index = link.index;
+    this.#mtu = this.#options.mtu ?? link.mtu;
+    return isAnew;
   }
 
   #create(): void {
@@ -129,7 +156,11 @@ export class BridgeDevice implements NetworkDevice {
     if (this.#index === undefined) throw new Error(`bridge ${this.device} is not ready`);
     const peer = { name: endpoint.interface, address: endpoint.mac!, namespaceFd: namespace.fd.number };
     const { hostInterface } = endpoint;
-    this.#route.execute(createVeth({ name: hostInterface, mtu: this.#mtu, master: this.#index, peer }));
+    // Higher than any hardware's: a bridge that was given no MAC address has the lowest of its ports'.
+    const address = this.#isAdopted ? macText(Uint8Array.from([0xfe, ...randomBytes(5)])) : undefined;
+    this.#route.execute(
+      createVeth({ name: hostInterface, mtu: this.#mtu, master: this.#index, peer, ...(address && { address }) }),
+    );
     // A port needs no addresses. Each that had one would make the kernel's list of link-local routes longer, which is
     // walked whenever an interface comes.
     configureIpv6(hostInterface, false);
@@ -188,7 +219,13 @@ export class BridgeDevice implements NetworkDevice {
     }
   }
 
+  hostAddresses(): Address[] {
+    const link = this.#isAdopted ? findLink(this.#route, this.device) : undefined;
+    return link === undefined ? [] : this.#adopted.hostAddresses(link);
+  }
+
   tearDown(): void {
+    this.#adopted.leave();
     const link = findLink(this.#route, this.device);
     if (link !== undefined && this.#isOurs(link)) this.#route.execute(deleteLink(this.device));
     this.#index = undefined;

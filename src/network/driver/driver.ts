@@ -6,6 +6,7 @@
  * method is synchronous: an attachment's part in the kernel is one piece of work, nothing comes in between.
  */
 import type { NetlinkSocket } from "../../../ffi/netlink/socket.ts";
+import type { Address } from "../address.ts";
 import type { NetworkNamespace } from "../namespace.ts";
 import type { Network } from "../network.ts";
 
@@ -81,6 +82,9 @@ export interface NetworkDevice extends Disposable {
    */
   remove(endpoint: Pick<DeviceEndpoint, "hostInterface" | "interface">, namespace?: NetworkNamespace): void;
 
+  /** Addresses that the host has on the device, and that no container may have. Absent where it has the gateways' alone. */
+  hostAddresses?(): Address[];
+
   /** Takes away what `ensure` made; nothing is connected. What is gone already is no error. */
   tearDown(): void;
 }
@@ -91,4 +95,19 @@ export interface DriverContext {
   route: NetlinkSocket;
   /** The other networks with the same device that have containers, or what is being taken down of them. */
   sharers: (network: Network) => readonly Network[];
+  adoptions: AdoptionRecords;
+}
+
+/** What tsd has added to a bridge that is not its own. On record before it is done. */
+export interface Adoption {
+  /** The bridge. */
+  device: string;
+  addresses: { address: string; prefixLength: number }[];
+  /** What stood in files below /proc/sys/net. */
+  settings: Record<string, string>;
+}
+
+export interface AdoptionRecords {
+  adoption(networkId: string): Adoption | undefined;
+  recordAdoption(networkId: string, adoption: Adoption | undefined): void;
 }

@@ -20,6 +20,11 @@ export function hostInterfaceName(endpointId: string): string {
   return `${hostInterfacePrefix}${endpointId.slice(0, idDigits)}`;
 }
 
+/** What tsd calls bridges by itself, this daemon's or another's. */
+export function isOwnBridgeName(name: string): boolean {
+  return /^tsd(0|-[0-9a-f]{8,11})$/.test(name);
+}
+
 /** Of a network that users made and gave no name for its bridge. */
 export function bridgeName(networkId: string): string {
   return `${bridgePrefix}${networkId.slice(0, idDigits)}`;
