@@ -82,13 +82,33 @@ function inspected([ours, theirs]: [string, string]): [unknown, unknown] {
 
 describe("what dockerd shows", () => {
   test("of a network, tsd shows: with its subnet, options, labels and containers", async () => {
-    const options = ["--ipv6=false", "--label", "a=b", "--opt", "com.docker.network.bridge.enable_icc=false"];
+    const options = ["--ipv6=false", "--label", "a=b", "--label", "A=b", "--opt", "com.docker.network.driver.mtu=1400"];
+    options.push("--opt", "com.docker.network.bridge.enable_icc=false");
     const subnet = ["--subnet", "10.77.0.0/24", "--ip-range", "10.77.0.128/25", "--gateway", "10.77.0.3"];
-    await both("network", "create", ...options, ...subnet, "--aux-address", "nas=10.77.0.200", "--attachable", "same");
+    await both(
+      "network",
+      "create",
+      ...options,
+      ...subnet,
+      "--aux-address",
+      "z=10.77.0.200",
+      "--aux-address",
+      "nas=10.77.0.201",
+      "--attachable",
+      "same",
+    );
     await both("run", "-d", "--name", "shown", "--network", "same", "--ip", "10.77.0.9", "IMAGE", "sleep", "100");
     const [ours, theirs] = inspected(await both("network", "inspect", "same"));
     // Versions since 28 tell of IPv4 as well.
     expect(ours).toEqual([{ ...(theirs as object[])[0], EnableIPv4: true }]);
+    // In the same order, too, which is that of the clients' output.
+    const withoutNew = JSON.stringify(ours).replace('"EnableIPv4":true,', "");
+    expect(withoutNew).toBe(JSON.stringify(theirs));
+    const listed = async (ask: typeof tsd) => {
+      const list = (await ask("GET", '/v1.41/networks?filters={"name":["same"]}')).body;
+      return JSON.stringify(normalized(list)).replace('"EnableIPv4":true,', "");
+    };
+    expect(await listed(tsd)).toBe(await listed(docker));
     await both("rm", "-f", "shown");
     await both("network", "rm", "same");
   });

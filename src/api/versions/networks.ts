@@ -4,13 +4,19 @@ import type { NetworkCreateRequest, NetworkInspect } from "../schema/network.ts"
 
 /** Until 1.27 a list told of the containers too, until 1.51 it had an empty place for them. */
 export function networkSummaryOf(network: NetworkInspect, api: number): object {
-  const { Containers, Status: _, ...summary } = network;
-  return { ...summary, ...(api < 28 ? { Containers } : api < 52 && { Containers: {} }) };
+  const { Containers, Options, Labels, Status: _, ...summary } = network;
+  const containers = api < 28 ? { Containers } : api < 52 && { Containers: {} };
+  return { ...summary, ...containers, Options, Labels };
 }
 
+/** Docker's clients print it in the order in which it comes, which is another one since 1.52. */
 export function networkInspectOf(network: NetworkInspect, api: number): object {
   const { Status, ...rest } = network;
-  if (api < 52 || Status === undefined) return rest;
+  if (api < 52) {
+    const { Options, Labels, Containers, ...before } = rest;
+    return { ...before, Containers, Options, Labels };
+  }
+  if (Status === undefined) return rest;
   const subnets = Object.entries(Status.IPAM.Subnets).map(([subnet, { IPsInUse, DynamicIPsAvailable }]) => [
     subnet,
     { IPsInUse: uint64(IPsInUse), DynamicIPsAvailable: uint64(DynamicIPsAvailable) },

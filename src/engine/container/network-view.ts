@@ -30,13 +30,14 @@ export function networkSettings(container: Container): NetworkSettings {
 export function containerNetworks(container: Container): Record<string, EndpointSettings> {
   const { definition } = container;
   const sandbox = sandboxOf(container);
-  return Object.fromEntries(
+  const networks = Object.fromEntries(
     Object.entries(definition.endpoints).map(([name, settings]) => {
       const given = sandbox?.endpoints.find(({ networkId }) => networkId === settings.NetworkID);
       const names = containerNames(container, name, settings);
       return [name, { ...settings, ...(names.length > 0 && { DNSNames: names }), ...givenEndpoint(given) }];
     }),
   );
+  return inKeyOrder(networks);
 }
 
 function givenEndpoint(endpoint: SandboxEndpoint | undefined): EndpointSettings {

@@ -120,6 +120,17 @@ describe("a network", () => {
     ]);
   });
 
+  test("shows its maps in the order of their keys, as Go writes them", async () => {
+    const Labels = { b: "1", a: "2", B: "3" };
+    const Config = [{ Subnet: "10.1.0.0/16", AuxiliaryAddresses: { nas: "10.1.0.5", cam: "10.1.0.6" } }];
+    await engine.networks.create({ Name: "net", Labels, Options: { z: "1", mtu: "1400" }, IPAM: { Config } });
+    const ids = [await started("one", "net"), await started("two", "net"), await started("six", "net")];
+    const seen = await engine.networks.inspect("net", {});
+    expect(Object.keys(seen.Labels)).toEqual(["B", "a", "b"]);
+    expect(Object.keys(seen.Options)).toEqual(["mtu", "z"]);
+    expect(Object.keys(seen.Containers!)).toEqual(ids.sort());
+  });
+
   test("cannot be removed while a container is on it, and can as soon as its end is told", async () => {
     await engine.networks.create({ Name: "net" });
     const id = await started("web", "net");

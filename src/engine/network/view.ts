@@ -1,5 +1,6 @@
 /** Networks as the Engine API shows them. */
 import type { EndpointResource, Ipam, NetworkInspect } from "../../api/schema/network.ts";
+import { inKeyOrder } from "../../core/key-order.ts";
 import type { Network, NetworkMember, NetworkSubnet, SubnetStatus } from "../../network/network.ts";
 
 /** What is said of a network beside its own record. */
@@ -27,15 +28,19 @@ export function networkView(network: Network, facts: NetworkFacts): NetworkInspe
     Ingress: false,
     ConfigFrom: { Network: network.configFrom ?? "" },
     ConfigOnly: network.configOnly,
-    Options: optionsView(network),
-    Labels: network.labels,
-    Containers: Object.fromEntries(
-      members.map((member) => [member.containerId, memberView(member, containerName(member.containerId))]),
+    Options: inKeyOrder(optionsView(network)),
+    Labels: inKeyOrder(network.labels),
+    Containers: inKeyOrder(
+      Object.fromEntries(
+        members.map((member) => [member.containerId, memberView(member, containerName(member.containerId))]),
+      ),
     ),
     Status: {
       IPAM: {
-        Subnets: Object.fromEntries(
-          status.map(({ subnet, inUse, available }) => [subnet, { IPsInUse: inUse, DynamicIPsAvailable: available }]),
+        Subnets: inKeyOrder(
+          Object.fromEntries(
+            status.map(({ subnet, inUse, available }) => [subnet, { IPsInUse: inUse, DynamicIPsAvailable: available }]),
+          ),
         ),
       },
     },
@@ -46,13 +51,13 @@ function ipamView({ ipamDriver, ipamOptions, subnets, isBuiltIn }: Network): Ipa
   return {
     Driver: ipamDriver,
     // Docker never asked anybody for those of its own networks.
-    Options: isBuiltIn ? null : ipamOptions,
+    Options: isBuiltIn ? null : inKeyOrder(ipamOptions),
     Config: subnets.map(({ subnet, ipRange, gateway, auxiliaryAddresses }: NetworkSubnet) => ({
       Subnet: subnet,
       ...(ipRange !== undefined && { IPRange: ipRange }),
       ...(gateway !== undefined && { Gateway: gateway }),
       ...(auxiliaryAddresses !== undefined &&
-        Object.keys(auxiliaryAddresses).length > 0 && { AuxiliaryAddresses: auxiliaryAddresses }),
+        Object.keys(auxiliaryAddresses).length > 0 && { AuxiliaryAddresses: inKeyOrder(auxiliaryAddresses) }),
     })),
   };
 }
