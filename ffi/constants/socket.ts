@@ -10,10 +10,12 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const IPPROTO_TCP = 6;
+export const IPPROTO_UDP = 17;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
+export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
@@ -31,6 +33,7 @@ export const IPV6_PKTINFO = 50;
 
 export const SOL_TCP = 6;
 export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
 export const TCP_SYNCNT = 7;
 
 export const SHUT_RD = 0;

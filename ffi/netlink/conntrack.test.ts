@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Fd } from "../fd.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../namespace.ts";
-import { deleteFlows, listFlows, listFlowsOf } from "./conntrack.ts";
+import { deleteFlows, FlowTemplate, forgetFlow, listFlows, listFlowsOf, prolongFlow } from "./conntrack.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "./socket.ts";
 
 const UDP = 17;
@@ -140,5 +140,49 @@ describe.skipIf(process.getuid?.() !== 0)("flows that connection tracking knows"
     expect(table().length).toBe(before);
     deleteFlows(socket, [flow!, ...listFlows(socket, { family: 6 })]);
     expect(table().length).toBe(before - 2);
+  });
+
+  describe.each([4, 6] as const)("of IPv%d, told of before they begin,", (family) => {
+    const address = (last: number): Uint8Array =>
+      family === 4 ? bytes(127, 0, 0, last) : Uint8Array.from({ length: 16 }, (_, i) => (i === 15 ? last : 0));
+    const path = { source: address(1), destination: address(7), protocol: UDP, destinationPort: 53, timeoutS: 50 };
+    const original = {
+      source: address(1),
+      destination: address(7),
+      protocol: UDP,
+      sourcePort: 4000,
+      destinationPort: 53,
+    };
+    const replies = (): string[] =>
+      listFlows(socket, { family, original: { destination: address(7) } }).map(
+        ({ reply }) => `${reply.destination.at(-1)}:${reply.destinationPort}`,
+      );
+    const EEXIST = 17;
+    const ENOENT = 2;
+
+    test("are translated as they are told, each once, or to any port that is free", () => {
+      const [exact, any] = [new FlowTemplate(path, true), new FlowTemplate(path, false)];
+      const client = { address: address(9), port: 5000 };
+      expect(socket.try(exact.flow(4000, client))).toBe(0);
+      expect(socket.try(exact.flow(4000, { ...client, port: 5001 }))).toBe(EEXIST);
+      expect(socket.try(exact.flow(4001, client))).toBe(EEXIST);
+      expect(socket.try(any.flow(4001, client))).toBe(0);
+      expect(replies().sort()).toEqual(["9:4001", "9:5000"]);
+      // Where its own is taken it gets another one.
+      expect(socket.try(any.flow(5000, client))).toBe(0);
+      expect(new Set(replies()).size).toBe(3);
+    });
+
+    test("last as long as is said, and are forgotten by where they come from and go to", () => {
+      const left = (): number => Number(/ (\d+) src=\S+ dst=\S+ sport=4000 /.exec(table().find(isFirst)!)![1]);
+      const isFirst = (line: string): boolean => line.includes("sport=4000 ") && line.startsWith(`ipv${family}`);
+      expect(left()).toBeWithin(40, 51);
+      expect(socket.try(prolongFlow(original, 90))).toBe(0);
+      expect(left()).toBeWithin(80, 91);
+      expect(socket.try(forgetFlow(original))).toBe(0);
+      expect(replies()).toHaveLength(2);
+      expect([socket.try(forgetFlow(original)), socket.try(prolongFlow(original, 90))]).toEqual([ENOENT, ENOENT]);
+      deleteFlows(socket, listFlows(socket, { family, original: { destination: address(7) } }));
+    });
   });
 });

@@ -4,17 +4,21 @@
  * A flow keeps the translation that its first packet got for as long as packets come, whatever the rules say later.
  */
 import { addressText, familyOf } from "./address.ts";
-import { Attributes, Message, type Reply } from "./message.ts";
+import { Attributes, Message, NLM_F_CREATE, NLM_F_EXCL, type Reply } from "./message.ts";
 import { nfgenmsg } from "./nftables/objects.ts";
 import type { NetlinkSocket } from "./socket.ts";
 
 const NFNL_SUBSYS_CTNETLINK = 1;
+const IPCTNL_MSG_CT_NEW = 0;
 const IPCTNL_MSG_CT_GET = 1;
 const IPCTNL_MSG_CT_DELETE = 2;
 
 const CTA_TUPLE_ORIG = 1;
 const CTA_TUPLE_REPLY = 2;
 const CTA_STATUS = 3;
+const CTA_PROTOINFO = 4;
+const CTA_NAT_SRC = 6;
+const CTA_TIMEOUT = 7;
 const CTA_ID = 12;
 const CTA_ZONE = 18;
 const CTA_FILTER = 25;
@@ -28,12 +32,25 @@ const CTA_IP_V6_DST = 4;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
+const CTA_NAT_V4_MINIP = 1;
+const CTA_NAT_V4_MAXIP = 2;
+const CTA_NAT_PROTO = 3;
+const CTA_NAT_V6_MINIP = 4;
+const CTA_NAT_V6_MAXIP = 5;
+const CTA_PROTONAT_PORT_MIN = 1;
+const CTA_PROTONAT_PORT_MAX = 2;
+const CTA_PROTOINFO_TCP = 1;
+const CTA_PROTOINFO_TCP_FLAGS_ORIGINAL = 4;
+const CTA_PROTOINFO_TCP_FLAGS_REPLY = 5;
 const CTA_FILTER_ORIG_FLAGS = 1;
 const CTA_FILTER_REPLY_FLAGS = 2;
 /** Which parts of a tuple the kernel compares; include/net/netfilter/nf_internals.h, CTA_FILTER_F_*. */
 const filterFlags = { source: 1, destination: 2, protocol: 8, sourcePort: 16, destinationPort: 32 } as const;
 
 const IPS_SEEN_REPLY = 2;
+const IPPROTO_TCP = 6;
+/** IP_CT_TCP_FLAG_BE_LIBERAL, as the value and as the mask of what is set: struct nf_ct_tcp_flags. */
+const liberal = new Uint8Array([8, 8]);
 
 const nfgenmsgLength = 4;
 /** Answers to that many deletions fit into a socket's receive buffer. */
@@ -153,21 +170,123 @@ export function deleteFlows(socket: NetlinkSocket, flows: readonly Flow[]): void
 }
 
 function deleteFlow({ original, id }: Flow): Message {
-  const object = `${addressText(original.source)} to ${addressText(original.destination)}`;
-  const family = original.source.length === 4 ? 4 : 6;
-  const message = flowMessage(IPCTNL_MSG_CT_DELETE, "IPCTNL_MSG_CT_DELETE", family, object);
-  encodeTuple(message, CTA_TUPLE_ORIG, original);
   // Without a tuple the kernel would delete every flow; with the id not a later one of the same addresses and ports.
-  return message.u32be(CTA_ID, id);
+  return forgetFlow(original).u32be(CTA_ID, id);
 }
 
-function flowMessage(type: number, call: string, family: 4 | 6, object?: string): Message {
+/** Where many flows come from and go to, but for the ports that they come from. */
+export interface FlowPath {
+  source: Uint8Array;
+  destination: Uint8Array;
+  protocol: number;
+  destinationPort: number;
+  /** How long a first packet is waited for, in seconds. From then on a flow lasts as others of its protocol do. */
+  timeoutS: number;
+}
+
+/**
+ * Makes flows known before their first packets, so that they are translated without a rule. One message is written
+ * over again and again: it is sent for each connection.
+ *
+ * The kernel learns how TCP's windows are scaled from the first packet only of a flow that this packet makes, and would
+ * leave what it then takes for wrong without translation: it is told to pass everything.
+ */
+export class FlowTemplate {
+  readonly #path: FlowPath;
+  readonly #message: Message;
+  readonly #ports: number[] = [];
+  readonly #shownAddresses: number[] = [];
+  readonly #shownPorts: number[] = [];
+
+  /** @param keepsPort of the address that the flows are to seem to come from; otherwise any that is free there. */
+  constructor(path: FlowPath, keepsPort: boolean) {
+    this.#path = path;
+    const family = path.source.length === 4 ? 4 : 6;
+    const flags = NLM_F_CREATE | NLM_F_EXCL;
+    this.#message = flowMessage(IPCTNL_MSG_CT_NEW, "IPCTNL_MSG_CT_NEW", family, shownFlow(path), flags);
+    const { source, destination, protocol, destinationPort } = path;
+    encodeTuple(this.#message, CTA_TUPLE_ORIG, { source, destination, protocol }, (ports) => {
+      this.#ports.push(ports.length + 4);
+      ports.bytes(CTA_PROTO_SRC_PORT, portBytes(0)).bytes(CTA_PROTO_DST_PORT, portBytes(destinationPort));
+    });
+    encodeTuple(this.#message, CTA_TUPLE_REPLY, { source: destination, destination: source, protocol }, (ports) => {
+      ports.bytes(CTA_PROTO_SRC_PORT, portBytes(destinationPort));
+      this.#ports.push(ports.length + 4);
+      ports.bytes(CTA_PROTO_DST_PORT, portBytes(0));
+    });
+    this.#message.u32be(CTA_TIMEOUT, path.timeoutS);
+    this.#encodeSource(family, keepsPort);
+    if (protocol !== IPPROTO_TCP) return;
+    this.#message.nest(CTA_PROTOINFO, (info) => {
+      info.nest(CTA_PROTOINFO_TCP, (tcp) => {
+        tcp.bytes(CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, liberal).bytes(CTA_PROTOINFO_TCP_FLAGS_REPLY, liberal);
+      });
+    });
+  }
+
+  #encodeSource(family: 4 | 6, keepsPort: boolean): void {
+    this.#message.nest(CTA_NAT_SRC, (nat) => {
+      const limits = family === 4 ? [CTA_NAT_V4_MINIP, CTA_NAT_V4_MAXIP] : [CTA_NAT_V6_MINIP, CTA_NAT_V6_MAXIP];
+      for (const limit of limits) {
+        this.#shownAddresses.push(nat.length + 4);
+        nat.bytes(limit, this.#path.source);
+      }
+      if (!keepsPort) return;
+      nat.nest(CTA_NAT_PROTO, (range) => {
+        for (const limit of [CTA_PROTONAT_PORT_MIN, CTA_PROTONAT_PORT_MAX]) {
+          this.#shownPorts.push(range.length + 4);
+          range.bytes(limit, portBytes(0));
+        }
+      });
+    });
+  }
+
+  /**
+   * The message for one flow, until the next is asked for. The kernel refuses with EEXIST where there is a flow of these
+   * addresses and ports already, in either direction.
+   * @param shown what its packets are to leave with as their source.
+   */
+  flow(sourcePort: number, shown: { address: Uint8Array; port: number }): Message {
+    const [from, to] = [portBytes(sourcePort), portBytes(shown.port)];
+    for (const offset of this.#ports) this.#message.overwrite(offset, from);
+    for (const offset of this.#shownAddresses) this.#message.overwrite(offset, shown.address);
+    for (const offset of this.#shownPorts) this.#message.overwrite(offset, to);
+    return this.#message;
+  }
+}
+
+/** Lets a flow last so many seconds from now on, until its next packet. Refused with ENOENT when there is none. */
+export function prolongFlow(original: Tuple, timeoutS: number): Message {
+  const family = original.source.length === 4 ? 4 : 6;
+  const message = flowMessage(IPCTNL_MSG_CT_NEW, "IPCTNL_MSG_CT_NEW", family, shownFlow(original));
+  encodeTuple(message, CTA_TUPLE_ORIG, original);
+  return message.u32be(CTA_TIMEOUT, timeoutS);
+}
+
+/** Deletes the flow that begins so, whichever it is. Refused with ENOENT when there is none. */
+export function forgetFlow(original: Tuple): Message {
+  const family = original.source.length === 4 ? 4 : 6;
+  const message = flowMessage(IPCTNL_MSG_CT_DELETE, "IPCTNL_MSG_CT_DELETE", family, shownFlow(original));
+  encodeTuple(message, CTA_TUPLE_ORIG, original);
+  return message;
+}
+
+function shownFlow({ source, destination }: Pick<Tuple, "source" | "destination">): string {
+  return `${addressText(source)} to ${addressText(destination)}`;
+}
+
+function flowMessage(type: number, call: string, family: 4 | 6, object?: string, flags = 0): Message {
   const subject = { call, ...(object !== undefined && { object }) };
   const structure = nfgenmsg(familyOf(new Uint8Array(family === 4 ? 4 : 16)), 0);
-  return new Message((NFNL_SUBSYS_CTNETLINK << 8) | type, 0, subject).structure(structure);
+  return new Message((NFNL_SUBSYS_CTNETLINK << 8) | type, flags, subject).structure(structure);
 }
 
-function encodeTuple(message: Message, attribute: number, tuple: Partial<Tuple>): void {
+function encodeTuple(
+  message: Message,
+  attribute: number,
+  tuple: Partial<Tuple>,
+  encodePorts?: (proto: Message) => void,
+): void {
   const { source, destination, protocol, sourcePort, destinationPort } = tuple;
   message.nest(attribute, (both) => {
     both.nest(CTA_TUPLE_IP, (ip) => {
@@ -178,6 +297,7 @@ function encodeTuple(message: Message, attribute: number, tuple: Partial<Tuple>)
       if (protocol !== undefined) proto.u8(CTA_PROTO_NUM, protocol);
       if (sourcePort !== undefined) proto.bytes(CTA_PROTO_SRC_PORT, portBytes(sourcePort));
       if (destinationPort !== undefined) proto.bytes(CTA_PROTO_DST_PORT, portBytes(destinationPort));
+      encodePorts?.(proto);
     });
   });
 }

@@ -53,6 +53,16 @@ export class Message {
     return this.#view.getUint16(4, true);
   }
 
+  /** Where the next attribute will begin; its value comes 4 bytes later. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Writes over what is there already: for a message that is sent again with another value of the same length. */
+  overwrite(offset: number, value: Uint8Array): void {
+    this.#bytes.set(value, offset);
+  }
+
   get flags(): number {
     return this.#view.getUint16(6, true);
   }

@@ -1,7 +1,8 @@
 import { callInBackground } from "../background-call.ts";
+import { SYS } from "../constants/syscalls.ts";
 import { Fd } from "../fd.ts";
 import { bytes as bytesArgument } from "../plan/values.ts";
-import { call } from "../syscall.ts";
+import { call, check, syscall } from "../syscall.ts";
 import { decodeAcknowledgement, NetlinkError } from "./error.ts";
 import {
   decodeMessages,
@@ -32,6 +33,7 @@ const NETLINK_GET_STRICT_CHK = 12;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const EAGAIN = "EAGAIN";
+const EAGAIN_NUMBER = 11;
 const ENOBUFS = "ENOBUFS";
 
 /** The kernel fills dumps into buffers of at most 32 KiB, and more only when one message is larger. */
@@ -104,6 +106,35 @@ export class NetlinkSocket implements Disposable {
       }
     }
     return refusals;
+  }
+
+  /**
+   * Sends a request that changes something, as quickly as can be: for what is done a thousand times a second. A refusal
+   * is queued when send(2) returns, and success has no answer.
+   * @returns 0, or the errno of the refusal.
+   */
+  try(message: Message): number {
+    this.#sequence = (this.#sequence + 1) >>> 0 || 1;
+    const bytes = message.finish(this.#sequence);
+    const { call: name } = message.subject;
+    call("sendto", name, this.#fd.number, bytes, bytes.length, 0, null, 0);
+    let refusal = 0;
+    for (;;) {
+      receiveBuffer ??= new Uint8Array(receiveBufferSize);
+      const length = syscall(
+        SYS.recvfrom,
+        this.#fd.number,
+        receiveBuffer,
+        receiveBuffer.length,
+        MSG_DONTWAIT,
+        null,
+        null,
+      );
+      if (length === -EAGAIN_NUMBER) return refusal;
+      for (const reply of decodeMessages(receiveBuffer.subarray(0, check(name, length)))) {
+        if (reply.sequence === this.#sequence) refusal = decodeAcknowledgement(reply).number;
+      }
+    }
   }
 
   /**

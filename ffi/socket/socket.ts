@@ -73,7 +73,8 @@ function ipv6Only(fd: Fd, address: SocketAddress): Fd {
 /** @throws SyscallError EADDRINUSE, EADDRNOTAVAIL, EACCES */
 export function bind(fd: Descriptor, address: SocketAddress): void {
   const bytes = encodeSocketAddress(address);
-  call("bind", shownSocketAddress(address), descriptorNumber(fd), bytes, bytes.length);
+  const result = syscall(SYS.bind, descriptorNumber(fd), bytes, bytes.length);
+  if (result < 0) check("bind", result, shownSocketAddress(address));
 }
 
 /** @param backlog the kernel takes net.core.somaxconn where that is less. */
@@ -136,7 +137,7 @@ export function connect(fd: Descriptor, address: SocketAddress): boolean {
   const result = syscall(SYS.connect, descriptorNumber(fd), bytes, bytes.length);
   // Interrupted, it goes on in the background like one in progress: connect(2).
   if (result === -EINPROGRESS || result === -EINTR) return false;
-  check("connect", result, shownSocketAddress(address));
+  if (result < 0) check("connect", result, shownSocketAddress(address));
   return true;
 }
 

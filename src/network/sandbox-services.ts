@@ -1,13 +1,14 @@
 /** What a container has on its networks beside interfaces: published ports, and a server of names. */
 import { errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import { inOrderOfPreference, type RoutedEndpoint } from "./default-route.ts";
+import { type Family, formatAddress } from "./address.ts";
+import { chooseDefaultRoutes, inOrderOfPreference, type RoutedEndpoint } from "./default-route.ts";
 import { bridgeOptions, hostBindingOf } from "./driver/options.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { EndpointNames, ServedSandbox } from "./names/records.ts";
 import type { Resolver } from "./names/resolver.ts";
 import type { NetworkTable } from "./network-table.ts";
-import type { PublishTarget } from "./ports/binding.ts";
+import { isSameWay, type PublishTarget } from "./ports/binding.ts";
 import type { PortRequest, PublishedPort } from "./ports/port.ts";
 import type { Ports } from "./ports/ports.ts";
 import type { EndpointRecord, SandboxRecord } from "./records.ts";
@@ -105,8 +106,13 @@ export class SandboxServices {
     if (containerId === null || record.ports.length === 0) return;
     const { ports } = this.#parts;
     const to = this.#target(record);
-    if (JSON.stringify(ports.targetOf(containerId)) === JSON.stringify(to)) return;
+    const from = ports.targetOf(containerId);
+    if (Bun.deepEquals(from, to)) return;
     await followed("ports", record, async () => {
+      if (to !== undefined && isSameWay(from, to)) {
+        await ports.show(containerId, to);
+        return;
+      }
       const requests = fixedTo(ports.of(containerId), record.ports);
       await ports.release(containerId);
       if (to !== undefined) await this.#publish(record, requests, to);
@@ -120,8 +126,12 @@ export class SandboxServices {
   async #move(before: SandboxRecord, from: PublishTarget | undefined, after: SandboxRecord): Promise<void> {
     const to = this.#target(after);
     if (after.containerId === null || after.ports.length === 0) return;
-    if (JSON.stringify(from) === JSON.stringify(to)) return;
+    if (Bun.deepEquals(from, to)) return;
     const { ports } = this.#parts;
+    if (to !== undefined && isSameWay(from, to)) {
+      await ports.show(after.containerId, to);
+      return;
+    }
     const requests = fixedTo(ports.of(after.containerId), after.ports);
     await ports.release(after.containerId);
     if (to === undefined) return;
@@ -172,22 +182,28 @@ export class SandboxServices {
 
   /** Where ports lead to: the bridge that the way out of the container is by, as Docker has it. */
   #wayIn(record: SandboxRecord): RoutedEndpoint | undefined {
-    const routed = record.endpoints.map((endpoint) => this.#parts.endpoints.routed(endpoint));
-    return inOrderOfPreference(routed).find(({ network }) => network.driver === "bridge" && !network.internal);
+    return inOrderOfPreference(this.#routed(record)).find(isWayIn);
+  }
+
+  #routed(record: SandboxRecord): RoutedEndpoint[] {
+    return record.endpoints.map((endpoint) => this.#parts.endpoints.routed(endpoint));
   }
 
   #target(record: SandboxRecord): PublishTarget | undefined {
-    const best = this.#wayIn(record);
+    const routed = this.#routed(record);
+    const best = inOrderOfPreference(routed).find(isWayIn);
     if (best === undefined) return undefined;
     const { ipv4, ipv6 } = best.record;
     const hostAddress = hostBindingOf(best.network);
     const { gatewayMode } = bridgeOptions(best.network);
-    const routed = ([4, 6] as const).filter((family) => gatewayMode[`ipv${family}`] === "routed");
+    const routedFamilies = ([4, 6] as const).filter((family) => gatewayMode[`ipv${family}`] === "routed");
+    const shown = { families: returnsByHost(best, routed), except: subnetsOf(routed) };
     return {
       ...(ipv4 !== undefined && { ipv4: ipv4.address }),
       ...(ipv6 !== undefined && { ipv6: ipv6.address }),
       bridge: best.network.device!,
-      ...(routed.length > 0 && { routed }),
+      ...(routedFamilies.length > 0 && { routed: routedFamilies }),
+      ...(shown.families.length > 0 && { shownClients: shown }),
       ...(hostAddress !== undefined && { hostAddress }),
     };
   }
@@ -222,6 +238,24 @@ export class SandboxServices {
       log("error", "the names of running containers could not be made known", { error: errorMessage(error) });
     }
   }
+}
+
+function isWayIn({ network }: RoutedEndpoint): boolean {
+  return network.driver === "bridge" && !network.internal;
+}
+
+/** The families in which the container's default route leads to this host's own address on that network. */
+function returnsByHost({ record, network }: RoutedEndpoint, all: readonly RoutedEndpoint[]): Family[] {
+  const routes = chooseDefaultRoutes(all).filter((route) => route.interface === record.interface);
+  const { inhibitIpv4 } = bridgeOptions(network);
+  return routes.flatMap(({ family, gateway }) => {
+    if (gateway === undefined || (family === 4 && inhibitIpv4)) return [];
+    return network.subnets.some((each) => each.gateway === formatAddress(gateway)) ? family : [];
+  });
+}
+
+function subnetsOf(all: readonly RoutedEndpoint[]): string[] {
+  return [...new Set(all.flatMap(({ network }) => network.subnets.map(({ subnet }) => subnet)))].sort();
 }
 
 /** Does what follows from a change of a container's networks, which has happened: what cannot be done is logged. */

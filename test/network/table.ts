@@ -53,15 +53,13 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-/** The same table, however a test has indented it; `cellOf` makes another of it with the same rows and columns. */
-export function expectedTable(text: string, cellOf = (cell: string, _row: string) => cell): string {
+/** The same table, however a test has indented it. */
+export function expectedTable(text: string): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   const indent = Math.min(...lines.slice(1).map((line) => line.search(/\S/)));
   const cells = lines.map((line, index) => {
     const words = line.slice(indent).trim().split(/\s+/);
-    if (index === 0) return ["", ...words];
-    const [row, ...values] = words;
-    return [row!, ...values.map((cell) => cellOf(cell, row!))];
+    return index === 0 ? ["", ...words] : words;
   });
   return formatTable(cells);
 }

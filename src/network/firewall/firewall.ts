@@ -18,7 +18,7 @@ import {
   tableContents,
   userChain,
 } from "./contents.ts";
-import { endFlowsTo, endStaleFlows, endUnmasqueraded } from "./flows.ts";
+import { endFlowsTo, endStaleFlows, endUnmasqueraded, endUnshown } from "./flows.ts";
 import { ForeignFirewalls } from "./foreign.ts";
 import { setRouteLocalnet } from "./route-localnet.ts";
 import type { BridgeRules, PortTranslation } from "./rules.ts";
@@ -276,6 +276,7 @@ export class Firewall implements Disposable {
       this.#endFlows(() => {
         endStaleFlows(this.#socket, this.#allPorts(), this.#translate);
         endUnmasqueraded(this.#socket, [...this.#bridges.values()]);
+        endUnshown(this.#socket, [...this.#bridges.values()]);
       });
     }
     return changed;

@@ -1,10 +1,16 @@
 import { describe, expect, test } from "bun:test";
+import { IPPROTO_TCP } from "../../../ffi/constants/socket.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { inNetworkNamespace } from "../../../ffi/namespace.ts";
+import { connect, receive, send } from "../../../ffi/socket/socket.ts";
 import { parseAddress } from "../address.ts";
+import { ClientAddresses, ClientView } from "../ports/proxy/client-address.ts";
 import { run } from "../testbed.ts";
 import type { Firewall } from "./firewall.ts";
 import { host6, hostAddress, Lab, noAnswer, outsideAddress, port, quickMs, serveAll } from "./lab.ts";
+
+/** The host's own firewall, which goes on tracking connections when tsd's is gone. */
+const tracking = "table inet own { chain c { type filter hook prerouting priority 0; ct state new counter; }; }";
 
 /** A client of UDP that keeps its port. */
 class Client implements Disposable {
@@ -90,9 +96,7 @@ describe.skipIf(process.getuid?.() !== 0)("a client of UDP that keeps sending fr
     using inside = await serveAll(a.namespace, 80);
     using outside = await serveAll(lab.outsideNamespace, 80);
     firewall.publish([port(a, 4, "udp", 5000)]);
-    // The host's own firewall goes on tracking connections meanwhile.
-    const own = "table inet own { chain c { type filter hook prerouting priority 0; ct state new counter; }; }";
-    run("sh", "-ec", `nft flush ruleset; echo '${own}' | nft -f -`);
+    run("sh", "-ec", `nft flush ruleset; echo '${tracking}' | nft -f -`);
     using client = await Client.open(lab.outsideNamespace, hostAddress, 5000);
     using container = await Client.open(a.namespace, outsideAddress, 80);
     expect(await Promise.all([client.ask(quickMs), container.ask(quickMs)])).toEqual([noAnswer, noAnswer]);
@@ -123,5 +127,50 @@ describe.skipIf(process.getuid?.() !== 0)("a client of UDP that keeps sending fr
     firewall.publish([port(b, 4, "udp", 5000), port(b, 4, "udp", 5001)]);
     firewall.unpublish([port(b, 4, "udp", 5000), port(b, 4, "udp", 5001)]);
     expect(flows()).toEqual(before);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)("a connection made in a client's name while nothing is translated", () => {
+  let firewall: Firewall;
+  const lab = new Lab(() => {
+    firewall = lab.makeFirewall();
+    firewall.setBridge(lab.bridge(1));
+  });
+
+  test.each([
+    ["no flow is tracked either", ""],
+    ["somebody tracks flows", tracking],
+  ])("goes on when the table is back, where %s", async (_, rules) => {
+    const target = { address: new Uint8Array([172, 28, 1, 2]), port: 80 };
+    const seen: string[] = [];
+    const echo = inNetworkNamespace(lab.container(1, 2).namespace, () =>
+      Bun.listen({
+        hostname: "172.28.1.2",
+        port: target.port,
+        socket: {
+          open: (socket) => void seen.push(socket.remoteAddress),
+          data: (socket, data) => void socket.write(data),
+        },
+      }),
+    );
+    run("sh", "-ec", `nft flush ruleset; echo '${rules}' | nft -f -`);
+    const view = new ClientView(new ClientAddresses(), IPPROTO_TCP, target, { except: [] });
+    const { fd } = view.open({ address: new Uint8Array([192, 0, 2, 1]), port: 5000 })!;
+    connect(fd, target);
+    const says = async (text: string): Promise<string | undefined> => {
+      const buffer = new Uint8Array(100);
+      send(fd, new TextEncoder().encode(text));
+      for (const end = Date.now() + 3_000; Date.now() < end; await Bun.sleep(1)) {
+        const length = receive(fd, buffer);
+        if (length !== undefined) return new TextDecoder().decode(buffer.subarray(0, length));
+      }
+      return undefined;
+    };
+    for (const end = Date.now() + 3_000; seen.length === 0 && Date.now() < end; ) await Bun.sleep(1);
+    firewall.check();
+    expect(await says("after")).toBe("after");
+    expect(seen).toEqual(["172.28.1.1"]);
+    fd.close();
+    echo.stop(true);
   });
 });

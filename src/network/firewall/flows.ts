@@ -69,6 +69,24 @@ export function endUnmasqueraded(socket: NetlinkSocket, bridges: readonly Bridge
   }
 }
 
+/**
+ * Ends TCP flows whose translation tsd proxy has told of while nothing was translated (ports/proxy/client-address.ts).
+ * They have got answers, though not such as would be translated now; they go on as they began.
+ */
+export function endUnshown(socket: NetlinkSocket, bridges: readonly BridgeRules[]): void {
+  const subnets = bridges.flatMap((rules) => rules.subnets);
+  const isLocal = localAddresses();
+  for (const family of new Set(subnets.map((subnet) => subnet.family))) {
+    const original = { protocol: protocolNumbers.tcp };
+    const stale = listFlows(socket, { family, original, answered: false }).filter(({ original, reply }) => {
+      if (equal(reply.destination, original.source) || !equal(reply.source, original.destination)) return false;
+      const target = addressOf(original.destination);
+      return subnets.some((subnet) => contains(subnet, target)) && isLocal(original.source);
+    });
+    deleteFlows(socket, stale);
+  }
+}
+
 /** TCP's are noticed by whoever sends. What is not translated has no host's port. */
 function outlivesItsPort({ transport, direct }: PortTranslation): boolean {
   return transport !== "tcp" && direct !== true;

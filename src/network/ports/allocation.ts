@@ -67,7 +67,7 @@ export class EphemeralPorts {
 
   /** Each port once, beginning behind the last that was taken. */
   *candidates(transport: Transport): Generator<number> {
-    const { first, last } = readRange();
+    const { first, last } = readEphemeralRange();
     const reserved = readReserved();
     const count = last - first + 1;
     const start = Math.min(Math.max(this.#next.get(transport) ?? first, first), last);
@@ -80,14 +80,20 @@ export class EphemeralPorts {
   }
 }
 
-function readRange(): { first: number; last: number } {
+export interface PortRange {
+  first: number;
+  last: number;
+}
+
+/** The ports that the kernel chooses from, as the host has it now. */
+export function readEphemeralRange(): PortRange {
   const [first, last] = readSetting("ip_local_port_range").trim().split(/\s+/).map(Number);
   if (first === undefined || last === undefined || !(first >= 1 && first <= last)) return dynamicPorts;
   return { first, last };
 }
 
 /** `8080,9000-9100` */
-function readReserved(): { first: number; last: number }[] {
+function readReserved(): PortRange[] {
   const text = readSetting("ip_local_reserved_ports").trim();
   if (text === "") return [];
   return text.split(",").map((part) => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { formatAddress } from "../../core/ip-address.ts";
 import {
   bindingOf,
+  isSameWay,
   type PublishDefaults,
   type PublishTarget,
   publishedPort,
@@ -118,6 +119,22 @@ describe("a published port", () => {
       targetPort: 53,
       bridge: "tsd0",
     });
+  });
+
+  test("shows the container its clients where it is passed on, and the family's answers come back by this host", () => {
+    const shownClients = { families: [4 as const], except: ["172.28.0.0/16", "fd00::/64", "10.1.0.0/24"] };
+    const shown = (request: Partial<PortRequest>, target: PublishTarget) => {
+      const binding = bindingOf({ transport: "tcp", containerPort: 80, ...request }, target, defaults);
+      return binding.addresses.map(
+        (address) => socketOf(publishedPort(binding, address, 8080, target), target)?.shownClients,
+      );
+    };
+    const except = ["172.28.0.0/16", "10.1.0.0/24"];
+    expect(shown({ mode: "socket" }, { ...both, shownClients })).toEqual([{ except }, undefined]);
+    expect(shown({ mode: "nat" }, { ...both, shownClients })).toEqual([undefined, undefined]);
+    expect(shown({ mode: "socket" }, both)).toEqual([undefined, undefined]);
+    expect(isSameWay({ ...both, shownClients }, both)).toBe(true);
+    expect(isSameWay(both, ipv4Only)).toBe(false);
   });
 
   test("cannot be on what is no address", () => {

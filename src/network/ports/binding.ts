@@ -10,10 +10,11 @@ import {
   type Family,
   formatAddress,
   parseAddress,
+  parseSubnet,
 } from "../../core/ip-address.ts";
 import type { PortTranslation } from "../firewall/rules.ts";
 import type { PortRequest, PublishedPort, PublishMode } from "./port.ts";
-import type { HostSocket } from "./proxy/protocol.ts";
+import type { HostSocket, ShownClients } from "./proxy/protocol.ts";
 
 /** Where a container's ports are. */
 export interface PublishTarget {
@@ -23,8 +24,17 @@ export interface PublishTarget {
   bridge: string;
   /** The families in which the network is routed: the container's own ports are opened, and none of the host's taken. */
   routed?: Family[];
+  /** Absent: containers see this host as the client of what is passed on to them. */
+  shownClients?: ShownFamilies;
   /** The network's own default address, before the daemon's: `com.docker.network.bridge.host_binding_ipv4`. */
   hostAddress?: string;
+}
+
+/** Where whatever a container answers comes back by this host, so that it may see its clients' own addresses. */
+export interface ShownFamilies {
+  families: Family[];
+  /** The subnets of the container's networks: it answers there by itself. */
+  except: string[];
 }
 
 export interface PublishDefaults {
@@ -140,7 +150,19 @@ export function socketOf(port: PublishedPort, target: PublishTarget): HostSocket
   const socket: HostSocket = { transport, address: hostAddress, port: hostPort };
   // On [::] it listens even where the kernel translates: for [::1], which it does not.
   if (mode === "nat" && hostAddress !== any[6]) return socket;
-  return { ...socket, target: { address: targetAddress(port, target), port: port.containerPort } };
+  const address = targetAddress(port, target);
+  const shown = mode === "socket" ? shownClientsOf(target, parseAddress(address).family) : undefined;
+  return { ...socket, target: { address, port: port.containerPort }, ...(shown && { shownClients: shown }) };
+}
+
+function shownClientsOf({ shownClients }: PublishTarget, family: Family): ShownClients | undefined {
+  if (shownClients === undefined || !shownClients.families.includes(family)) return undefined;
+  return { except: shownClients.except.filter((subnet) => parseSubnet(subnet).family === family) };
+}
+
+/** Whether what is open can stay: whose addresses are shown may change meanwhile. */
+export function isSameWay(a: PublishTarget | undefined, b: PublishTarget | undefined): boolean {
+  return Bun.deepEquals(a && { ...a, shownClients: undefined }, b && { ...b, shownClients: undefined });
 }
 
 /** What the kernel is to translate for it. */

@@ -56,6 +56,12 @@ export class HeldSockets {
     if (names.length > 0) await this.#companion.tell("drop", { names });
   }
 
+  /** Tells of what has changed of groups that are held: not the sockets, but whom they are shown as. */
+  async update(groups: readonly SocketGroup[]): Promise<void> {
+    // Without an answer the next proxy is told everything.
+    if (groups.length > 0) await this.#companion.tell("hold", { groups });
+  }
+
   /** After a restart of the daemon: finds the proxy, or starts one, and makes it hold these and no others. */
   async restore(groups: readonly SocketGroup[]): Promise<void> {
     this.#groups.clear();

@@ -11,7 +11,7 @@ import { bindingOf, type PublishDefaults, type PublishTarget, socketOf, translat
 import { choosePorts } from "./choose.ts";
 import { HeldSockets, type ProxyOptions } from "./held-sockets.ts";
 import type { PortRequest, PublishedPort, PublishMode } from "./port.ts";
-import type { SocketGroup } from "./proxy/protocol.ts";
+import { type HostSocket, type SocketGroup, socketName } from "./proxy/protocol.ts";
 import { type PortsRecord, PortsRecords } from "./records.ts";
 
 /** What the ports need of the firewall. */
@@ -93,6 +93,26 @@ export class Ports {
     } finally {
       this.#choosing.delete(containerId);
     }
+  }
+
+  /**
+   * Clients are seen otherwise from now on, for the container's networks have changed beside the one that its ports are
+   * reached by (`isSameWay`). Whoever is connected stays so.
+   */
+  async show(containerId: string, target: PublishTarget): Promise<void> {
+    const published = this.#published.get(containerId);
+    if (published === undefined) return;
+    published.target = target;
+    this.#records.put(published);
+    const sockets = new Map<string, HostSocket>();
+    for (const port of published.ports) {
+      const socket = socketOf(port, target);
+      if (socket !== undefined) sockets.set(socketName(socket), socket);
+    }
+    for (const group of published.groups) {
+      for (const [place, socket] of group.entries()) group[place] = sockets.get(socketName(socket)) ?? socket;
+    }
+    await this.#held.update(published.groups);
   }
 
   /** Takes a container's ports back; nothing happens when it has none. */

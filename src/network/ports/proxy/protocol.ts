@@ -5,7 +5,7 @@
 import type { Transport } from "../port.ts";
 
 /** Raise it with every change of what is below. */
-export const proxyProtocol = 1;
+export const proxyProtocol = 2;
 
 export interface Endpoint {
   /** `0.0.0.0`, `::1` */
@@ -20,6 +20,17 @@ export interface Endpoint {
 export interface HostSocket extends Endpoint {
   transport: Transport;
   target?: Endpoint;
+  /** Absent: the target sees this host as the client, whoever that is. */
+  shownClients?: ShownClients;
+}
+
+/**
+ * The target sees its clients by their own addresses: whatever it answers comes back by this host, but for what is for
+ * the subnets that it is in itself.
+ */
+export interface ShownClients {
+  /** `172.28.0.0/16`: clients there are not shown. */
+  except: string[];
 }
 
 /** `tcp 0.0.0.0 8080`: what a socket is dropped by. */

@@ -3,6 +3,7 @@ import type { Fd } from "../../../../ffi/fd.ts";
 import { EngineError, errorMessage, isEngineError } from "../../../core/errors.ts";
 import type { EventLoop, LoopTimer } from "../../companion/loop.ts";
 import type { CompanionService } from "../../companion/server.ts";
+import { ClientAddresses } from "./client-address.ts";
 import { PipePool } from "./pipes.ts";
 import {
   type HostSocket,
@@ -10,6 +11,7 @@ import {
   type ProxyRequests,
   type ProxyStatus,
   type Refusal,
+  type ShownClients,
   type SocketGroup,
   socketName,
 } from "./protocol.ts";
@@ -26,6 +28,8 @@ const othersMin = 1_024;
 
 interface Held {
   socket: HostSocket;
+  /** From now on; whoever is connected stays what it is to the container. */
+  show(clients: ShownClients | undefined): void;
   close(): void;
   /** Or clients, of UDP. */
   readonly connections: number;
@@ -43,8 +47,9 @@ export class ProxyService implements CompanionService {
     this.#loop = loop;
     const others = Math.min(descriptorsMax / 4, sessionsMax + othersMin);
     const ports = new TcpPorts(descriptorsMax - others);
-    this.#tcp = { ports, pipes: new PipePool((fd) => ports.isLow(fd)) };
-    this.#udp = new UdpSessions(loop);
+    const clients = new ClientAddresses();
+    this.#tcp = { ports, pipes: new PipePool((fd) => ports.isLow(fd)), clients };
+    this.#udp = new UdpSessions(loop, clients);
   }
 
   get isIdle(): boolean {
@@ -101,7 +106,10 @@ export class ProxyService implements CompanionService {
     const name = socketName(socket);
     const there = this.#held.get(name);
     if (there !== undefined) {
-      if (Bun.deepEquals(there.socket, socket)) return false;
+      if (Bun.deepEquals(there.socket.target, socket.target)) {
+        there.show(socket.shownClients);
+        return false;
+      }
       this.#drop(name);
     }
     this.#held.set(name, this.#open(socket));
@@ -118,6 +126,7 @@ export class ProxyService implements CompanionService {
         : new UdpForwarder(this.#loop, this.#udp, socket, target);
     return {
       socket,
+      show: (clients) => forwarder.show(clients),
       close: () => forwarder.close(),
       get connections() {
         return forwarder.connections;
@@ -140,7 +149,7 @@ export class ProxyService implements CompanionService {
 
 function reserved(socket: HostSocket): Held {
   const fd = reserve(socket);
-  return { socket, close: () => fd?.close(), connections: 0 };
+  return { socket, show: () => undefined, close: () => fd?.close(), connections: 0 };
 }
 
 function reserve(socket: HostSocket): Fd | undefined {

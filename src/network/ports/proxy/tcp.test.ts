@@ -229,7 +229,7 @@ describe.skipIf(!root)("tsd proxy, TCP", () => {
 
   test("a port that is flooded leaves room for another's clients, for new ports, and for the daemon", async () => {
     await proxy[Symbol.asyncDispose]();
-    proxy = new TestProxy(200);
+    proxy = new TestProxy(["prlimit", "--nofile=200"]);
     const [flooded, quiet] = [await serve(() => undefined), await serve((socket) => socket.pipe(socket))];
     await publish(8080, flooded);
     await publish(8081, quiet);

@@ -1,6 +1,7 @@
 /** A listener of the host whose connections are passed on to a container. */
 import {
   EPOLLIN,
+  IPPROTO_TCP,
   SO_KEEPALIVE,
   SO_REUSEADDR,
   SOL_SOCKET,
@@ -15,9 +16,10 @@ import { accept, bind, connect, listen, resetOnClose, setOption, streamSocket } 
 import { errorMessage, isErrno, isKernelError } from "../../../core/errors.ts";
 import { log } from "../../../core/log.ts";
 import type { EventLoop } from "../../companion/loop.ts";
+import { type ClientAddresses, ClientView } from "./client-address.ts";
 import { shownEndpoint, socketAddressOf } from "./endpoint.ts";
 import type { PipePool } from "./pipes.ts";
-import type { Endpoint } from "./protocol.ts";
+import type { Endpoint, HostSocket, ShownClients } from "./protocol.ts";
 import { Relay } from "./relay.ts";
 import type { TcpPort, TcpPorts } from "./tcp-ports.ts";
 
@@ -32,10 +34,23 @@ const quietMs = 60_000;
 /** The kernel sends the first packet again after 1, 2 and 4 s: a container that does not answer is given up after 15. */
 const connectRetries = 3;
 
+/** A connection may come from where one has just ended, which the kernel tells of when it is too late to choose. */
+const shownAttemptsMax = 3;
+
 /** By all ports. */
 export interface TcpShared {
   pipes: PipePool;
   ports: TcpPorts;
+  clients: ClientAddresses;
+}
+
+/** A connection to the container. */
+interface Towards {
+  fd: Fd;
+  /** It is under way. */
+  connecting: boolean;
+  /** To be called when it has ended. */
+  release?: () => void;
 }
 
 export class TcpForwarder implements TcpPort {
@@ -46,21 +61,24 @@ export class TcpForwarder implements TcpPort {
   readonly #token: number;
   readonly #shown: string;
   readonly #relays = new Set<Relay>();
-  #target: SocketAddress;
+  readonly #target: SocketAddress;
+  readonly #view: ClientView;
   #quietUntil = 0;
   #closed = false;
 
   /** @throws SyscallError EADDRINUSE, EADDRNOTAVAIL, … */
-  constructor(loop: EventLoop, { pipes, ports }: TcpShared, endpoint: Endpoint, target: Endpoint) {
+  constructor(loop: EventLoop, { pipes, ports, clients }: TcpShared, socket: HostSocket, target: Endpoint) {
     this.#loop = loop;
     this.#pipes = pipes;
     this.#ports = ports;
-    this.#shown = shownEndpoint(endpoint);
+    this.#shown = shownEndpoint(socket);
     this.#target = socketAddressOf(target);
-    const address = socketAddressOf(endpoint);
+    this.#view = new ClientView(clients, IPPROTO_TCP, this.#target, socket.shownClients);
+    const address = socketAddressOf(socket);
     using fd = streamSocket(address);
     // Connections that have ended lately do not stand in the way. What listens excludes all others nevertheless.
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    beQuickAndLook(fd);
     bind(fd, address);
     listen(fd, backlog);
     this.#token = loop.watch(fd, EPOLLIN, () => this.#accept());
@@ -70,6 +88,10 @@ export class TcpForwarder implements TcpPort {
 
   get connections(): number {
     return this.#relays.size;
+  }
+
+  show(shown: ShownClients | undefined): void {
+    this.#view.show(shown);
   }
 
   /** Ends the listener and all connections. */
@@ -85,10 +107,11 @@ export class TcpForwarder implements TcpPort {
     for (let count = 0; count < acceptsMax && !this.#closed; count++) {
       let client: Fd | undefined;
       try {
-        client = this.#withRoom(() => accept(this.#listener)?.fd);
-        if (client === undefined) return;
+        const accepted = this.#withRoom(() => accept(this.#listener));
+        if (accepted === undefined) return;
+        client = accepted.fd;
         if (this.#ports.isLow(client) && !this.#ports.makeRoom(this)) throw new SyscallError("accept4", EMFILE);
-        this.#forward(client);
+        this.#forward(client, accepted.peer);
       } catch (error) {
         if (client !== undefined && !client.closed) {
           resetOnClose(client);
@@ -104,18 +127,38 @@ export class TcpForwarder implements TcpPort {
     }
   }
 
-  #forward(client: Fd): void {
-    using target = this.#withRoom(() => streamSocket(this.#target));
-    setOption(target, SOL_TCP, TCP_SYNCNT, connectRetries);
-    for (const fd of [client, target]) {
-      // Nothing is held back to wait for more: whoever sends has decided that already.
-      setOption(fd, SOL_TCP, TCP_NODELAY, 1);
-      setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    }
-    const connecting = !connect(target, this.#target);
-    const connections = { client: client.move(), target: target.move(), connecting };
-    const relay: Relay = new Relay(this.#loop, this.#pipes, connections, () => this.#relays.delete(relay));
+  #forward(client: Fd, peer: SocketAddress): void {
+    const { fd, connecting, release } = this.#connectShown(peer) ?? this.#connect(streamSocket);
+    // It may end while it is made: the kernel may have no room to watch it.
+    let relay: Relay | undefined;
+    relay = new Relay(this.#loop, this.#pipes, { client: client.move(), target: fd, connecting }, () => {
+      release?.();
+      if (relay !== undefined) this.#relays.delete(relay);
+    });
     this.#relays.add(relay);
+  }
+
+  /** As the client; undefined where the container is to see the gateway. */
+  #connectShown(peer: SocketAddress): Towards | undefined {
+    for (let attempt = 0; attempt < shownAttemptsMax; attempt++) {
+      const shown = this.#withRoom(() => this.#view.open(peer));
+      if (shown === undefined) return undefined;
+      try {
+        return { ...this.#connect(() => shown.fd), release: shown.release };
+      } catch (error) {
+        shown.release();
+        if (!isErrno(error, "EADDRNOTAVAIL")) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  #connect(open: (target: SocketAddress) => Fd): Towards {
+    using fd = this.#withRoom(() => open(this.#target));
+    setOption(fd, SOL_TCP, TCP_SYNCNT, connectRetries);
+    beQuickAndLook(fd);
+    const connecting = !connect(fd, this.#target);
+    return { fd: fd.move(), connecting };
   }
 
   #withRoom<T>(open: () => T): T {
@@ -142,4 +185,13 @@ export class TcpForwarder implements TcpPort {
       if (!this.#closed) this.#loop.change(this.#token, EPOLLIN);
     });
   }
+}
+
+/**
+ * Holds nothing back to wait for more, for whoever sends has decided that already, and looks whether the other end is
+ * still there. A listener's connections have it of the listener.
+ */
+function beQuickAndLook(fd: Fd): void {
+  setOption(fd, SOL_TCP, TCP_NODELAY, 1);
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }

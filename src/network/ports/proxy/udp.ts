@@ -2,19 +2,33 @@
  * A UDP socket of the host whose datagrams are passed on to a container. Each client has a socket of its own towards the
  * container, so that an answer finds its way back, by the address that the client had asked.
  */
-import { EPOLLIN, SO_RCVBUFFORCE, SO_SNDBUFFORCE, SOL_SOCKET } from "../../../../ffi/constants/socket.ts";
+import {
+  EPOLLIN,
+  IPPROTO_UDP,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOL_SOCKET,
+} from "../../../../ffi/constants/socket.ts";
 import type { Fd } from "../../../../ffi/fd.ts";
-import type { SocketAddress } from "../../../../ffi/socket/address.ts";
+import { decodeSocketAddress, type SocketAddress } from "../../../../ffi/socket/address.ts";
 import { DatagramBuffer, type LocalEnd, tellDestinations } from "../../../../ffi/socket/datagram.ts";
 import { bind, connect, datagramSocket, setOption } from "../../../../ffi/socket/socket.ts";
-import { isKernelError } from "../../../core/errors.ts";
+import { isErrno, isKernelError } from "../../../core/errors.ts";
 import type { EventLoop } from "../../companion/loop.ts";
+import { type ClientAddresses, type ClientSocket, ClientView } from "./client-address.ts";
 import { socketAddressOf } from "./endpoint.ts";
-import type { Endpoint } from "./protocol.ts";
+import type { Endpoint, HostSocket, ShownClients } from "./protocol.ts";
 
 /** A client that neither sends nor gets anything for so long is forgotten. */
 export const idleMs = 90_000;
 const sweepMs = 5_000;
+/**
+ * Connection tracking forgets UDP after 30 s of silence (nf_conntrack_udp_timeout), and what it translates with it: by
+ * then it is told to remember it as long as the client is.
+ */
+const prolongMs = 10_000;
 /**
  * Of all ports together. Beyond it one of the port that has the most goes: the one that was silent longest, those first
  * that were never answered. So no port's clients, however many and whether they are answered, are in another's way.
@@ -38,6 +52,10 @@ interface Session {
   readonly asked: LocalEnd | undefined;
   lastMs: number;
   answered: boolean;
+  /** Absent where the container sees the gateway. */
+  readonly shown: ClientSocket | undefined;
+  /** The flow outlasts this silence. */
+  prolonged: boolean;
 }
 
 /** Of one port: the one that was silent longest comes first. */
@@ -49,13 +67,15 @@ interface Queues {
 /** The sessions of all ports, and the buffer that all datagrams go through. */
 export class UdpSessions {
   readonly buffer = new DatagramBuffer();
+  readonly clients: ClientAddresses;
   readonly #ports = new Map<UdpForwarder, Queues>();
   readonly #loop: EventLoop;
   #size = 0;
   #sweeping = false;
 
-  constructor(loop: EventLoop) {
+  constructor(loop: EventLoop, clients: ClientAddresses) {
     this.#loop = loop;
+    this.clients = clients;
   }
 
   get size(): number {
@@ -75,6 +95,7 @@ export class UdpSessions {
 
   touch(session: Session, answered: boolean): void {
     session.lastMs = performance.now();
+    session.prolonged = false;
     const queues = this.#ports.get(session.forwarder)!;
     queues.unanswered.delete(session);
     queues.answered.delete(session);
@@ -104,16 +125,24 @@ export class UdpSessions {
     this.#sweeping = true;
     this.#loop.after(sweepMs, () => {
       this.#sweeping = false;
-      const before = performance.now() - idleMs;
+      const now = performance.now();
       for (const sessions of [...this.#ports.values()].flatMap((queues) => [queues.unanswered, queues.answered])) {
         for (const session of sessions) {
-          if (session.lastMs > before) break;
-          session.forwarder.end(session);
+          const silentMs = now - session.lastMs;
+          if (silentMs <= prolongMs) break;
+          if (silentMs > idleMs) session.forwarder.end(session);
+          else prolong(session, idleMs + sweepMs - silentMs);
         }
       }
       if (this.size > 0) this.#sweepLater();
     });
   }
+}
+
+function prolong(session: Session, ms: number): void {
+  if (session.prolonged) return;
+  session.prolonged = true;
+  session.shown?.prolong(Math.ceil(ms / 1_000));
 }
 
 function mostOf(all: readonly Queues[], count: (queues: Queues) => number): Queues {
@@ -126,18 +155,20 @@ export class UdpForwarder {
   readonly #listener: Fd;
   readonly #token: number;
   readonly #target: SocketAddress;
+  readonly #view: ClientView;
   readonly #sessions = new Map<string, Session>();
 
   /** @throws SyscallError EADDRINUSE, EADDRNOTAVAIL, … */
-  constructor(loop: EventLoop, all: UdpSessions, endpoint: Endpoint, target: Endpoint) {
+  constructor(loop: EventLoop, all: UdpSessions, socket: HostSocket, target: Endpoint) {
     this.#loop = loop;
     this.#all = all;
     this.#target = socketAddressOf(target);
-    const address = socketAddressOf(endpoint);
+    this.#view = new ClientView(all.clients, IPPROTO_UDP, this.#target, socket.shownClients);
+    const address = socketAddressOf(socket);
     using fd = datagramSocket(address);
     tellDestinations(fd, address.address.length === 16);
-    setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, listenerBufferBytes);
-    setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, listenerBufferBytes);
+    setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     bind(fd, address);
     this.#token = loop.watch(fd, EPOLLIN, () => this.#fromClients());
     this.#listener = fd.move();
@@ -146,6 +177,10 @@ export class UdpForwarder {
   /** Clients that are remembered. */
   get connections(): number {
     return this.#sessions.size;
+  }
+
+  show(shown: ShownClients | undefined): void {
+    this.#view.show(shown);
   }
 
   close(): void {
@@ -159,6 +194,7 @@ export class UdpForwarder {
     this.#all.delete(session);
     this.#loop.unwatch(session.token);
     session.fd.close();
+    session.shown?.release();
   }
 
   #fromClients(): void {
@@ -189,8 +225,10 @@ export class UdpForwarder {
     const key = `${source.toHex()} ${asked?.address.toHex() ?? ""}`;
     const known = this.#sessions.get(key);
     if (known !== undefined) return known;
+    let shown: ClientSocket | undefined;
     try {
-      using fd = datagramSocket(this.#target);
+      shown = this.#view.open(decodeSocketAddress(source));
+      using fd = shown?.fd ?? datagramSocket(this.#target);
       connect(fd, this.#target);
       const token = this.#loop.watch(fd, EPOLLIN, () => this.#fromContainer(session));
       const session: Session = {
@@ -202,14 +240,27 @@ export class UdpForwarder {
         asked,
         lastMs: performance.now(),
         answered: false,
+        shown,
+        prolonged: false,
       };
       this.#sessions.set(key, session);
       this.#all.add(session);
       return session;
     } catch (error) {
+      shown?.release();
       if (!isKernelError(error)) throw error;
       return undefined;
     }
+  }
+}
+
+/** Without CAP_NET_ADMIN it is as large as the host lets it be. */
+function setBuffer(fd: Fd, forced: number, allowed: number): void {
+  try {
+    setOption(fd, SOL_SOCKET, forced, listenerBufferBytes);
+  } catch (error) {
+    if (!isErrno(error, "EPERM")) throw error;
+    setOption(fd, SOL_SOCKET, allowed, listenerBufferBytes);
   }
 }
 

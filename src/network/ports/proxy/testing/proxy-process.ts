@@ -19,15 +19,15 @@ export class TestProxy implements AsyncDisposable {
   /** What it is told when it is started again. */
   truth: SocketGroup[] = [];
 
-  /** @param descriptors that it may have, if not as many as this process. */
-  constructor(descriptors?: number) {
+  /** @param prefix what starts it in another state than this process has: prlimit(1), setpriv(1). */
+  constructor(prefix: readonly string[] = []) {
     this.#companion = new Companion({
       mode: "proxy",
       protocol: proxyProtocol,
       socketPath: join(this.directory, "proxy.sock"),
       logPath: join(this.directory, "log"),
       logLevel: "debug",
-      command: [...(descriptors === undefined ? [] : ["prlimit", `--nofile=${descriptors}`]), ...proxyCommand],
+      command: [...prefix, ...proxyCommand],
       onStarted: (pid) => {
         this.pid = pid;
       },
