@@ -10,7 +10,18 @@ import { isErrno } from "../core/errors.ts";
  * sysctl files show the namespace of the thread that opens them.
  */
 export function configureIpv6(name: string, isOn: boolean): void {
-  const settings = isOn ? { accept_dad: "0", accept_ra: "0", disable_ipv6: "0" } : { disable_ipv6: "1" };
+  set(name, isOn ? { accept_dad: "0", accept_ra: "0", disable_ipv6: "0" } : { disable_ipv6: "1" });
+}
+
+/**
+ * An interface of the host's that is there for others to stand on: no router's advertisements give the host addresses and
+ * routes by it. To be called before it is up.
+ */
+export function ignoreRouters(name: string): void {
+  set(name, { accept_ra: "0", autoconf: "0" });
+}
+
+function set(name: string, settings: Record<string, string>): void {
   for (const [setting, value] of Object.entries(settings)) {
     try {
       writeFileSync(`/proc/sys/net/ipv6/conf/${name}/${setting}`, value);

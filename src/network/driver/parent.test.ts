@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { newId } from "../../core/id.ts";
 import type { Network } from "../network.ts";
 import type { Networks } from "../networks.ts";
@@ -19,6 +20,10 @@ describe.skipIf(!root)("the parent of macvlan", () => {
     return (await networks.create(request)).network;
   };
 
+  /** Whether it has addresses and routes from routers that advertise themselves. */
+  const advertisements = (name: string): string[] =>
+    ["accept_ra", "autoconf"].map((file) => readFileSync(`/proc/sys/net/ipv6/conf/${name}/${file}`, "utf8").trim());
+
   describe.skipIf(!hasLinkKind("vlan", "id", "5"))("where it is a VLAN", () => {
     test("is made with the network, carries the tag, and goes with the network", async () => {
       const network = await create("x", "10.7.0.0/24", "eth0.50");
@@ -28,6 +33,7 @@ describe.skipIf(!root)("the parent of macvlan", () => {
         ifalias: `tsd ${network.id.slice(0, 12)}`,
         linkinfo: { info_kind: "vlan", info_data: { protocol: "802.1Q", id: 50 } },
       });
+      expect(advertisements("eth0.50")).toEqual(["0", "0"]);
       within(rig.bed.outside, () => {
         run("ip", "link", "add", "link", "eth0", "name", "tagged", "type", "vlan", "id", "50");
         run("ip", "addr", "add", "10.7.0.200/24", "dev", "tagged");
@@ -42,9 +48,22 @@ describe.skipIf(!root)("the parent of macvlan", () => {
       expect(interfaces()).toEqual([]);
     });
 
+    test("is finished where a daemon was killed before it was up", async () => {
+      const network = await create("x", "10.7.0.0/24", "eth0.50");
+      run("ip", "link", "set", "eth0.50", "down");
+      for (const name of ["accept_ra", "autoconf"]) writeFileSync(`/proc/sys/net/ipv6/conf/eth0.50/${name}`, "1");
+      networks = rig.make();
+      await networks.restore(new Map());
+      expect(ip("link", "show", "dev", "eth0.50")[0]!.flags).toContain("UP");
+      expect(advertisements("eth0.50")).toEqual(["0", "0"]);
+      await networks.remove(network.id);
+    });
+
     test("stays when it was there before", async () => {
       run("ip", "link", "add", "link", "eth0", "name", "eth0.50", "type", "vlan", "id", "50");
+      const before = advertisements("eth0.50");
       const network = await create("x", "10.7.0.0/24", "eth0.50");
+      expect(advertisements("eth0.50")).toEqual(before);
       await networks.remove(network.id);
       expect(interfaces()).toEqual(["eth0.50"]);
     });

@@ -10,6 +10,7 @@ import { createDummy, createVlan } from "../../../ffi/netlink/stacked-link.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
 import { log } from "../../core/log.ts";
+import { ignoreRouters } from "../interface-ipv6.ts";
 import type { Network } from "../network.ts";
 import { parseVlan } from "./parent-options.ts";
 
@@ -47,20 +48,27 @@ export class Parent {
   }
 
   #adopt(link: Link): void {
-    const { name, route, isDummy } = this.#options;
+    const { name, isDummy } = this.#options;
     if (isDummy && !this.#isOurs(link)) {
       throw new EngineError("conflict", `interface ${name} is there already, and is not this daemon's`, { path: name });
     }
-    if (!link.up && this.#isOurs(link)) route.execute(setLink(link.index, { up: true }, name));
+    if (!link.up && this.#isOurs(link)) this.#bringUp();
     this.#index = link.index;
+  }
+
+  #bringUp(): void {
+    const { name, route } = this.#options;
+    ignoreRouters(name);
+    route.execute(setLink(0, { name, up: true }, name));
   }
 
   #make(): void {
     const { name, route, isDummy, network } = this.#options;
     const create = isDummy ? createDummy(name) : this.#vlan();
     try {
-      // One batch: nobody can end the daemon in the middle of it.
-      route.execute(create, setLink(0, { name, up: true, alias: ownerOf(network) }, name));
+      // One batch: nobody can end the daemon in the middle of it. One that is down is brought up by the next.
+      route.execute(create, setLink(0, { name, alias: ownerOf(network) }, name));
+      this.#bringUp();
     } catch (error) {
       const made = findLink(route, name);
       if (made !== undefined && (this.#isOurs(made) || !isErrno(error, "EEXIST"))) route.execute(deleteLink(name));
