@@ -194,4 +194,42 @@ describe("mounts and namespaces", () => {
       });
     expect(inside).toThrow("inside");
   });
+
+  asRoot(
+    "private mounts are left again, also when the engine started threads among them, and show nowhere else",
+    () => {
+      // In a process that has collected no garbage yet.
+      const script = `
+      import { readlinkSync, readdirSync, writeFileSync, existsSync, statSync } from "node:fs";
+      import { mount } from "${import.meta.dir}/mount.ts";
+      import { inPrivateMounts } from "${import.meta.dir}/namespace.ts";
+      process.chdir("${scratch}");
+      const own = () => [readlinkSync("/proc/thread-self/ns/mnt"), process.cwd(), statSync("/").ino];
+      const before = own();
+      const threads = () => readdirSync("/proc/self/task");
+      let started = 0;
+      for (const fails of [false, true]) {
+        try {
+          inPrivateMounts(() => {
+            mount("none", "${scratch}", "tmpfs", 0);
+            writeFileSync("${scratch}/hidden", "");
+            const there = threads();
+            // It starts helpers when it thinks that they are of use.
+            for (let round = 0; round < 100 && started === 0; round++) {
+              globalThis.kept = Array.from({ length: 30_000 }, (_, i) => ({ i, text: String(i) }));
+              Bun.gc(true);
+              started = threads().filter((thread) => !there.includes(thread)).length;
+            }
+            if (fails) throw new Error("inside");
+          });
+        } catch (error) {
+          if (!fails) throw error;
+        }
+      }
+      const same = JSON.stringify(own()) === JSON.stringify(before);
+      console.log(JSON.stringify({ same, hidden: !existsSync("${scratch}/hidden"), started: started > 0 }));`;
+      const said = execFileSync(process.execPath, ["-e", script], { encoding: "utf8" });
+      expect(JSON.parse(said)).toEqual({ same: true, hidden: true, started: true });
+    },
+  );
 });
