@@ -1,4 +1,5 @@
 /** Why a port could not be published, in words that name who has it. */
+import { readFileSync } from "node:fs";
 import { EngineError, type ErrorCode } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
 import { type Address, formatAddress, parseAddress } from "../../core/ip-address.ts";
@@ -47,12 +48,19 @@ export function refusedByHost({ socket, errno, message }: Refusal): EngineError 
       return fail("invalid_argument", "cannot assign requested address: this host has no such address");
     case "EACCES":
     case "EPERM":
-      return fail("forbidden", "permission denied", "tsd proxy needs CAP_NET_BIND_SERVICE for ports below 1024");
+      return fail("forbidden", "permission denied", permissionHint(socket.port));
     case "EINVAL":
       return fail("invalid_argument", "invalid address; a link-local one cannot be published on");
     default:
       return fail("unsupported", message);
   }
+}
+
+/** ip-sysctl.rst, ip_unprivileged_port_start. */
+function permissionHint(port: number): string {
+  const start = Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
+  if (port >= start) return "a security module of this host (SELinux, AppArmor) keeps it from tsd proxy";
+  return `tsd proxy needs CAP_NET_BIND_SERVICE for ports below ${start} (net.ipv4.ip_unprivileged_port_start)`;
 }
 
 function shown(address: Address, port: number): string {
