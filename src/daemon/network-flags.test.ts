@@ -81,6 +81,7 @@ describe("the daemon's flags of networks", () => {
     [["--default-network-opt=bridge=mtu"], "write DRIVER=OPTION=VALUE"],
     [["--default-network-opt=overlay=a=b"], 'for "--default-network-opt" flag: driver overlay: use bridge, macvlan'],
     [["--default-network-opt=bridge=com.docker.network.driver.mtu=1"], '"1" is not a number of bytes from 68 to'],
+    [["--default-network-opt=bridge=com.docker.network.enable_ipv6=no"], '"no" is not true or false'],
     [["--default-network-opt=macvlan=macvlan_mode=x"], "requested macvlan mode 'x' is not valid"],
     [["--default-network-opt=bridge=com.docker.network.bridge.name=br0"], "each network has its own bridge"],
     [["--bip=172.30.0.1"], "--bip 172.30.0.1: not an IPv4 address with a prefix length"],

@@ -4,7 +4,12 @@ import { formatAddress, tryParseAddress } from "../core/ip-address.ts";
 import { nameServer, searchDomain } from "../core/name-server.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
 import { defaultBridgeRequests } from "../network/default-bridge.ts";
-import { bridgeNameOption, interfacePrefix, bridgeOptions as readBridgeOptions } from "../network/driver/options.ts";
+import {
+  bridgeNameOption,
+  familyOption,
+  interfacePrefix,
+  bridgeOptions as readBridgeOptions,
+} from "../network/driver/options.ts";
 import { isStacked, stackedOptions } from "../network/driver/parent-options.ts";
 import { parsePool } from "../network/ipam.ts";
 import { publishModes } from "../network/ports/port.ts";
@@ -155,6 +160,7 @@ const optionDrivers = ["bridge", "macvlan", "ipvlan"];
 function checkOptions(driver: string, options: Record<string, string>): void {
   const network = { name: "(any)", options };
   interfacePrefix(network);
+  for (const family of [4, 6] as const) familyOption(network, family);
   if (isStacked(driver)) stackedOptions(driver, network);
   else readBridgeOptions(network);
 }

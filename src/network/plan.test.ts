@@ -59,6 +59,12 @@ describe("a network", () => {
     expect(plan({}, { driverOptions }).enableIpv6).toBe(false);
     expect(() => plan({ enableIpv6: true }, { driverOptions })).toThrow("IPv6 needs an MTU of at least 1280 bytes");
     expect(plan({ driver: "macvlan" }, { driverOptions }).device).toBe("eth9");
+    const ipv4Only = { bridge: { "com.docker.network.enable_ipv6": "false" } };
+    expect(plan({}, { driverOptions: ipv4Only }).enableIpv6).toBe(false);
+    expect(plan({ enableIpv6: true }, { driverOptions: ipv4Only }).enableIpv6).toBe(true);
+    expect(plan({ subnets: [{ subnet: "fd00:1::/64" }] }, { driverOptions: ipv4Only }).enableIpv6).toBe(true);
+    const ipv6Too = { macvlan: { "com.docker.network.enable_ipv6": "true" } };
+    expect(plan({ driver: "macvlan" }, { driverOptions: ipv6Too }).enableIpv6).toBe(true);
   });
 
   test("that leaves everything open gets a subnet and a gateway of each family, and a bridge", () => {

@@ -6,7 +6,7 @@ import { EngineError } from "../core/errors.ts";
 import { tryParseSubnet } from "./address.ts";
 import type { NetworkConfiguration } from "./configuration.ts";
 import { bridgeName, checkInterfaceName } from "./driver/interface-name.ts";
-import { bridgeNameOption, withoutIpv6ByMtu } from "./driver/options.ts";
+import { bridgeNameOption, familyOption, withoutIpv6ByMtu } from "./driver/options.ts";
 import { checkSharing, parentName, stackedOptions } from "./driver/parent-options.ts";
 import { type ExistingBridge, withOwnGateways } from "./existing-bridge.ts";
 import type { Pool } from "./ipam.ts";
@@ -45,7 +45,7 @@ export function planNetwork(request: NetworkRequest, context: PlanContext): Netw
   if (request.configOnly) return planConfiguration(request, context);
   const driver = driverOf(request);
   const told = request.configFrom === undefined ? request : withConfiguration(request, context.networks);
-  const settled = { ...told, options: { ...context.driverOptions?.[driver], ...told.options } };
+  const settled = withDefaults(told, context.driverOptions?.[driver] ?? {});
   checkIpamDriver(settled, driver);
   const families = familiesOf(settled, driver, context.withoutIpv6);
   const device = deviceOf(settled, driver, context);
@@ -68,6 +68,22 @@ export function planNetwork(request: NetworkRequest, context: PlanContext): Netw
       bridge === undefined ? context : { ...context, obstacles: bridge.obstacles, avoided: context.obstacles },
     ),
     device,
+  };
+}
+
+/** With the daemon's options where the request has none. Families that it names, or has subnets of, are its own affair. */
+function withDefaults(request: NetworkRequest, defaults: Record<string, string>): NetworkRequest {
+  const { name } = request;
+  const given = givenFamilies(request.subnets);
+  const ipv4 =
+    request.enableIpv4 ?? (given.ipv4 === undefined ? familyOption({ name, options: defaults }, 4) : undefined);
+  const ipv6 =
+    request.enableIpv6 ?? (given.ipv6 === undefined ? familyOption({ name, options: defaults }, 6) : undefined);
+  return {
+    ...request,
+    ...(ipv4 !== undefined && { enableIpv4: ipv4 }),
+    ...(ipv6 !== undefined && { enableIpv6: ipv6 }),
+    options: { ...defaults, ...request.options },
   };
 }
 

@@ -1,6 +1,6 @@
 /** Docker's driver options, as labels of networks and endpoints: which of them mean something here, and what. */
 import { EngineError } from "../../core/errors.ts";
-import { tryParseAddress } from "../address.ts";
+import { type Family, tryParseAddress } from "../address.ts";
 import type { GatewayMode } from "../firewall/rules.ts";
 import type { Network } from "../network.ts";
 import { checkInterfaceName } from "./interface-name.ts";
@@ -12,6 +12,8 @@ const mtuOption = "com.docker.network.driver.mtu";
 const interfacePrefixOption = "com.docker.network.container_iface_prefix";
 const endpointSysctlsOption = "com.docker.network.endpoint.sysctls";
 const endpointNameOption = "com.docker.network.endpoint.ifname";
+
+const familyOptions = { 4: "com.docker.network.enable_ipv4", 6: "com.docker.network.enable_ipv6" } as const;
 
 const mtuMax = 65_535;
 const gatewayModes = ["nat", "routed", "nat-unprotected"] as const;
@@ -141,6 +143,15 @@ function gatewayMode(network: string, options: Record<string, string>, option: s
   const mode = gatewayModes.find((each) => each === (value === "" ? "nat" : value));
   if (mode !== undefined) return mode;
   throw invalid(network, bridgePrefix + option, value, `one of ${gatewayModes.join(", ")}`);
+}
+
+/** Whether a network is to have a family, if an option says it. @throws EngineError invalid_argument */
+export function familyOption(
+  { name, options }: Pick<Network, "name" | "options">,
+  family: Family,
+): boolean | undefined {
+  const value = options[familyOptions[family]];
+  return value === undefined ? undefined : parseFlag(name, familyOptions[family], value);
 }
 
 /** As Go's strconv.ParseBool, which Docker reads options with. */
