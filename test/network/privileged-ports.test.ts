@@ -5,16 +5,18 @@ import { expectSameInventory, takeSettledInventory } from "./inventory.ts";
 import { probe } from "./probe.ts";
 import { hostAddresses, NetworkScene, outsideAddresses } from "./scene.ts";
 
-const wrapper = [process.execPath, join(import.meta.dir, "../harness/without-capability.ts"), "CAP_NET_BIND_SERVICE"];
+const wrapper = [process.execPath, join(import.meta.dir, "without-capability.ts"), "CAP_NET_BIND_SERVICE"];
 /** The daemon could not give it to a container either. */
 const own = ["--cap-drop", "NET_BIND_SERVICE"];
 const start = "net.ipv4.ip_unprivileged_port_start";
 
 let scene: NetworkScene;
+let before: string[];
 beforeAll(async () => {
   scene = await NetworkScene.open({ wrapper });
   // The spare namespace and tsd proxy are there from now on.
   await scene.ok("run", "--rm", ...own, "-p", "8080:80", scene.engine.busybox, "true");
+  before = await takeSettledInventory(scene.engine);
 });
 afterAll(() => scene[Symbol.asyncDispose]());
 
@@ -30,7 +32,6 @@ describe("a port that the host's kernel does not give the daemon", () => {
     ["beside others that it has", ["-p", "8081:81", "-p", "80:80", "-p", "8082:82/udp"], "0.0.0.0:80/tcp"],
     ["in a range", ["-p", "1022-1024:80"], "0.0.0.0:1022/tcp"],
   ])("is refused %s, with its number and the reason, and nothing is left", async (_, flags, port) => {
-    const before = await takeSettledInventory(scene.engine);
     const { status, stderr } = await run(...flags);
     expect(stderr).toContain(`failed to bind host port ${port}: permission denied`);
     expect(stderr).toContain(`CAP_NET_BIND_SERVICE for ports below 1024 (${start})`);
