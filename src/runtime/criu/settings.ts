@@ -2,7 +2,7 @@
 import { CLONE_NEWNET } from "../../../ffi/constants/namespace.ts";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { fchown, open } from "../../../ffi/files.ts";
+import { fchmod, fchown, open } from "../../../ffi/files.ts";
 import { existsSync, mkdirSync } from "../../../ffi/fs.ts";
 import { join } from "../../../ffi/path.ts";
 import { wrapError } from "../../core/errors.ts";
@@ -32,17 +32,22 @@ export interface CriuDirectories extends Disposable {
 }
 
 /**
- * @param owner given when the images' directory is made where it is missing: criu reads it as root of the container,
- *   who may be nobody in particular outside of its user namespace, so a new one is that root's.
+ * @param saved given when the images' directory is made where it is missing. A restored container with a user namespace
+ *   of its own reads its images as its root, who may be nobody in particular outside: a new directory is open to that
+ *   root's group. It stays the caller's, for criu's first process opens an image (timens-0.img) when it is in the
+ *   namespace and perhaps has no users there yet: it is still the caller then, whose capabilities no longer count.
  * @throws EngineError.
  */
-export function openDirectories(settings: CriuSettings, log: string, owner?: RuntimeConfig): CriuDirectories {
+export function openDirectories(settings: CriuSettings, log: string, saved?: RuntimeConfig): CriuDirectories {
   const { imagePath, workPath } = settings;
-  const isNew = owner !== undefined && !existsSync(imagePath);
+  const isNew = saved !== undefined && !existsSync(imagePath);
   using opened = new DisposableStack();
   const images = opened.use(directory(imagePath, "--image-path", isNew));
-  const root = owner && hostRoot(owner);
-  if (isNew && root !== undefined) fchown(images, root.uid, root.gid);
+  const group = saved && hostGroupOfRoot(saved);
+  if (isNew && group !== undefined) {
+    fchown(images, -1, group);
+    fchmod(images, 0o750);
+  }
   const work = workPath === undefined ? undefined : opened.use(directory(workPath, "--work-path", true));
   const kept = opened.move();
   return { images, work, logPath: join(workPath ?? imagePath, log), [Symbol.dispose]: () => kept.dispose() };
@@ -57,12 +62,9 @@ function directory(path: string, flag: string, make: boolean): Fd {
   }
 }
 
-/** The host's numbers of root in a user namespace of the container's own; undefined where it has none. */
-function hostRoot({ linux }: RuntimeConfig): { uid: number; gid: number } | undefined {
-  const [uid, gid] = [linux?.uidMappings, linux?.gidMappings].map((maps) => {
-    return maps?.find(({ containerID, size }) => containerID === 0 && size > 0)?.hostID;
-  });
-  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+/** The host's number of root's group in a user namespace of the container's own; undefined where it has none. */
+function hostGroupOfRoot({ linux }: RuntimeConfig): number | undefined {
+  return linux?.gidMappings?.find(({ containerID, size }) => containerID === 0 && size > 0)?.hostID;
 }
 
 /** The options of criu that follow from the settings, and those that are always the same. */
