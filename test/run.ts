@@ -50,9 +50,10 @@ const units = filters.length === 0 && !soak && !conformance ? unitTestShards : {
 /** Of another runtime: why a test was skipped, by its name, as the test said. */
 const givenReasons: Record<string, string> = {};
 const queue: [label: string, paths: string[]][] = [
-  ...Object.entries(units),
   // The guest's file takes longest: begun first, it does not run on alone at the end.
-  ...chosen.sort((a, b) => Number(b.includes("guest")) - Number(a.includes("guest"))).map(asJob),
+  ...chosen.filter((file) => file.includes("guest")).map(asJob),
+  ...Object.entries(units),
+  ...chosen.filter((file) => !file.includes("guest")).map(asJob),
 ];
 const workers = Array.from({ length: Math.max(1, Math.min(2, cpus().length)) }, async () => {
   for (let job = queue.shift(); job !== undefined; job = queue.shift()) reports.push(await runFile(job[1], job[0]));

@@ -29,7 +29,10 @@ const sources = [
 const criu = "test/runtime/conformance/checkpoint-criu.test.ts";
 const lists = [checks, [...conformance, ...sources, criu]];
 const files = lists.flat();
-/** Tests of those files that see the same on every machine: they take their time where the processor is emulated. */
+/**
+ * Tests of those files that see the same on every machine, or the same as a test of the source that runs in the guest:
+ * they take their time where the processor is emulated.
+ */
 const same = [
   "--memory 67108864 is in the kernel's file of a container that runs",
   "--memory=32mb is in the kernel's file of a container that runs",
@@ -43,6 +46,15 @@ const same = [
   "flags that are no numbers, and containers that are not there, are refused",
   "what is paused is not paused again, and what runs is not resumed",
   "a container that has ended is neither paused nor resumed",
+  "exec is refused in a paused container",
+  "pause takes one container that exists",
+  "resume takes one container that exists",
+  "a container without a cgroup is not paused in vain",
+  "changes nothing that it does not speak of",
+  "grow and shrink, memory and swap together",
+  "below what is used are refused with checkBeforeUpdate",
+  "hold for what runs: a limit of processes stops the next one",
+  "--interval 50ms prints statistics again and again until the container ends",
   "--interval=0.05s prints statistics again and again until the container ends",
   "-interval 50000us prints statistics again and again until the container ends",
   "intervals that are none are refused",

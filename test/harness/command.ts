@@ -54,7 +54,11 @@ export async function succeed(argv: string[], options: CommandOptions = {}): Pro
   return stdout.replace(/\n$/, "");
 }
 
-/** Waits until a condition holds, looking at it every few milliseconds. @throws when it still does not at the end. */
+/**
+ * Waits until a condition holds, looking at it every few milliseconds, and for no more than half of the time: a look may
+ * start a process, and what is waited for needs the processor, too.
+ * @throws when it still does not hold at the end.
+ */
 export async function until<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
@@ -62,9 +66,10 @@ export async function until<T>(
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    const looked = performance.now();
     const found = await look();
     if (found !== undefined && found !== false) return found;
     if (performance.now() > deadline) throw new Error(`${what}: not so after ${timeoutMs} ms`);
-    await Bun.sleep(5);
+    await Bun.sleep(Math.max(5, performance.now() - looked));
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
+import { existsSync, symlinkSync } from "node:fs";
+import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { succeed } from "./command.ts";
 
@@ -38,7 +38,8 @@ export async function makeBusybox(rootfs: string): Promise<string[]> {
   await succeed(["chmod", "1777", join(rootfs, "tmp")]);
   await succeed(["cp", "/bin/busybox", join(rootfs, "bin/busybox")]);
   for (const applet of (await succeed(["/bin/busybox", "--list"])).split("\n")) {
-    if (applet !== "busybox") await symlink("busybox", join(rootfs, "bin", applet));
+    // Hundreds, each of which an emulated processor would take a while to give to a thread and back.
+    if (applet !== "busybox") symlinkSync("busybox", join(rootfs, "bin", applet));
   }
   await Bun.write(
     join(rootfs, "etc/passwd"),

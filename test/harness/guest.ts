@@ -90,6 +90,8 @@ function guestScript(lists: readonly (readonly string[])[], leftOut: readonly st
   const bun = join(guestRoot, "node_modules", relative(modules, pinnedBun));
   return `set -eu
 cd ${guestRoot}
+# Code that an emulator has translated once is used again by each process that has it at the same address.
+sysctl -qw kernel.randomize_va_space=0
 install -m 755 dist/tsd /usr/local/bin/tsd
 ln -s tsd /usr/local/bin/tsd-runc
 # The root file system of the runtime's own tests is made of it.

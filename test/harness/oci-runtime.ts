@@ -193,7 +193,7 @@ export class OciRuntime implements AsyncDisposable {
   traces(id: string): string[] {
     const state = join(this.stateRoot, id);
     const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-    const processes = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && cgroupOf(pid).includes(id));
+    const processes = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && isBelow(pid, id));
     return [
       ...(existsSync(state) ? [`state ${state}`] : []),
       ...this.cgroups(id).map((path) => `cgroup ${path}`),
@@ -245,13 +245,13 @@ export function errorOf(log: string): string {
   return quoted.startsWith('"') ? JSON.parse(quoted) : quoted;
 }
 
-/** A process that has ended, and that its parent has yet to reap, is no trace. */
-function cgroupOf(pid: string): string {
+/** Whether a process is in a container's cgroup. One that has ended, and that its parent has yet to reap, is no trace. */
+function isBelow(pid: string, id: string): boolean {
   try {
-    if (/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))) return "";
-    return readFileSync(`/proc/${pid}/cgroup`, "utf8");
+    if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(id)) return false;
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
-    return ""; // it ended while it was looked at
+    return false; // it ended while it was looked at
   }
 }
 

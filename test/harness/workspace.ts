@@ -70,14 +70,18 @@ export class Workspace implements AsyncDisposable {
     }
     const links = await this.run(["ip", "-o", "link", "show"]);
     const veths = links.stdout.split("\n").filter((line) => /veth|@if/.test(line));
+    const [processes, mounts] = [this.#processes(), this.mounts()];
     const leaks = [
-      ...this.#processes().map((process) => `process ${process}`),
-      ...this.mounts().map((mount) => `mount ${mount}`),
+      ...processes.map((process) => `process ${process}`),
+      ...mounts.map((mount) => `mount ${mount}`),
       ...this.cgroups().map((cgroup) => `cgroup ${cgroup}`),
       ...veths.map((line) => `network device ${line}`),
     ];
-    for (const pid of this.#processes()) process.kill(Number(pid.split(" ")[0]), "SIGKILL");
-    for (const mount of this.mounts().reverse()) await command(["umount", "-l", mount]);
+    // Looked for again: a number may have come to somebody else by now.
+    if (processes.length > 0) {
+      for (const pid of this.#processes()) process.kill(Number(pid.split(" ")[0]), "SIGKILL");
+    }
+    for (const mount of mounts.reverse()) await command(["umount", "-l", mount]);
     for (const parent of this.#cgroupParents()) removeEmptyDirectory(parent);
     return leaks;
   }

@@ -31,8 +31,8 @@ describe("cgroup v2", () => {
     );
     const names = "memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max".split(" ");
     const files = Object.fromEntries(names.map((name) => [name, cgroupFile(id, name)]));
-    const inside = await ok("exec", id, "cat", ...names.map((name) => `/sys/fs/cgroup/${name}`));
-    const cpus = await ok("exec", id, "grep", "Cpus_allowed_list", "/proc/self/status");
+    const script = `cd /sys/fs/cgroup; cat ${names.join(" ")}; grep Cpus_allowed_list /proc/self/status`;
+    const inside = (await ok("exec", id, "sh", "-c", script)).split("\n");
     await remove(id);
     expect(files).toEqual({
       "memory.max": String(64 * mebibyte),
@@ -43,8 +43,7 @@ describe("cgroup v2", () => {
       "cpuset.cpus": "1",
       "pids.max": "20",
     });
-    expect(inside.split("\n")).toEqual(Object.values(files));
-    expect(cpus).toEndWith("\t1");
+    expect(inside).toEqual([...Object.values(files), "Cpus_allowed_list:\t1"]);
     expect(cgroupExists(id)).toBe(false);
   });
 
@@ -148,11 +147,5 @@ describe("devices on cgroup v2", () => {
     const [read, written, whole] = (await inContainer(script, ...flags)).split("\n");
     expect([read, whole]).toEqual(["opened", "opened"]);
     expect(written).toContain("Operation not permitted");
-  });
-
-  test("that the host lacks are refused by name", async () => {
-    const { status, stderr } = await tsd(["run", "--rm", "--device", "/dev/no-such", busybox, "true"]);
-    expect(stderr).toContain("/dev/no-such");
-    expect(status).toBe(125);
   });
 });

@@ -33,18 +33,22 @@ describe("the bridge", () => {
   test("lets containers reach each other by address, and the host reach them", async () => {
     const target = await address(second);
     expect(await address(first)).not.toBe(target);
-    expect(await ok("exec", first, "wget", "-qO-", `http://${target}/`)).toBe("hello");
-    expect(await ok("exec", first, "ping", "-c", "1", "-W", "5", target)).toContain("1 packets received");
+    const script = `wget -qO- http://${target}/; ping -c 1 -W 5 ${target}`;
+    const [page, ...pinged] = (await ok("exec", first, "sh", "-c", script)).split("\n");
+    expect(page).toBe("hello");
+    expect(pinged.join("\n")).toContain("1 packets received");
     expect(await succeed(["curl", "-s", "--max-time", "60", `http://${target}/`])).toBe("hello");
   });
 
   test("gives a container an address, a gateway, a name and the files that tell of them", async () => {
     const own = await address(first);
-    expect(await ok("exec", first, "ip", "-4", "-o", "addr", "show", "eth0")).toContain(`inet ${own}/16`);
     const { Gateway } = (await inspect(first)).NetworkSettings.Networks.bridge!;
-    expect(await ok("exec", first, "ip", "route")).toContain(`default via ${Gateway} dev eth0`);
-    expect(await ok("exec", first, "cat", "/etc/hosts")).toMatch(new RegExp(`^${own}\\s+first$`, "m"));
-    expect(await ok("exec", first, "hostname")).toBe("first");
+    const script = "ip -4 -o addr show eth0; echo; ip route; echo; cat /etc/hosts; echo; hostname";
+    const [addresses, routes, hosts, name] = (await ok("exec", first, "sh", "-c", script)).split("\n\n");
+    expect(addresses).toContain(`inet ${own}/16`);
+    expect(routes).toContain(`default via ${Gateway} dev eth0`);
+    expect(hosts).toMatch(new RegExp(`^${own}\\s+first$`, "m"));
+    expect(name).toBe("first");
   });
 
   test("keeps containers apart from what is not on it", async () => {

@@ -17,8 +17,8 @@ import {
   until,
 } from "./guest.ts";
 
-/** Writes a number a line, as fast as the clock of busybox goes, and ends with status 3 when the file is there. */
-const counter = "i=0; while [ ! -e /end ]; do echo line $i; i=$((i+1)); sleep 0.05; done; exit 3";
+/** Writes a number a line, seldom enough to leave an emulated processor to others, and ends with status 3 when the file is there. */
+const counter = "i=0; while [ ! -e /end ]; do echo line $i; i=$((i+1)); sleep 0.2; done; exit 3";
 
 const mainPid = async () => (await unitProperties("MainPID")).MainPID!;
 
@@ -177,7 +177,7 @@ describe("a container under systemd", () => {
   });
 
   test("that was started under one daemon is stopped and waited for under the next", async () => {
-    const name = await start("trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done", "--name", "trapping");
+    const name = await start("trap 'exit 5' TERM; echo ready; while :; do sleep 0.2; done", "--name", "trapping");
     try {
       await until("it is ready", async () => (await outputOf(name)) === "ready\n");
       await systemctl("restart", "tsd");

@@ -13,31 +13,28 @@ afterAll(() => runtime?.[Symbol.asyncDispose]());
 
 const silent = { status: 0, stdout: "", stderr: "" };
 /** Counts in a file of its own. */
-const counting = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/dev/shm/count; sleep 0.02; done"];
-
-async function countOf(id: string): Promise<number> {
-  const { pid } = await runtime.state(id);
-  const path = `/proc/${pid}/root/dev/shm/count`;
-  return existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
-}
+const counting = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/dev/shm/count; sleep 0.05; done"];
 
 test("pause stops every process and resume lets them go on", async () => {
   await using container = await runtime.running(counting);
   const { id } = container;
-  await runtime.until("it counts", async () => (await countOf(id)) > 0);
+  const { pid } = await runtime.state(id);
+  const path = `/proc/${pid}/root/dev/shm/count`;
+  const count = () => (existsSync(path) ? Number(readFileSync(path, "utf8")) : 0);
+  await runtime.until("it counts", () => count() > 0);
   expect(await runtime.verb(["pause", id])).toEqual(silent);
   expect(isFrozen(runtime, id)).toBe(true);
   expect(await runtime.state(id)).toMatchObject({ id, status: "paused" });
   expect(JSON.parse(await runtime.ok("list", "--format", "json"))).toContainEqual(
     expect.objectContaining({ id, status: "paused" }),
   );
-  const stood = await countOf(id);
+  const stood = count();
   expect(await runtime.ok("ps", "--format", "json", id)).not.toBe("[]");
-  expect(await countOf(id)).toBe(stood);
+  expect(count()).toBe(stood);
   expect(await runtime.verb(["resume", id])).toEqual(silent);
   expect(isFrozen(runtime, id)).toBe(false);
   expect((await runtime.state(id)).status).toBe("running");
-  await runtime.until("it counts on", async () => (await countOf(id)) > stood);
+  await runtime.until("it counts on", () => count() > stood);
 });
 
 test("what is paused is not paused again, and what runs is not resumed", async () => {

@@ -1,7 +1,7 @@
 /** `update`: each flag beside the kernel's file, what `--resources` reads, and what is refused. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { OciRuntime } from "../../harness/oci-runtime.ts";
+import { OciRuntime, type TestContainer } from "../../harness/oci-runtime.ts";
 import { isCgroup2, isTsd, needs } from "../../harness/runtime-under-test.ts";
 import { cgroupFile, diskNumber, type FileNames } from "./cgroup-files.ts";
 
@@ -34,32 +34,45 @@ type File = keyof typeof files;
 
 const read = (id: string, file: File) => cgroupFile(runtime, id, files[file]);
 
-/** Flags, the file, its text in v1 and in v2. */
-const flags: [flags: string, file: File, v1: string, v2: string][] = [
-  ["--memory 64M", "limit", "67108864", "67108864"],
-  ["--memory 67108864", "limit", "67108864", "67108864"],
-  ["--memory=32mb", "limit", "33554432", "33554432"],
-  ["--memory-reservation 32M", "reservation", "33554432", "33554432"],
-  ["--memory 64M --memory-swap 96M", "swap", "100663296", "33554432"],
-  ["--memory 64M --memory-swap -1", "swap", "9223372036854771712", "max"],
-  ["--cpu-quota 20000", "quota", "20000", "20000 100000"],
-  ["--cpu-quota 10000 --cpu-period 50000", "quota", "10000", "10000 50000"],
-  ["--cpu-period 50000", "period", "50000", "max 50000"],
-  ["--cpu-share 1024", "shares", "1024", isTsd ? "100" : "39"],
-  ["--cpuset-cpus 0", "cpus", "0", "0"],
-  ["--cpuset-mems 0", "mems", "0", "0"],
-  ["--pids-limit 20", "pids", "20", "20"],
-  ["--pids-limit -1", "pids", "max", "max"],
+/** Flags, the file, its text in v1 and in v2. Those of one list have one container, and the file's text by any order. */
+const flagLists: [flags: string, file: File, v1: string, v2: string][][] = [
+  [
+    ["--memory 64M", "limit", "67108864", "67108864"],
+    ["--memory=32mb", "limit", "33554432", "33554432"],
+    ["--memory 67108864", "limit", "67108864", "67108864"],
+    ["--memory-reservation 32M", "reservation", "33554432", "33554432"],
+    ["--cpu-quota 20000", "quota", "20000", "20000 100000"],
+    ["--cpu-share 1024", "shares", "1024", isTsd ? "100" : "39"],
+    ["--cpuset-cpus 0", "cpus", "0", "0"],
+    ["--cpuset-mems 0", "mems", "0", "0"],
+    ["--pids-limit 20", "pids", "20", "20"],
+    ["--pids-limit -1", "pids", "max", "max"],
+  ],
+  [
+    ["--memory 64M --memory-swap 96M", "swap", "100663296", "33554432"],
+    ["--cpu-quota 10000 --cpu-period 50000", "quota", "10000", "10000 50000"],
+  ],
+  [
+    ["--memory 64M --memory-swap -1", "swap", "9223372036854771712", "max"],
+    ["--cpu-period 50000", "period", "50000", "max 50000"],
+  ],
 ];
 
 describe("the flag", () => {
-  for (const [words, file, v1, v2] of flags) {
-    test(`${words} is in the kernel's file of a container that runs`, async () => {
-      await using container = await runtime.running();
-      expect(await runtime.verb(["update", ...words.split(" "), container.id])).toEqual(silent);
-      expect(read(container.id, file)).toBe(isCgroup2 ? v2 : v1);
-    });
-  }
+  describe.each(flagLists.map((list) => [list.length, list]))("with %d in one container", (_, list) => {
+    let container: TestContainer;
+    beforeAll(async () => {
+      container = await runtime.running();
+    }, 120_000);
+    afterAll(() => container?.[Symbol.asyncDispose]());
+
+    for (const [words, file, v1, v2] of list as (typeof flagLists)[number]) {
+      test(`${words} is in the kernel's file of a container that runs`, async () => {
+        expect(await runtime.verb(["update", ...words.split(" "), container.id])).toEqual(silent);
+        expect(read(container.id, file)).toBe(isCgroup2 ? v2 : v1);
+      });
+    }
+  });
 
   needs("runc >= 1.2")("--cpu-burst is in the kernel's file, also together with the quota that it needs", async () => {
     await using container = await runtime.running();
