@@ -6,7 +6,7 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { formatAddress, parseAddress, parseSubnet, type Subnet, subnetOf } from "./address.ts";
 import { type DefaultBridgeAddresses, defaultBridgeRequests, planDefaultBridge } from "./default-bridge.ts";
-import { addressesOn, isAdoptable } from "./driver/adopted-bridge.ts";
+import { addressesOn, isAdoptable, isOthers } from "./driver/adopted-bridge.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
 import type { DriverContext, NetworkDevice } from "./driver/driver.ts";
 import { bridgeOptions, interfacePrefix } from "./driver/options.ts";
@@ -254,6 +254,12 @@ export class LiveNetworks implements Disposable {
     this.#live.get(id)?.addresses.release(parsed);
     // What goes by other drivers does not pass through this host's connection tracking.
     if (isUsed && driver === "bridge") this.#options.departed.add(parsed);
+  }
+
+  /** Whether that is a bridge of somebody else's, on which one of tsd's networks may be. */
+  isOthers(device: string): boolean {
+    const link = findLink(this.#route, device);
+    return link !== undefined && isOthers(link);
   }
 
   /** A bridge that is there, and that a network can be put on. */

@@ -114,7 +114,7 @@ export class Networks {
   }
 
   /** @throws EngineError invalid_argument, unsupported for IPv6 that was asked for and is not there. */
-  #configureBridge({ name, ipv6, options }: NetworksOptions["bridge"]): void {
+  #configureBridge({ name, ipv6, options, addresses }: NetworksOptions["bridge"]): void {
     const withoutIpv6 = absenceOfIpv6();
     if (ipv6 === true && withoutIpv6 !== undefined) {
       throw new EngineError("unsupported", `network bridge: the host has no IPv6: ${withoutIpv6}`);
@@ -126,7 +126,10 @@ export class Networks {
     if (ipv6 === true && tooSmall !== undefined) {
       throw new EngineError("invalid_argument", `network bridge: ${tooSmall}`);
     }
-    configured.enableIpv6 = ipv6 ?? (withoutIpv6 === undefined && tooSmall === undefined);
+    // On a bridge that is not tsd's only where it is asked for.
+    const isWanted =
+      addresses?.address6 !== undefined || addresses?.range6 !== undefined || !this.#live.isOthers(device);
+    configured.enableIpv6 = ipv6 ?? (withoutIpv6 === undefined && tooSmall === undefined && isWanted);
     // Throws for what cannot be.
     bridgeOptions(configured);
     if (!isDeepStrictEqual(configured, network)) this.#networks.update(configured);

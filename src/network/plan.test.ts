@@ -47,7 +47,9 @@ describe("a network", () => {
     expect(plan({ options, subnets }, { obstacles, existingBridge }).subnets[0]).toMatchObject({ gateway: "10.8.3.7" });
     const other = [{ subnet: "10.8.3.0/24", gateway: "10.8.3.1" }];
     expect(plan({ options, subnets: other }, { obstacles, existingBridge }).subnets[0]!.gateway).toBe("10.8.3.1");
-    expect(plan({ options }, { obstacles, existingBridge }).subnets[0]!.subnet).toBe("172.29.0.0/16");
+    // Of IPv4 alone, unless IPv6 is asked for.
+    expect(plan({ options }, { obstacles, existingBridge }).subnets).toMatchObject([{ subnet: "172.29.0.0/16" }]);
+    expect(plan({ options, enableIpv6: true }, { obstacles, existingBridge }).subnets).toHaveLength(2);
     expect(() => plan({ subnets }, { obstacles, existingBridge })).toThrow("overlaps with route 10.8.0.0/16 dev tun0");
   });
 

@@ -47,9 +47,10 @@ export function planNetwork(request: NetworkRequest, context: PlanContext): Netw
   const told = request.configFrom === undefined ? request : withConfiguration(request, context.networks);
   const settled = withDefaults(told, context.driverOptions?.[driver] ?? {});
   checkIpamDriver(settled, driver);
-  const families = familiesOf(settled, driver, context.withoutIpv6);
   const device = deviceOf(settled, driver, context);
   const bridge = driver === "bridge" ? context.existingBridge?.(device) : undefined;
+  const isOwn = driver === "bridge" && bridge === undefined;
+  const families = familiesOf(settled, isOwn, context.withoutIpv6);
   return {
     ...common(request, context),
     driver,
@@ -149,16 +150,16 @@ function checkIpamDriver(request: NetworkRequest, driver: PlannedDriver): void {
 }
 
 /**
- * Both where nothing else is said and the host has both. The addresses of macvlan and ipvlan are the administrator's
- * of the network outside, who is not given IPv6 unasked.
+ * Both where nothing else is said and the host has both. Where the link is not tsd's own (macvlan, ipvlan, a bridge that
+ * is there already) its addresses are its administrator's, who is not given IPv6 unasked.
  */
-function familiesOf(request: NetworkRequest, driver: PlannedDriver, withoutIpv6: string | undefined): Families {
+function familiesOf(request: NetworkRequest, isOwn: boolean, withoutIpv6: string | undefined): Families {
   const { name, enableIpv4, enableIpv6 } = request;
   const given = givenFamilies(request.subnets);
   refuseUnused(name, "IPv4", given.ipv4, enableIpv4);
   refuseUnused(name, "IPv6", given.ipv6, enableIpv6);
   const tooSmall = withoutIpv6ByMtu(request);
-  const byItself = driver === "bridge" && withoutIpv6 === undefined && tooSmall === undefined;
+  const byItself = isOwn && withoutIpv6 === undefined && tooSmall === undefined;
   const families = { ipv4: enableIpv4 ?? true, ipv6: enableIpv6 ?? (given.ipv6 !== undefined || byItself) };
   if (!families.ipv4 && !families.ipv6) {
     throw new EngineError("invalid_argument", `network ${name}: IPv4 or IPv6 must be enabled`);

@@ -11,7 +11,7 @@ const machines: Place[] = [];
 
 let scene: NetworkScene;
 beforeAll(async () => {
-  scene = await NetworkScene.open({ flags: ["--bridge", "br1", "--ipv6=false", "--fixed-cidr", "10.45.0.128/25"] });
+  scene = await NetworkScene.open({ flags: ["--bridge", "br1", "--fixed-cidr", "10.45.0.128/25"] });
   await scene.onHost(
     "sh",
     "-ec",

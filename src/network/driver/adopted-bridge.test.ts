@@ -10,7 +10,7 @@ import { attach, networkRequest } from "../testing.ts";
 
 const root = process.getuid?.() === 0;
 const nameOption = "com.docker.network.bridge.name";
-const bare = { enableIpv6: false, options: { [nameOption]: "br7" } };
+const bare = { options: { [nameOption]: "br7" } };
 const lan = { ...bare, subnets: [{ subnet: "198.51.100.0/24", ipRange: "198.51.100.128/25" }] };
 
 describe.skipIf(!root)("a bridge that is there already", () => {
@@ -240,7 +240,7 @@ describe.skipIf(!root)("the default network on a bridge that is there already", 
     (ip("-4", "addr", "show", "dev", "br7")[0]!.addr_info as { local: string }[]).map(({ local }) => local);
 
   test("has its first address and that one's subnet, or those of --fixed-cidr", async () => {
-    const plain = rig.make({ name: "br7", ipv6: false });
+    const plain = rig.make({ name: "br7" });
     expect(plain.find("bridge").subnets).toMatchObject([{ subnet: "198.51.100.0/24", gateway: "198.51.100.7" }]);
     expect(await attach(plain, newId())).toMatchObject({ ipv4: "198.51.100.1", ipv4Gateway: "198.51.100.7" });
     expect(addresses()).toEqual(["198.51.100.7", "10.7.0.7"]);
@@ -248,11 +248,25 @@ describe.skipIf(!root)("the default network on a bridge that is there already", 
     await plain.close();
     expect(ip("link", "show", "dev", "br7")[0]!.altnames).toBeUndefined();
 
-    const fixed = rig.make({ name: "br7", ipv6: false, addresses: { range: "10.7.0.128/25", gateway: "10.7.0.1" } });
+    const fixed = rig.make({ name: "br7", addresses: { range: "10.7.0.128/25", gateway: "10.7.0.1" } });
     expect(await attach(fixed, newId())).toMatchObject({ ipv4: "10.7.0.128", ipv4Gateway: "10.7.0.1" });
     expect(fixed.find("bridge").subnets).toMatchObject([
       { subnet: "10.7.0.0/24", gateway: "10.7.0.7", ipRange: "10.7.0.128/25" },
     ]);
+  });
+
+  test("has IPv6 only when it is asked for: the link is others', too", async () => {
+    const plain = rig.make({ name: "br7" }).find("bridge");
+    expect([plain.enableIpv6, plain.subnets.length]).toEqual([false, 1]);
+    const ranged = rig.make({ name: "br7", addresses: { range6: "fd00:7::/64" } });
+    expect(await attach(ranged, newId())).toMatchObject({ ipv6Gateway: "fd00:7::1" });
+    await ranged.detach(ranged.members(ranged.find("bridge").id)[0]!.containerId);
+    await ranged.close();
+    const asked = rig.make({ name: "br7", ipv6: true });
+    await attach(asked, newId());
+    expect(asked.find("bridge").subnets).toHaveLength(2);
+    // With a container on it, and the bridge marked, no more is asked for.
+    expect(rig.make({ name: "br7" }).find("bridge").enableIpv6).toBe(false);
   });
 
   test("leaves it for another one that the daemon is told of, also when it was killed", async () => {

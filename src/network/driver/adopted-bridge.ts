@@ -37,8 +37,12 @@ function userOf(link: Link): string | undefined {
 
 /** Whether a network can be put on it that has none yet: a bridge that nobody's tsd has made or uses. */
 export function isAdoptable(link: Link): boolean {
-  const isTsds = isOwnBridgeName(link.name) || link.alias?.startsWith("tsd ") === true;
-  return link.kind === "bridge" && !isTsds && userOf(link) === undefined;
+  return isOthers(link) && userOf(link) === undefined;
+}
+
+/** A bridge that nobody's tsd has made. */
+export function isOthers({ name, kind, alias }: Link): boolean {
+  return kind === "bridge" && !isOwnBridgeName(name) && alias?.startsWith("tsd ") !== true;
 }
 
 /** Without link-local ones. */
