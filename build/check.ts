@@ -1,5 +1,6 @@
 /** `bun run check`: types, lint and format, layering and bans, unit tests. Passes at every commit, in under a minute. */
 import { installPackages } from "../test/harness/packages.ts";
+import { build } from "./build.ts";
 import { projectRoot } from "./pinned.ts";
 import { unitTestShards } from "./unit-tests.ts";
 
@@ -16,9 +17,12 @@ const steps: Record<string, string[]> = {
 
 await installPackages();
 const started = performance.now();
+/** Unit tests need no executable; but hundreds of them start tsd, and from source that takes 40 ms more of the processor. */
+const built = build();
 const results = await Promise.all(
   Object.entries(steps).map(async ([name, command]) => {
-    const child = Bun.spawn(command, { cwd: projectRoot, stdout: "pipe", stderr: "pipe" });
+    const env = name in unitTestShards ? { ...process.env, TSD_EXECUTABLE: await built } : process.env;
+    const child = Bun.spawn(command, { cwd: projectRoot, env, stdout: "pipe", stderr: "pipe" });
     const [out, err, status] = await Promise.all([
       new Response(child.stdout).text(),
       new Response(child.stderr).text(),

@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { openDatabase } from "../core/database.ts";
 import { isEngineError } from "../core/errors.ts";
+import { tsdCommand } from "../core/testing/tsd.ts";
 import type { ImageUser } from "./image.ts";
 import { ImageStore, type ImageStoreOptions } from "./images.ts";
 import { TestRegistry } from "./registry/hostile-registry.ts";
@@ -14,8 +15,7 @@ import type { FixtureEntry } from "./unpack/tar-fixture.ts";
 import { unpackProgram as unpackProgramOf } from "./unpack/unpacker.ts";
 
 export const isRoot = process.getuid?.() === 0;
-/** tsd, run from source. */
-export const unpackProgram = unpackProgramOf([process.execPath, join(import.meta.dir, "..", "main.ts"), "unpack"]);
+export const unpackProgram = unpackProgramOf([...tsdCommand, "unpack"]);
 
 export const base: FixtureEntry[] = [
   { name: "etc/", mode: 0o755 },

@@ -2,12 +2,10 @@
 import { mkdtempSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../core/errors.ts";
+import { tsdCommand } from "../core/testing/tsd.ts";
 import type { NetworkRequest } from "./network.ts";
 import type { Networks, NetworksOptions } from "./networks.ts";
 import type { EndpointRequest, Sandbox, SandboxEndpoint, SandboxRequest } from "./sandbox.ts";
-
-/** The built one starts at once also where the processor is emulated. */
-const executable = process.env.TSD_EXECUTABLE;
 
 /** The processes beside a daemon, which end with the test. */
 export class TestCompanions implements Disposable {
@@ -20,8 +18,7 @@ export class TestCompanions implements Disposable {
     const of = (mode: "proxy" | "resolver") => ({
       socketPath: join(this.directory, `${mode}.sock`),
       logPath: join(this.directory, `${mode}.log`),
-      command:
-        executable === undefined ? [process.execPath, join(import.meta.dir, "../main.ts"), mode] : [executable, mode],
+      command: [...tsdCommand, mode],
       onStarted: (pid: number) => void this.pids.push(pid),
     });
     this.options = { proxy: of("proxy"), resolver: of("resolver") };

@@ -1,13 +1,12 @@
 /** The runtime's command line as a child process, as its callers see it. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-
-const main = join(import.meta.dir, "..", "..", "main.ts");
+import { tsdCommand } from "../../core/testing/tsd.ts";
 
 /** The argument vector of a runtime verb; TSD_RUNTIME names another runtime to run the same tests with. */
 export function runtimeCommand(root: string, words: string[]): string[] {
   const { TSD_RUNTIME: other } = process.env;
-  const program = other === undefined ? [process.execPath, main, "runtime"] : [other];
+  const program = other === undefined ? [...tsdCommand, "runtime"] : [other];
   return [...program, "--root", root, ...words];
 }
 

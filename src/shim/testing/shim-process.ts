@@ -2,12 +2,9 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatExactJson } from "../../core/exact-json.ts";
+import { tsdCommand } from "../../core/testing/tsd.ts";
 import { ShimClient, type ShimStream } from "../client.ts";
 import type { ShimContainer } from "../protocol.ts";
-
-/** The compiled executable, to test that; from source when there is none. */
-const executable = process.env.TSD_EXECUTABLE;
-const tsd = executable === undefined ? [process.execPath, join(import.meta.dir, "..", "..", "main.ts")] : [executable];
 
 export class TestShim implements AsyncDisposable {
   readonly directory: string = mkdtempSync("/var/tmp/tsd-shim-");
@@ -22,7 +19,7 @@ export class TestShim implements AsyncDisposable {
     const shim = new TestShim();
     const log = logPath ?? join(shim.directory, "shim.log");
     if (logPath === undefined) writeFileSync(log, "");
-    const child = Bun.spawn([...tsd, "shim", "--socket", shim.socketPath, "--log-level=debug"], {
+    const child = Bun.spawn([...tsdCommand, "shim", "--socket", shim.socketPath, "--log-level=debug"], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: Bun.file(log) as unknown as number,

@@ -3,11 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Fd } from "../../../../ffi/fd.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../../../../ffi/namespace.ts";
+import { tsdCommand } from "../../../core/testing/tsd.ts";
 import { run, Testbed } from "../../testbed.ts";
 import type { EndpointNames, ServedSandbox } from "../records.ts";
 import { Resolver } from "../resolver.ts";
-
-const main = join(import.meta.dir, "..", "..", "..", "main.ts");
 
 export class ResolverBed implements Disposable {
   readonly bed: Testbed = new Testbed();
@@ -33,7 +32,7 @@ export class ResolverBed implements Disposable {
       logPath: this.logPath,
       logLevel: "debug",
       onStarted: (pid) => this.started.push(pid),
-      command: ["unshare", "-m", "sh", "-ec", script, "sh", process.execPath, main, "resolver"],
+      command: ["unshare", "-m", "sh", "-ec", script, "sh", ...tsdCommand, "resolver"],
     });
     this.#opened.push(resolver);
     return resolver;

@@ -1,6 +1,7 @@
 /** For tests: `tsd proxy` as a process of its own, where the thread is, in a directory that goes with the test. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { tsdCommand } from "../../../../core/testing/tsd.ts";
 import { Companion } from "../../../companion/companion.ts";
 import {
   type ProxyRequestName,
@@ -10,7 +11,7 @@ import {
   type SocketGroup,
 } from "../protocol.ts";
 
-export const proxyCommand = [process.execPath, join(import.meta.dir, "../../../../main.ts"), "proxy"];
+export const proxyCommand = [...tsdCommand, "proxy"];
 
 export class TestProxy implements AsyncDisposable {
   readonly directory: string = mkdtempSync("/var/tmp/tsd-proxy-");
