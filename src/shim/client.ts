@@ -1,11 +1,12 @@
 /** The engine's side of a shim: starts one, connects to one, asks it things. */
 
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
+import { EngineError, errorMessage } from "../core/errors.ts";
 import { formatExactJson } from "../core/exact-json.ts";
 import type { LogLevel } from "../core/log.ts";
-import { scrubbedEnvironment, selfCommand } from "../core/self.ts";
+import { selfCommand } from "../core/self.ts";
+import { openLog, serverFailure, startServer } from "../core/server-process.ts";
 import { errorFromWire } from "../core/wire-error.ts";
 import { Connection, checkSocketPath } from "./connection.ts";
 import type {
@@ -243,37 +244,14 @@ export interface SpawnOptions {
 export async function spawnShim(options: SpawnOptions): Promise<ShimClient> {
   checkSocketPath(options.socketPath);
   mkdirSync(dirname(options.socketPath), { recursive: true, mode: 0o700 });
-  const logFile = openLog(options.logPath);
+  const logFile = openLog("shims", options.logPath);
   try {
     const level = options.logLevel === undefined ? [] : ["--log-level", options.logLevel];
-    const child = Bun.spawn(selfCommand("shim", "--socket", options.socketPath, ...level), {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: logFile,
-      env: scrubbedEnvironment(),
-      cwd: "/",
-      detached: true,
-    });
-    child.unref();
-    // The shim says a word on standard output when it listens, then closes it.
-    const ready = await new Response(child.stdout).text();
-    if (ready !== "ready\n") {
-      const status = await child.exited;
-      throw new EngineError("unavailable", `start shim: it ended with status ${status}`, {
-        path: options.logPath,
-        hint: `its log is ${options.logPath}`,
-      });
-    }
+    const words = selfCommand("shim", "--socket", options.socketPath, ...level);
+    const { child, listens } = await startServer(words, logFile);
+    if (!listens) throw await serverFailure("shim", child, options.logPath);
     return await ShimClient.connect(options.socketPath);
   } finally {
     closeSync(logFile);
-  }
-}
-
-function openLog(path: string): number {
-  try {
-    return openSync(path, "a", 0o600);
-  } catch (error) {
-    throw wrapError(error, `open the shims' log ${path}`, { path });
   }
 }

@@ -2,11 +2,12 @@
  * The daemon's side of a companion: a process of its own that outlives the daemon. It is started when it is first
  * needed, found again by its socket, replaced when it is of another version, and started again when somebody kills it.
  */
-import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
+import { EngineError, errorMessage } from "../../core/errors.ts";
 import { type LogLevel, log } from "../../core/log.ts";
-import { scrubbedEnvironment, selfCommand } from "../../core/self.ts";
+import { selfCommand } from "../../core/self.ts";
+import { openLog, serverFailure, startServer } from "../../core/server-process.ts";
 import { asEngineError, Link, LostLink } from "./link.ts";
 import type { CompanionHello, CompanionMode } from "./protocol.ts";
 
@@ -244,38 +245,17 @@ export class Companion {
     // Of one that was killed: nobody listens there.
     rmSync(socketPath, { force: true });
     const command = this.#options.command ?? selfCommand(mode);
-    const logFile = openLog(mode, logPath);
+    const logFile = openLog(`tsd ${mode}`, logPath);
     try {
-      const child = Bun.spawn([...command, "--socket", socketPath, "--log-level", logLevel ?? "info"], {
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: logFile,
-        env: scrubbedEnvironment(),
-        cwd: "/",
-        detached: true,
-      });
-      child.unref();
-      onStarted?.(child.pid);
-      const said = await new Response(child.stdout).text();
-      const link = said === "ready\n" ? await Link.open(socketPath) : undefined;
+      const words = [...command, "--socket", socketPath, "--log-level", logLevel ?? "info"];
+      const { child, listens } = await startServer(words, logFile, onStarted);
+      const link = listens ? await Link.open(socketPath) : undefined;
       if (link !== undefined) return link;
       // One that said that it listens, and cannot be reached, is of no use and in the way of the next.
       child.kill("SIGKILL");
-      const status = await child.exited;
-      throw new EngineError("unavailable", `start tsd ${mode}: it ended with status ${status}`, {
-        path: logPath,
-        hint: `its log is ${logPath}`,
-      });
+      throw await serverFailure(`tsd ${mode}`, child, logPath);
     } finally {
       closeSync(logFile);
     }
-  }
-}
-
-function openLog(mode: CompanionMode, path: string): number {
-  try {
-    return openSync(path, "a", 0o600);
-  } catch (error) {
-    throw wrapError(error, `open the log of tsd ${mode}, ${path}`, { path });
   }
 }
