@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "../../client/client.ts";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError, errorMessage } from "../../core/errors.ts";
 import { configDirectory } from "../config-directory.ts";
 import type { Session } from "../session.ts";
 import { mayHaveCredentials } from "./glance.ts";
@@ -131,13 +131,19 @@ describe("config.json", () => {
     expect(await store.get("a")).toBeUndefined();
   });
 
-  test("is lost although a helper fails, and the helper's failure is told", async () => {
+  test("is lost although helpers fail, and what each of them says is told once", async () => {
     addHelper("broken", "#!/bin/sh\necho locked\nexit 1\n");
-    write({ credHelpers: { "https://a": "broken" }, auths: { a: { auth: btoa("me:x") } } });
-    const store = new CredentialStore(directory());
-    expect((await store.erase("a").catch((error: unknown) => error)) as Error).toMatchObject({
-      message: expect.stringContaining("locked"),
+    addHelper("worn", "#!/bin/sh\necho no keyring\nexit 1\n");
+    write({
+      credHelpers: { "https://a": "broken", "http://a": "worn", a: "broken" },
+      auths: { a: { auth: btoa("me:x") } },
     });
+    const store = new CredentialStore(directory());
+    const message = await store.erase("a").then(() => "nothing", errorMessage);
+    expect(message.split("\n").sort()).toEqual([
+      expect.stringMatching(/^.*broken.*: locked$/),
+      expect.stringMatching(/^.*worn.*: no keyring$/),
+    ]);
     expect(content().auths).toEqual({});
   });
 

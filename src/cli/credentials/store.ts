@@ -1,4 +1,5 @@
 /** Where a user's credentials are: in docker's config.json, or with the program that it names for a registry. */
+import { EngineError, errorMessage, isEngineError } from "../../core/errors.ts";
 import { defaultRegistry } from "../../oci/reference.ts";
 import { ConfigFile, type Credentials, hostOf } from "./config-file.ts";
 import { eraseWithHelper, findProgram, getFromHelper, storeWithHelper } from "./helper.ts";
@@ -47,27 +48,30 @@ export class CredentialStore {
 
   /**
    * Forgets a registry under every name that `get` would find it by, and under those that docker asks a helper for: one that
-   * stayed would go on being sent. All of them are tried, and what the file can forget it has forgotten, before a helper's
-   * failure is thrown.
+   * stayed would go on being sent. All of them are tried, and what the file can forget it has forgotten, before helpers'
+   * failures are thrown.
    * @returns whether there was anything.
-   * @throws EngineError when a helper fails.
+   * @throws EngineError with what each helper said that failed.
    */
   async erase(server: string): Promise<boolean> {
     const host = hostOf(server);
     const forms = server === dockerHubServer ? [server] : [server, host, `http://${host}`, `https://${host}`];
     const names = new Set([...forms, ...forms.flatMap((form) => this.file.namesOf(form))]);
-    const failures: unknown[] = [];
+    const failures: EngineError[] = [];
     let found = false;
     for (const name of names) {
       try {
         if (await eraseIfThere(this.file.helperOf(name), name)) found = true;
       } catch (error) {
+        if (!isEngineError(error)) throw error;
         failures.push(error);
       }
     }
     const removed = [...names].filter((name) => this.file.remove(name));
     if (removed.length > 0) await this.file.save();
-    if (failures.length > 0) throw failures[0];
+    const [first] = failures;
+    // A helper that keeps all of them says the same of each.
+    if (first !== undefined) throw new EngineError(first.code, [...new Set(failures.map(errorMessage))].join("\n"));
     return found || removed.length > 0;
   }
 }
