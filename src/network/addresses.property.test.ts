@@ -19,6 +19,7 @@ import { parsePool, uniqueLocalPool } from "./ipam.ts";
 import type { Network, NetworkRequest } from "./network.ts";
 import type { Obstacle } from "./obstacles.ts";
 import { planNetwork } from "./plan.ts";
+import { networkRequest } from "./testing.ts";
 
 /** fast-check prints the seed of a run that failed. */
 const runs = { numRuns: 300 };
@@ -227,17 +228,7 @@ function tryPlan(
   networks: readonly Network[],
   obstacles: readonly Obstacle[],
 ): Network | undefined {
-  const request = {
-    name: "x",
-    driver: "bridge",
-    subnets: [],
-    options: {},
-    labels: {},
-    internal: false,
-    attachable: false,
-    configOnly: false,
-    ...wish,
-  };
+  const request = networkRequest("x", wish);
   try {
     return planNetwork(request, { id: newId(), createdAt: "", networks, obstacles, pools });
   } catch (error) {

@@ -5,27 +5,22 @@ import { parseAddress, parseSubnet } from "./address.ts";
 import { defaultPools, parsePool, uniqueLocalPool } from "./ipam.ts";
 import type { Network, NetworkRequest } from "./network.ts";
 import { type PlanContext, planNetwork } from "./plan.ts";
+import { plainDefinition } from "./records.ts";
+import { networkRequest } from "./testing.ts";
 
 const createdAt = "2026-01-02T03:04:05.000000006Z";
 const pools = [...defaultPools.map(parsePool), uniqueLocalPool("fd12:3456:789a::/48")];
 const tun0 = { subnet: parseSubnet("10.8.0.0/16"), what: "route 10.8.0.0/16 dev tun0" };
 
-function request(rest: Partial<NetworkRequest> = {}): NetworkRequest {
-  return {
-    name: "x",
-    driver: "bridge",
-    subnets: [],
-    options: {},
-    labels: {},
-    internal: false,
-    attachable: false,
-    configOnly: false,
-    ...rest,
-  };
-}
-
 function plan(rest: Partial<NetworkRequest> = {}, context: Partial<PlanContext> = {}): Network {
-  return planNetwork(request(rest), { id: newId(), createdAt, networks: [], obstacles: [], pools, ...context });
+  return planNetwork(networkRequest("x", rest), {
+    id: newId(),
+    createdAt,
+    networks: [],
+    obstacles: [],
+    pools,
+    ...context,
+  });
 }
 
 const y = plan({ name: "y", subnets: [{ subnet: "10.9.0.0/24" }] });
@@ -76,15 +71,8 @@ describe("a network", () => {
       name: "x",
       driver: "bridge",
       createdAt,
-      enableIpv4: true,
+      ...plainDefinition,
       enableIpv6: true,
-      internal: false,
-      attachable: false,
-      configOnly: false,
-      ipamDriver: "default",
-      ipamOptions: {},
-      options: {},
-      labels: {},
       subnets: [
         { subnet: "172.28.0.0/16", gateway: "172.28.0.1" },
         // y has the first one.

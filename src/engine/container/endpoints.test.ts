@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { EndpointSettings } from "../../api/schema/container-config.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import type { Network } from "../../network/network.ts";
+import { plainDefinition } from "../../network/records.ts";
 import { settleEndpoint, settleEndpoints } from "./endpoints.ts";
 import { formatMac } from "./mac.ts";
 
@@ -11,15 +12,8 @@ function network(name: string, rest: Partial<Network> = {}): Network {
     name,
     driver: "bridge",
     createdAt: "",
-    enableIpv4: true,
+    ...plainDefinition,
     enableIpv6: true,
-    internal: false,
-    attachable: false,
-    configOnly: false,
-    ipamDriver: "default",
-    ipamOptions: {},
-    options: {},
-    labels: {},
     subnets: [],
     isBuiltIn: false,
     ...rest,

@@ -2,6 +2,7 @@
 import { EngineError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import type { Network, NetworkMember, NetworkRequest } from "../../network/network.ts";
+import { plainDefinition } from "../../network/records.ts";
 import type { EndpointRequest, Sandbox, SandboxEndpoint, SandboxRequest } from "../../network/sandbox.ts";
 import type { NetworksPart } from "../parts.ts";
 
@@ -153,15 +154,7 @@ function fakeNetwork(name: string, driver: Network["driver"]): Network {
     name,
     driver,
     createdAt: "2026-01-01T00:00:00.000000000Z",
-    enableIpv4: true,
-    enableIpv6: false,
-    internal: false,
-    attachable: false,
-    configOnly: false,
-    ipamDriver: "default",
-    ipamOptions: {},
-    options: {},
-    labels: {},
+    ...plainDefinition,
     subnets: driver === "bridge" ? [{ subnet: "172.28.0.0/16", gateway: "172.28.0.1" }] : [],
     isBuiltIn: builtIn.includes(name),
   };
