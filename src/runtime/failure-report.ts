@@ -13,6 +13,7 @@ import { putFile } from "../../ffi/whole-file.ts";
 import { EngineError, errorMessage, isEngineError, isErrno } from "../core/errors.ts";
 import { reasonsFor } from "./plan/reasons.ts";
 import type { FailureTrace } from "./plan/trace.ts";
+import { makeStateRoot } from "./state-root.ts";
 
 const reportVersion = 1;
 const reportsMax = 16;
@@ -62,6 +63,7 @@ export function failureReport(verb: string, container: string, error: unknown, t
 export function writeReport(root: string, report: FailureReport): string | undefined {
   try {
     const directory = directoryOf(root);
+    makeStateRoot(root);
     mkdirSync(directory, { mode: 0o700, recursive: true });
     // An id may be as long as a name of a file can be.
     const key = new Bun.CryptoHasher("sha256").update(`${report.verb} ${report.container}`).digest("hex").slice(0, 32);

@@ -23,6 +23,7 @@ import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import { formatExactJson, parseExactJson } from "../core/exact-json.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
 import { type ContainerRecord, formatRecord, parseRecord } from "./record.ts";
+import { makeStateRoot } from "./state-root.ts";
 
 /** Below a container's directory: where its NOTIFY_SOCKET is (notify.ts). */
 export const notifyDirectoryName = "notify";
@@ -79,7 +80,7 @@ function takenId(directory: string, id: string): EngineError {
 export function createContainerDirectory(root: string, id: string): Fd {
   const directory = containerDirectory(root, id);
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeStateRoot(root);
     mkdirSync(directory, { mode: 0o700 });
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw wrapError(error, `container ${id}: make its state directory`);
