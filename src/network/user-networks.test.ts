@@ -391,7 +391,7 @@ describe.skipIf(!root)("networks that users make", () => {
   });
 
   test("that are internal lead nowhere, and those without inter-container communication only out", async () => {
-    await create("inside", { internal: true });
+    const gateway = (await create("inside", { internal: true })).subnets[0]!.gateway!;
     await create("apart", { options: { [option("enable_icc")]: "false" } });
     using _outside = serve(rig.bed.outside, 8003);
     const [a, b] = [await attach(networks, newId(), "inside"), await attach(networks, newId(), "inside")];
@@ -400,6 +400,21 @@ describe.skipIf(!root)("networks that users make", () => {
     expect(a).not.toContainKey("ipv4Gateway");
     expect(await ask(a.namespacePath, b.ipv4!, 8001)).toBe(a.ipv4!);
     expect(await ask(a.namespacePath, outsideAddress, 8003, 300)).toBe("no answer");
+    // Nor to another network's port, whichever way it is published; the host's own services are there.
+    for (const [mode, number] of [
+      ["nat", 8080],
+      ["socket", 8081],
+    ] as const) {
+      const hostPorts = { first: number, last: number };
+      const ports = [{ transport: "tcp" as const, containerPort: 8001, hostPorts, mode }];
+      const request = networksRequest(endpointRequest(networks.find("bridge").id));
+      const web = await networks.attach(newId(), { ...request, ports } as typeof request);
+      using _web = serve(web.namespacePath!, 8001);
+      expect(await ask(rig.bed.outside, hostAddress, number)).toBe(outsideAddress);
+      expect(await ask(a.namespacePath, gateway, number, 300)).toBe("no answer");
+    }
+    using _own = serve(rig.bed.host, 8082);
+    expect(await ask(a.namespacePath, gateway, 8082)).toBe(a.ipv4!);
     const [c, d] = [await attach(networks, newId(), "apart"), await attach(networks, newId(), "apart")];
     using _d = serve(d.namespacePath, 8001);
     expect(await ask(c.namespacePath, d.ipv4!, 8001, 300)).toBe("no answer");

@@ -4,7 +4,8 @@
  *
  * - `forward` decides what passes from one interface to another. The administrator's `tsd-user` comes first. Bridges
  *   hand their own frames to these chains too where br_netfilter is on, with the bridge as both interfaces.
- * - `input` keeps containers on internal networks from the host's other addresses.
+ * - `input` keeps containers on internal networks from the host's other addresses, and from ports that tsd proxy passes
+ *   on: those that are translated `forward` keeps them from.
  * - `raw` drops what claims to be of or for this host's loopback and comes from elsewhere: the bridges of ports that are
  *   published on 127.0.0.1 let such packets in (route_localnet), which without this would lead to the host's own
  *   services (CVE-2020-8558).
@@ -77,6 +78,8 @@ const sets = {
   /** Containers' own ports that are reached without translation. */
   "open-ipv4": { key: portKey[4] },
   "open-ipv6": { key: portKey[6] },
+  /** Ports of all of the host's addresses at which tsd proxy listens, and passes on what comes. */
+  "passed-on": { key: ["nf_proto", "inet_proto", "inet_service"] },
   /** Ports of one of the host's addresses. */
   "published-ipv4": { key: portKey[4], data: ["ipv4_addr", "inet_service"] },
   "published-ipv6": { key: portKey[6], data: ["ipv6_addr", "inet_service"] },
@@ -132,6 +135,10 @@ export function portElement(port: PortTranslation): Placed {
   }
   const data = concatenation(target, portBytes(port.targetPort));
   const host = portBytes(port.hostPort);
+  if (port.passedOn === true) {
+    const family = new Uint8Array([families[port.family]]);
+    return { set: "passed-on", element: { key: concatenation(family, protocol, host) } };
+  }
   if (port.hostAddress === undefined || isWildcard(port.hostAddress)) {
     const set = port.family === 4 ? "published-ipv4-any" : "published-ipv6-any";
     return { set, element: { key: concatenation(protocol, host), data } };
@@ -146,8 +153,8 @@ function isWildcard(address: Address): boolean {
 }
 
 /** Whether it is reached at 127.0.0.1, whose packets a bridge takes only when it is told to (route_localnet). */
-export function isOnLoopback({ family, direct, hostAddress }: PortTranslation): boolean {
-  if (family !== 4 || direct === true) return false;
+export function isOnLoopback({ family, direct, passedOn, hostAddress }: PortTranslation): boolean {
+  if (family !== 4 || direct === true || passedOn === true) return false;
   return hostAddress === undefined || isWildcard(hostAddress) || addressBytes(hostAddress)[0] === loopback4[0];
 }
 
@@ -272,6 +279,14 @@ function inputRules(): DesiredRule[] {
         ...drop,
       ],
       comment: "from an internal network to another address than its bridge's",
+    },
+    {
+      expressions: [
+        ...interfaceInSet("iifname", "internal"),
+        ...inSet(["nfproto", "l4proto", "th dport"], "passed-on"),
+        ...drop,
+      ],
+      comment: "from an internal network to another's port, by tsd proxy",
     },
   ];
 }

@@ -88,8 +88,8 @@ export function endUnshown(socket: NetlinkSocket, bridges: readonly BridgeRules[
 }
 
 /** TCP's are noticed by whoever sends. What is not translated has no host's port. */
-function outlivesItsPort({ transport, direct }: PortTranslation): boolean {
-  return transport !== "tcp" && direct !== true;
+function outlivesItsPort({ transport, direct, passedOn }: PortTranslation): boolean {
+  return transport !== "tcp" && direct !== true && passedOn !== true;
 }
 
 function grouped(ports: readonly PortTranslation[]): [Family, number, PortTranslation[]][] {

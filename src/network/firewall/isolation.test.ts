@@ -50,6 +50,28 @@ describe.skipIf(process.getuid?.() !== 0)("who is kept from whom", () => {
     inNetworkNamespace(namespace, () => run("sh", "-ec", script));
   }
 
+  test("an internal network does not lead to ports that tsd proxy passes on, but to the host's own", async () => {
+    firewall.setBridge(lab.bridge(1));
+    firewall.setBridge(lab.bridge(2, { internal: true }));
+    const [web, inner] = [lab.container(1, 2), lab.container(2, 2)];
+    // In place of tsd proxy, and a service of the host's.
+    using _proxy = await serveAll(lab.hostNamespace, 8080);
+    using _own = await serveAll(lab.hostNamespace, 8081);
+    const ports = everywhere(web, 8080).map((each) => ({ ...each, passedOn: true as const }));
+    firewall.publish(ports);
+    await expectAnswers([
+      ["inner to the gateway", inner.namespace, "172.28.2.1", 8080, noAnswer],
+      ["inner to the gateway, IPv6", inner.namespace, "fd00:2::1", 8080, noAnswer],
+      ["inner to the host's own", inner.namespace, "172.28.2.1", 8081, inner.ipv4],
+      ["inner to the host's own, IPv6", inner.namespace, "fd00:2::1", 8081, inner.ipv6],
+      ["outside", lab.outsideNamespace, hostAddress, 8080, outsideAddress],
+      ["outside, IPv6", lab.outsideNamespace, host6, 8080, outside6],
+      ["another network", web.namespace, "172.28.1.1", 8080, web.ipv4],
+    ]);
+    firewall.unpublish(ports);
+    await expectAnswers([["inner to the gateway", inner.namespace, "172.28.2.1", 8080, inner.ipv4]]);
+  });
+
   test("an internal network is not left by way of another container's flow, by forging its source", async () => {
     firewall.setBridge(lab.bridge(1));
     firewall.setBridge(lab.bridge(2, { internal: true }));

@@ -37,4 +37,6 @@ export interface PortTranslation {
   bridge: string;
   /** Of a routed network: nothing is translated and no port of the host is taken; the target's own is let through. */
   direct?: true;
+  /** Nothing is translated: tsd proxy listens at every address of the host's. It is kept from internal networks. */
+  passedOn?: true;
 }

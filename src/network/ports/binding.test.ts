@@ -28,8 +28,10 @@ function published(target: PublishTarget, request: Partial<PortRequest> = {}, mo
     return [
       `${port.hostAddress} ${port.mode}`,
       socket && `${socket.address}${socket.target ? ` to ${socket.target.address}` : " reserved"}`,
-      translation &&
-        `${translation.hostAddress ? formatAddress(translation.hostAddress) : "any"} to ${formatAddress(translation.target)}`,
+      translation?.passedOn
+        ? "not from internal networks"
+        : translation &&
+          `${translation.hostAddress ? formatAddress(translation.hostAddress) : "any"} to ${formatAddress(translation.target)}`,
     ];
   });
 }
@@ -45,8 +47,8 @@ describe("a published port", () => {
   });
 
   test("is passed on where the container has no address of the family, and is not called nat there", () => {
-    expect(published(ipv4Only)[1]).toEqual([":: socket", ":: to 172.28.0.2", undefined]);
-    expect(published(ipv6Only)[0]).toEqual(["0.0.0.0 socket", "0.0.0.0 to fd00::2", undefined]);
+    expect(published(ipv4Only)[1]).toEqual([":: socket", ":: to 172.28.0.2", "not from internal networks"]);
+    expect(published(ipv6Only)[0]).toEqual(["0.0.0.0 socket", "0.0.0.0 to fd00::2", "not from internal networks"]);
   });
 
   test("is on one address where that is asked for, by the request, the network or the daemon", () => {
@@ -72,8 +74,8 @@ describe("a published port", () => {
 
   test("of mode socket is a listener, whether the port, or the daemon says so", () => {
     const sockets = [
-      ["0.0.0.0 socket", "0.0.0.0 to 172.28.0.2", undefined],
-      [":: socket", ":: to fd00::2", undefined],
+      ["0.0.0.0 socket", "0.0.0.0 to 172.28.0.2", "not from internal networks"],
+      [":: socket", ":: to fd00::2", "not from internal networks"],
     ];
     expect(published(both, { mode: "socket" })).toEqual(sockets);
     expect(published(both, {}, { mode: "socket" })).toEqual(sockets);

@@ -168,12 +168,14 @@ export function isSameWay(a: PublishTarget | undefined, b: PublishTarget | undef
 /** What the kernel is to translate for it. */
 export function translationOf(port: PublishedPort, target: PublishTarget): PortTranslation | undefined {
   const { transport, hostAddress, hostPort, containerPort, mode } = port;
-  if (mode === "socket") return undefined;
   const address = parseAddress(hostAddress);
+  // Whoever names an address may mean that of an internal network.
+  if (mode === "socket" && address.value !== 0n) return undefined;
   return {
     transport,
     family: address.family,
     ...(mode === "routed" && { direct: true }),
+    ...(mode === "socket" && { passedOn: true }),
     ...(address.value !== 0n && { hostAddress: address }),
     hostPort,
     target: parseAddress(targetAddress(port, target)),
