@@ -176,18 +176,9 @@ export function takeError(fd: Descriptor): number {
 
 /** What the socket is bound to. */
 export function localAddress(fd: Descriptor): SocketAddress {
-  return addressFrom("getsockname", fd);
-}
-
-/** Whom the socket is connected to. @throws SyscallError ENOTCONN */
-export function peerAddress(fd: Descriptor): SocketAddress {
-  return addressFrom("getpeername", fd);
-}
-
-function addressFrom(name: "getsockname" | "getpeername", fd: Descriptor): SocketAddress {
   const address = new Uint8Array(new ArrayBuffer(socketAddressBytesMax));
   const length = new Uint8Array(new Uint32Array([socketAddressBytesMax]).buffer);
-  call(name, undefined, descriptorNumber(fd), address, length);
+  call("getsockname", undefined, descriptorNumber(fd), address, length);
   return decodeSocketAddress(address);
 }
 
