@@ -24,34 +24,25 @@ export class Testbed implements Disposable {
     this.host = createNetworkNamespace();
     this.outside = createNetworkNamespace();
     setns(this.host);
-    // A new namespace takes it over from the first one, where somebody may have switched it on.
-    writeFileSync("/proc/sys/net/ipv4/ip_forward", "0");
-    run("ip", "link", "set", "lo", "up");
     // A new namespace takes it over from the machine, which may be running other containers.
-    run("sh", "-ec", "echo 0 >/proc/sys/net/ipv4/ip_forward");
-    const script = `ip link set lo up; ip addr add ${outsideAddress}/24 dev eth0; ip link set eth0 up`;
-    run(
-      "ip",
-      "link",
-      "add",
-      "eth0",
-      "type",
-      "veth",
-      "peer",
-      "name",
-      "eth0",
-      "netns",
-      `/proc/${process.pid}/fd/${this.outside.number}`,
+    writeFileSync("/proc/sys/net/ipv4/ip_forward", "0");
+    ipBatch(
+      "link set lo up",
+      `link add eth0 type veth peer name eth0 netns /proc/${process.pid}/fd/${this.outside.number}`,
+      `addr add ${hostAddress}/24 dev eth0`,
+      "link set eth0 up",
+      `route add default via ${outsideAddress}`,
     );
-    inNetworkNamespace(this.outside, () => run("sh", "-ec", script));
-    run(
-      "sh",
-      "-ec",
-      `ip addr add ${hostAddress}/24 dev eth0; ip link set eth0 up; ip route add default via ${outsideAddress}`,
+    inNetworkNamespace(this.outside, () =>
+      ipBatch(
+        "link set lo up",
+        `addr add ${outsideAddress}/24 dev eth0`,
+        "link set eth0 up",
+        // Asking lets the kernel's link watch catch up; until then the interfaces send nothing.
+        "link show dev eth0",
+      ),
     );
-    // Asking lets the kernel's link watch catch up; until then the interfaces send nothing.
     run("ip", "link", "show", "dev", "eth0");
-    inNetworkNamespace(this.outside, () => run("ip", "link", "show", "dev", "eth0"));
   }
 
   [Symbol.dispose](): void {
@@ -65,6 +56,13 @@ export function run(program: string, ...args: string[]): string {
   const result = spawnSync(program, args, { encoding: "utf8" });
   if (result.status !== 0) throw new Error(`${program} ${args.join(" ")}: ${result.stderr}${result.error ?? ""}`);
   return result.stdout;
+}
+
+/** Runs commands of ip(8) where the thread is, in one process. @throws Error at the first that fails. */
+export function ipBatch(...commands: string[]): void {
+  const input = `${commands.join("\n")}\n`;
+  const result = spawnSync("ip", ["-batch", "-"], { input, encoding: "utf8" });
+  if (result.status !== 0) throw new Error(`ip -batch: ${result.stderr}${result.error ?? ""} in:\n${input}`);
 }
 
 /** What `ip -j` says where the thread is. */

@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import type { Fd } from "../../../ffi/fd.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../../../ffi/namespace.ts";
 import { parseAddress, parseSubnet } from "../address.ts";
-import { hostAddress, outsideAddress, run, Testbed } from "../testbed.ts";
+import { hostAddress, ipBatch, outsideAddress, run, Testbed } from "../testbed.ts";
 import { Firewall } from "./firewall.ts";
 import type { BridgeRules, PortTranslation } from "./rules.ts";
 
@@ -47,7 +47,7 @@ export class Lab {
     this.setBridgeNetfilter(false);
     // A link-local address asks first whether somebody has it, for a second or two; until then nothing is forwarded.
     writeFileSync("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
-    run("sh", "-ec", `ip addr add ${host6}/64 dev eth0 nodad; ip route add default via ${outside6}`);
+    ipBatch(`addr add ${host6}/64 dev eth0 nodad`, `route add default via ${outside6}`);
     this.outside(() => run("ip", "addr", "add", `${outside6}/64`, "dev", "eth0", "nodad"));
   }
 
@@ -82,11 +82,11 @@ export class Lab {
   /** @returns what the firewall is told of it. */
   bridge(number: number, changes: Partial<BridgeRules> = {}): BridgeRules {
     const name = `tsd${number}`;
-    run(
-      "sh",
-      "-ec",
-      `ip link add ${name} type bridge; ip addr add 172.28.${number}.1/24 dev ${name}
-       ip addr add fd00:${number}::1/64 dev ${name} nodad; ip link set ${name} up`,
+    ipBatch(
+      `link add ${name} type bridge`,
+      `addr add 172.28.${number}.1/24 dev ${name}`,
+      `addr add fd00:${number}::1/64 dev ${name} nodad`,
+      `link set ${name} up`,
     );
     return {
       bridge: name,
@@ -108,16 +108,21 @@ export class Lab {
     this.#containers.push(container);
     const veth = `v${bridge}-${host}`;
     const path = `/proc/${process.pid}/fd/${container.namespace.number}`;
-    run("sh", "-ec", `ip link add ${veth} master tsd${bridge} up type veth peer name eth0 netns ${path}`);
+    ipBatch(`link add ${veth} master tsd${bridge} up type veth peer name eth0 netns ${path}`);
     // For what a container sends to itself by the host's address, where br_netfilter is on.
     run("bridge", "link", "set", "dev", veth, "hairpin", "on");
-    const script = `ip link set lo up; ip link set eth0 up
-      ip addr add ${container.ipv4}/24 dev eth0; ip addr add ${container.ipv6}/64 dev eth0 nodad
-      ip route add default via 172.28.${bridge}.1; ip route add default via fd00:${bridge}::1`;
-    inNetworkNamespace(container.namespace, () => run("sh", "-ec", script));
+    inNetworkNamespace(container.namespace, () =>
+      ipBatch(
+        "link set lo up",
+        "link set eth0 up",
+        `addr add ${container.ipv4}/24 dev eth0`,
+        `addr add ${container.ipv6}/64 dev eth0 nodad`,
+        `route add default via 172.28.${bridge}.1`,
+        `route add default via fd00:${bridge}::1`,
+      ),
+    );
     // Asking lets the kernel's link watch catch up; until then the bridge sends nothing.
-    run("ip", "link", "show", "dev", veth);
-    run("ip", "link", "show", "dev", `tsd${bridge}`);
+    ipBatch(`link show dev ${veth}`, `link show dev tsd${bridge}`);
     return container;
   }
 }
