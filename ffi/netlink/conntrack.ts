@@ -188,8 +188,9 @@ export interface FlowPath {
  * Makes flows known before their first packets, so that they are translated without a rule. One message is written
  * over again and again: it is sent for each connection.
  *
- * The kernel learns how TCP's windows are scaled from the first packet only of a flow that this packet makes, and would
- * leave what it then takes for wrong without translation: it is told to pass everything.
+ * How TCP's windows are scaled the kernel learns from the first packet of a flow, and not in every version where it has
+ * the flow already (tcp_init_sender of nf_conntrack_proto_tcp.c). What it took for wrong would leave untranslated: it is
+ * told to pass everything.
  */
 export class FlowTemplate {
   readonly #path: FlowPath;
