@@ -174,11 +174,13 @@ describe.skipIf(!root)("the client's address, as the container sees it through t
     });
   });
 
-  test("TCP: also when the host's ports have all been used before", async () => {
+  test("TCP: neither the client's nor the gateway is another's, when the host's ports have all been used before", async () => {
     writeFileSync("/proc/sys/net/ipv4/ip_local_port_range", "50000 50009");
     await proxy.hold([published("tcp", 4)]);
-    for (let count = 0; count < 30; count++) {
+    for (let count = 0; count < 12; count++) {
       expect(await seenBy(askTcp, bed.outside, host[4])).toBe(outside[4]);
+      expect(await seenBy(askTcp, bed.host, host[4])).toBe(host[4]);
+      expect(await seenBy(askTcp, bed.host, "127.0.0.1")).toBe(gateway[4]);
     }
   });
 
@@ -204,11 +206,24 @@ describe.skipIf(!root)("the client's address, as the container sees it through t
     server.kill();
   }, 20_000);
 
+  const flows = (): string[] =>
+    readFileSync("/proc/thread-self/net/nf_conntrack", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(`dst=${container[4]}`));
+
+  test("nobody is taken for a client of a proxy that was killed", async () => {
+    proxy.truth = [[published("udp", 4)], [published("tcp", 4)]];
+    await proxy.hold(...proxy.truth);
+    expect(await askUdp(bed.outside, host[4], 8080, 5_000)).toBe(`${outside[4]} 5000`);
+    const [before, { pid }] = [flows(), proxy];
+    expect(before).toHaveLength(1);
+    process.kill(pid, "SIGKILL");
+    while (proxy.pid === pid || (await proxy.ask("status", {})).sockets < 2) await Bun.sleep(5);
+    expect(flows()).toEqual([]);
+    expect(await askUdp(bed.outside, host[4], 8080, 5_000)).toBe(`${outside[4]} 5000`);
+  });
+
   test("a client of UDP that went and came back has its port again, and nothing is left of one that went", async () => {
-    const flows = (): string[] =>
-      readFileSync("/proc/thread-self/net/nf_conntrack", "utf8")
-        .split("\n")
-        .filter((line) => line.includes(`dst=${container[4]}`));
     for (let count = 0; count < 3; count++) {
       await proxy.hold([published("udp", 4)]);
       expect(await askUdp(bed.outside, host[4], 8080, 5_000)).toBe(`${outside[4]} 5000`);

@@ -11,17 +11,24 @@
 import { readFileSync } from "node:fs";
 import { IPPROTO_TCP, SO_REUSEADDR, SOL_SOCKET, SOL_TCP, TCP_KEEPIDLE } from "../../../../ffi/constants/socket.ts";
 import type { Fd } from "../../../../ffi/fd.ts";
-import { FlowTemplate, forgetFlow, prolongFlow, type Tuple } from "../../../../ffi/netlink/conntrack.ts";
+import {
+  deleteFlows,
+  FlowTemplate,
+  forgetFlow,
+  listFlows,
+  prolongFlow,
+  type Tuple,
+} from "../../../../ffi/netlink/conntrack.ts";
 import { NetlinkError } from "../../../../ffi/netlink/error.ts";
 import type { Message } from "../../../../ffi/netlink/message.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../../../ffi/netlink/socket.ts";
 import type { SocketAddress } from "../../../../ffi/socket/address.ts";
 import { bind, connect, datagramSocket, localAddress, setOption, streamSocket } from "../../../../ffi/socket/socket.ts";
 import { isErrno, isKernelError } from "../../../core/errors.ts";
-import { addressBytes, parseSubnet } from "../../../core/ip-address.ts";
+import { addressBytes, parseAddress, parseSubnet } from "../../../core/ip-address.ts";
 import { log } from "../../../core/log.ts";
 import { type PortRange, readEphemeralRange } from "../allocation.ts";
-import type { ShownClients } from "./protocol.ts";
+import type { Endpoint, ShownClients } from "./protocol.ts";
 
 const EEXIST = 17;
 /** How long the kernel waits for a first packet, which comes at once. */
@@ -42,11 +49,14 @@ const unroutable: readonly Prefix[] = [
   "ff00::/8",
 ].map(parsePrefix);
 
-/** A socket that is to be connected to the target, and is seen there as the client. */
+/** A socket that is to be connected to the target. */
 export interface ClientSocket {
   fd: Fd;
-  /** Says that what it was connected by has ended. */
-  release(): void;
+  /**
+   * Says that what it was connected by has ended.
+   * @param isOver nothing of it is under way any more, as with a connection that is being closed.
+   */
+  release(isOver: boolean): void;
   /** The flow is to last so long from now, in seconds, though nothing comes: UDP's are forgotten soon. */
   prolong(seconds: number): void;
 }
@@ -85,8 +95,32 @@ export class ClientAddresses {
     }
   }
 
+  /** There is no such flow afterwards: what it would be translated to was another client. @throws SyscallError EMFILE */
   forget(original: Tuple): void {
-    this.#ask(forgetFlow(original));
+    try {
+      this.#ask(forgetFlow(original));
+    } catch (error) {
+      // Where nobody can be asked nobody was told either.
+      if (!isKernelError(error) || isErrno(error, "EMFILE", "ENFILE")) throw error;
+    }
+  }
+
+  /**
+   * Ends the flows that a proxy before this one told of, and cannot end any more: whoever gets one of its ports would be
+   * taken for its clients.
+   * @throws NetlinkError
+   */
+  forgetPredecessors(targets: readonly Endpoint[]): void {
+    const names = new Set(targets.map(({ address, port }) => `${addressBytes(parseAddress(address)).join()} ${port}`));
+    if (names.size === 0) return;
+    this.#socket ??= new NetlinkSocket(NETLINK_NETFILTER);
+    for (const family of [4, 6] as const) {
+      const flows = listFlows(this.#socket, { family }).filter(({ original, reply }) => {
+        if (!names.has(`${original.destination.join()} ${original.destinationPort}`)) return false;
+        return equal(reply.source, original.destination) && !equal(reply.destination, original.source);
+      });
+      deleteFlows(this.#socket, flows);
+    }
   }
 
   prolong(original: Tuple, seconds: number): void {
@@ -106,16 +140,23 @@ export class ClientAddresses {
     log("warn", "containers see their gateway in place of clients of socket ports", { error: error.message });
   }
 
-  /** A port of the range for ephemeral ones that no connection to that target has. Whoever takes it gives it back. */
-  takePort(target: string): number | undefined {
+  /**
+   * A port of the range for ephemeral ones that no connection to that target has. Whoever takes it gives it back.
+   * @param preferred taken where it is such a port.
+   */
+  takePort(target: string, preferred: number | undefined): number | undefined {
     this.#range ??= readEphemeralRange();
     const { first, last } = this.#range;
     const inUse = this.#inUse.get(target) ?? new Set();
     if (inUse.size > last - first) return undefined;
+    this.#inUse.set(target, inUse);
+    if (preferred !== undefined && preferred >= first && preferred <= last && !inUse.has(preferred)) {
+      inUse.add(preferred);
+      return preferred;
+    }
     do this.#lastPort = this.#lastPort >= first && this.#lastPort < last ? this.#lastPort + 1 : first;
     while (inUse.has(this.#lastPort));
     inUse.add(this.#lastPort);
-    this.#inUse.set(target, inUse);
     return this.#lastPort;
   }
 
@@ -165,63 +206,78 @@ export class ClientView {
   }
 
   /**
-   * A socket by which the container sees that client; undefined where it is to see the gateway.
+   * A socket by which the container sees that client where it can, and else the gateway; undefined where the kernel is to
+   * choose where it comes from.
    * @throws SyscallError EMFILE
    */
   open(client: SocketAddress): ClientSocket | undefined {
-    if (this.#hidden === undefined || client.address.length !== this.#target.address.length) return undefined;
-    if (this.#hidden.some((prefix) => isWithin(client.address, prefix))) return undefined;
-    return this.#protocol === IPPROTO_TCP ? this.#openTcp(client) : this.#openUdp(client);
+    const source = this.#sourceAddress();
+    if (source === undefined) return undefined;
+    const shown = this.#mayShow(client) ? client : undefined;
+    return this.#protocol === IPPROTO_TCP ? this.#openTcp(source, shown) : this.#openUdp(source, shown);
+  }
+
+  #mayShow({ address }: SocketAddress): boolean {
+    if (this.#hidden === undefined || address.length !== this.#target.address.length) return false;
+    return !this.#hidden.some((prefix) => isWithin(address, prefix));
   }
 
   /**
    * From a port of this process's choice, that connections to other targets may have too, as those that the kernel
    * chooses a port for when they are connected: by then it is too late to tell of the flow.
    */
-  #openTcp(client: SocketAddress): ClientSocket | undefined {
-    const source = this.#sourceAddress();
-    if (source === undefined) return undefined;
+  #openTcp(source: Uint8Array, shown: SocketAddress | undefined): ClientSocket | undefined {
     using fd = streamSocket(this.#target);
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     const { keepIdleS } = this.#all;
-    if (keepIdleS !== undefined) setOption(fd, SOL_TCP, TCP_KEEPIDLE, keepIdleS);
+    if (shown !== undefined && keepIdleS !== undefined) setOption(fd, SOL_TCP, TCP_KEEPIDLE, keepIdleS);
     for (let attempt = 0; attempt < bindAttemptsMax; attempt++) {
-      const port = this.#all.takePort(this.#targetName);
+      // The client's own, where it can be: a client that comes again from there does so with a later sequence number, by
+      // which a container that remembers it (TIME_WAIT) knows that it is new. Else it would be seen as the gateway.
+      const port = this.#all.takePort(this.#targetName, attempt === 0 ? shown?.port : undefined);
       if (port === undefined) return undefined;
       const giveBack = (): void => this.#all.givePortBack(this.#targetName, port);
       const outcome = this.#bind(fd, source, port);
-      if (outcome === "bound") return this.#translated(fd, { source, port }, client, giveBack);
+      if (outcome === "bound") return this.#announced(fd, { source, port }, shown, giveBack);
       giveBack();
       if (outcome === "refused") return undefined;
     }
     return undefined;
   }
 
-  #openUdp(client: SocketAddress): ClientSocket | undefined {
-    const source = this.#sourceAddress();
-    if (source === undefined) return undefined;
+  #openUdp(source: Uint8Array, shown: SocketAddress | undefined): ClientSocket | undefined {
     using fd = datagramSocket(this.#target);
     if (this.#bind(fd, source, 0) !== "bound") return undefined;
     const { port } = localAddress(fd);
-    const original = this.#flowFrom(source, port);
-    // Another client may get the port next.
-    return this.#translated(fd, { source, port }, client, () => this.#all.forget(original));
+    return this.#announced(fd, { source, port }, shown, () => undefined);
   }
 
-  #translated(
+  /** Tells of a flow that is to be translated; one that is not begins as if there had been none before. */
+  #announced(
     fd: Fd,
-    from: { source: Uint8Array; port: number },
-    client: SocketAddress,
-    release: () => void,
-  ): ClientSocket | undefined {
-    const original = this.#flowFrom(from.source, from.port);
-    let isKnown = false;
+    { source, port }: { source: Uint8Array; port: number },
+    shown: SocketAddress | undefined,
+    giveBack: () => void,
+  ): ClientSocket {
+    const original = this.#flowFrom(source, port);
+    const forget = (): void => this.#all.forget(original);
     try {
-      isKnown = this.#all.create(this.#templatesFrom(from.source), original, client);
-    } finally {
-      if (!isKnown) release();
+      const isShown = shown !== undefined && this.#all.create(this.#templatesFrom(source), original, shown);
+      if (shown === undefined) forget();
+      return {
+        fd: fd.move(),
+        release: (isOver) => {
+          giveBack();
+          if (isShown && isOver) forget();
+        },
+        prolong: (seconds) => {
+          if (isShown) this.#all.prolong(original, seconds);
+        },
+      };
+    } catch (error) {
+      giveBack();
+      throw error;
     }
-    return isKnown ? { fd: fd.move(), release, prolong: (seconds) => this.#all.prolong(original, seconds) } : undefined;
   }
 
   #templatesFrom(source: Uint8Array): Templates {
@@ -284,6 +340,10 @@ function isWithin(address: Uint8Array, { bytes, length }: Prefix): boolean {
   for (let at = 0; at < whole; at++) if (address[at] !== bytes[at]) return false;
   const rest = length & 7;
   return rest === 0 || (address[whole]! ^ bytes[whole]!) >> (8 - rest) === 0;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }
 
 function readSetting(name: string): number | undefined {

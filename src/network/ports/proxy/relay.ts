@@ -34,7 +34,7 @@ export class Relay {
   readonly #pipes: PipePool;
   readonly #client: Side;
   readonly #target: Side;
-  readonly #onEnd: () => void;
+  readonly #onEnd: (wasConnected: boolean) => void;
   #connecting: boolean;
   #closed = false;
 
@@ -46,7 +46,7 @@ export class Relay {
     loop: EventLoop,
     pipes: PipePool,
     connections: { client: Fd; target: Fd; connecting: boolean },
-    onEnd: () => void,
+    onEnd: (wasConnected: boolean) => void,
   ) {
     this.#loop = loop;
     this.#pipes = pipes;
@@ -170,7 +170,7 @@ export class Relay {
       else this.#pipes.discard(side.pipe);
       side.pipe = undefined;
     }
-    this.#onEnd();
+    this.#onEnd(!this.#connecting);
   }
 }
 

@@ -1,6 +1,7 @@
 /** The sockets that `tsd proxy` holds, and what it is asked about them. */
 import type { Fd } from "../../../../ffi/fd.ts";
-import { EngineError, errorMessage, isEngineError } from "../../../core/errors.ts";
+import { EngineError, errorMessage, isEngineError, isKernelError } from "../../../core/errors.ts";
+import { log } from "../../../core/log.ts";
 import type { EventLoop, LoopTimer } from "../../companion/loop.ts";
 import type { CompanionService } from "../../companion/server.ts";
 import { ClientAddresses } from "./client-address.ts";
@@ -39,6 +40,7 @@ export class ProxyService implements CompanionService {
   readonly #loop: EventLoop;
   readonly #tcp: TcpShared;
   readonly #udp: UdpSessions;
+  readonly #clients = new ClientAddresses();
   readonly #held = new Map<string, Held>();
   #trim: LoopTimer | undefined;
 
@@ -47,9 +49,8 @@ export class ProxyService implements CompanionService {
     this.#loop = loop;
     const others = Math.min(descriptorsMax / 4, sessionsMax + othersMin);
     const ports = new TcpPorts(descriptorsMax - others);
-    const clients = new ClientAddresses();
-    this.#tcp = { ports, pipes: new PipePool((fd) => ports.isLow(fd)), clients };
-    this.#udp = new UdpSessions(loop, clients);
+    this.#tcp = { ports, pipes: new PipePool((fd) => ports.isLow(fd)), clients: this.#clients };
+    this.#udp = new UdpSessions(loop, this.#clients);
   }
 
   get isIdle(): boolean {
@@ -81,9 +82,21 @@ export class ProxyService implements CompanionService {
   }
 
   #replace(groups: SocketGroup[]): Refusal[] {
+    if (this.#held.size === 0) this.#forgetPredecessors(groups);
     const wanted = new Set(groups.flat().map(socketName));
     for (const name of [...this.#held.keys()]) if (!wanted.has(name)) this.#drop(name);
     return this.#hold(groups);
+  }
+
+  /** This process has just begun: what it is told was held by one that was killed. */
+  #forgetPredecessors(groups: SocketGroup[]): void {
+    const shown = groups.flat().filter(({ shownClients }) => shownClients !== undefined);
+    try {
+      this.#clients.forgetPredecessors(shown.flatMap(({ target }) => target ?? []));
+    } catch (error) {
+      if (!isKernelError(error)) throw error;
+      log("warn", "flows of an earlier proxy could not be ended", { error: errorMessage(error) });
+    }
   }
 
   #hold(groups: SocketGroup[]): Refusal[] {

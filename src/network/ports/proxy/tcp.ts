@@ -16,7 +16,7 @@ import { accept, bind, connect, listen, resetOnClose, setOption, streamSocket } 
 import { errorMessage, isErrno, isKernelError } from "../../../core/errors.ts";
 import { log } from "../../../core/log.ts";
 import type { EventLoop } from "../../companion/loop.ts";
-import { type ClientAddresses, ClientView } from "./client-address.ts";
+import { type ClientAddresses, type ClientSocket, ClientView } from "./client-address.ts";
 import { shownEndpoint, socketAddressOf } from "./endpoint.ts";
 import type { PipePool } from "./pipes.ts";
 import type { Endpoint, HostSocket, ShownClients } from "./protocol.ts";
@@ -35,7 +35,7 @@ const quietMs = 60_000;
 const connectRetries = 3;
 
 /** A connection may come from where one has just ended, which the kernel tells of when it is too late to choose. */
-const shownAttemptsMax = 3;
+const connectAttemptsMax = 3;
 
 /** By all ports. */
 export interface TcpShared {
@@ -49,8 +49,7 @@ interface Towards {
   fd: Fd;
   /** It is under way. */
   connecting: boolean;
-  /** To be called when it has ended. */
-  release?: () => void;
+  release?: ClientSocket["release"];
 }
 
 export class TcpForwarder implements TcpPort {
@@ -128,25 +127,25 @@ export class TcpForwarder implements TcpPort {
   }
 
   #forward(client: Fd, peer: SocketAddress): void {
-    const { fd, connecting, release } = this.#connectShown(peer) ?? this.#connect(streamSocket);
+    const { fd, connecting, release } = this.#connectAs(peer) ?? this.#connect(streamSocket);
     // It may end while it is made: the kernel may have no room to watch it.
     let relay: Relay | undefined;
-    relay = new Relay(this.#loop, this.#pipes, { client: client.move(), target: fd, connecting }, () => {
-      release?.();
+    relay = new Relay(this.#loop, this.#pipes, { client: client.move(), target: fd, connecting }, (wasConnected) => {
+      release?.(!wasConnected);
       if (relay !== undefined) this.#relays.delete(relay);
     });
     this.#relays.add(relay);
   }
 
-  /** As the client; undefined where the container is to see the gateway. */
-  #connectShown(peer: SocketAddress): Towards | undefined {
-    for (let attempt = 0; attempt < shownAttemptsMax; attempt++) {
-      const shown = this.#withRoom(() => this.#view.open(peer));
-      if (shown === undefined) return undefined;
+  /** As the client, where the container may see it. */
+  #connectAs(peer: SocketAddress): Towards | undefined {
+    for (let attempt = 0; attempt < connectAttemptsMax; attempt++) {
+      const socket = this.#withRoom(() => this.#view.open(peer));
+      if (socket === undefined) return undefined;
       try {
-        return { ...this.#connect(() => shown.fd), release: shown.release };
+        return { ...this.#connect(() => socket.fd), release: socket.release };
       } catch (error) {
-        shown.release();
+        socket.release(true);
         if (!isErrno(error, "EADDRNOTAVAIL")) throw error;
       }
     }

@@ -52,8 +52,8 @@ interface Session {
   readonly asked: LocalEnd | undefined;
   lastMs: number;
   answered: boolean;
-  /** Absent where the container sees the gateway. */
-  readonly shown: ClientSocket | undefined;
+  /** What `fd` was; absent where the kernel chose where it comes from. */
+  readonly socket: ClientSocket | undefined;
   /** The flow outlasts this silence. */
   prolonged: boolean;
 }
@@ -142,7 +142,7 @@ export class UdpSessions {
 function prolong(session: Session, ms: number): void {
   if (session.prolonged) return;
   session.prolonged = true;
-  session.shown?.prolong(Math.ceil(ms / 1_000));
+  session.socket?.prolong(Math.ceil(ms / 1_000));
 }
 
 function mostOf(all: readonly Queues[], count: (queues: Queues) => number): Queues {
@@ -194,7 +194,7 @@ export class UdpForwarder {
     this.#all.delete(session);
     this.#loop.unwatch(session.token);
     session.fd.close();
-    session.shown?.release();
+    session.socket?.release(true);
   }
 
   #fromClients(): void {
@@ -225,10 +225,10 @@ export class UdpForwarder {
     const key = `${source.toHex()} ${asked?.address.toHex() ?? ""}`;
     const known = this.#sessions.get(key);
     if (known !== undefined) return known;
-    let shown: ClientSocket | undefined;
+    let socket: ClientSocket | undefined;
     try {
-      shown = this.#view.open(decodeSocketAddress(source));
-      using fd = shown?.fd ?? datagramSocket(this.#target);
+      socket = this.#view.open(decodeSocketAddress(source));
+      using fd = socket?.fd ?? datagramSocket(this.#target);
       connect(fd, this.#target);
       const token = this.#loop.watch(fd, EPOLLIN, () => this.#fromContainer(session));
       const session: Session = {
@@ -240,14 +240,14 @@ export class UdpForwarder {
         asked,
         lastMs: performance.now(),
         answered: false,
-        shown,
+        socket,
         prolonged: false,
       };
       this.#sessions.set(key, session);
       this.#all.add(session);
       return session;
     } catch (error) {
-      shown?.release();
+      socket?.release(true);
       if (!isKernelError(error)) throw error;
       return undefined;
     }
