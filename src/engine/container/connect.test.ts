@@ -2,9 +2,10 @@ import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import type { HostConfig } from "../../api/schema/container-config.ts";
-import { EngineError, isEngineError } from "../../core/errors.ts";
+import { EngineError } from "../../core/errors.ts";
 import type { Engine } from "../engine.ts";
 import { busybox, FakeWorld } from "../testing/fake-parts.ts";
+import { refusal } from "../testing/refusal.ts";
 
 let world: FakeWorld;
 let engine: Engine;
@@ -14,15 +15,6 @@ beforeEach(async () => {
   await engine.networks.create({ Name: "back" });
 });
 afterEach(() => world[Symbol.dispose]());
-
-async function refusal(work: Promise<unknown>): Promise<[string, string]> {
-  try {
-    await work;
-  } catch (error) {
-    return isEngineError(error) ? [error.code, error.message] : ["not an EngineError", String(error)];
-  }
-  return ["no error", ""];
-}
 
 async function create(name: string, HostConfig: HostConfig = {}): Promise<string> {
   return (await engine.containers.create(busybox({ HostConfig }), { name })).Id;

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { EventMessage } from "../../api/schema/event.ts";
-import { isEngineError } from "../../core/errors.ts";
 import type { Engine } from "../engine.ts";
 import { busybox, FakeWorld } from "../testing/fake-parts.ts";
+import { refusal } from "../testing/refusal.ts";
 
 let world: FakeWorld;
 let engine: Engine;
@@ -11,15 +11,6 @@ beforeEach(async () => {
   engine = await world.open();
 });
 afterEach(() => world[Symbol.dispose]());
-
-async function refusal(work: Promise<unknown>): Promise<[string, string]> {
-  try {
-    await work;
-  } catch (error) {
-    return isEngineError(error) ? [error.code, error.message] : ["not an EngineError", String(error)];
-  }
-  return ["no error", ""];
-}
 
 async function started(name: string, network: string): Promise<string> {
   const { Id } = await engine.containers.create(busybox({ HostConfig: { NetworkMode: network } }), { name });
