@@ -94,7 +94,7 @@ export function listFlows(socket: NetlinkSocket, filter: FlowFilter): Flow[] {
 }
 
 /** A search for more addresses than this reads all flows: the kernel looks through its table twice for each. */
-const searchesMax = 4;
+const searchesMax = 1;
 
 /**
  * The flows of the default zone that begin or end at one of these addresses, all of one family. To look through a table of

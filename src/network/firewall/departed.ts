@@ -3,7 +3,7 @@
  * whoever gets the address next would get what was meant for the one before, past all rules that are about new flows.
  *
  * To find them the kernel looks through its whole table, which nobody is made to wait for: it is done in the background,
- * once for all that come within a second. Only who gets such an address before that, a fixed one as a rule, waits.
+ * once for all that come within half a minute. Only who gets such an address before that, a fixed one as a rule, waits.
  */
 import { deleteFlows, type Flow, listFlows, listFlowsOf } from "../../../ffi/netlink/conntrack.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../../ffi/netlink/socket.ts";
@@ -11,8 +11,11 @@ import { errorMessage, isKernelError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { type Address, addressBytes, addressOf, formatAddress } from "../address.ts";
 
-/** However many containers come and go, the table is looked through once in this time. */
-const delayMs = 1_000;
+/**
+ * However many containers come and go, the table is looked through once in this time: a kernel without preemption does
+ * nothing else on that processor meanwhile.
+ */
+const delayMs = 30_000;
 
 export class DepartedAddresses implements Disposable {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER);
