@@ -22,7 +22,7 @@ import { planNetwork } from "./plan.ts";
 import { networkRequest } from "./testing.ts";
 
 /** fast-check prints the seed of a run that failed. */
-const runs = { numRuns: 300 };
+const runs = { numRuns: 100 };
 
 /** A subnet of at most 64 addresses, so that it is used up, and a part of it. */
 const smallSubnet: fc.Arbitrary<{ subnet: Subnet; range: Subnet }> = fc

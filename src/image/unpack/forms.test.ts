@@ -13,7 +13,7 @@ import { type ApplyReport, LayerApplier, type WhiteoutForm } from "./applier.ts"
 import { archive, type FixtureEntry } from "./tar-fixture.ts";
 import { TarReader } from "./tar-reader.ts";
 
-const rounds = 40;
+const rounds = 20;
 const seed = Number(process.env.TSD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** A generator of numbers below n: the same seed, the same numbers. */
