@@ -29,11 +29,16 @@ const results = await Promise.all(
       child.exited,
     ]);
     if (status !== 0) console.error(`${name} failed:\n${out}${err}`);
-    return status === 0;
+    return { name, passed: status === 0, seconds: secondsSince(started) };
   }),
 );
-const failed = results.filter((passed) => !passed).length;
+for (const { name, seconds } of results.sort((a, b) => a.seconds - b.seconds)) console.log(`${seconds} s: ${name}`);
+const failed = results.filter(({ passed }) => !passed).length;
 console.log(`check: ${failed === 0 ? "passed" : `${failed} of ${results.length} steps failed`}`, {
-  seconds: Math.round((performance.now() - started) / 100) / 10,
+  seconds: secondsSince(started),
 });
 process.exit(failed === 0 ? 0 : 1);
+
+function secondsSince(begun: number): number {
+  return Math.round((performance.now() - begun) / 100) / 10;
+}

@@ -14,7 +14,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { build } from "../build/build.ts";
 import { pinnedBun, projectRoot } from "../build/pinned.ts";
-import { unitTestShards } from "../build/unit-tests.ts";
+import { kernelTestShards, unitTestShards } from "../build/unit-tests.ts";
 import { type FileReport, parseJunit } from "./harness/junit.ts";
 import { installPackages } from "./harness/packages.ts";
 
@@ -46,7 +46,7 @@ const expectedSkips = (await Bun.file(join(projectRoot, "test", "expected-skips.
   string
 >;
 const reports: FileReport[] = [];
-const units = filters.length === 0 && !soak && !conformance ? unitTestShards : {};
+const units = filters.length === 0 && !soak && !conformance ? { ...unitTestShards, ...kernelTestShards } : {};
 /** Of another runtime: why a test was skipped, by its name, as the test said. */
 const givenReasons: Record<string, string> = {};
 const queue: [label: string, paths: string[]][] = [

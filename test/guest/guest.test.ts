@@ -17,8 +17,8 @@ const conformance = ["cgroups", "pause", "update", "events"].map((name) => `test
 const sources = [
   "src/runtime/cgroup/cgroup.test.ts",
   "src/volume/copy-up.test.ts",
-  "src/network/driver/ipvlan.test.ts",
-  "src/network/driver/parent.test.ts",
+  "src/network/driver/ipvlan.kernel.test.ts",
+  "src/network/driver/parent.kernel.test.ts",
   "ffi/overlay.test.ts",
   "ffi/process.test.ts",
 ];
