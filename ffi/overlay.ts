@@ -25,8 +25,17 @@ export type OverlayParameters = readonly (readonly [key: string, value: string])
  * and refuses when all are there, without a word. A kernel with the feature and a lower number loses nothing.
  */
 export function takesLayersOneByOne(): boolean {
+  return isKernel(6, 8);
+}
+
+/** Since Linux 5.19 layers may be on ID-mapped mounts; before, the kernel refuses them with a bare EINVAL. */
+export function takesMappedLayers(): boolean {
+  return isKernel(5, 19);
+}
+
+function isKernel(...least: [major: number, minor: number]): boolean {
   const [major = 0, minor = 0] = readFileSync("/proc/sys/kernel/osrelease", "utf8").split(".").map(Number);
-  return major > 6 || (major === 6 && minor >= 8);
+  return major > least[0] || (major === least[0] && minor >= least[1]);
 }
 
 /** Whether fsconfig(2) can be told every directory by its whole path. */
@@ -58,15 +67,9 @@ function writable(upper: string | undefined, work: string | undefined): OverlayP
  * All layers in one parameter. It is short when the directories are named relative to one that they share, so that has
  * to be the working directory then.
  */
-export function relativeParameters({ lower, upper, work }: OverlayDirectories): {
-  shared: string;
-  parameters: OverlayParameters;
-} {
-  const shared = sharedDirectory([
-    ...lower,
-    ...(upper === undefined ? [] : [upper]),
-    ...(work === undefined ? [] : [work]),
-  ]);
+export function relativeParameters(overlay: OverlayDirectories): { shared: string; parameters: OverlayParameters } {
+  const { lower, upper, work } = overlay;
+  const shared = directoryOfLayers(overlay);
   const relative = (directory: string) => directory.slice(shared.length).replaceAll("\\", "\\\\");
   const layers = lower.map((directory) => relative(directory).replaceAll(":", "\\:")).join(":");
   return { shared, parameters: [["lowerdir", layers], ...writable(upper && relative(upper), work && relative(work))] };
@@ -105,6 +108,11 @@ export function mountOverlay(target: string, overlay: OverlayDirectories, oneByO
   } finally {
     process.chdir(before);
   }
+}
+
+/** The deepest directory, with a final slash, that all of the overlay's are in. */
+export function directoryOfLayers({ lower, upper, work }: OverlayDirectories): string {
+  return sharedDirectory([...lower, ...(upper === undefined ? [] : [upper]), ...(work === undefined ? [] : [work])]);
 }
 
 /** The longest directory, with its final slash, that all paths lie in. */

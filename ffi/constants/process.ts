@@ -46,6 +46,10 @@ export const ambientOperations: ConstantNames = {
   PR_CAP_AMBIENT_CLEAR_ALL,
 };
 
+/** include/uapi/linux/securebits.h: capabilities(7). */
+export const SECBIT_NO_SETUID_FIXUP = 4;
+export const secureBits: ConstantNames = { SECBIT_NO_SETUID_FIXUP };
+
 /** prlimit(2), include/uapi/asm-generic/resource.h; the names are those of config.json. */
 export const rlimitNumbers = {
   RLIMIT_CPU: 0,

@@ -23,9 +23,11 @@ import { PlanDescriptors } from "./descriptors.ts";
 import { withHome } from "./home.ts";
 import { addHookStates } from "./hook-states.ts";
 import { runHooks } from "./hooks.ts";
+import { makeMappingNamespace } from "./mapping-namespace.ts";
 import type { CreateOptions, RunningContainer } from "./options.ts";
 import { writePidFile } from "./pid-file.ts";
 import { compileInit } from "./plan/init.ts";
+import { mappingNamespaces } from "./plan/mappings.ts";
 import { sysctlNamespace } from "./plan/proc.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
 import { sendSeccompListener } from "./seccomp-listener.ts";
@@ -70,6 +72,7 @@ function startFirstProcess(creation: Creation, console: ConsoleReceiver | undefi
     if (path) descriptors.addNamespace(type, path);
   }
   refuseHostSysctls(config, descriptors);
+  addMappings(descriptors, options);
   if (options.start === "wait") makeExecFifo(root, id, descriptors);
   const writeHookStates = addHookStates(descriptors, config.hooks);
   const seccomp = seccompFilter(root, config.linux?.seccomp);
@@ -134,6 +137,14 @@ function makeExecFifo(root: string, id: string, descriptors: PlanDescriptors): v
   // In spite of the umask: the process that opens it may be another user by then.
   chmodSync(path, 0o622);
   descriptors.add("execFifo", open(path, O_PATH));
+}
+
+/** The plan refuses what is to be mapped by a user without privileges. */
+function addMappings(descriptors: PlanDescriptors, { config, rootfsMount }: CreateOptions): void {
+  if (globalThis.process.geteuid?.() !== 0) return;
+  for (const { name, mappings } of mappingNamespaces(config, rootfsMount?.mapped)) {
+    descriptors.add(name, makeMappingNamespace(mappings.uids, mappings.gids));
+  }
 }
 
 /** A sysctl of a namespace that was joined by path and is the host's own would be the host's. */

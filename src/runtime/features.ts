@@ -41,7 +41,7 @@ export function runtimeFeatures(checkpoints: boolean): object {
         modes: Object.keys(memoryPolicyModes).sort(),
         flags: Object.keys(memoryPolicyFlags).sort(),
       },
-      mountExtensions: { idmap: { enabled: false } },
+      mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: false },
     },
     annotations: {

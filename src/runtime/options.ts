@@ -10,6 +10,11 @@ export interface OverlayMount {
   /** Absent, with `work`: the root is read-only. */
   upper?: string;
   work?: string;
+  /**
+   * The files have the container's owners on the disk: its user namespace's mapping is put on the mount of all these
+   * directories. Needs Linux 5.19.
+   */
+  mapped?: boolean;
 }
 
 /**

@@ -24,6 +24,8 @@ export interface RootfsMount {
   lower: string[];
   upper?: string;
   work?: string;
+  /** Its files have the owners of the container's user namespace on the disk. */
+  mapped?: boolean;
 }
 
 export interface ConsoleSize {

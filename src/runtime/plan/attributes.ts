@@ -10,6 +10,7 @@ import {
   fsopenFlags,
   MOVE_MOUNT_F_EMPTY_PATH,
   MOVE_MOUNT_T_EMPTY_PATH,
+  MOVE_MOUNT_T_SYMLINKS,
   mountAttributes,
   mountFlags,
   moveMountFlags,
@@ -20,19 +21,23 @@ import {
 import { AT_EMPTY_PATH, AT_RECURSIVE, atFlags } from "../../../ffi/constants/open.ts";
 import type { CallOptions, PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { type Argument, constant, flags, type Ref, str, struct } from "../../../ffi/plan/values.ts";
+import { here } from "./emit.ts";
 
-/** mount_setattr(2) of a mount held by descriptor; `set` and `clear` are MOUNT_ATTR_*, `propagation` one of MS_*. */
+/**
+ * mount_setattr(2) of a mount held by descriptor; `set` and `clear` are MOUNT_ATTR_*, `propagation` one of MS_*. With
+ * MOUNT_ATTR_IDMAP the mount takes the mappings of `userNamespace`.
+ */
 export function setAttributes(
   plan: PlanBuilder,
   mount: Argument,
-  change: { set?: number; clear?: number; propagation?: number; recursive?: boolean },
+  change: { set?: number; clear?: number; propagation?: number; recursive?: boolean; userNamespace?: Argument },
   options: CallOptions = {},
 ): void {
   const attributes = struct({
     set: flags(change.set ?? 0, mountAttributes),
     clear: flags(change.clear ?? 0, mountAttributes),
     propagation: flags(change.propagation ?? 0, mountFlags),
-    userns: 0,
+    userns: change.userNamespace ?? 0,
   });
   const bits = AT_EMPTY_PATH | (change.recursive ? AT_RECURSIVE : 0);
   plan.call("mount_setattr", [mount, str(""), flags(bits, atFlags), attributes, 32], options);
@@ -54,6 +59,12 @@ export function cloneTree(
 export function attach(plan: PlanBuilder, mount: Argument, target: Argument, options: CallOptions = {}): void {
   const bits = flags(MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH, moveMountFlags);
   plan.call("move_mount", [mount, str(""), target, str(""), bits], options);
+}
+
+/** move_mount(2) onto a path that is the caller's: the last name of it may be a symlink, as open_tree(2) follows one too. */
+export function attachAtPath(plan: PlanBuilder, mount: Argument, path: string): void {
+  const bits = flags(MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS, moveMountFlags);
+  plan.call("move_mount", [mount, str(""), here, str(path), bits], { what: path });
 }
 
 export interface FileSystem {

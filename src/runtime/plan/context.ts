@@ -14,6 +14,7 @@ import type { OverlayMount } from "../options.ts";
  * - `namespace.network` …: a namespace to join, by its type;
  * - `state.creating`, `state.created`: memfds with the state JSON that createContainer and startContainer hooks read,
  *   which the parent has written when it answers `create-runtime`;
+ * - `mapping.0`, `mapping.1` …: the user namespaces that mappingNamespaces lists;
  * - `preserved.3`, `preserved.4` …: descriptors that keep their number.
  */
 export type PlanDescriptorName = string;

@@ -6,6 +6,7 @@ import { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { type Ref, str } from "../../../ffi/plan/values.ts";
 import { byteLength } from "../../../ffi/text.ts";
 import type { OciLinux, OciProcess, RuntimeConfig } from "../../oci/runtime.ts";
+import { attachAtPath } from "./attributes.ts";
 import { begin, joinCgroups, setOomScore } from "./begin.ts";
 import { checkCommand } from "./command.ts";
 import {
@@ -20,11 +21,12 @@ import { addConsole, addDeviceLinks, addDevices } from "./devices.ts";
 import { cleanPath, here, invalid, openInRoot, openMountPoint, unsupported } from "./emit.ts";
 import { addHooks } from "./hooks.ts";
 import { assumeIdentity, becomeCommand, type IdentityContext, usesProc } from "./identity.ts";
+import { Mappings } from "./mappings.ts";
 import { maskPaths, protectPaths } from "./masks.ts";
 import { type Anchors, addMounts, hasForeignDev, openSources } from "./mounts.ts";
 import { joinNamespaces, type Namespaces, raiseLoopback, readNamespaces, unshare, unshareTime } from "./namespaces.ts";
 import { addSysctls, openProc, ownProc } from "./proc.ts";
-import { attachRoot, enterRoot, finishRoot, isolateMounts, keepsPeers, openRoot, prepareRoot } from "./root.ts";
+import { enterRoot, finishRoot, isolateMounts, keepsPeers, openRoot, prepareRoot } from "./root.ts";
 import { joinKeyring, refuseUnbuilt, setMemoryPolicy, setPersonality } from "./scheduling.ts";
 import { openTerminal, startSession, type Terminal } from "./terminal.ts";
 
@@ -53,6 +55,8 @@ class Init {
   readonly #namespaces: Namespaces;
   /** The container's user namespace is not the host's. */
   readonly #mapped: boolean;
+  /** Of mounts, and of the root's layers. */
+  readonly #mappings: Mappings;
   #listener: Ref | undefined;
   readonly #copies = new Map<PlanCheckpoint, CopyUp>();
 
@@ -66,6 +70,10 @@ class Init {
     this.#mapped = own.has("user") || joined.has("user");
     if (!own.has("mount") && !joined.has("mount")) {
       throw unsupported("linux.namespaces", "a container without a mount namespace is not built");
+    }
+    this.#mappings = new Mappings(config, context.rootfsMount?.mapped);
+    if (context.unprivileged && this.#mappings.exist) {
+      throw unsupported("mounts", "id-mapped mounts are not supported for rootless containers");
     }
   }
 
@@ -116,8 +124,10 @@ class Init {
     let prepared: { root?: Ref; sources: Map<number, Ref> } = { sources: new Map() };
     if (this.#mapped && ownMounts && !this.#context.unprivileged) {
       const { mountLabel } = this.#linux;
-      const sources = openSources(plan, this.#config, { bundle: this.#context.bundle, peers: false, mountLabel });
-      prepared = { root: prepareRoot(plan, this.#config, this.#context), sources };
+      const mappings = this.#mappings;
+      const { bundle } = this.#context;
+      const sources = openSources(plan, this.#config, { bundle, peers: false, mappings, mountLabel });
+      prepared = { root: prepareRoot(plan, this.#config, { ...this.#context, mappings }), sources };
     }
     joinNamespaces(plan, joined, { unprivileged: this.#context.unprivileged ?? false });
     if (own.has("time")) unshareTime(plan, this.#linux, proc);
@@ -167,19 +177,20 @@ class Init {
     // In a user namespace the kernel has cut the copies off already.
     const sharing = keepsPeers(config) && !this.#mapped;
     const sources = sharing
-      ? openSources(plan, config, { bundle: this.#context.bundle, peers: true })
+      ? openSources(plan, config, { bundle: this.#context.bundle, peers: true, mappings: this.#mappings })
       : prepared.sources;
     isolateMounts(plan, config);
     const root = prepared.root ?? openRoot(plan, config, this.#context);
     // In a user namespace the path of the root may be out of reach: the host's root is not, and it is left anyway.
     const attached = prepared.root;
-    if (attached !== undefined) plan.because("root.path", () => attachRoot(plan, attached, "/"));
+    if (attached !== undefined) plan.because("root.path", () => attachAtPath(plan, attached, "/"));
     const anchors: Anchors = new Map();
     const finishMounts = addMounts(plan, config, root, {
       anchors,
       copies: this.#copies,
       bundle: this.#context.bundle,
       sources,
+      mappings: this.#mappings,
       cgroupHierarchies: this.#context.cgroupHierarchies ?? [],
       cgroupNamespace: this.#namespaces.own.has("cgroup"),
       mountLabel: this.#linux.mountLabel,

@@ -39,6 +39,8 @@ export interface MountOptions {
   data: [key: string, value: string | undefined][];
   /** tmpcopyup: a tmpfs begins with what the directory has that it covers. */
   copyUp: boolean;
+  /** idmap, ridmap (of the mounts below, too), or `idmap=` with crun's mappings. */
+  idMap: { recursive: boolean; text?: string } | undefined;
   /** Options that tsd knows of and does not have. */
   unsupported: string[];
 }
@@ -97,11 +99,11 @@ const superblockFlags: Readonly<Record<string, string | undefined>> = {
 /** The options that are not handed to the file system. */
 export function mountOptionNames(): string[] {
   const recursive = [...Object.keys(attributeChanges), ...Object.keys(propagations)];
-  const names = ["bind", "rbind", "remount", "tmpcopyup", ...Object.keys(superblockFlags)];
+  const names = ["bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap", ...Object.keys(superblockFlags)];
   return [...names, ...recursive, ...recursive.map((name) => `r${name}`)];
 }
 
-const unsupportedOptions = new Set(["idmap", "ridmap", "copy-symlink", "src-nofollow", "dest-nofollow"]);
+const unsupportedOptions = new Set(["copy-symlink", "src-nofollow", "dest-nofollow"]);
 
 export function parseMountOptions(type: string | undefined, options: readonly string[]): MountOptions {
   const parsed: MountOptions = {
@@ -114,6 +116,7 @@ export function parseMountOptions(type: string | undefined, options: readonly st
     readonly: false,
     data: [],
     copyUp: false,
+    idMap: undefined,
     unsupported: [],
   };
   for (const option of options) addOption(parsed, option);
@@ -140,12 +143,20 @@ function addOption(parsed: MountOptions, option: string): void {
   } else if (Object.hasOwn(superblockFlags, option)) {
     const flag = superblockFlags[option];
     if (flag !== undefined) parsed.data.push([flag, undefined]);
-  } else if (unsupportedOptions.has(option) || option.startsWith("idmap=")) {
+  } else if (/^r?idmap(=|$)/.test(option)) {
+    parsed.idMap = readIdMap(option);
+  } else if (unsupportedOptions.has(option)) {
     parsed.unsupported.push(option);
   } else if (option !== "") {
     const equals = option.indexOf("=");
     parsed.data.push(equals < 0 ? [option, undefined] : [option.slice(0, equals), option.slice(equals + 1)]);
   }
+}
+
+function readIdMap(option: string): NonNullable<MountOptions["idMap"]> {
+  const equals = option.indexOf("=");
+  const recursive = option.startsWith("r");
+  return equals < 0 ? { recursive } : { recursive, text: option.slice(equals + 1) };
 }
 
 /** A later option takes back what an earlier one said about the same attribute. */

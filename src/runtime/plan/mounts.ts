@@ -12,6 +12,7 @@ import { attach, cloneTree, newFileSystem, setAttributes } from "./attributes.ts
 import { mountCgroups } from "./cgroup-mounts.ts";
 import type { CgroupHierarchy, CopyUp, PlanCheckpoint } from "./context.ts";
 import { cleanPath, here, invalid, openInRoot, openMountPoint, unsupported } from "./emit.ts";
+import type { Mappings } from "./mappings.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 
 export interface MountContext {
@@ -25,6 +26,7 @@ export interface MountContext {
   anchors: Anchors;
   /** Gets what the parent has to copy, by the checkpoint at which the plan waits for it. */
   copies: Map<PlanCheckpoint, CopyUp>;
+  mappings: Mappings;
   /** The type of the first process's own root in SELinux's terms, for file systems that are new. */
   mountLabel: string | undefined;
 }
@@ -43,9 +45,6 @@ function readMount(config: OciMount, index: number): Mount {
   const options = parseMountOptions(config.type, config.options ?? []);
   const [wrong] = options.unsupported;
   if (wrong !== undefined) throw unsupported(`${field}.options`, `${wrong} is not built`);
-  if (config.uidMappings?.length || config.gidMappings?.length) {
-    throw unsupported(`${field}.uidMappings`, "mapped mounts are not built");
-  }
   // Since 1.2 a relative destination is one below "/".
   const mount = { config, index, field, path: cleanPath(config.destination), options };
   checkDestination(mount);
@@ -97,8 +96,9 @@ export function hasForeignDev(config: RuntimeConfig): boolean {
 export function openSources(
   plan: PlanBuilder,
   config: RuntimeConfig,
-  { bundle, peers, mountLabel }: { bundle: string; peers: boolean; mountLabel?: string | undefined },
+  context: { bundle: string; peers: boolean; mappings: Mappings; mountLabel?: string | undefined },
 ): Map<number, Ref> {
+  const { peers, mountLabel } = context;
   const sources = new Map<number, Ref>();
   (config.mounts ?? []).forEach((entry, index) => {
     const mount = readMount(entry, index);
@@ -111,7 +111,7 @@ export function openSources(
     }
     if (!mount.options.bind || mount.options.remount) return;
     plan.because(mount.field, () => {
-      const source = openSource(plan, mount, bundle);
+      const source = openSource(plan, mount, context);
       if (!peers) setAttributes(plan, source, { propagation: MS_SLAVE, recursive: true }, { what: entry.source ?? "" });
       sources.set(index, source);
     });
@@ -119,10 +119,17 @@ export function openSources(
   return sources;
 }
 
-function openSource(plan: PlanBuilder, { config, field, options }: Mount, bundle: string): Ref {
+function openSource(
+  plan: PlanBuilder,
+  mount: Mount,
+  { bundle, mappings }: { bundle: string; mappings: Mappings },
+): Ref {
+  const { config, field, options } = mount;
   if (config.source === undefined) throw invalid(`${field}.source`, "missing");
   const source = isAbsolute(config.source) ? config.source : join(bundle, config.source);
-  return cloneTree(plan, here, source, options.recursive, { what: source });
+  const tree = cloneTree(plan, here, source, options.recursive, { what: source });
+  mappings.mapMount(plan, tree, mount, source);
+  return tree;
 }
 
 /** Mounts of kernel file systems by their paths: what is masked in them is looked up from the mount itself. */
@@ -160,7 +167,7 @@ function addBind(plan: PlanBuilder, mount: Mount, root: Ref, context: MountConte
   if (options.data.length > 0) {
     throw invalid(`${mount.field}.options`, `${options.data[0]![0]} is unknown to bind mounts`);
   }
-  const tree = context.sources.get(index) ?? openSource(plan, mount, context.bundle);
+  const tree = context.sources.get(index) ?? openSource(plan, mount, context);
   applyAttributes(plan, tree, options, what);
   const target = openMountPoint(plan, root, path, { tree });
   if (path === "/proc") requireProc(plan, tree, config.source ?? "");

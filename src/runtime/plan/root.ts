@@ -3,8 +3,6 @@
 import {
   MNT_DETACH,
   MOUNT_ATTR_RDONLY,
-  MOVE_MOUNT_F_EMPTY_PATH,
-  MOVE_MOUNT_T_SYMLINKS,
   MS_MOVE,
   MS_PRIVATE,
   MS_REC,
@@ -12,7 +10,6 @@ import {
   MS_SLAVE,
   MS_UNBINDABLE,
   mountFlags,
-  moveMountFlags,
   umountFlags,
 } from "../../../ffi/constants/mount.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, openFlags } from "../../../ffi/constants/open.ts";
@@ -21,8 +18,10 @@ import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { flags, type Ref, str } from "../../../ffi/plan/values.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
 import type { OverlayMount } from "../options.ts";
-import { cloneTree, setAttributes } from "./attributes.ts";
+import { attachAtPath, cloneTree, setAttributes } from "./attributes.ts";
 import { here, invalid } from "./emit.ts";
+import { mappedOverlay } from "./mapped-overlay.ts";
+import type { Mappings } from "./mappings.ts";
 import { detachedOverlay, mountOverlay } from "./overlay.ts";
 
 const propagations: Readonly<Record<string, number>> = {
@@ -76,37 +75,34 @@ export function openRoot(
   const path = rootfsPath(config, context.bundle);
   return plan.because("root.path", () => {
     const { rootfsMount } = context;
-    if (rootfsMount !== undefined) return mountOverlay(plan, rootfsMount, path, (root) => attachRoot(plan, root, path));
+    if (rootfsMount?.mapped) throw invalid("root", "mapped owners need a user namespace of the container's own");
+    if (rootfsMount !== undefined)
+      return mountOverlay(plan, rootfsMount, path, (root) => attachAtPath(plan, root, path));
     const root = cloneTree(plan, here, path, true, { what: path, name: "root" });
-    attachRoot(plan, root, path);
+    attachAtPath(plan, root, path);
     return root;
   });
 }
 
-/** The root made by the process that still has the host's user namespace; attachRoot follows in the new one. */
+/** The root made by the process that still has the host's user namespace; attachAtPath follows in the new one. */
 export function prepareRoot(
   plan: PlanBuilder,
   config: RuntimeConfig,
-  context: { bundle: string; rootfsMount?: OverlayMount },
+  context: { bundle: string; rootfsMount?: OverlayMount; mappings: Mappings },
 ): Ref {
   const path = rootfsPath(config, context.bundle);
   return plan.because("root.path", () => {
-    const { rootfsMount } = context;
+    const { rootfsMount, mappings } = context;
     const root =
       rootfsMount === undefined
         ? cloneTree(plan, here, path, true, { what: path, name: "root" })
-        : detachedOverlay(plan, rootfsMount, path);
+        : rootfsMount.mapped
+          ? mappedOverlay(plan, rootfsMount, path, mappings)
+          : detachedOverlay(plan, rootfsMount, path);
     // Still a peer of the host's mounts: what the container mounts below it must not arrive there.
     setAttributes(plan, root, { propagation: MS_SLAVE, recursive: true }, { what: path });
     return root;
   });
-}
-
-export function attachRoot(plan: PlanBuilder, root: Ref, path: string): void {
-  // The path is the caller's; the last name of it may be a symlink, which open_tree(2) has followed too.
-  const bits = flags(MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS, moveMountFlags);
-  const args = [root, str(""), here, str(path), bits];
-  plan.call("move_mount", args, { what: path });
 }
 
 /** Makes the container's root the root of the mount namespace and lets go of the host's, pivot_root(2). */
