@@ -9,7 +9,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { O_RDONLY } from "../../ffi/constants/open.ts";
-import type { Fd } from "../../ffi/fd.ts";
+import type { Descriptor, Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
 import { createNetworkNamespace, inNetworkNamespace } from "../../ffi/namespace.ts";
 import { addAddress, listAddresses } from "../../ffi/netlink/address.ts";
@@ -17,6 +17,7 @@ import { deleteLink, findLink, listLinks, setLink } from "../../ffi/netlink/link
 import type { Message } from "../../ffi/netlink/message.ts";
 import { addRoute, deleteRoute, type NewRoute } from "../../ffi/netlink/route.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "../../ffi/netlink/socket.ts";
+import { createNetworkNamespaceIn } from "../../ffi/plan/namespaces.ts";
 import { EngineError, errorMessage, isErrno } from "../core/errors.ts";
 import { type Address, addressBytes, broadcastAddress, type Family, subnetOf } from "./address.ts";
 import { configureIpv6 } from "./interface-ipv6.ts";
@@ -49,9 +50,14 @@ export class NetworkNamespace implements Disposable {
     this.#fd = fd;
   }
 
-  /** A new namespace with nothing in it but a loopback, up. @throws SyscallError, NetlinkError */
-  static create(): NetworkNamespace {
-    const namespace = new NetworkNamespace(createNetworkNamespace());
+  /**
+   * A new namespace with nothing in it but a loopback, up.
+   * @param owner a user namespace whose root may do in it what root may; else it is the host's.
+   * @throws SyscallError, NetlinkError
+   */
+  static create(owner?: Descriptor): NetworkNamespace {
+    const fd = owner === undefined ? createNetworkNamespace() : createNetworkNamespaceIn(owner);
+    const namespace = new NetworkNamespace(fd);
     try {
       using route = namespace.socket();
       route.execute(setLink(loopback, { up: true }, "lo"));

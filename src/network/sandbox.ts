@@ -1,4 +1,5 @@
 /** A container's networking as the engine asks for it and as it gets it: a sandbox with endpoints and ports. */
+import type { Descriptor } from "../../ffi/fd.ts";
 import type { NetworkDriver } from "./network.ts";
 import type { PortRequest, PublishedPort } from "./ports/port.ts";
 
@@ -41,11 +42,16 @@ export interface SandboxWishes {
 
 export type SandboxRequest =
   /** The wishes are for the networks that it may come on after it has left `none`. */
-  | { kind: "none"; wishes?: SandboxWishes }
+  | { kind: "none"; wishes?: SandboxWishes; userNamespace?: Descriptor }
   | { kind: "host" }
   /** `container:ID`: the other container's namespace, for example `/proc/<its pid>/ns/net`. */
   | { kind: "container"; namespacePath: string }
-  | ({ kind: "networks"; endpoints: EndpointRequest[] } & SandboxWishes);
+  | ({
+      kind: "networks";
+      endpoints: EndpointRequest[];
+      /** Whose the container's network namespace is to be; the host's unless told. */
+      userNamespace?: Descriptor;
+    } & SandboxWishes);
 
 /** A container's place on a network. */
 export interface SandboxEndpoint {

@@ -1,4 +1,5 @@
 /** Containers' networking as a whole: a namespace with an endpoint on each network, from attachment to detachment. */
+import type { Descriptor } from "../../ffi/fd.ts";
 import { EngineError, errorMessage, isErrno, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
 import { log } from "../core/log.ts";
@@ -59,7 +60,7 @@ export class Sandboxes {
         case "host":
           return this.#view(this.#addPlain(containerId, "host", noSandboxWishes));
         case "none":
-          return this.#attachNone(containerId, request.wishes ?? noSandboxWishes);
+          return this.#attachNone(containerId, request);
         case "networks":
           return await this.#attachNetworks(containerId, request);
       }
@@ -94,10 +95,10 @@ export class Sandboxes {
     return { id: newId(), sandboxId, networkId: this.#parts.networks.builtIn(network).id, wishes: noWishes };
   }
 
-  #attachNone(containerId: string, wishes: SandboxWishes): Sandbox {
-    const namespace = this.#spares.takeEmpty();
+  #attachNone(containerId: string, { wishes, userNamespace }: Extract<SandboxRequest, { kind: "none" }>): Sandbox {
+    const namespace = this.#newNamespace(userNamespace);
     try {
-      const record = this.#addPlain(containerId, "none", wishes);
+      const record = this.#addPlain(containerId, "none", wishes ?? noSandboxWishes);
       this.#namespaces.set(record.id, namespace);
       this.#spares.refillEmpty();
       return this.#view(record);
@@ -107,11 +108,17 @@ export class Sandboxes {
     }
   }
 
+  /** What is made ahead is the host's. */
+  #newNamespace(owner: Descriptor | undefined): NetworkNamespace {
+    return owner === undefined ? this.#spares.takeEmpty() : NetworkNamespace.create(owner);
+  }
+
   async #attachNetworks(containerId: string, request: NetworksRequest): Promise<Sandbox> {
     const freeing = this.#free(request.endpoints);
     // Else what is written is written before anything is waited for.
     if (freeing !== undefined) await freeing;
-    const usesSpare = isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
+    const usesSpare =
+      request.userNamespace === undefined && isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
     const spare = usesSpare ? this.#takeSpare() : undefined;
     const record = spare === undefined ? this.#make(containerId, request) : this.#giveTo(containerId, spare, request);
     try {
@@ -159,7 +166,7 @@ export class Sandboxes {
     const record: SandboxRecord = { id, containerId, kind: "networks", containerName, dns, ports, endpoints };
     try {
       this.#parts.records.addSandbox(record);
-      const namespace = containerId === null ? NetworkNamespace.create() : this.#spares.takeEmpty();
+      const namespace = containerId === null ? NetworkNamespace.create() : this.#newNamespace(request.userNamespace);
       this.#namespaces.set(id, namespace);
       const routes = this.#routes(endpoints);
       for (const endpoint of endpoints) this.#parts.endpoints.make(endpoint, namespace, routes);

@@ -79,7 +79,12 @@ const container: Check = object({
   runtimeRoot: absolutePath,
   runtime: optional(object({ path: text, args: optional(list(word)) })),
   rootfsMount: optional(
-    object({ lower: list(absolutePath), upper: optional(absolutePath), work: optional(absolutePath) }),
+    object({
+      lower: list(absolutePath),
+      upper: optional(absolutePath),
+      work: optional(absolutePath),
+      mapped: optional(flag),
+    }),
   ),
   terminal: flag,
   consoleSize: optional(object(consoleSize)),
