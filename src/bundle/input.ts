@@ -2,7 +2,7 @@
  * What a bundle is made of. Field names are the Engine API's own, declared here structurally, so that a stored
  * create request can be handed over as it is. Types only.
  */
-import type { LinuxDevice, LinuxSeccomp } from "../oci/runtime.ts";
+import type { LinuxDevice, LinuxIdMapping, LinuxSeccomp } from "../oci/runtime.ts";
 
 /** The part of an OCI image configuration (`config` of the image's JSON) that shapes a container. */
 export interface BundleImageConfig {
@@ -98,6 +98,18 @@ export interface BundleMount {
   readOnlyNonRecursive?: boolean;
   /** With readOnly: fail on a kernel that cannot make the mounts below it read-only. */
   readOnlyForceRecursive?: boolean;
+  /**
+   * The files' owners are mapped, mount_setattr(2): "container" by the container's own user namespace, else from the
+   * numbers on the disk (containerID) to the host's (hostID).
+   */
+  idMapping?: "container" | { uids: LinuxIdMapping[]; gids: LinuxIdMapping[] };
+}
+
+/** The user namespace that the container joins, and its mappings. */
+export interface BundleUserNamespace {
+  path: string;
+  uids: LinuxIdMapping[];
+  gids: LinuxIdMapping[];
 }
 
 /** A file system in memory: HostConfig.Mounts of the type tmpfs. Those of HostConfig.Tmpfs are read from there. */
@@ -159,6 +171,8 @@ export interface BundleInput {
   /** root.path of config.json: absolute, or relative to the bundle. */
   rootfs: string;
   user: BundleUser;
+  /** Absent: the host's. */
+  userNamespace?: BundleUserNamespace;
   mounts: BundleMount[];
   tmpfs?: BundleTmpfs[];
   /** Namespaces to join by path instead of making new ones; for `container:ID` modes and the network part's own. */

@@ -93,7 +93,17 @@ function bindMount(mount: BundleMount, host: BundleHost): OciMount {
   const options = [mount.nonRecursive ? "bind" : "rbind"];
   if (mount.readOnly) options.push(readOnlyOption(mount, host));
   options.push(propagation || "rprivate");
-  return { destination, type: "bind", source, options };
+  return { destination, type: "bind", source, options, ...mapped(mount, options) };
+}
+
+/** With what is mounted below, unless that is not there. */
+function mapped(
+  { idMapping, nonRecursive }: BundleMount,
+  options: string[],
+): Pick<OciMount, "uidMappings" | "gidMappings"> {
+  if (idMapping === undefined) return {};
+  options.push(nonRecursive ? "idmap" : "ridmap");
+  return idMapping === "container" ? {} : { uidMappings: idMapping.uids, gidMappings: idMapping.gids };
 }
 
 /** mount_setattr(2) can make a whole tree read-only since Linux 5.12: Docker's default since 25.0. */

@@ -44,6 +44,44 @@ const mountAt = (config: RuntimeConfig, path: string) => config.mounts!.find((mo
 const namespacesOf = (config: RuntimeConfig) =>
   config.linux!.namespaces!.map(({ type, path }) => (path ? `${type}=${path}` : type));
 
+describe("a container in a user namespace", () => {
+  const mapping = [{ containerID: 0, hostID: 100000, size: 1000 }];
+  const userNamespace = { path: "/proc/7/fd/8", uids: mapping, gids: mapping };
+
+  test("joins it, and can name no group beyond it for ping", () => {
+    const config = build({}, { userNamespace });
+    expect(namespacesOf(config)).toContain("user=/proc/7/fd/8");
+    expect(config.linux).toMatchObject({ uidMappings: mapping, gidMappings: mapping });
+    expect(config.linux!.sysctl).toMatchObject({ "net.ipv4.ping_group_range": "0 999" });
+    expect(parseRuntimeConfig(JSON.stringify(config), "config.json")).toEqual(JSON.parse(JSON.stringify(config)));
+  });
+
+  test("has mounts with its own owners, or with mappings of their own", () => {
+    const own = [{ containerID: 1000, hostID: 100000, size: 1 }];
+    const config = build(
+      {},
+      {
+        userNamespace,
+        mounts: [
+          { destination: "/own", source: "/a", idMapping: "container" },
+          { destination: "/user", source: "/b", nonRecursive: true, idMapping: { uids: own, gids: own } },
+        ],
+      },
+    );
+    expect(mountAt(config, "/own")).toEqual({
+      destination: "/own",
+      type: "bind",
+      source: "/a",
+      options: ["rbind", "rprivate", "ridmap"],
+    });
+    expect(mountAt(config, "/user")).toMatchObject({
+      options: ["bind", "rprivate", "idmap"],
+      uidMappings: own,
+      gidMappings: own,
+    });
+  });
+});
+
 describe("config.json of a container", () => {
   test("is a valid OCI configuration by default, with Docker's fourteen capabilities and hidden paths", () => {
     const config = build();
@@ -284,7 +322,6 @@ describe("namespaces", () => {
     expect(() => build({ CgroupnsMode: "odd" })).toThrow("invalid cgroup namespace mode: odd");
     expect(() => build({ PidMode: "private" })).toThrow("invalid PID mode: private");
     expect(() => build({ UTSMode: "container:x" })).toThrow("invalid UTS mode: container:x");
-    expect(() => build({ UsernsMode: "remap" })).toThrow("invalid user namespace mode: remap");
   });
 });
 

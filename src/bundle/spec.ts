@@ -7,6 +7,7 @@ import {
   type LinuxNamespace,
   type LinuxNamespaceType,
   type LinuxSeccomp,
+  type OciLinux,
   type OciProcess,
   type RuntimeConfig,
   rlimitTypes,
@@ -74,7 +75,8 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
   });
   if (withInit) {
     if (input.initPath === undefined) throw new EngineError("unsupported", "no init program is there for --init");
-    mounts.push({ destination: initPathInContainer, type: "bind", source: input.initPath, options: ["bind", "ro"] });
+    const options = ["bind", "ro", ...(input.userNamespace === undefined ? [] : ["idmap"])];
+    mounts.push({ destination: initPathInContainer, type: "bind", source: input.initPath, options });
   }
   return {
     ociVersion: bundleVersion,
@@ -88,6 +90,7 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
       cgroupsPath: input.cgroupsPath,
       resources: containerResources(hostConfig, host, rules),
       namespaces,
+      ...idMappings(input),
       devices: [...devices, ...(input.extraDevices ?? [])],
       ...(seccomp !== undefined && { seccomp }),
       ...(propagation !== undefined && { rootfsPropagation: propagation }),
@@ -177,6 +180,10 @@ function hostnameOf({ id, config }: BundleInput): string {
   return config.Hostname || id.slice(0, 12);
 }
 
+function idMappings({ userNamespace }: BundleInput): Pick<OciLinux, "uidMappings" | "gidMappings"> {
+  return userNamespace === undefined ? {} : { uidMappings: userNamespace.uids, gidMappings: userNamespace.gids };
+}
+
 /** An init makes sense as process 1 of a pid namespace, and nowhere else. */
 export function runsInit({ Init, PidMode }: BundleHostConfig): boolean {
   return (Init ?? false) && !PidMode;
@@ -219,6 +226,7 @@ function seccompOf(input: BundleInput, security: SecurityOptions, capabilities: 
 function containerNamespaces(input: BundleInput): LinuxNamespace[] {
   const { hostConfig, config, host, namespacePaths = {} } = input;
   const namespaces: LinuxNamespace[] = [{ type: "mount" }];
+  if (input.userNamespace !== undefined) namespaces.push({ type: "user", path: input.userNamespace.path });
   const add = (type: LinuxNamespaceType, mode: string | undefined, path: string | undefined): void => {
     if (mode === "host") return;
     if (mode?.startsWith("container:") && path === undefined) {
@@ -231,7 +239,6 @@ function containerNamespaces(input: BundleInput): LinuxNamespace[] {
   add("pid", checkMode("PID", hostConfig.PidMode, /^(host|container:.+)?$/), namespacePaths.pid);
   const ipcModes = /^(none|private|shareable|host|container:.+)?$/;
   add("ipc", checkMode("IPC", hostConfig.IpcMode, ipcModes), namespacePaths.ipc);
-  checkMode("user namespace", hostConfig.UsernsMode, /^(host)?$/);
   if (checkCgroupMode(hostConfig.CgroupnsMode, host) === "private") namespaces.push({ type: "cgroup" });
   return namespaces;
 }
@@ -256,7 +263,10 @@ function containerSysctls(input: BundleInput, namespaces: LinuxNamespace[]): Rec
   const mode = input.hostConfig.NetworkMode ?? "";
   const isOwn = namespaces.some(({ type }) => type === "network") && !mode.startsWith("container:");
   const sysctls: Record<string, string> = {};
-  const defaults = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" };
+  // No group beyond those of its user namespace can be named in it.
+  const groups = input.userNamespace?.gids.find(({ containerID }) => containerID === 0)?.size ?? 2 ** 31;
+  const lastGroup = Math.min(groups, 2 ** 31) - 1;
+  const defaults = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": `0 ${lastGroup}` };
   for (const [name, value] of Object.entries(defaults)) {
     if (isOwn && input.host.sysctlExists(name)) sysctls[name] = value;
   }

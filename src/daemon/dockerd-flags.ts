@@ -90,7 +90,6 @@ const reasons: Readonly<Record<string, string>> = {
   "userland-proxy":
     "there is no proxy for each port that could be left out: by --publish-mode nat the kernel translates, and one tsd proxy holds all ports",
   "userland-proxy-path": "the proxy is tsd's own",
-  "userns-remap": "not built in tsd yet",
   validate: "not built in tsd yet",
 };
 

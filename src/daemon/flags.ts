@@ -32,6 +32,8 @@ export interface DaemonOptions {
   runtimes: Record<string, string>;
   defaultRuntime: string;
   cgroupParent: string;
+  /** Whose subordinate ids containers get. */
+  usernsRemap: string | undefined;
   network: NetworkConfiguration;
 }
 
@@ -66,6 +68,10 @@ const flags: Record<string, Flag> = {
   "registry-timeout": { value: "duration", help: 'Silence after which a registry is given up (default "30s")' },
   root: { value: "string", help: `Directory of everything that lasts (default "${defaultRoot}")` },
   state: { value: "string", help: `Directory of what lasts until the next boot (default "${defaultState}")` },
+  "userns-remap": {
+    value: "string",
+    help: 'User namespace of containers: "default", "auto", or USER[:GROUP] of /etc/subuid',
+  },
   version: { short: "v", help: "Print version information and quit" },
   ...networkFlags,
 };
@@ -107,6 +113,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
+      usernsRemap: last(given, "userns-remap"),
       network: networkOptions(given),
     },
   };

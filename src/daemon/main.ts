@@ -95,7 +95,7 @@ function stopSignal(): Promise<string> {
 
 function configurationOf(options: DaemonOptions, proxies: ProxySettings): EngineConfiguration {
   const { root, state, registryMirrors, insecureRegistries, runtimes, defaultRuntime, cgroupParent } = options;
-  const { certificateDirectories, registryTimeoutMs, maxLayerBytes, maxLayerFiles } = options;
+  const { usernsRemap, certificateDirectories, registryTimeoutMs, maxLayerBytes, maxLayerFiles } = options;
   return {
     root,
     state,
@@ -112,6 +112,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     runtimes,
     defaultRuntime,
     cgroupParent,
+    ...(usernsRemap !== undefined && { usernsRemap }),
     network: options.network,
     debug: options.logLevel === "debug",
   };

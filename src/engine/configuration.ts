@@ -26,6 +26,8 @@ export interface EngineConfiguration {
   defaultRuntime: string;
   /** Absolute path below the cgroup mount points. */
   cgroupParent: string;
+  /** `--userns-remap`; absent: containers are in the host's user namespace. */
+  usernsRemap?: string;
   network: NetworkConfiguration;
   debug: boolean;
 }

@@ -9,6 +9,8 @@ import type { EventBus } from "./event/bus.ts";
 import type { Layout } from "./layout.ts";
 import type { VolumeUsers } from "./mount/volume-users.ts";
 import type { BundlePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
+import type { UserRanges } from "./userns/ranges.ts";
+import type { Remap } from "./userns/remap.ts";
 
 /** What the engine's services share: the parts, and the containers as they are now. */
 export interface EngineContext {
@@ -28,6 +30,11 @@ export interface EngineContext {
   volumeUsers: VolumeUsers;
   /** Of the host: it decides defaults. */
   readonly cgroupVersion: 1 | 2;
+  /** Major and minor number. */
+  readonly kernelVersion: readonly [number, number];
+  /** Of containers that do not say in which user namespace they are to be. */
+  remap: Remap;
+  userRanges: UserRanges;
   shims: ShimSource;
   bundles: BundlePart;
   kernel: KernelPart;

@@ -29,6 +29,9 @@ import type { ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } fr
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
 import { type HostFacts, SystemService } from "./system/system.ts";
+import { HostFiles } from "./userns/host-files.ts";
+import { UserRanges } from "./userns/ranges.ts";
+import { resolveRemap } from "./userns/remap.ts";
 
 /** Facts about the engine itself. */
 export const engineSchema: Schema = {
@@ -83,6 +86,7 @@ export class Engine {
   static async open(configuration: EngineConfiguration, layout: Layout, parts: EngineParts): Promise<Engine> {
     const { facts, ...rest } = parts;
     const bundles = new Bundles(layout);
+    const hostFiles = new HostFiles();
     const context: EngineContext = {
       ...rest,
       configuration,
@@ -93,6 +97,11 @@ export class Engine {
       events: new EventBus(),
       background: new Background(),
       volumeUsers: new VolumeUsers(),
+      remap: resolveRemap(configuration.usernsRemap ?? "", hostFiles),
+      userRanges: new UserRanges(hostFiles, configuration.root),
+      get kernelVersion() {
+        return bundles.host.kernel;
+      },
       get cgroupVersion() {
         return bundles.host.cgroupVersion;
       },

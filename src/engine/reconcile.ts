@@ -32,6 +32,7 @@ export interface Reconciliation {
 export async function reconcile(context: EngineContext, sameBoot: boolean): Promise<Reconciliation> {
   const result: Reconciliation = { adopted: 0, ended: 0, leftovers: 0 };
   for (const container of context.containers.all()) {
+    holdUserRange(context, container);
     for (const { Name } of container.definition.mounts) {
       if (Name !== undefined) context.volumeUsers.add(Name, container.id);
     }
@@ -66,6 +67,11 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);
   return result;
+}
+
+function holdUserRange({ userRanges }: EngineContext, { id, definition }: Container): void {
+  const { uids = [], isOwn } = definition.userNamespace ?? {};
+  for (const { hostID, size } of isOwn ? uids : []) userRanges.hold(id, { start: hostID, size });
 }
 
 /** A container of a tsd that knew the built-in networks alone has their names on record, and not their ids. */

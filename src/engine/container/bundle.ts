@@ -1,7 +1,8 @@
 /** A stored container as the OCI bundle that its shim is given. */
 
 import { writeFileSync } from "node:fs";
-import type { BundleMount, BundleTmpfs } from "../../bundle/input.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import type { BundleInput, BundleMount, BundleTmpfs } from "../../bundle/input.ts";
 import { EngineError } from "../../core/errors.ts";
 import { formatExactJson } from "../../core/exact-json.ts";
 import { parseBytes } from "../../core/size.ts";
@@ -16,7 +17,12 @@ import { linkVariables } from "./links.ts";
 import { runtimePath } from "./normalize.ts";
 
 /** Writes what the container needs beside its layers, and puts together what the shim is told. */
-export function prepareBundle(context: EngineContext, container: Container, sandbox: Sandbox): ShimContainer {
+export function prepareBundle(
+  context: EngineContext,
+  container: Container,
+  sandbox: Sandbox,
+  userNamespace?: Fd,
+): ShimContainer {
   const { id, definition } = container;
   const { config, hostConfig } = definition;
   const { layout, configuration } = context;
@@ -33,6 +39,7 @@ export function prepareBundle(context: EngineContext, container: Container, sand
     user: context.bundles.user([overlay.upper, ...overlay.lower], config.User ?? "", hostConfig.GroupAdd ?? []),
     mounts: [...etcMounts(container, etcPaths), ...bindMounts(container)],
     tmpfs: tmpfsMounts(container),
+    ...joinedUserNamespace(container, userNamespace),
     namespacePaths: namespacePaths(context, container, sandbox),
     cgroupsPath: cgroupPath(context, container),
     extraEnvironment: linkVariables(context, container),
@@ -47,12 +54,20 @@ export function prepareBundle(context: EngineContext, container: Container, sand
     stateDir: paths.state,
     runtimeRoot: layout.runtime,
     ...(runtime !== undefined && { runtime: { path: runtime } }),
-    rootfsMount: overlay,
+    rootfsMount: userNamespace === undefined ? overlay : { ...overlay, mapped: true },
     terminal: container.terminal,
     ...(rows && columns && { consoleSize: { rows, columns } }),
     stdin: { open: config.OpenStdin === true, once: config.StdinOnce === true },
     log: logTarget(container, paths),
   };
+}
+
+/** This process holds it until the container has joined it. */
+function joinedUserNamespace({ definition }: Container, held: Fd | undefined): Pick<BundleInput, "userNamespace"> {
+  const { userNamespace } = definition;
+  if (userNamespace === undefined || held === undefined) return {};
+  const { uids, gids } = userNamespace;
+  return { userNamespace: { path: `/proc/${process.pid}/fd/${held.number}`, uids, gids } };
 }
 
 /** Below the mount points of the cgroup file systems. */
@@ -86,10 +101,16 @@ function etcMounts(container: Container, paths: ContainerPaths): BundleMount[] {
   const taken = new Set(container.definition.mounts.map(({ Destination }) => Destination));
   // As in Docker they belong to the root: who may not write to that may not write to them.
   const isReadOnly = container.definition.hostConfig.ReadonlyRootfs === true;
+  const isMapped = container.definition.userNamespace !== undefined;
   const own = { "/etc/resolv.conf": paths.resolvConf, "/etc/hostname": paths.hostname, "/etc/hosts": paths.hosts };
   return Object.entries(own)
     .filter(([destination]) => !taken.has(destination))
-    .map(([destination, source]) => ({ destination, source, ...(isReadOnly && { readOnly: true }) }));
+    .map(([destination, source]) => ({
+      destination,
+      source,
+      ...(isReadOnly && { readOnly: true }),
+      ...(isMapped && { idMapping: "container" }),
+    }));
 }
 
 function bindMounts(container: Container): BundleMount[] {

@@ -53,7 +53,6 @@ describe("what is not built is refused by its field", () => {
     [{ HostConfig: { LogConfig: { Type: "syslog" } } }, "HostConfig.LogConfig.Type"],
     [{ HostConfig: { LogConfig: { Type: "json-file", Config: { tag: "x" } } } }, "HostConfig.LogConfig.Config"],
     [{ HostConfig: { Mounts: [{ Type: "image", Target: "/x" }] } }, "HostConfig.Mounts[/x].Type"],
-    [{ HostConfig: { UsernsMode: "auto" } }, "HostConfig.UsernsMode"],
     [{ Healthcheck: { Test: ["CMD", "true"] } }, "Healthcheck"],
   ] as [ContainerCreateRequest, string][])("%j", (request, field) => {
     let refusal: unknown;

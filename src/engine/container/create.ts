@@ -14,6 +14,7 @@ import type { EngineContext } from "../context.ts";
 import { manifestDescriptor } from "../image/manifests.ts";
 import { type PlannedMount, planMounts } from "../mount/plan.ts";
 import { realizeMounts } from "../mount/realize.ts";
+import { checkUserNamespace, settleUserNamespace } from "../userns/settle.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { checkMacAddress, settleEndpoints } from "./endpoints.ts";
@@ -88,7 +89,7 @@ async function buildContainer(
 ): Promise<Container> {
   const { id, name, draft, state } = parts;
   const { image: found, warnings: _warnings, planned, ...rest } = draft;
-  const { layout, snapshots, volumes, volumeUsers, containers } = context;
+  const { layout, snapshots, volumes, volumeUsers, userRanges, containers } = context;
   const paths = layout.container(id);
   cleanup.add(`remove ${paths.directory}`, () => rm(paths.directory, { recursive: true, force: true }));
   cleanup.add("remove the snapshot", () => snapshots.remove(id));
@@ -99,6 +100,8 @@ async function buildContainer(
   const image = found.isUnpacked ? found : await context.images.ensureUnpacked(found);
   // Its row means nothing without the container's, whose transaction waits for the disk.
   const root = withoutSync(context.database, () => snapshots.prepare(id, image));
+  cleanup.add("give up its users", () => userRanges.release(id));
+  const userNamespace = settleUserNamespace(context, id, rest.hostConfig);
   const realized = await realizeMounts(planned, {
     containerId: id,
     volumes,
@@ -109,6 +112,7 @@ async function buildContainer(
   const definition: ContainerDefinition = {
     ...rest,
     mounts: realized.mounts,
+    ...(userNamespace !== undefined && { userNamespace }),
   };
   const record = { id, name, createdAt: new Date().toISOString(), definition, state };
   const container = containers.insert(record, () => volumes.store(realized.unstored));
@@ -134,6 +138,7 @@ function draftContainer(
   const hostConfig = normalizeHostConfig(settled.hostConfig, configuration, cgroupVersion);
   checkHostConfig(hostConfig);
   checkNetworkMode(requested, hostConfig);
+  checkUserNamespace(context, hostConfig);
   const { mode, endpoints } = settleNetworks(context, request, hostConfig);
   hostConfig.NetworkMode = mode;
   portRequests(config, hostConfig);

@@ -1,6 +1,7 @@
 import type { MountPoint } from "../../api/schema/container.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/schema/container-config.ts";
 import type { OciDescriptor } from "../../api/schema/image.ts";
+import type { UserNamespace } from "../userns/mapping.ts";
 
 /**
  * What a container is: everything that create decided and that no later event changes, save its endpoints. Stored as
@@ -25,6 +26,8 @@ export interface ContainerDefinition {
   mounts: ContainerMount[];
   /** How the process is confined and driven: the name of a runtime, "" for the one inside tsd. */
   runtime: string;
+  /** Absent: the host's. */
+  userNamespace?: UserNamespace;
 }
 
 /** A mount that the container asked for, with its source settled. */

@@ -21,7 +21,6 @@ const hostRefusals: Refusals<HostConfig> = {
   RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
   VolumesFrom: { asks: some, what: "volumes of another container" },
   VolumeDriver: { asks: other("", "local"), what: "volume plugins" },
-  UsernsMode: { asks: other("", "host"), what: "user namespaces for containers" },
   StorageOpt: { asks: filled, what: "storage options" },
   DeviceRequests: { asks: some, what: "device requests (GPUs, CDI)" },
   Isolation: { asks: other("", "default"), what: "isolation technologies" },

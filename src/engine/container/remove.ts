@@ -81,6 +81,7 @@ function forget(context: EngineContext, container: Container): void {
   for (const { Name } of container.definition.mounts) {
     if (Name !== undefined) context.volumeUsers.delete(Name, container.id);
   }
+  context.userRanges.release(container.id);
   container.announceRemoval();
 }
 

@@ -1,4 +1,5 @@
 /** A container's record as what its network part is asked for. */
+import type { Descriptor } from "../../../ffi/fd.ts";
 import type { EndpointSettings, HostConfig } from "../../api/schema/container-config.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import type { Network } from "../../network/network.ts";
@@ -11,12 +12,18 @@ import { linkedContainers } from "./links.ts";
 import { portRequests } from "./ports.ts";
 
 /**
+ * @param userNamespace the container's, to which its network namespace is to belong.
  * @throws EngineError not_found in docker's words when one of its networks is gone, conflict when the container whose
  *   network it shares does not run.
  */
-export function sandboxRequest(context: EngineContext, container: Container): SandboxRequest {
+export function sandboxRequest(
+  context: EngineContext,
+  container: Container,
+  userNamespace: Descriptor | undefined,
+): SandboxRequest {
+  const owner = userNamespace === undefined ? {} : { userNamespace };
   const { config, hostConfig, endpoints } = container.definition;
-  if (config.NetworkDisabled) return { kind: "none" };
+  if (config.NetworkDisabled) return { kind: "none", ...owner };
   const mode = hostConfig.NetworkMode ?? "bridge";
   if (mode.startsWith("container:")) {
     return { kind: "container", namespacePath: namespaceOf(context, mode.slice("container:".length), "net") };
@@ -32,8 +39,8 @@ export function sandboxRequest(context: EngineContext, container: Container): Sa
     ports: portRequests(config, hostConfig),
     dns: dnsRequest(context, hostConfig),
   };
-  if (only?.isBuiltIn && only.driver === "null") return { kind: "none", wishes };
-  return { kind: "networks", endpoints: found.map(({ request }) => request), ...wishes };
+  if (only?.isBuiltIn && only.driver === "null") return { kind: "none", wishes, ...owner };
+  return { kind: "networks", endpoints: found.map(({ request }) => request), ...wishes, ...owner };
 }
 
 /** Whatever a container says nothing of is the daemon's, each by itself, as in Docker. */

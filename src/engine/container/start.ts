@@ -8,6 +8,7 @@ import { log } from "../../core/log.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import { makeBindSources } from "../mount/realize.ts";
+import { openUserNamespace } from "../userns/open.ts";
 import { ensureShim } from "./attach.ts";
 import { prepareBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
@@ -58,7 +59,8 @@ export async function launch(context: EngineContext, container: Container, start
 
 async function run(context: EngineContext, container: Container, cleanup: Cleanup): Promise<RunningState> {
   checkLinked(context, container);
-  const request = sandboxRequest(context, container);
+  using userNamespace = openUserNamespace(context, container);
+  const request = sandboxRequest(context, container, userNamespace);
   // Whatever comes first, both are waited for: what was made must be undone when the other fails.
   const [shimResult, sandboxResult] = await Promise.allSettled([
     ensureShim(context, container),
@@ -77,7 +79,7 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
   if (sandboxResult.status === "rejected") throw sandboxResult.reason;
   const sandbox = sandboxResult.value;
   container.sandbox = sandbox;
-  const shimContainer = prepareBundle(context, container, sandbox);
+  const shimContainer = prepareBundle(context, container, sandbox, userNamespace);
   const { pid, startedAt } = await shimResult.value.run(shimContainer);
   connected(context, container, sandbox);
   return { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };

@@ -161,6 +161,7 @@ export class SystemService {
     return [
       ...(this.#readFacts().apparmor ? ["name=apparmor"] : []),
       "name=seccomp,profile=builtin",
+      ...(this.#context.remap === undefined ? [] : ["name=userns"]),
       ...(this.#context.cgroupVersion === 2 ? ["name=cgroupns"] : []),
     ];
   }

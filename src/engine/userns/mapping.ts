@@ -1,0 +1,19 @@
+/** A container's user namespace as its record has it: which of the host's users and groups its own are. */
+import type { LinuxIdMapping } from "../../oci/runtime.ts";
+
+export interface UserNamespace {
+  uids: LinuxIdMapping[];
+  gids: LinuxIdMapping[];
+  /** The numbers are this container's alone, and free again when it is removed. */
+  isOwn?: boolean;
+}
+
+/** A user or group of the container as the host has it; undefined for one that the host does not know. */
+export function toHost(mappings: readonly LinuxIdMapping[], id: number): number | undefined {
+  const found = mappings.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+  return found && found.hostID + id - found.containerID;
+}
+
+export function isSameMapping(a: UserNamespace, b: UserNamespace): boolean {
+  return JSON.stringify([a.uids, a.gids]) === JSON.stringify([b.uids, b.gids]);
+}

@@ -1,0 +1,35 @@
+/** A container's user namespace in the kernel: made when it starts, and from then on kept alive by its processes. */
+import { writeFileSync } from "node:fs";
+import { O_RDONLY } from "../../../ffi/constants/open.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { open } from "../../../ffi/files.ts";
+import { createUserNamespace } from "../../../ffi/plan/namespaces.ts";
+import { wrapError } from "../../core/errors.ts";
+import type { LinuxIdMapping } from "../../oci/runtime.ts";
+import { namespaceOf } from "../container/bundle.ts";
+import type { Container } from "../container/container.ts";
+import type { EngineContext } from "../context.ts";
+import { sharedContainers } from "./settle.ts";
+
+/**
+ * The namespace, held by a descriptor, which the caller closes; undefined for a container in the host's.
+ * @throws EngineError conflict when a container whose namespaces it shares does not run.
+ */
+export function openUserNamespace(context: EngineContext, container: Container): Fd | undefined {
+  const { userNamespace, hostConfig } = container.definition;
+  if (userNamespace === undefined) return undefined;
+  const [other] = sharedContainers(context, hostConfig);
+  if (other !== undefined) return open(namespaceOf(context, other.id, "user"), O_RDONLY);
+  try {
+    return createUserNamespace((pid) => {
+      writeFileSync(`/proc/${pid}/uid_map`, lines(userNamespace.uids));
+      writeFileSync(`/proc/${pid}/gid_map`, lines(userNamespace.gids));
+    });
+  } catch (error) {
+    throw wrapError(error, "make the user namespace", { stage: "start" });
+  }
+}
+
+function lines(mappings: readonly LinuxIdMapping[]): string {
+  return mappings.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
+}

@@ -1,0 +1,113 @@
+/** Which user namespace a container gets: what is asked for, what the daemon was told, whose namespaces it shares. */
+import type { HostConfig } from "../../api/schema/container-config.ts";
+import { EngineError } from "../../core/errors.ts";
+import type { Container } from "../container/container.ts";
+import type { EngineContext } from "../context.ts";
+import { isSameMapping, type UserNamespace } from "./mapping.ts";
+import { parseUserNamespaceMode, type UserNamespaceMode } from "./mode.ts";
+
+type Wanted = Exclude<UserNamespaceMode, { kind: "default" }> | { kind: "remap"; namespace: UserNamespace };
+
+/**
+ * @throws EngineError invalid_argument, in docker's words where it has some, for what cannot be had in a user namespace;
+ * unsupported for a kernel without mapped layers.
+ */
+export function checkUserNamespace(context: EngineContext, hostConfig: HostConfig): void {
+  const mode = parseUserNamespaceMode(hostConfig.UsernsMode);
+  const wanted = wantedNamespace(context, mode);
+  if (wanted.kind === "host") return;
+  const { Privileged, NetworkMode, PidMode } = hostConfig;
+  if (Privileged) {
+    throw refuse(
+      "privileged mode is incompatible with user namespaces.  " +
+        "You must run the container in the host namespace when running privileged mode",
+    );
+  }
+  if (NetworkMode === "host")
+    throw refuse("cannot share the host's network namespace when user namespaces are enabled");
+  if (PidMode === "host") throw refuse("cannot share the host PID namespace when user namespaces are enabled");
+  if (hostConfig.IpcMode === "host") {
+    throw refuse("cannot share the host's IPC namespace when user namespaces are enabled");
+  }
+  sharedNamespace(context, hostConfig, mode);
+  const [major, minor] = context.kernelVersion;
+  if (major < 5 || (major === 5 && minor < 19)) {
+    throw new EngineError(
+      "unsupported",
+      `user namespaces need Linux 5.19 or newer, for layers with mapped owners; this is ${major}.${minor}`,
+      { stage: "create" },
+    );
+  }
+}
+
+/**
+ * The container's namespace for its record; undefined for the host's. Numbers of its own are taken at once.
+ * @throws EngineError conflict when there are none left.
+ */
+export function settleUserNamespace(
+  context: EngineContext,
+  id: string,
+  hostConfig: HostConfig,
+): UserNamespace | undefined {
+  const mode = parseUserNamespaceMode(hostConfig.UsernsMode);
+  const wanted = wantedNamespace(context, mode);
+  if (wanted.kind === "host") return undefined;
+  const shared = sharedNamespace(context, hostConfig, mode);
+  if (shared !== undefined) return shared.namespace;
+  if (wanted.kind === "remap") return wanted.namespace;
+  const { start, size } = context.userRanges.take(id, wanted.size);
+  const mapping = [{ containerID: 0, hostID: start, size }];
+  return { uids: mapping, gids: mapping, isOwn: true };
+}
+
+function wantedNamespace({ remap }: EngineContext, mode: UserNamespaceMode): Wanted {
+  if (mode.kind !== "default") return mode;
+  if (remap === undefined) return { kind: "host" };
+  return remap === "auto" ? { kind: "auto", size: 65536 } : { kind: "remap", namespace: remap };
+}
+
+/**
+ * Who shares another container's namespaces shares its user namespace, which they belong to.
+ * @returns undefined when it shares none.
+ */
+function sharedNamespace(
+  context: EngineContext,
+  hostConfig: HostConfig,
+  mode: UserNamespaceMode,
+): { namespace: UserNamespace | undefined } | undefined {
+  const others = sharedContainers(context, hostConfig);
+  const [first, ...rest] = others;
+  if (first === undefined) return undefined;
+  const namespace = ownNamespace(first);
+  if (mode.kind === "auto") {
+    throw refuse(`cannot share namespaces of container ${first.name} in a user namespace of its own`);
+  }
+  for (const other of rest) {
+    const its = ownNamespace(other);
+    const isSame = namespace === undefined || its === undefined ? namespace === its : isSameMapping(namespace, its);
+    if (!isSame) throw refuse(`containers ${first.name} and ${other.name} are in different user namespaces`);
+  }
+  return { namespace };
+}
+
+/** The numbers stay the other's. */
+function ownNamespace({ definition }: Container): UserNamespace | undefined {
+  if (definition.userNamespace === undefined) return undefined;
+  const { isOwn: _others, ...namespace } = definition.userNamespace;
+  return namespace;
+}
+
+/** The containers whose network, IPC or pid namespace it joins. @throws EngineError not_found. */
+export function sharedContainers(
+  { containers }: Pick<EngineContext, "containers">,
+  { NetworkMode, IpcMode, PidMode }: HostConfig,
+): Container[] {
+  const references = [NetworkMode, IpcMode, PidMode].flatMap((mode) =>
+    mode?.startsWith("container:") ? [mode.slice("container:".length)] : [],
+  );
+  return references.map((reference) => containers.find(reference));
+}
+
+function refuse(message: string): EngineError {
+  return new EngineError("invalid_argument", message, { stage: "create" });
+}
