@@ -8,6 +8,7 @@ describe("the short mount syntax", () => {
       target: "/data",
       readOnly: false,
       noCopy: false,
+      idMapped: false,
       propagation: "rprivate",
       mode: "",
     });

@@ -9,6 +9,8 @@ export interface BindSpec {
   readOnly: boolean;
   /** Do not copy the image's content into an empty volume. */
   noCopy: boolean;
+  /** podman's `idmap`: the files have the right owners inside and outside. */
+  idMapped: boolean;
   /** `rprivate` unless said. */
   propagation: string;
   /** The options as they were written: what inspect shows. */
@@ -70,10 +72,11 @@ export function parseTarget(target: string): string {
   return path;
 }
 
-const defaults = { readOnly: false, noCopy: false, propagation: "rprivate", mode: "" };
+const unchanged = { readOnly: false, noCopy: false, idMapped: false, propagation: "rprivate" };
+const defaults = { ...unchanged, mode: "" };
 
-function parseMode(mode: string, spec: string): { readOnly: boolean; noCopy: boolean; propagation: string } {
-  const parsed = { readOnly: false, noCopy: false, propagation: "rprivate" };
+function parseMode(mode: string, spec: string): typeof unchanged {
+  const parsed = { ...unchanged };
   const seen = new Set<string>();
   const once = (kind: string) => {
     if (seen.has(kind)) throw new EngineError("invalid_argument", `invalid mode: ${mode}`);
@@ -86,6 +89,9 @@ function parseMode(mode: string, spec: string): { readOnly: boolean; noCopy: boo
     } else if (option === "nocopy") {
       once("copy");
       parsed.noCopy = true;
+    } else if (option === "idmap") {
+      once("idmap");
+      parsed.idMapped = true;
     } else if (propagations.has(option)) {
       once("propagation");
       parsed.propagation = option;

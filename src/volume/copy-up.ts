@@ -17,15 +17,23 @@ import { umount2 } from "../../ffi/mount.ts";
 import { mountOverlay } from "../../ffi/overlay.ts";
 import { statx } from "../../ffi/stat.ts";
 import { isErrno, wrapError } from "../core/errors.ts";
-import { copyTree } from "./tree-copy.ts";
+import { type CopiedOwners, copyTree } from "./tree-copy.ts";
 import type { Volume } from "./volumes.ts";
+
+export type { CopiedOwners } from "./tree-copy.ts";
 
 /**
  * @param lower the image's directories, topmost first.
  * @param target where the container sees the volume.
+ * @param owners whose the copies are; absent: those whose the originals are.
  * @returns whether anything was copied.
  */
-export async function copyUp(volume: Volume, lower: readonly string[], target: string): Promise<boolean> {
+export async function copyUp(
+  volume: Volume,
+  lower: readonly string[],
+  target: string,
+  owners?: CopiedOwners,
+): Promise<boolean> {
   const copying = join(volume.path, "..", ".copying");
   const copied = join(volume.path, "..", ".copied");
   try {
@@ -40,7 +48,7 @@ export async function copyUp(volume: Volume, lower: readonly string[], target: s
     if (source === undefined) return false;
     await mkdir(copying, { mode: 0o700 });
     using destination = open(copying, O_RDONLY | O_DIRECTORY);
-    await copyTree(source, destination);
+    await copyTree(source, destination, owners);
     syncfs(destination);
     await rename(copying, copied);
     await moveIn(copied, volume.path);

@@ -14,7 +14,16 @@ import { type FileStatus, isDirectory, isRegularFile, statx } from "../../ffi/st
 const sliceMs = 8;
 const overlayAttributes = /^(trusted|user)\.overlay\./;
 
+/** The owner of a copy by that of its original. */
+export interface CopiedOwners {
+  uid: (id: number) => number;
+  gid: (id: number) => number;
+}
+
+const asTheyAre: CopiedOwners = { uid: (id) => id, gid: (id) => id };
+
 interface Copy {
+  owners: CopiedOwners;
   /** Where hard links are made from: the destination's root. */
   root: Fd;
   /** `device:inode` of files with several names, to the first name's path below the root. */
@@ -23,10 +32,10 @@ interface Copy {
 }
 
 /** Copies what is below `from` into the directory `to`, and gives `to` the attributes of `from`. */
-export async function copyTree(from: Fd, to: Fd): Promise<void> {
-  const copy: Copy = { root: to, linked: new Map(), sliceEnds: performance.now() + sliceMs };
+export async function copyTree(from: Fd, to: Fd, owners: CopiedOwners = asTheyAre): Promise<void> {
+  const copy: Copy = { owners, root: to, linked: new Map(), sliceEnds: performance.now() + sliceMs };
   await copyContent(copy, from, to, new Uint8Array(0));
-  copyAttributes(from, to, statx(from));
+  copyAttributes(from, to, owned(copy, statx(from)));
 }
 
 async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Promise<void> {
@@ -35,7 +44,7 @@ async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Prom
       await new Promise((resolve) => setImmediate(resolve));
       copy.sliceEnds = performance.now() + sliceMs;
     }
-    const status = statx(from, name);
+    const status = owned(copy, statx(from, name));
     const here = path.length === 0 ? name : Buffer.concat([path, Buffer.from("/"), name]);
     if (isDirectory(status)) {
       mkdirat(to, name, 0o700);
@@ -47,6 +56,10 @@ async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Prom
       copyFile(from, to, name, status);
     }
   }
+}
+
+function owned({ owners }: Copy, status: FileStatus): FileStatus {
+  return { ...status, uid: owners.uid(status.uid), gid: owners.gid(status.gid) };
 }
 
 /** A further name of a file that was copied under its first becomes a link to that. */

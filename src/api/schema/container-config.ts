@@ -138,6 +138,14 @@ export interface RestartPolicy {
 
 export type MountType = "bind" | "cluster" | "image" | "npipe" | "tmpfs" | "volume";
 
+/** Whose the files of a bind mount are in the container. */
+export interface IdMapping {
+  /** `match-user`: what belongs to the source's owner belongs to User. `userns`: as in the container's user namespace. */
+  Source?: string;
+  /** As in `--user`; absent: the container's. */
+  User?: string;
+}
+
 export interface Mount {
   Type?: MountType;
   Source?: string;
@@ -150,6 +158,8 @@ export interface Mount {
     CreateMountpoint?: boolean;
     ReadOnlyNonRecursive?: boolean;
     ReadOnlyForceRecursive?: boolean;
+    /** Of 1.56. */
+    IDMapping?: IdMapping;
   };
   VolumeOptions?: {
     NoCopy?: boolean;

@@ -123,6 +123,7 @@ const mount: v.GenericSchema<unknown, Mount> = struct({
       CreateMountpoint: optional(flag),
       ReadOnlyNonRecursive: optional(flag),
       ReadOnlyForceRecursive: optional(flag),
+      IDMapping: optional(struct({ Source: optional(text), User: optional(text) })),
     }),
   ),
   VolumeOptions: optional(

@@ -11,6 +11,7 @@ import type { RuntimeConfig } from "../../oci/runtime.ts";
 import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
+import { bundleIdMapping } from "../mount/id-mapping.ts";
 import type { Container } from "./container.ts";
 import { writeEtcFiles } from "./etc-files.ts";
 import { linkVariables } from "./links.ts";
@@ -31,13 +32,17 @@ export function prepareBundle(
   const overlay = context.snapshots.mounts(id);
   writeEtcFiles(context, container, sandbox, paths);
   const runtime = runtimePath(definition.runtime, configuration);
+  const layers = [overlay.upper, ...overlay.lower];
+  const lookupUser = (name: string) => context.bundles.user(layers, name, hostConfig.GroupAdd ?? []);
+  const user = lookupUser(config.User ?? "");
+  const mapping = { userNamespace: definition.userNamespace, user, lookupUser };
   const runtimeConfig: RuntimeConfig = context.bundles.config({
     id,
     config,
     hostConfig,
     rootfs: paths.rootfs,
-    user: context.bundles.user([overlay.upper, ...overlay.lower], config.User ?? "", hostConfig.GroupAdd ?? []),
-    mounts: [...etcMounts(container, etcPaths), ...bindMounts(container)],
+    user,
+    mounts: [...etcMounts(container, etcPaths), ...bindMounts(container, mapping)],
     tmpfs: tmpfsMounts(container),
     ...joinedUserNamespace(container, userNamespace),
     namespacePaths: namespacePaths(context, container, sandbox),
@@ -113,7 +118,7 @@ function etcMounts(container: Container, paths: ContainerPaths): BundleMount[] {
     }));
 }
 
-function bindMounts(container: Container): BundleMount[] {
+function bindMounts(container: Container, mapping: Parameters<typeof bundleIdMapping>[2]): BundleMount[] {
   const mounts: BundleMount[] = [];
   for (const mount of container.definition.mounts) {
     if (mount.Type === "tmpfs") continue;
@@ -126,6 +131,7 @@ function bindMounts(container: Container): BundleMount[] {
       ...(nonRecursive && { nonRecursive }),
       ...(readOnlyNonRecursive && { readOnlyNonRecursive }),
       ...(readOnlyForceRecursive && { readOnlyForceRecursive }),
+      ...bundleIdMapping(mount.idMapping, { source: mount.Source, destination: mount.Destination }, mapping),
     });
   }
   return mounts;

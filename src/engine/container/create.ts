@@ -108,6 +108,7 @@ async function buildContainer(
     users: volumeUsers,
     cleanup,
     lower: root.lower,
+    userNamespace,
   });
   const definition: ContainerDefinition = {
     ...rest,

@@ -1,6 +1,7 @@
 import type { MountPoint } from "../../api/schema/container.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/schema/container-config.ts";
 import type { OciDescriptor } from "../../api/schema/image.ts";
+import type { MountIdMapping } from "../mount/id-mapping.ts";
 import type { UserNamespace } from "../userns/mapping.ts";
 
 /**
@@ -37,6 +38,7 @@ export interface ContainerMount extends MountPoint {
   nonRecursive?: boolean;
   readOnlyNonRecursive?: boolean;
   readOnlyForceRecursive?: boolean;
+  idMapping?: MountIdMapping;
   /** The volume was made for this container: removed with it when that is asked for. */
   anonymous?: boolean;
   /** Of a tmpfs, as in HostConfig.Tmpfs. */

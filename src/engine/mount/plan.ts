@@ -2,6 +2,7 @@
 import type { ContainerConfig, HostConfig, Mount } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
 import { parseBind, parseTarget, parseVolumeName } from "../../volume/bind-spec.ts";
+import { idMapping, type MountIdMapping } from "./id-mapping.ts";
 
 interface Common {
   target: string;
@@ -19,6 +20,7 @@ export interface PlannedBind extends Common {
   nonRecursive: boolean;
   readOnlyNonRecursive: boolean;
   readOnlyForceRecursive: boolean;
+  idMapping?: MountIdMapping;
 }
 
 export interface PlannedVolume extends Common {
@@ -27,6 +29,7 @@ export interface PlannedVolume extends Common {
   name?: string;
   labels: Record<string, string>;
   noCopy: boolean;
+  idMapping?: MountIdMapping;
 }
 
 export interface PlannedTmpfs extends Common {
@@ -61,11 +64,21 @@ export function planMounts(config: ContainerConfig, hostConfig: HostConfig): Pla
 }
 
 function planBind(text: string): PlannedMount {
-  const { source, target, readOnly, noCopy, propagation, mode } = parseBind(text);
+  const { source, target, readOnly, noCopy, idMapped, propagation, mode } = parseBind(text);
+  const mapping = idMapped ? { idMapping: { kind: "either" } as const } : {};
   if (source?.kind !== "path") {
     const named = source === undefined ? {} : { name: source.name };
     // Docker's own default for a named volume in the short syntax.
-    return { kind: "volume", target, readOnly, noCopy, mode: mode === "" ? "z" : mode, labels: {}, ...named };
+    return {
+      kind: "volume",
+      target,
+      readOnly,
+      noCopy,
+      mode: mode === "" ? "z" : mode,
+      labels: {},
+      ...named,
+      ...mapping,
+    };
   }
   return {
     kind: "bind",
@@ -78,6 +91,7 @@ function planBind(text: string): PlannedMount {
     nonRecursive: false,
     readOnlyNonRecursive: false,
     readOnlyForceRecursive: false,
+    ...mapping,
   };
 }
 
@@ -135,6 +149,7 @@ function planBindMount(mount: Mount, common: Common, invalid: (reason: string) =
     nonRecursive: options.NonRecursive ?? false,
     readOnlyNonRecursive: ReadOnlyNonRecursive,
     readOnlyForceRecursive: ReadOnlyForceRecursive,
+    ...idMapping(options.IDMapping, invalid),
   };
 }
 

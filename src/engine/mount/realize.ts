@@ -1,10 +1,12 @@
 /** From the mounts that were asked for to mounts that exist: volumes are made and filled, sources checked. */
+import { chownSync } from "node:fs";
 import { mkdir, stat } from "node:fs/promises";
 import type { Cleanup } from "../../core/cleanup.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
-import { copyUp } from "../../volume/copy-up.ts";
+import { type CopiedOwners, copyUp } from "../../volume/copy-up.ts";
 import type { Volume, VolumeStore } from "../../volume/volumes.ts";
 import type { ContainerMount } from "../container/definition.ts";
+import { toHost, type UserNamespace } from "../userns/mapping.ts";
 import type { PlannedBind, PlannedMount, PlannedVolume } from "./plan.ts";
 import type { VolumeUsers } from "./volume-users.ts";
 
@@ -23,6 +25,8 @@ interface Context {
   cleanup: Cleanup;
   /** The image's directories, topmost first: what empty volumes are filled from. */
   lower: readonly string[];
+  /** Absent: the host's. */
+  userNamespace: UserNamespace | undefined;
 }
 
 /** Every volume that is made here is undone by the cleanup, unless somebody else uses it by then. */
@@ -77,8 +81,9 @@ async function realizeVolume(
   context: Context,
   realized: RealizedMounts,
 ): Promise<ContainerMount> {
-  const { volumes, users, cleanup, containerId } = context;
+  const { volumes, users, cleanup, containerId, userNamespace } = context;
   let volume: Volume;
+  let isNew = true;
   if (mount.name === undefined) {
     volume = await volumes.makeAnonymous(mount.labels);
     realized.unstored.push(volume);
@@ -89,12 +94,16 @@ async function realizeVolume(
     cleanup.add(`release volume ${name}`, () => users.delete(name, containerId));
     const ensured = await volumes.ensure(name, mount.labels);
     volume = ensured.volume;
+    isNew = ensured.created;
     if (ensured.created) {
       realized.created.push(volume);
       cleanup.add(`remove volume ${name}`, () => volumes.remove(name, () => users.others(name, containerId)));
     }
   }
-  if (!mount.noCopy) await copyUp(volume, context.lower, mount.target);
+  const mapping = mount.idMapping ?? (userNamespace?.mapsVolumes ? ({ kind: "container" } as const) : undefined);
+  const owners = mapping === undefined && userNamespace !== undefined ? hostOwners(userNamespace) : undefined;
+  if (isNew && owners !== undefined) chownSync(volume.path, owners.uid(0), owners.gid(0));
+  if (!mount.noCopy) await copyUp(volume, context.lower, mount.target, owners);
   return {
     Type: "volume",
     Name: volume.name,
@@ -105,6 +114,16 @@ async function realizeVolume(
     RW: !mount.readOnly,
     Propagation: "",
     ...(volume.anonymous && { anonymous: true }),
+    ...(mapping !== undefined && { idMapping: mapping }),
+  };
+}
+
+/** As in Docker what belongs to the container's root belongs to a user of the host's beyond the container's reach. */
+function hostOwners({ uids, gids }: UserNamespace): CopiedOwners {
+  // What the container does not know would be nobody's in any case.
+  return {
+    uid: (id) => toHost(uids, id) ?? toHost(uids, 0) ?? id,
+    gid: (id) => toHost(gids, id) ?? toHost(gids, 0) ?? id,
   };
 }
 
@@ -120,6 +139,7 @@ function describeBind(mount: PlannedBind): ContainerMount {
     ...(mount.nonRecursive && { nonRecursive: true }),
     ...(mount.readOnlyNonRecursive && { readOnlyNonRecursive: true }),
     ...(mount.readOnlyForceRecursive && { readOnlyForceRecursive: true }),
+    ...(mount.idMapping !== undefined && { idMapping: mount.idMapping }),
   };
 }
 

@@ -6,6 +6,11 @@ export interface UserNamespace {
   gids: LinuxIdMapping[];
   /** The numbers are this container's alone, and free again when it is removed. */
   isOwn?: boolean;
+  /**
+   * Volumes keep the container's owners on the disk, so that containers with other numbers find their own; else, with
+   * numbers that all containers have, they have the host's, as in Docker.
+   */
+  mapsVolumes?: boolean;
 }
 
 /** A user or group of the container as the host has it; undefined for one that the host does not know. */

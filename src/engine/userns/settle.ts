@@ -1,6 +1,7 @@
 /** Which user namespace a container gets: what is asked for, what the daemon was told, whose namespaces it shares. */
 import type { HostConfig } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
+import { builtinRuntime } from "../configuration.ts";
 import type { Container } from "../container/container.ts";
 import type { EngineContext } from "../context.ts";
 import { isSameMapping, type UserNamespace } from "./mapping.ts";
@@ -14,8 +15,9 @@ type Wanted = Exclude<UserNamespaceMode, { kind: "default" }> | { kind: "remap";
  */
 export function checkUserNamespace(context: EngineContext, hostConfig: HostConfig): void {
   const mode = parseUserNamespaceMode(hostConfig.UsernsMode);
-  const wanted = wantedNamespace(context, mode);
-  if (wanted.kind === "host") return;
+  const shared = sharedNamespace(context, hostConfig, mode);
+  const isHost = shared === undefined ? wantedNamespace(context, mode).kind === "host" : shared.namespace === undefined;
+  if (isHost) return;
   const { Privileged, NetworkMode, PidMode } = hostConfig;
   if (Privileged) {
     throw refuse(
@@ -29,7 +31,12 @@ export function checkUserNamespace(context: EngineContext, hostConfig: HostConfi
   if (hostConfig.IpcMode === "host") {
     throw refuse("cannot share the host's IPC namespace when user namespaces are enabled");
   }
-  sharedNamespace(context, hostConfig, mode);
+  if (hostConfig.Runtime !== builtinRuntime) {
+    throw new EngineError("unsupported", `user namespaces with the runtime ${hostConfig.Runtime} are not built`, {
+      stage: "create",
+      hint: "the runtime inside tsd has them: --runtime tsd",
+    });
+  }
   const [major, minor] = context.kernelVersion;
   if (major < 5 || (major === 5 && minor < 19)) {
     throw new EngineError(
@@ -50,14 +57,14 @@ export function settleUserNamespace(
   hostConfig: HostConfig,
 ): UserNamespace | undefined {
   const mode = parseUserNamespaceMode(hostConfig.UsernsMode);
-  const wanted = wantedNamespace(context, mode);
-  if (wanted.kind === "host") return undefined;
   const shared = sharedNamespace(context, hostConfig, mode);
   if (shared !== undefined) return shared.namespace;
+  const wanted = wantedNamespace(context, mode);
+  if (wanted.kind === "host") return undefined;
   if (wanted.kind === "remap") return wanted.namespace;
   const { start, size } = context.userRanges.take(id, wanted.size);
   const mapping = [{ containerID: 0, hostID: start, size }];
-  return { uids: mapping, gids: mapping, isOwn: true };
+  return { uids: mapping, gids: mapping, isOwn: true, mapsVolumes: true };
 }
 
 function wantedNamespace({ remap }: EngineContext, mode: UserNamespaceMode): Wanted {
@@ -67,14 +74,16 @@ function wantedNamespace({ remap }: EngineContext, mode: UserNamespaceMode): Wan
 }
 
 /**
- * Who shares another container's namespaces shares its user namespace, which they belong to.
- * @returns undefined when it shares none.
+ * Who shares another container's namespaces shares its user namespace, which they belong to, unless the host's is asked
+ * for.
+ * @returns undefined when it shares none, or does not want to.
  */
 function sharedNamespace(
   context: EngineContext,
   hostConfig: HostConfig,
   mode: UserNamespaceMode,
 ): { namespace: UserNamespace | undefined } | undefined {
+  if (mode.kind === "host") return undefined;
   const others = sharedContainers(context, hostConfig);
   const [first, ...rest] = others;
   if (first === undefined) return undefined;

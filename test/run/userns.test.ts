@@ -1,0 +1,212 @@
+/** User namespaces: `--userns`, `--userns-remap`, and the owners of files on both sides of mounts. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { Daemon } from "../harness/daemon.ts";
+import { Engine } from "../harness/engine.ts";
+
+let engine: Engine;
+/** With `--userns-remap anna`, who has 100000 to 165535. */
+let remapped: Daemon;
+
+beforeAll(async () => {
+  engine = await Engine.open();
+  const etc = engine.workspace.path("etc");
+  mkdirSync(etc);
+  const files = {
+    passwd: "root:x:0:0::/root:/bin/sh\nanna:x:1000:1000::/:/bin/sh\n",
+    subuid: "anna:100000:65536\n",
+    subgid: "anna:200000:65536\n",
+  };
+  const mounts = Object.entries(files).map(([name, text]) => {
+    writeFileSync(join(etc, name), text);
+    if (!existsSync(`/etc/${name}`)) writeFileSync(`/etc/${name}`, "");
+    return `mount --bind ${join(etc, name)} /etc/${name}`;
+  });
+  const wrapper = ["unshare", "-m", "sh", "-euc", `${mounts.join("; ")}; exec "$@"`, "sh"];
+  remapped = await Daemon.start(engine.workspace, { name: "remapped", wrapper, flags: ["--userns-remap", "anna"] });
+  await remapped.ok("pull", "-q", engine.busybox);
+});
+afterAll(() => engine[Symbol.asyncDispose]());
+
+function hostRoot(map: string): number {
+  const [, host] = map.trim().split(/\s+/).map(Number);
+  return host!;
+}
+
+test("--userns auto: root inside is nobody outside, and two containers have different users", async () => {
+  const ids = await Promise.all([1, 2].map(() => engine.start(["--userns", "auto"], "sleep", "1000")));
+  const pids = await Promise.all(ids.map((id) => engine.inspect(id, "{{.State.Pid}}")));
+  const roots = pids.map((pid) => hostRoot(readFileSync(`/proc/${pid}/uid_map`, "utf8")));
+  for (const [index, pid] of pids.entries()) {
+    expect(statSync(`/proc/${pid}`).uid).toBe(roots[index]!);
+    expect(readFileSync(`/proc/${pid}/uid_map`, "utf8")).toMatch(/^ *0 +\d+ +65536\n$/);
+    expect(readFileSync(`/proc/${pid}/gid_map`, "utf8")).toBe(readFileSync(`/proc/${pid}/uid_map`, "utf8"));
+  }
+  expect(Math.abs(roots[0]! - roots[1]!)).toBeGreaterThanOrEqual(65536);
+  expect(Math.min(...roots)).toBeGreaterThan(600_100_000);
+  expect(await engine.inspect(ids[0]!, "{{.HostConfig.UsernsMode}}")).toBe("auto");
+  const inside = await engine.daemon.ok(
+    "exec",
+    ids[0]!,
+    "sh",
+    "-c",
+    "id -u; stat -c %u:%g / /etc/hosts /etc/resolv.conf",
+  );
+  expect(inside).toBe("0\n0:0\n0:0\n0:0");
+  await engine.daemon.ok("rm", "-f", ...ids);
+});
+
+test("what the container writes has its own users on the disk, in the image's layers nothing is changed", async () => {
+  const script =
+    "echo x > /new; chown 5:6 /new; chown 7 /bin; echo y >> /etc/passwd; rm -r /root; stat -c %u /bin /new";
+  const { stdout } = await engine.tsd([
+    "run",
+    "--name",
+    "written",
+    "--userns",
+    "auto",
+    engine.busybox,
+    "sh",
+    "-c",
+    script,
+  ]);
+  expect(stdout).toBe("7\n5\n");
+  const snapshots = join(engine.daemon.root, "snapshots");
+  const upper = readdirSync(snapshots)
+    .map((name) => join(snapshots, name, "fs"))
+    .find((path) => existsSync(join(path, "new")))!;
+  const owners = ["new", "bin", "etc/passwd", "root"].map((name) => {
+    const { uid, gid } = lstatSync(join(upper, name));
+    return `${name} ${uid}:${gid}`;
+  });
+  expect(owners).toEqual(["new 5:6", "bin 7:0", "etc/passwd 0:0", "root 0:0"]);
+  const image = await engine.daemon.ok("commit", "written");
+  expect(await engine.daemon.ok("run", "--rm", image, "stat", "-c", "%u:%g", "/new", "/bin")).toBe("5:6\n7:0");
+  await engine.daemon.ok("rm", "written");
+});
+
+test("root of its own network namespace may ping, listen on low ports and configure it", async () => {
+  const script =
+    "ping -c1 -q 127.0.0.1 > /dev/null && ip link set lo down && ip link set lo up && ls /sys/class/net && ip addr show eth0 | grep -c inet";
+  const seen = await engine.sh(["--userns", "auto", "--cap-add", "NET_ADMIN"], script);
+  expect(seen).toMatch(/^eth0\nlo\n\d$/);
+});
+
+test("--network none, container:NAME and a second network", async () => {
+  expect(await engine.sh(["--userns", "auto", "--network", "none"], "ls /sys/class/net")).toBe("lo");
+  const first = await engine.start(["--userns", "auto", "--name", "first"], "sleep", "1000");
+  const map = await engine.daemon.ok("exec", first, "cat", "/proc/self/uid_map");
+  expect(await engine.sh(["--network", "container:first"], "cat /proc/self/uid_map; ls /sys/class/net")).toBe(
+    `${map}\neth0\nlo`,
+  );
+  const both = await engine.run(["--network", "container:first", "--userns", "auto"], ["true"]);
+  expect(both.stderr).toContain("cannot share namespaces of container first in a user namespace of its own");
+  await engine.daemon.ok("rm", "-f", "first");
+});
+
+test("auto:size=N gives as many users", async () => {
+  expect(await engine.sh(["--userns", "auto:size=2000"], "cat /proc/self/gid_map")).toMatch(/^ *0 +\d+ +2000$/);
+});
+
+test("what cannot be had in a user namespace is refused in docker's words", async () => {
+  const refusals: [string[], string][] = [
+    [["--privileged"], "privileged mode is incompatible with user namespaces."],
+    [["--network", "host"], "cannot share the host's network namespace when user namespaces are enabled"],
+    [["--pid", "host"], "cannot share the host PID namespace when user namespaces are enabled"],
+  ];
+  for (const [flags, message] of refusals) {
+    const { status, stderr } = await engine.run(["--userns", "auto", ...flags], ["true"]);
+    expect([status, stderr]).toEqual([125, expect.stringContaining(message)]);
+  }
+  const unknown = await engine.run(["--userns", "private"], ["true"]);
+  expect(unknown.stderr).toContain("invalid user namespace mode: private");
+});
+
+test("an init, a read-only root, devices, terminals and tmpfs", async () => {
+  const flags = ["--userns", "auto", "--init", "--read-only", "--tmpfs", "/t:mode=700,uid=3", "--shm-size", "1m"];
+  const script = "readlink /proc/1/exe; stat -c %u:%a /t; touch /t/x /dev/shm/y; echo > /dev/null; touch /no 2>&1";
+  const { stdout } = await engine.run(flags, ["sh", "-c", script]);
+  expect(stdout).toBe("/sbin/docker-init\n3:700\ntouch: /no: Read-only file system\n");
+});
+
+test("binds are nobody's without idmap, and with it the container's, on both sides", async () => {
+  const source = engine.workspace.path("source");
+  mkdirSync(source);
+  writeFileSync(join(source, "file"), "");
+  chownSync(join(source, "file"), 1000, 1000);
+  const look = "stat -c %u:%g /m /m/file";
+  expect(await engine.sh(["--userns", "auto", "-v", `${source}:/m`], look)).toBe("65534:65534\n65534:65534");
+  const flags = ["--userns", "auto", "-v", `${source}:/m:idmap`];
+  expect(await engine.sh(flags, `${look}; touch /m/new; chown 33 /m/new`)).toBe("0:0\n1000:1000");
+  expect(statSync(join(source, "new"))).toMatchObject({ uid: 33, gid: 0 });
+});
+
+test("without a user namespace idmap has the source's owner be the container's user", async () => {
+  const source = engine.workspace.path("project");
+  mkdirSync(source);
+  chownSync(source, 1234, 1235);
+  expect(await engine.sh(["-v", `${source}:/m:idmap`], "stat -c %u:%g /m; echo > /m/by-root")).toBe("0:0");
+  expect(statSync(join(source, "by-root"))).toMatchObject({ uid: 1234, gid: 1235 });
+  expect(await engine.sh(["-u", "5:6", "-v", `${source}:/m:idmap`], "stat -c %u:%g /m; echo > /m/by-5")).toBe("5:6");
+  expect(statSync(join(source, "by-5"))).toMatchObject({ uid: 1234, gid: 1235 });
+});
+
+test("volumes keep the containers' users, whoever mounts them", async () => {
+  const flags = ["--userns", "auto", "-v", "shared:/etc"];
+  await engine.sh(flags, "echo > /etc/new; chown 42 /etc/new");
+  expect(await engine.sh(flags, "stat -c %u:%g /etc /etc/passwd /etc/new")).toBe("0:0\n0:0\n42:0");
+  const data = join(engine.daemon.root, "volumes/shared/_data");
+  expect([statSync(data).uid, statSync(join(data, "new")).uid]).toEqual([0, 42]);
+});
+
+test("another runtime is refused", async () => {
+  const { status, stderr } = await engine.run(["--runtime", "/usr/sbin/runc", "--userns", "auto"], ["true"]);
+  expect([status, stderr]).toEqual([125, expect.stringContaining("the runtime /usr/sbin/runc are not built")]);
+});
+
+test("a container has the same users after a restart of the daemon, and they are nobody else's", async () => {
+  const map = "cat /proc/self/uid_map";
+  const { stdout } = await engine.tsd(["run", "--name", "kept", "--userns", "auto", engine.busybox, "sh", "-c", map]);
+  const running = await engine.start(["--userns", "auto"], "sleep", "1000");
+  await engine.daemon.stop("SIGKILL");
+  await engine.daemon.start();
+  expect(await engine.daemon.ok("start", "-a", "kept")).toBe(stdout.trimEnd());
+  const others = await Promise.all([1, 2, 3].map(() => engine.sh(["--userns", "auto"], map)));
+  const roots = [stdout, await engine.daemon.ok("exec", running, "cat", "/proc/self/uid_map"), ...others].map(hostRoot);
+  expect(new Set(roots).size).toBe(5);
+  await engine.daemon.ok("rm", "-f", "kept", running);
+});
+
+test("--userns-remap: all containers have that user's range, volumes are the host's numbers, host gets out", async () => {
+  const run = (...args: string[]) => remapped.ok("run", "--rm", ...args);
+  const script = "cat /proc/self/uid_map /proc/self/gid_map; stat -c %u:%g / /etc/hosts";
+  expect((await run(engine.busybox, "sh", "-c", script)).replaceAll(/ +/g, " ")).toBe(
+    " 0 100000 65536\n 0 200000 65536\n0:0\n0:0",
+  );
+  expect(
+    await run("-v", "data:/etc", engine.busybox, "sh", "-c", "touch /etc/new; stat -c %u:%g /etc /etc/passwd /etc/new"),
+  ).toBe("0:0\n0:0\n0:0");
+  const data = join(remapped.root, "volumes/data/_data");
+  expect(statSync(data)).toMatchObject({ uid: 100000, gid: 200000 });
+  expect(statSync(join(data, "passwd"))).toMatchObject({ uid: 100000, gid: 200000 });
+  await run("-v", "empty:/nothing", engine.busybox, "touch", "/nothing/x");
+  expect(statSync(join(remapped.root, "volumes/empty/_data")).uid).toBe(100000);
+  const own = readFileSync("/proc/self/uid_map", "utf8").trim().replaceAll(/ +/g, " ");
+  expect(
+    (await run("--userns", "host", engine.busybox, "cat", "/proc/self/uid_map")).trim().replaceAll(/ +/g, " "),
+  ).toBe(own);
+  expect(await run("--userns", "host", "--privileged", engine.busybox, "id", "-u")).toBe("0");
+  expect(await remapped.ok("info", "--format", "{{.SecurityOptions}}")).toContain("name=userns");
+  const refused = await remapped.tsd(["run", "--rm", "--privileged", engine.busybox, "true"]);
+  expect(refused.stderr).toContain("privileged mode is incompatible with user namespaces.");
+});
