@@ -1,4 +1,5 @@
 /** User namespaces: `--userns`, `--userns-remap`, and the owners of files on both sides of mounts. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   chownSync,
@@ -13,6 +14,7 @@ import {
 import { join } from "node:path";
 import { Daemon } from "../harness/daemon.ts";
 import { Engine } from "../harness/engine.ts";
+import { Random } from "../harness/random.ts";
 
 let engine: Engine;
 /** With `--userns-remap anna`, who has 100000 to 165535. */
@@ -185,6 +187,45 @@ test("a container has the same users after a restart of the daemon, and they are
   const roots = [stdout, await engine.daemon.ok("exec", running, "cat", "/proc/self/uid_map"), ...others].map(hostRoot);
   expect(new Set(roots).size).toBe(5);
   await engine.daemon.ok("rm", "-f", "kept", running);
+});
+
+/** What the records of containers say. */
+function ranges(): { id: string; hostID: number; size: number }[] {
+  using database = new Database(join(engine.daemon.root, "metadata.db"), { readonly: true });
+  const rows = database.query<{ id: string; definition: string }, []>("SELECT id, definition FROM containers").all();
+  return rows.flatMap(({ id, definition }) => {
+    const { userNamespace } = JSON.parse(definition);
+    return userNamespace === undefined ? [] : [{ id, ...userNamespace.uids[0] }];
+  });
+}
+
+test("a daemon that is killed while it makes containers gives no users to two of them, and loses none", async () => {
+  const random = new Random("users of killed creations");
+  for (let round = 0; round < 3; round++) {
+    const creations = Array.from({ length: 6 }, () => engine.tsd(["create", "--userns", "auto", engine.busybox]));
+    const enough = random.below(6);
+    let done = 0;
+    await Promise.all(
+      creations.map(async (creation) => {
+        const { status } = await creation;
+        if (status === 0 && done++ === enough) await engine.daemon.stop("SIGKILL");
+      }),
+    );
+    await engine.daemon.stop("SIGKILL");
+    await engine.daemon.start();
+    await Promise.all([1, 2].map(() => engine.daemon.ok("create", "--userns", "auto", engine.busybox)));
+    const starts = ranges().map(({ hostID }) => hostID);
+    expect(new Set(starts).size).toBe(starts.length);
+    expect(ranges().every(({ hostID, size }) => hostID % 65536 === 0 && size === 65536)).toBe(true);
+    const listed = (await engine.daemon.ok("ps", "-aq", "--no-trunc")).split("\n").filter(Boolean);
+    expect(listed.toSorted()).toEqual(
+      ranges()
+        .map(({ id }) => id)
+        .toSorted(),
+    );
+    await engine.daemon.ok("rm", "-f", ...listed);
+  }
+  expect(ranges()).toEqual([]);
 });
 
 test("--userns-remap: all containers have that user's range, volumes are the host's numbers, host gets out", async () => {
