@@ -23,20 +23,25 @@ export function defaultDeviceRules(): LinuxDeviceRule[] {
   ];
 }
 
+export interface ContainerDevices {
+  devices: LinuxDevice[];
+  rules: LinuxDeviceRule[];
+  /** Where the host has a device that has another name in the container, by that. */
+  renamed: Map<string, string>;
+}
+
 /**
  * The nodes and rules of a create request.
  * @throws EngineError invalid_argument for a device that the host lacks or a rule that is none.
  */
-export function containerDevices(
-  hostConfig: BundleHostConfig,
-  host: BundleHost,
-): { devices: LinuxDevice[]; rules: LinuxDeviceRule[] } {
+export function containerDevices(hostConfig: BundleHostConfig, host: BundleHost): ContainerDevices {
   refuseRequests(hostConfig);
-  const mapped = (hostConfig.Devices ?? []).map((mapping) => ({ mapping, found: devicesOf(mapping, host) }));
+  const renamed = new Map<string, string>();
+  const mapped = (hostConfig.Devices ?? []).map((mapping) => ({ mapping, found: devicesOf(mapping, host, renamed) }));
   if (hostConfig.Privileged) {
     const own = host.devices().map((device) => nodeOf(device, device.path));
     const added = mapped.flatMap(({ mapping, found }) => (mapping.PathOnHost === mapping.PathInContainer ? [] : found));
-    return { devices: [...own, ...added], rules: [{ allow: true, access: "rwm" }] };
+    return { devices: [...own, ...added], rules: [{ allow: true, access: "rwm" }], renamed };
   }
   const rules = mapped.flatMap(({ mapping, found }) => {
     const access = mapping.CgroupPermissions || "rwm";
@@ -48,6 +53,7 @@ export function containerDevices(
   return {
     devices: mapped.flatMap(({ found }) => found),
     rules: [...defaultDeviceRules(), ...rules, ...(hostConfig.DeviceCgroupRules ?? []).map(parseDeviceRule)],
+    renamed,
   };
 }
 
@@ -60,7 +66,11 @@ function refuseRequests({ DeviceRequests = [] }: BundleHostConfig): void {
   throw new EngineError("invalid_argument", `could not select device driver "${Driver}" with capabilities: ${wanted}`);
 }
 
-function devicesOf(mapping: NonNullable<BundleHostConfig["Devices"]>[number], host: BundleHost): LinuxDevice[] {
+function devicesOf(
+  mapping: NonNullable<BundleHostConfig["Devices"]>[number],
+  host: BundleHost,
+  renamed: Map<string, string>,
+): LinuxDevice[] {
   const { PathOnHost, PathInContainer } = mapping;
   const found = host.devicesAt(PathOnHost);
   if (found.length === 0) {
@@ -74,7 +84,9 @@ function devicesOf(mapping: NonNullable<BundleHostConfig["Devices"]>[number], ho
   // A directory stands for the devices in it.
   return found.map((device) => {
     const below = device.path.startsWith(`${PathOnHost}/`) ? device.path.slice(PathOnHost.length) : "";
-    return nodeOf(device, target + below);
+    const path = target + below;
+    if (path !== device.path) renamed.set(path, device.path);
+    return nodeOf(device, path);
   });
 }
 

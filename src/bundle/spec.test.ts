@@ -82,6 +82,21 @@ describe("a container in a user namespace", () => {
   });
 });
 
+describe("a device with another name in the container", () => {
+  const Devices = [{ PathOnHost: "/dev/fuse", PathInContainer: "/dev/other", CgroupPermissions: "rwm" }];
+  const mapping = [{ containerID: 0, hostID: 100000, size: 1000 }];
+
+  test("is a node, and in a user namespace, where none can be made, a mount", () => {
+    expect(build({ Devices }).linux!.devices).toMatchObject([{ path: "/dev/other", major: 10, minor: 229 }]);
+    const config = build({ Devices }, { userNamespace: { path: "/proc/1/fd/2", uids: mapping, gids: mapping } });
+    expect(config.linux!.devices).toEqual([]);
+    expect(mountAt(config, "/dev/other")).toMatchObject({ source: "/dev/fuse", options: ["bind"] });
+    expect(config.linux!.resources!.devices).toContainEqual(
+      expect.objectContaining({ allow: true, major: 10, minor: 229 }),
+    );
+  });
+});
+
 describe("config.json of a container", () => {
   test("is a valid OCI configuration by default, with Docker's fourteen capabilities and hidden paths", () => {
     const config = build();

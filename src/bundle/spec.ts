@@ -61,7 +61,7 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
     host.capabilities,
   );
   const namespaces = containerNamespaces(input);
-  const { devices, rules } = containerDevices(hostConfig, host);
+  const { devices, rules, renamed } = containerDevices(hostConfig, host);
   const seccomp = seccompOf(input, security, capabilities);
   const propagation = rootPropagation(input);
   const ownsHostname = namespaces.some((namespace) => namespace.type === "uts" && !namespace.path);
@@ -78,6 +78,9 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
     const options = ["bind", "ro", ...(input.userNamespace === undefined ? [] : ["idmap"])];
     mounts.push({ destination: initPathInContainer, type: "bind", source: input.initPath, options });
   }
+  // No node can be made in a user namespace: a runtime mounts the host's of the same name.
+  const binds = input.userNamespace === undefined ? new Map<string, string>() : renamed;
+  for (const [destination, source] of binds) mounts.push({ destination, type: "bind", source, options: ["bind"] });
   return {
     ociVersion: bundleVersion,
     process: containerProcess(input, security, capabilities, withInit),
@@ -91,7 +94,7 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
       resources: containerResources(hostConfig, host, rules),
       namespaces,
       ...idMappings(input),
-      devices: [...devices, ...(input.extraDevices ?? [])],
+      devices: [...devices.filter(({ path }) => !binds.has(path)), ...(input.extraDevices ?? [])],
       ...(seccomp !== undefined && { seccomp }),
       ...(propagation !== undefined && { rootfsPropagation: propagation }),
       ...hiddenPaths(hostConfig, host, security),

@@ -2,8 +2,9 @@
  * `bun run bench [--rounds N] [SCENARIO…]`: tsd beside docker, podman, runc and crun where they are installed, and
  * beside the same kernel calls from a C program, all in one run and interleaved. Prints medians and ratios.
  *
- * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, memory, network (iperf3, connect, 1,000
- * published ports: ten minutes), images (pull, save, load: a round of it takes a minute).
+ * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with
+ * and without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes),
+ * images (pull, save, load: a round of it takes a minute).
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";
@@ -21,13 +22,15 @@ import { type Contender, interleave, table } from "./measure.ts";
 import { privateBytes, processesMatching, pssBytes } from "./memory.ts";
 import { measureNetwork } from "./network.ts";
 import { runtimeContenders, runtimeExecContenders } from "./runtimes.ts";
+import { measureUserNamespaces } from "./userns.ts";
 
 const { values, positionals } = parseArgs({
   options: { rounds: { type: "string", default: "30" } },
   allowPositionals: true,
 });
 const rounds = Number(values.rounds);
-const scenarios = ["run", "bridge", "runtime", "exec", "runtime-exec", "runtime-verbs", "memory", "network", "images"];
+const runtimeScenarios = ["runtime", "runtime-exec", "runtime-verbs"];
+const scenarios = ["run", "bridge", "exec", ...runtimeScenarios, "userns", "memory", "network", "images"];
 const chosen = positionals.length === 0 ? scenarios : positionals;
 for (const name of chosen) {
   if (!scenarios.includes(name)) throw new Error(`no scenario ${name}: ${scenarios.join(", ")}`);
@@ -84,6 +87,9 @@ async function engineScenarios(): Promise<void> {
     }));
     console.log(table("exec, busybox true", await interleave(contenders, rounds), "docker"));
     for (const { prefix, env } of engines) await succeed([...prefix, "rm", "-f", "bench"], { env });
+  }
+  if (chosen.includes("userns")) {
+    console.log(table("run of 1 GiB", await measureUserNamespaces(workspace, engines, rounds), "tsd"));
   }
   if (chosen.includes("network")) await measureNetwork(workspace, engines, rounds);
   if (chosen.includes("images")) await measureImages(workspace, engines, rounds);

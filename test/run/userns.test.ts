@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { command } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Engine } from "../harness/engine.ts";
 import { Random } from "../harness/random.ts";
@@ -104,7 +105,7 @@ test("root of its own network namespace may ping, listen on low ports and config
   expect(seen).toMatch(/^eth0\nlo\n\d$/);
 });
 
-test("--network none, container:NAME and a second network", async () => {
+test("--network none, and container:NAME, which brings its user namespace", async () => {
   expect(await engine.sh(["--userns", "auto", "--network", "none"], "ls /sys/class/net")).toBe("lo");
   const first = await engine.start(["--userns", "auto", "--name", "first"], "sleep", "1000");
   const map = await engine.daemon.ok("exec", first, "cat", "/proc/self/uid_map");
@@ -114,6 +115,23 @@ test("--network none, container:NAME and a second network", async () => {
   const both = await engine.run(["--network", "container:first", "--userns", "auto"], ["true"]);
   expect(both.stderr).toContain("cannot share namespaces of container first in a user namespace of its own");
   await engine.daemon.ok("rm", "-f", "first");
+});
+
+test("names, ports and further networks", async () => {
+  await engine.daemon.ok("network", "create", "side");
+  const serve = "echo hello > /index.html; exec httpd -f -p 80 -h /";
+  const server = ["-d", "--userns", "auto", "--network", "side", "--name", "server", "-p", "127.0.0.1:18080:80"];
+  await engine.daemon.ok("run", ...server, engine.busybox, "sh", "-c", serve);
+  await engine.daemon.ok("network", "connect", "bridge", "server");
+  expect(await engine.sh(["--userns", "auto", "--network", "side"], "until wget -qO- server; do :; done")).toBe(
+    "hello",
+  );
+  const interfaces = await engine.daemon.ok("exec", "server", "ls", "/sys/class/net");
+  expect(interfaces.split("\n").sort()).toEqual(["eth0", "eth1", "lo"]);
+  const { stdout } = await command(engine.workspace.inNetwork(["curl", "-s", "http://127.0.0.1:18080/"]));
+  expect(stdout).toBe("hello\n");
+  await engine.daemon.ok("rm", "-f", "server");
+  await engine.daemon.ok("network", "rm", "side");
 });
 
 test("auto:size=N gives as many users", async () => {
@@ -139,6 +157,15 @@ test("an init, a read-only root, devices, terminals and tmpfs", async () => {
   const script = "readlink /proc/1/exe; stat -c %u:%a /t; touch /t/x /dev/shm/y; echo > /dev/null; touch /no 2>&1";
   const { stdout } = await engine.run(flags, ["sh", "-c", script]);
   expect(stdout).toBe("/sbin/docker-init\n3:700\ntouch: /no: Read-only file system\n");
+  const more = ["-t", "--device", "/dev/zero:/dev/nothing", "--ulimit", "nofile=5000:6000", "--oom-score-adj", "5"];
+  const seen = "tty; stat -c %u /dev/pts/0; head -c 3 /dev/nothing | wc -c; ulimit -Hn; cat /proc/self/oom_score_adj";
+  expect((await engine.sh(["--userns", "auto", ...more], seen)).trim().split(/\r?\n/)).toEqual([
+    "/dev/pts/0",
+    "0",
+    "3",
+    "6000",
+    "5",
+  ]);
 });
 
 test("binds are nobody's without idmap, and with it the container's, on both sides", async () => {

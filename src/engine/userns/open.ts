@@ -4,7 +4,7 @@ import { O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { open } from "../../../ffi/files.ts";
 import { createUserNamespace } from "../../../ffi/plan/namespaces.ts";
-import { wrapError } from "../../core/errors.ts";
+import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import type { LinuxIdMapping } from "../../oci/runtime.ts";
 import { namespaceOf } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
@@ -26,6 +26,10 @@ export function openUserNamespace(context: EngineContext, container: Container):
       writeFileSync(`/proc/${pid}/gid_map`, lines(userNamespace.gids));
     });
   } catch (error) {
+    if (isErrno(error, "ENOSPC", "EUSERS")) {
+      const reason = "the host allows no more user namespaces (sysctl user.max_user_namespaces)";
+      throw new EngineError("conflict", `make the user namespace: ${reason}`, { stage: "start", cause: error });
+    }
     throw wrapError(error, "make the user namespace", { stage: "start" });
   }
 }
