@@ -68,6 +68,26 @@ describe.skipIf(process.getuid?.() !== 0)("copy-up", () => {
     expect(readdirSync(join(work, "v"))).toEqual(["_data"]);
   });
 
+  test("the copies can have other owners, whatever kind of file they are of", async () => {
+    const base = layer("base");
+    mkdirSync(join(base, "data/sub"));
+    writeFileSync(join(base, "data/sub/file"), "");
+    symlinkSync("nowhere", join(base, "data/link"));
+    for (const name of ["data/sub/file", "data/sub"]) chownSync(join(base, name), 5, 6);
+    const owners = { uid: (id: number) => id + 1000, gid: (id: number) => id + 2000 };
+    expect(await copyUp(volume, [base], "/data", owners)).toBe(true);
+    const owner = (name: string) => {
+      const { uid, gid } = lstatSync(join(volume.path, name));
+      return [uid, gid];
+    };
+    expect([owner("."), owner("sub"), owner("sub/file"), owner("link")]).toEqual([
+      [1000, 2000],
+      [1005, 2006],
+      [1005, 2006],
+      [1000, 2000],
+    ]);
+  });
+
   test("a volume with content stays as it is, and a target that the image lacks copies nothing", async () => {
     const base = layer("base");
     writeFileSync(join(base, "data/file"), "image");
