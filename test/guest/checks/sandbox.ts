@@ -39,6 +39,13 @@ describe("the sandbox", () => {
     ]);
   });
 
+  test("in a user namespace it has users of its own, and of its cgroup what may be delegated", async () => {
+    const cgroup = "/sys/fs/cgroup";
+    const script = `cat /proc/self/uid_map; mkdir ${cgroup}/below && stat -c %u ${cgroup} ${cgroup}/below ${cgroup}/cgroup.procs ${cgroup}/memory.max`;
+    const printed = await inContainer(script, "--userns", "auto", "--security-opt", "writable-cgroups=true");
+    expect(printed).toMatch(/^ *0 +\d+ +65536\n0\n0\n0\n65534$/);
+  });
+
   test("has Docker's mounts, hidden paths and read-only paths, with one cgroup hierarchy", async () => {
     const mountinfo = await inContainer("cat /proc/self/mountinfo");
     const mounts = mountinfo.split("\n").map((line) => {
