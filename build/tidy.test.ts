@@ -14,8 +14,9 @@ const layers: Record<string, string[]> = {
   ffi: [],
   "src/core": [],
   "src/oci": ["src/core"],
+  "src/tar": ["src/core", "ffi"],
   "src/api/schema": ["src/core", "src/oci"],
-  "src/image": ["src/core", "src/oci", "ffi"],
+  "src/image": ["src/core", "src/oci", "src/tar", "ffi"],
   "src/bundle": ["src/core", "src/oci", "ffi"],
   "src/network": ["src/core", "src/oci", "ffi"],
   "src/volume": ["src/core", "src/oci", "ffi"],
@@ -37,7 +38,7 @@ const layers: Record<string, string[]> = {
   ],
   "src/api": ["src/core", "src/oci", "src/api/schema"],
   "src/client": ["src/core", "src/api/schema"],
-  "src/cli": ["src/core", "src/oci", "ffi", "src/client", "src/api/schema"],
+  "src/cli": ["src/core", "src/oci", "src/tar", "ffi", "src/client", "src/api/schema"],
   // The report reads the cgroups that the runtime made.
   "src/report": ["src/core", "ffi", "src/runtime"],
   "src/daemon": [
@@ -67,7 +68,7 @@ const layers: Record<string, string[]> = {
     "src/report",
   ],
   build: ["ffi", "src/core", "test"],
-  test: ["src/core", "src/oci", "ffi", "build", "src/client", "src/api/schema"],
+  test: ["src/core", "src/oci", "src/tar", "ffi", "build", "src/client", "src/api/schema"],
 };
 
 const bans: { pattern: RegExp; instead: string; allowed?: RegExp }[] = [

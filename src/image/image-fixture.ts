@@ -2,8 +2,8 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { type Digest, digestOf } from "../core/digest.ts";
 import { type Descriptor, mediaTypes } from "../oci/image.ts";
+import { archive, type FixtureEntry } from "../tar/tar-fixture.ts";
 import type { TestRegistry } from "./registry/hostile-registry.ts";
-import { archive, type FixtureEntry } from "./unpack/tar-fixture.ts";
 
 export interface FixtureImage {
   layers: Descriptor[];

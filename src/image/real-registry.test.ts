@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { digestHex, digestOf } from "../core/digest.ts";
 import { mediaTypes } from "../oci/image.ts";
+import { archive } from "../tar/tar-fixture.ts";
 import { isRoot, useStore } from "./store-fixture.ts";
-import { archive } from "./unpack/tar-fixture.ts";
 
 const isPossible = isRoot && Bun.which("docker-registry") !== null && Bun.which("skopeo") !== null;
 const fixture = useStore();

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { openDatabase } from "../core/database.ts";
 import { isEngineError } from "../core/errors.ts";
 import { tsdCommand } from "../core/testing/tsd.ts";
+import type { FixtureEntry } from "../tar/tar-fixture.ts";
 import type { ImageUser } from "./image.ts";
 import { ImageStore, type ImageStoreOptions } from "./images.ts";
 import { TestRegistry } from "./registry/hostile-registry.ts";
 import { imageSchema } from "./schema.ts";
-import type { FixtureEntry } from "./unpack/tar-fixture.ts";
 import { unpackProgram as unpackProgramOf } from "./unpack/unpacker.ts";
 
 export const isRoot = process.getuid?.() === 0;

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { FixtureEntry } from "../tar/tar-fixture.ts";
 import { addImage } from "./image-fixture.ts";
 import { base, failure, isRoot, top, useStore } from "./store-fixture.ts";
-import type { FixtureEntry } from "./unpack/tar-fixture.ts";
 import { unpackImage } from "./unpack-image.ts";
 
 const fixture = useStore();

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { type CommandResult, command } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
 import { dockerClient } from "../harness/packages.ts";

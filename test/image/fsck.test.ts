@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { type CommandResult, command } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { tsd, Workspace } from "../harness/workspace.ts";

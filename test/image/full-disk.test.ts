@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.ts";
+import { archive, type FixtureEntry } from "../../src/tar/tar-fixture.ts";
 import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Workspace } from "../harness/workspace.ts";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { type Digest, digestOf } from "../../src/core/digest.ts";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { command, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { tsd, Workspace } from "../harness/workspace.ts";

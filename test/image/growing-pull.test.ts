@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.ts";
+import { archive, type FixtureEntry } from "../../src/tar/tar-fixture.ts";
 import { until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { LiveCommand } from "../harness/live.ts";

@@ -1,6 +1,6 @@
 /** Manifests, indexes, configurations, tokens and redirects of a registry that lies: refused by name, and nothing is left. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import type { Descriptor } from "./hostile-registry.ts";
 import { PullScene, type SceneImage } from "./pull-scene.ts";
 import type { Rule } from "./registry-server.ts";

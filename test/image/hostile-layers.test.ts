@@ -3,7 +3,7 @@
  * the next one fetches only what is missing; where it does so once, the pull ends well.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { until } from "../harness/command.ts";
 import { LiveCommand } from "../harness/live.ts";
 import { tsd } from "../harness/workspace.ts";

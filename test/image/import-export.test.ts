@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { command, commandBytes, succeed, until } from "../harness/command.ts";
 import { makeBusybox } from "../harness/fixtures.ts";
 import { TerminalSession } from "../harness/terminal.ts";

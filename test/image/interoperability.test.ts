@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.ts";
+import { archive, type FixtureEntry } from "../../src/tar/tar-fixture.ts";
 import { succeed } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { type Peer, preparePodman, startDockerd } from "../harness/peers.ts";

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.ts";
+import { archive, type FixtureEntry } from "../../src/tar/tar-fixture.ts";
 import { until } from "../harness/command.ts";
 import { ArchiveScene } from "./archive-scene.ts";
 import { ImageLayout, sha256 } from "./image-layout.ts";

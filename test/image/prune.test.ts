@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Workspace } from "../harness/workspace.ts";

@@ -207,7 +207,7 @@ describe("an index", () => {
 
 /** An OCI layout with one layer, of whatever architecture. */
 async function makeImage(layout: string, architecture: string, content: string): Promise<void> {
-  const { archive } = await import("../../src/image/unpack/tar-fixture.ts");
+  const { archive } = await import("../../src/tar/tar-fixture.ts");
   const tar = archive([{ name: "file", data: `${content} ${architecture}` }]);
   const write = async (bytes: Uint8Array | string) => {
     const hex = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { tsd, Workspace } from "../harness/workspace.ts";

@@ -1,6 +1,6 @@
 /** While large layers are pulled, hashed and unpacked, the daemon's API goes on answering. How fast is the benchmark's to say. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Workspace } from "../harness/workspace.ts";
 import { HostileRegistry, noise } from "./hostile-registry.ts";

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { getXattr } from "../../ffi/stat.ts";
-import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.ts";
+import { archive, type FixtureEntry } from "../../src/tar/tar-fixture.ts";
 import { succeed } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Workspace } from "../harness/workspace.ts";

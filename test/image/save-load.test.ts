@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { archive } from "../../src/image/unpack/tar-fixture.ts";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { command, commandBytes, succeed, until } from "../harness/command.ts";
 import { makeBusybox } from "../harness/fixtures.ts";
 import { type Peer, preparePodman, startDockerd } from "../harness/peers.ts";

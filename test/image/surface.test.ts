@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import type { AttestationStatement, ImageInspect, ImageSummary } from "../../src/api/schema/image.ts";
-import { archive, type FixtureEntry } from "../../src/image/unpack/tar-fixture.ts";
+import { archive, type FixtureEntry } from "../../src/tar/tar-fixture.ts";
 import { command, succeed, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { type Registry, startRegistry } from "../harness/registry.ts";

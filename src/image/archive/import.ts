@@ -3,10 +3,10 @@ import type { Digest } from "../../core/digest.ts";
 import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
 import { type ImageConfig, mediaTypes, type Platform } from "../../oci/image.ts";
 import { hostPlatform } from "../../oci/platform.ts";
+import type { Compression } from "../../tar/decompress.ts";
 import { applyChanges } from "../dockerfile/changes.ts";
 import type { ImageStore } from "../images.ts";
 import { canonicalReference, parseReference } from "../reference.ts";
-import type { Compression } from "../unpack/decompress.ts";
 import { buildImage, giveBack, type Kept } from "./build-image.ts";
 import { StagedLayer } from "./staged-layer.ts";
 

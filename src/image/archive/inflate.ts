@@ -1,7 +1,7 @@
 /** An archive as a whole may be compressed, whatever it holds. Inflating is done by threads of the pool. */
 import type { Transform } from "node:stream";
 import { EngineError } from "../../core/errors.ts";
-import { decompressor, detectCompression, magicBytes } from "../unpack/decompress.ts";
+import { decompressor, detectCompression, magicBytes } from "../../tar/decompress.ts";
 
 /**
  * The bytes of an archive, inflated where they are compressed: docker takes both.

@@ -4,9 +4,9 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { open, openat, readDirectory } from "../../../ffi/files.ts";
 import { getXattr, isDirectory, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
-import { depthMax } from "../pack/tree-packer.ts";
+import { printable } from "../../tar/tar-entry.ts";
+import { depthMax } from "../../tar/tree-packer.ts";
 import { opaqueAttribute } from "../snapshot/look.ts";
-import { printable } from "../unpack/tar-entry.ts";
 
 const redirectAttribute = "trusted.overlay.redirect";
 /** How long the walk may hold the event loop before others have their turn. */

@@ -9,13 +9,13 @@ import { type Digest, digestAlgorithm, digestHex } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
 import { type Descriptor, mediaTypes, type Platform } from "../../oci/image.ts";
 import { hostPlatform } from "../../oci/platform.ts";
+import { emptyEntry } from "../../tar/tar-entry.ts";
+import { endOfArchive, padding, tarHeader } from "../../tar/tar-writer.ts";
 import type { ImageStore } from "../images.ts";
 import type { Lease } from "../leases.ts";
-import { endOfArchive, padding, tarHeader } from "../pack/tar-writer.ts";
 import { formatPlatform, satisfies } from "../platform.ts";
 import { familiarName, familiarReference, parseReference } from "../reference.ts";
 import { throwIfAborted } from "../shared-work.ts";
-import { emptyEntry } from "../unpack/tar-entry.ts";
 import { type Closure, closureOf, type ManifestHere } from "./closure.ts";
 import type { NamedImage } from "./saved-names.ts";
 

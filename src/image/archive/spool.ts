@@ -9,13 +9,13 @@ import { type FileHandle, open as openFile, rm } from "node:fs/promises";
 import { Cleanup } from "../../core/cleanup.ts";
 import { type Digest, Digester, parseDigest } from "../../core/digest.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { type Compression, detectCompression } from "../../tar/decompress.ts";
+import { cleanEntryPath, parentOf } from "../../tar/entry-path.ts";
+import { printable, type TarEntry, type TarSink } from "../../tar/tar-entry.ts";
+import { blockSize } from "../../tar/tar-header.ts";
 import type { ImageStore } from "../images.ts";
 import type { Lease } from "../leases.ts";
 import type { UnpackedAhead } from "../snapshot/layers.ts";
-import { type Compression, detectCompression } from "../unpack/decompress.ts";
-import { cleanEntryPath, parentOf } from "../unpack/layer-path.ts";
-import { printable, type TarEntry, type TarSink } from "../unpack/tar-entry.ts";
-import { blockSize } from "../unpack/tar-header.ts";
 
 /** Files of an image archive are some for each layer: more than these are there to do harm. */
 const entriesMax = 100_000;

@@ -5,11 +5,11 @@ import { type FileHandle, open as openFile, rm } from "node:fs/promises";
 import { Cleanup } from "../../core/cleanup.ts";
 import { type Digest, Digester } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
+import { type Compression, detectCompression, magicBytes } from "../../tar/decompress.ts";
 import type { ImageStore } from "../images.ts";
 import type { Lease } from "../leases.ts";
 import { throwIfAborted } from "../shared-work.ts";
 import type { UnpackedAhead } from "../snapshot/layers.ts";
-import { type Compression, detectCompression, magicBytes } from "../unpack/decompress.ts";
 import { defaultUnpackLimits } from "../unpack/protocol.ts";
 import type { Kept } from "./build-image.ts";
 

@@ -6,8 +6,8 @@ import { open, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, Digester } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
-import { endOfArchive, padding, tarHeader } from "../pack/tar-writer.ts";
-import { emptyEntry } from "../unpack/tar-entry.ts";
+import { emptyEntry } from "../../tar/tar-entry.ts";
+import { endOfArchive, padding, tarHeader } from "../../tar/tar-writer.ts";
 
 /** Read in pieces of this size. */
 const pieceBytes = 2 ** 18;

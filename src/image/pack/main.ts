@@ -5,10 +5,10 @@ import { createGzip } from "node:zlib";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { fsync, open, write } from "../../../ffi/files.ts";
 import { Digester } from "../../core/digest.ts";
+import { TreePacker } from "../../tar/tree-packer.ts";
 import { childError } from "../unpack/child-error.ts";
 import { sandboxTarget } from "../unpack/sandbox.ts";
 import type { PackMessage, PackReport, PackRequest } from "./protocol.ts";
-import { TreePacker } from "./tree-packer.ts";
 
 const standardInput = 0;
 const standardOutput = 1;

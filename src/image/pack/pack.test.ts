@@ -18,12 +18,12 @@ import { S_IFCHR, S_IFIFO, S_IFSOCK } from "../../../ffi/constants/stat.ts";
 import { fchownat, makeDevice, mknodat, open, utimensat } from "../../../ffi/files.ts";
 import { getXattr, setXattr } from "../../../ffi/stat.ts";
 import { digestOf } from "../../core/digest.ts";
+import type { TarEntry } from "../../tar/tar-entry.ts";
+import { TarReader } from "../../tar/tar-reader.ts";
+import { endOfArchive, padding, tarHeader } from "../../tar/tar-writer.ts";
+import { type PackOptions, TreePacker } from "../../tar/tree-packer.ts";
 import { isRoot, unpackProgram } from "../store-fixture.ts";
-import type { TarEntry } from "../unpack/tar-entry.ts";
-import { TarReader } from "../unpack/tar-reader.ts";
 import { packStream } from "./packer.ts";
-import { endOfArchive, padding, tarHeader } from "./tar-writer.ts";
-import { type PackOptions, TreePacker } from "./tree-packer.ts";
 
 const plain: TarEntry = {
   type: "file",

@@ -5,9 +5,7 @@
  */
 import type { Digest } from "../../core/digest.ts";
 import type { ErrorCode } from "../../core/errors.ts";
-
-/** A whole tree with its holes, or a layer: overlayfs's whiteouts as the image specification writes them. */
-export type PackForm = "tree" | "layer";
+import type { PackForm } from "../../tar/tree-packer.ts";
 
 export interface PackRequest {
   form: PackForm;

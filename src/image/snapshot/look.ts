@@ -12,7 +12,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { openat2 } from "../../../ffi/files.ts";
 import { type FileStatus, getXattr, isDirectory, statx } from "../../../ffi/stat.ts";
 import { isErrno } from "../../core/errors.ts";
-import { parentOf } from "../unpack/layer-path.ts";
+import { parentOf } from "../../tar/entry-path.ts";
 
 /** overlayfs.rst, "whiteouts and opaque directories". */
 export const opaqueAttribute = "trusted.overlay.opaque";

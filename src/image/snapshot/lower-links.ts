@@ -10,9 +10,9 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { linkat, openat, unlinkat, utimensat } from "../../../ffi/files.ts";
 import { type FileStatus, isDirectory, isRegularFile, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { nameOf, parentOf } from "../../tar/entry-path.ts";
+import { printable } from "../../tar/tar-entry.ts";
 import { isWhiteout, type LowerLink } from "../unpack/applier.ts";
-import { nameOf, parentOf } from "../unpack/layer-path.ts";
-import { printable } from "../unpack/tar-entry.ts";
 import { directoriesAbove, look, openBeneath } from "./look.ts";
 
 /** The event loop gets a turn after so much. */

@@ -18,9 +18,9 @@ import { join } from "node:path";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
 import { getXattr } from "../../../ffi/stat.ts";
+import { archive, type FixtureEntry } from "../../tar/tar-fixture.ts";
+import { TarReader } from "../../tar/tar-reader.ts";
 import { type ApplyReport, LayerApplier, type WhiteoutForm } from "./applier.ts";
-import { archive, type FixtureEntry } from "./tar-fixture.ts";
-import { TarReader } from "./tar-reader.ts";
 
 const isRoot = process.getuid?.() === 0;
 let base: string;

@@ -37,10 +37,10 @@ import {
 } from "../../../ffi/files.ts";
 import { type FileStatus, isDirectory, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
-import { Directories } from "./directories.ts";
-import { cleanEntryPath, isWithin, join, nameOf, parentOf } from "./layer-path.ts";
-import { printable, type TarEntry, type TarSink } from "./tar-entry.ts";
-import { XattrWriter } from "./xattrs.ts";
+import { Directories } from "../../tar/directories.ts";
+import { cleanEntryPath, isWithin, join, nameOf, parentOf } from "../../tar/entry-path.ts";
+import { printable, type TarEntry, type TarSink } from "../../tar/tar-entry.ts";
+import { XattrWriter } from "../../tar/xattrs.ts";
 
 export type WhiteoutForm = "overlay" | "remove";
 

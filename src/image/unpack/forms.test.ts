@@ -7,11 +7,11 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
+import { archive, type FixtureEntry } from "../../tar/tar-fixture.ts";
+import { TarReader } from "../../tar/tar-reader.ts";
 import { settleLayer } from "../snapshot/settle.ts";
 import { isRoot } from "../store-fixture.ts";
 import { type ApplyReport, LayerApplier, type WhiteoutForm } from "./applier.ts";
-import { archive, type FixtureEntry } from "./tar-fixture.ts";
-import { TarReader } from "./tar-reader.ts";
 
 const rounds = 20;
 const seed = Number(process.env.TSD_SEED ?? Math.floor(Math.random() * 2 ** 31));

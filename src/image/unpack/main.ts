@@ -5,13 +5,13 @@ import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
 import { Digester, digestAlgorithm } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
+import { detectCompression, magicBytes } from "../../tar/decompress.ts";
+import { Inflater } from "../../tar/inflater.ts";
+import { TarReader } from "../../tar/tar-reader.ts";
 import { LayerApplier, tooManyBytes } from "./applier.ts";
 import { childError } from "./child-error.ts";
-import { detectCompression, magicBytes } from "./decompress.ts";
 import { growingFile } from "./growing-file.ts";
-import { Inflater } from "./inflater.ts";
 import type { UnpackMessage, UnpackReport, UnpackRequest } from "./protocol.ts";
-import { TarReader } from "./tar-reader.ts";
 
 const readBytes = 256 * 1024;
 const progressIntervalMs = 100;

@@ -7,12 +7,12 @@ import { open } from "../../../ffi/files.ts";
 import { spawnPlan } from "../../../ffi/plan/spawn.ts";
 import { digestOf } from "../../core/digest.ts";
 import { isEngineError } from "../../core/errors.ts";
+import { archive } from "../../tar/tar-fixture.ts";
 import type { GrowingBlob } from "../content/ingest.ts";
 import { neededFiles } from "../embedded/libraries.ts";
 import { isRoot, unpackProgram } from "../store-fixture.ts";
 import type { Feeding } from "./feeding.ts";
 import { sandboxPlan } from "./sandbox.ts";
-import { archive } from "./tar-fixture.ts";
 import { unpackLayer } from "./unpacker.ts";
 
 const busybox = Bun.which("busybox");

@@ -2,7 +2,7 @@
  * Extended headers of pax(1): records `LENGTH KEY=VALUE\n`. Values are bytes, not text: SCHILY.xattr.* carries
  * raw attribute values (security.capability is binary) and names of files need not be UTF-8.
  */
-import { EngineError } from "../../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 import type { SparseRegion, TarTime } from "./tar-entry.ts";
 
 /** One set of records, as the next entry (or with `g` all entries) is to have them. Byte strings are latin1. */

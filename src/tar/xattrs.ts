@@ -3,12 +3,12 @@
  * image redirect overlayfs to any directory of a lower layer, so trusted.* is the engine's alone (containerd
  * refuses it too).
  */
-import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
-import type { Fd } from "../../../ffi/fd.ts";
-import { open } from "../../../ffi/files.ts";
-import { setXattr, type XattrTarget } from "../../../ffi/stat.ts";
-import { call } from "../../../ffi/syscall.ts";
-import { isErrno } from "../../core/errors.ts";
+import { O_DIRECTORY, O_PATH } from "../../ffi/constants/open.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { open } from "../../ffi/files.ts";
+import { setXattr, type XattrTarget } from "../../ffi/stat.ts";
+import { call } from "../../ffi/syscall.ts";
+import { isErrno } from "../core/errors.ts";
 
 export class XattrWriter {
   readonly #skipped = new Set<string>();

@@ -3,15 +3,14 @@
  * names. By descriptor throughout, and of a tree that may change meanwhile: what is gone is left out, and a file that
  * shrinks or grows keeps in the archive the size that its header says.
  */
-import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../../../ffi/constants/open.ts";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../../../ffi/constants/stat.ts";
-import type { Fd } from "../../../ffi/fd.ts";
-import { openat, pread, readDirectory, readlinkBytes } from "../../../ffi/files.ts";
-import { type FileStatus, getXattr, isDirectory, isRegularFile, listXattr, statx } from "../../../ffi/stat.ts";
-import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
-import { emptyEntry, printable, type SparseRegion, type TarEntry, type TarType } from "../unpack/tar-entry.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../../ffi/constants/open.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../../ffi/constants/stat.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { openat, pread, readDirectory, readlinkBytes } from "../../ffi/files.ts";
+import { type FileStatus, getXattr, isDirectory, isRegularFile, listXattr, statx } from "../../ffi/stat.ts";
+import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import { dataRegions } from "./holes.ts";
-import type { PackForm } from "./protocol.ts";
+import { emptyEntry, printable, type SparseRegion, type TarEntry, type TarType } from "./tar-entry.ts";
 import { endOfArchive, padding, tarHeader } from "./tar-writer.ts";
 
 /** Handed on in pieces of about this size. */
@@ -29,6 +28,9 @@ const opaqueMarker = ".wh..wh..opq";
 /** The host's own labels, and what the kernel computes: none of the container's. */
 const foreignXattrs = /^(trusted\.|user\.overlay\.|security\.(selinux|SMACK64|ima|evm|apparmor)$)/;
 
+/** A whole tree with its holes, or a layer: overlayfs's whiteouts as the image specification writes them. */
+export type PackForm = "tree" | "layer";
+
 export interface PackOptions {
   form: PackForm;
   /** Of form "layer": directories that hide what lies below them. Byte strings. */
@@ -37,6 +39,8 @@ export interface PackOptions {
   mountPoints?: ReadonlySet<string>;
   /** Describe the root itself. */
   describesRoot?: boolean;
+  /** Of a directory other than the first: true where it is to be in the archive without what is in it. */
+  isLeftOut?: (directory: Fd, path: string, parent: Fd) => boolean;
 }
 
 interface Level {
@@ -69,9 +73,29 @@ export class TreePacker {
       this.entries++;
       yield* this.#add(tarHeader(entryOf("./", "directory", statx(this.#root), this.#root)));
     }
-    const levels = [this.#level(openat(this.#root, ".", O_RDONLY | O_DIRECTORY), "")];
+    if (this.#options.opaque?.has("")) yield* this.#marker(opaqueMarker);
+    yield* this.#tree(this.#level(openat(this.#root, ".", O_RDONLY | O_DIRECTORY), ""));
+    yield* this.#add(endOfArchive);
+    yield* this.#flush();
+  }
+
+  /**
+   * One file or directory, with all that is in it, as an archive in which it has another name.
+   * @param parent where it lies; it stays the caller's. @param name of one part. @param path a byte string, "/" for a root.
+   * @throws EngineError that names the file; not_found where it is gone.
+   */
+  *packOne(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, void, void> {
+    const below = yield* this.#entry(parent, name, path);
+    if (this.entries + this.skipped === 0) throw new EngineError("not_found", `${printable(path)} is gone`);
+    if (below) yield* this.#tree(below);
+    yield* this.#add(endOfArchive);
+    yield* this.#flush();
+  }
+
+  /** What is in a directory, which it closes. */
+  *#tree(top: Level): Generator<Uint8Array, void, void> {
+    const levels = [top];
     try {
-      if (this.#options.opaque?.has("")) yield* this.#marker(opaqueMarker);
       for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
         const name = level.names.pop();
         if (name === undefined) {
@@ -79,7 +103,12 @@ export class TreePacker {
           levels.pop();
           continue;
         }
-        const below = yield* this.#entry(level, name);
+        const path = level.prefix + Buffer.from(name).toString("latin1");
+        const below = yield* this.#entry(level.directory, name, path);
+        if (below && this.#options.isLeftOut?.(below.directory, path, level.directory)) {
+          below.directory.close();
+          continue;
+        }
         if (below) levels.push(below);
         if (levels.length > depthMax)
           throw new EngineError("unsupported", `${printable(below!.prefix)}: more than ${depthMax} directories deep`);
@@ -87,8 +116,6 @@ export class TreePacker {
     } finally {
       for (const { directory } of levels) directory.close();
     }
-    yield* this.#add(endOfArchive);
-    yield* this.#flush();
   }
 
   /** Names from the last to the first, so that the next is taken from the end. */
@@ -97,17 +124,16 @@ export class TreePacker {
     return { directory, prefix, names: names.sort((a, b) => Buffer.compare(b, a)) };
   }
 
-  *#entry(level: Level, name: Uint8Array): Generator<Uint8Array, Level | undefined, void> {
-    const path = level.prefix + Buffer.from(name).toString("latin1");
+  *#entry(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, Level | undefined, void> {
     try {
-      const status = statx(level.directory, name);
+      const status = statx(parent, name);
       if (this.#options.form === "layer" && isWhiteout(status)) {
-        yield* this.#marker(`${level.prefix}.wh.${Buffer.from(name).toString("latin1")}`);
+        yield* this.#marker(whiteoutOf(path));
         return undefined;
       }
-      if (isDirectory(status)) return yield* this.#directory(level.directory, name, path);
-      if (isRegularFile(status)) yield* this.#file(level.directory, name, path);
-      else yield* this.#special(level.directory, name, path, status);
+      if (isDirectory(status)) return yield* this.#directory(parent, name, path);
+      if (isRegularFile(status)) yield* this.#file(parent, name, path);
+      else yield* this.#special(parent, name, path, status);
     } catch (error) {
       // It was removed, or has become something else, since its directory was read.
       if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "ESTALE"))
@@ -119,7 +145,7 @@ export class TreePacker {
   *#directory(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, Level | undefined, void> {
     const directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     try {
-      const level = this.#level(directory, `${path}/`);
+      const level = this.#level(directory, path === "/" ? path : `${path}/`);
       if (level.names.length === 0 && this.#options.mountPoints?.has(path)) {
         directory.close();
         return undefined;
@@ -239,6 +265,11 @@ const specialTypes: Record<number, TarType> = {
   [S_IFBLK]: "block",
   [S_IFIFO]: "fifo",
 };
+
+function whiteoutOf(path: string): string {
+  const name = path.lastIndexOf("/") + 1;
+  return `${path.slice(0, name)}.wh.${path.slice(name)}`;
+}
 
 function isWhiteout(status: FileStatus): boolean {
   return (status.mode & S_IFMT) === S_IFCHR && status.specialMajor === 0 && status.specialMinor === 0;

@@ -7,18 +7,12 @@
  * check and a use, which is how every tool that joins strings was tricked (CVE-2018-15664, CVE-2021-30465).
  */
 
-import {
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_RDONLY,
-  RESOLVE_IN_ROOT,
-  RESOLVE_NO_MAGICLINKS,
-} from "../../../ffi/constants/open.ts";
-import type { Fd } from "../../../ffi/fd.ts";
-import { mkdirat, openat2, readlinkat } from "../../../ffi/files.ts";
-import { type FileStatus, isDirectory, isSymlink, statx } from "../../../ffi/stat.ts";
-import { EngineError, isErrno } from "../../core/errors.ts";
-import { nameOf, parentOf, resolveTarget } from "./layer-path.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../../ffi/constants/open.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { mkdirat, openat2, readlinkat } from "../../ffi/files.ts";
+import { type FileStatus, isDirectory, isSymlink, statx } from "../../ffi/stat.ts";
+import { EngineError, isErrno } from "../core/errors.ts";
+import { nameOf, parentOf, resolveTarget } from "./entry-path.ts";
 import { printable } from "./tar-entry.ts";
 
 const cachedMax = 64;

@@ -2,7 +2,7 @@
 
 import type { Transform } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 
 export type Compression = "none" | "gzip" | "zstd";
 

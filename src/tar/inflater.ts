@@ -6,7 +6,7 @@
  * is used here is what those streams themselves use.
  */
 import { constants, createGunzip, createZstdDecompress } from "node:zlib";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 import type { Compression } from "./decompress.ts";
 
 const bufferBytes = 256 * 1024;

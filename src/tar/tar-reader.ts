@@ -6,7 +6,7 @@
  * the extra headers of GNU sparse files. It also takes a promise or two per entry, and the files of a layer are
  * many and small.
  */
-import { EngineError } from "../../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 import { type PaxRecords, parsePax, sparseRegions } from "./pax.ts";
 import type { SparseRegion, TarEntry, TarSink } from "./tar-entry.ts";
 import { blockSize, isSparseExtended, isZeroBlock, parseHeader, type RawHeader, sparseNumbers } from "./tar-header.ts";

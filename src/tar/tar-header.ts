@@ -1,5 +1,5 @@
 /** One 512-byte header block: POSIX.1-1988 ustar, and what GNU tar and star made of it. */
-import { EngineError } from "../../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 import type { TarType } from "./tar-entry.ts";
 
 export const blockSize = 512;

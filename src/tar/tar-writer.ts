@@ -5,8 +5,8 @@
  * tar-stream's writer would not do: it cuts user ids off at 262143, knows whole seconds only, and takes values of
  * extended headers for UTF-8, which security.capability is not.
  */
-import type { SparseRegion, TarEntry, TarTime, TarType } from "../unpack/tar-entry.ts";
-import { blockSize } from "../unpack/tar-header.ts";
+import type { SparseRegion, TarEntry, TarTime, TarType } from "./tar-entry.ts";
+import { blockSize } from "./tar-header.ts";
 
 const typeflags: Record<TarType, string> = {
   file: "0",

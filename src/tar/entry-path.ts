@@ -1,5 +1,5 @@
 /** Paths inside a layer: byte strings, relative, without `.`, `..` or doubled slashes; the root is the empty string. */
-import { EngineError } from "../../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 import { printable } from "./tar-entry.ts";
 
 /** PATH_MAX: what no system call could take is refused before it costs anything. */

@@ -1,8 +1,8 @@
 /** Where in a file there is data: lseek(2), SEEK_DATA and SEEK_HOLE. */
-import type { Fd } from "../../../ffi/fd.ts";
-import { nextData, nextHole } from "../../../ffi/files.ts";
-import type { FileStatus } from "../../../ffi/stat.ts";
-import type { SparseRegion } from "../unpack/tar-entry.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { nextData, nextHole } from "../../ffi/files.ts";
+import type { FileStatus } from "../../ffi/stat.ts";
+import type { SparseRegion } from "./tar-entry.ts";
 
 /** What tar readers take in one file: with more regions than this the holes are written out. */
 const regionsMax = 10_000;
