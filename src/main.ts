@@ -26,6 +26,8 @@ async function select(invokedAs: string, args: string[]): Promise<number> {
       return run((await import("./image/unpack/main.ts")).unpackMain, rest);
     case "pack":
       return run((await import("./image/pack/main.ts")).packMain, rest);
+    case "copy":
+      return run((await import("./image/copy/main.ts")).copyMain, rest);
     case "fsck-root":
       return run((await import("./daemon/fsck-root.ts")).fsckRootMain, rest);
     case "hello-report":

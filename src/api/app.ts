@@ -8,6 +8,7 @@ import { containerStreamRoutes } from "./routes/container-streams.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
+import { fileRoutes } from "./routes/files.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { portRoutes } from "./routes/ports.ts";
@@ -32,6 +33,7 @@ export function createApp(backends: Backends): ApiApp {
   containerStreamRoutes(app, backends.containers);
   execRoutes(app, backends.exec);
   archiveRoutes(app, backends.archives);
+  fileRoutes(app, backends.files);
   imageRoutes(app, backends.images);
   networkRoutes(app, backends.networks);
   portRoutes(app, backends.ports);

@@ -16,3 +16,10 @@ export function parseTimestamp(text: string, nowMs = Date.now()): string | undef
   const milliseconds = Date.parse(`${day}T${hour}:${minute}:${second}${zone}`);
   return Number.isNaN(milliseconds) ? undefined : `${milliseconds / 1000}${fraction}`;
 }
+
+/** A time as Go writes it in JSON: RFC 3339 in UTC, with as many decimals as it needs. */
+export function rfc3339Nano({ seconds, nanoseconds }: { seconds: number; nanoseconds: number }): string {
+  const whole = new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, "");
+  const fraction = String(nanoseconds).padStart(9, "0").replace(/0+$/, "");
+  return `${whole}${fraction === "" ? "" : `.${fraction}`}Z`;
+}

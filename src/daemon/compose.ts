@@ -12,6 +12,7 @@ import { CgroupKernel, isServiceUnit, moveToCgroup } from "../engine/kernel.ts";
 import type { Layout } from "../engine/layout.ts";
 import { ShimPool } from "../engine/shim/pool.ts";
 import { readHostFacts } from "../engine/system/facts.ts";
+import { readPath, statPath, writePath } from "../image/copy/copier.ts";
 import { ImageStore } from "../image/images.ts";
 import { imageSchema } from "../image/schema.ts";
 import { defaultUnpackLimits } from "../image/unpack/protocol.ts";
@@ -69,6 +70,7 @@ export async function composeEngine(
     volumes: new VolumeStore(configuration.root, database),
     shims: new ShimPool(layout, logLevel, cgroup),
     kernel: new CgroupKernel(),
+    files: { stat: statPath, read: readPath, write: writePath },
     facts: readHostFacts,
   });
   return {

@@ -5,11 +5,12 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import { defaultPath } from "../bundle/environment.ts";
 import { readHost } from "../bundle/host.ts";
-import type { BundleHost, BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { BundleHost, BundleImageConfig, BundleInput, BundleMount, BundleUser } from "../bundle/input.ts";
+import { containerMounts } from "../bundle/mounts.ts";
 import { discardUnsupported } from "../bundle/resources.ts";
 import { bundleConfig, hiddenPaths, imageBundleConfig, runsInit } from "../bundle/spec.ts";
 import { lookupUser } from "../bundle/users.ts";
-import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
 import type { Layout } from "./layout.ts";
 import type { BundlePart, ProcessSurroundings } from "./parts.ts";
@@ -65,6 +66,11 @@ export class Bundles implements BundlePart {
 
   imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig {
     return imageBundleConfig(image, { host: this.host, user });
+  }
+
+  mounts(hostConfig: HostConfig, mounts: readonly BundleMount[]): OciMount[] {
+    const choices = { hostConfig, mounts, tmpfs: [], host: this.host, writableCgroups: false };
+    return containerMounts(choices).filter(({ type }) => type === "bind");
   }
 
   user(layers: readonly string[], user: string, groupAdd: readonly string[]): BundleUser {

@@ -8,7 +8,7 @@ import type { ContainerStore } from "./container/store.ts";
 import type { EventBus } from "./event/bus.ts";
 import type { Layout } from "./layout.ts";
 import type { VolumeUsers } from "./mount/volume-users.ts";
-import type { BundlePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
+import type { BundlePart, FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import type { UserRanges } from "./userns/ranges.ts";
 import type { Remap } from "./userns/remap.ts";
 
@@ -38,4 +38,5 @@ export interface EngineContext {
   shims: ShimSource;
   bundles: BundlePart;
   kernel: KernelPart;
+  files: FilePart;
 }

@@ -17,6 +17,7 @@ import type { EngineContext } from "./context.ts";
 import { EventBus } from "./event/bus.ts";
 import { EventService } from "./event/events.ts";
 import { ExecService } from "./exec/execs.ts";
+import { FileService } from "./files/files.ts";
 import { Collector } from "./image/collector.ts";
 import { ImageService } from "./image/images.ts";
 import { RegistryService } from "./image/registry.ts";
@@ -25,7 +26,7 @@ import type { Layout } from "./layout.ts";
 import { VolumeUsers } from "./mount/volume-users.ts";
 import { NetworkService } from "./network/networks.ts";
 import { PortService } from "./network/ports.ts";
-import type { ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
+import type { FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
 import { type HostFacts, SystemService } from "./system/system.ts";
@@ -48,6 +49,7 @@ export interface EngineParts {
   volumes: VolumeStore;
   shims: ShimSource;
   kernel: KernelPart;
+  files: FilePart;
   facts: () => HostFacts;
 }
 
@@ -57,6 +59,7 @@ export class Engine {
   readonly images: ImageService;
   readonly registryManifests: RegistryManifestService;
   readonly archives: ArchiveService;
+  readonly files: FileService;
   readonly registry: RegistryService;
   readonly system: SystemService;
   readonly events: EventService;
@@ -74,6 +77,7 @@ export class Engine {
     this.registryManifests = new RegistryManifestService(context);
     this.registry = new RegistryService(context);
     this.archives = new ArchiveService(context);
+    this.files = new FileService(context);
     this.system = new SystemService(context, engineId, facts);
     this.networks = new NetworkService(context);
     this.ports = new PortService(context);

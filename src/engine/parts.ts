@@ -6,7 +6,7 @@
 import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
-import type { BundleImageConfig, BundleInput, BundleUser } from "../bundle/input.ts";
+import type { BundleImageConfig, BundleInput, BundleMount, BundleUser } from "../bundle/input.ts";
 import type { CountedFiles } from "../core/disk-usage.ts";
 import type { CommitOptions } from "../image/archive/commit.ts";
 import type { RemoteArchive } from "../image/archive/download-archive.ts";
@@ -15,6 +15,8 @@ import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { Attestation, AttestationOptions } from "../image/attestations.ts";
 import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
+import type { CopyRoot } from "../image/copy/copier.ts";
+import type { CopyReport, CopyRequest, PathStat } from "../image/copy/protocol.ts";
 import type { RemoteImage } from "../image/describe-remote.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
 import type { StoredManifest } from "../image/manifests.ts";
@@ -34,7 +36,7 @@ import type { ImageTotals, StoreUsage } from "../image/store-usage.ts";
 import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "../network/network.ts";
 import type { EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbox.ts";
 import type { Platform } from "../oci/image.ts";
-import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ShimClient, ShimStream } from "../shim/client.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
 
@@ -221,6 +223,8 @@ export interface BundlePart {
   check(config: ContainerConfig, hostConfig: HostConfig): void;
   /** The user as the container's own files have it. @throws EngineError invalid_argument for one that is not there. */
   user(layers: readonly string[], user: string, groupAdd: readonly string[]): BundleUser;
+  /** What is mounted in a container beside the kernel's file systems: volumes, binds. */
+  mounts(hostConfig: HostConfig, mounts: readonly BundleMount[]): OciMount[];
   /** For `tsd bundle`: no container, no daemon. */
   imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig;
   /** A further process of a container. */
@@ -233,6 +237,24 @@ export interface ProcessSurroundings {
   layers: readonly string[];
   /** Of its links; the container's own variables go before them. */
   extraEnvironment: string[];
+}
+
+/** Files of a container, read and written by somebody who sees nothing else. */
+export interface FilePart {
+  /** @throws EngineError not_found, invalid_argument, forbidden for a path of the kernel's; it names the path. */
+  stat(root: CopyRoot, path: string, options: { signal: AbortSignal }): Promise<PathStat>;
+  /** The archive is made as it is asked for. It is to be read to its end, or returned. */
+  read(
+    root: CopyRoot,
+    path: string,
+    options: { signal: AbortSignal },
+  ): Promise<{ stat: PathStat; archive: AsyncGenerator<Uint8Array, void, void> }>;
+  write(
+    root: CopyRoot,
+    request: Omit<CopyRequest & { verb: "write" }, "verb">,
+    archive: AsyncIterable<Uint8Array>,
+    options: { signal: AbortSignal },
+  ): Promise<CopyReport>;
 }
 
 /** What the engine asks of the kernel about containers that have no shim any more. */

@@ -51,6 +51,13 @@ export class Directories implements Disposable {
     return this.#keep(path, this.#find(path) ?? this.#make(path, 0));
   }
 
+  /** The directory at a clean path; undefined where there is none. The descriptor stays this object's. */
+  find(path: string): Fd | undefined {
+    if (path === "" || this.#open.has(path)) return this.get(path);
+    const found = this.#find(path);
+    return found && this.#keep(path, found);
+  }
+
   /** Takes over a descriptor that the caller opened anyway. */
   adopt(path: string, directory: Fd): void {
     this.#keep(path, directory);
@@ -96,8 +103,7 @@ export class Directories implements Disposable {
   }
 
   #make(path: string, symlinks: number): Fd {
-    if (symlinks > symlinksMax)
-      throw new EngineError("invalid_argument", `layer entry ${printable(path)}: symlink loop`);
+    if (symlinks > symlinksMax) throw new EngineError("invalid_argument", `${printable(path)}: symlink loop`);
     if (path === "") return openInRoot(this.#root, ".");
     const parentPath = parentOf(path);
     const parent = this.#findOrMake(parentPath, symlinks);

@@ -1,4 +1,4 @@
-/** Paths inside a layer: byte strings, relative, without `.`, `..` or doubled slashes; the root is the empty string. */
+/** Paths inside an archive: byte strings, relative, without `.`, `..` or doubled slashes; the root is the empty string. */
 import { EngineError } from "../core/errors.ts";
 import { printable } from "./tar-entry.ts";
 
@@ -6,18 +6,17 @@ import { printable } from "./tar-entry.ts";
 const pathBytesMax = 4096;
 
 /**
- * A name from an archive as a path below the root. A leading slash means the root of the image, as for every other
- * engine; a name that climbs above it is an attack or an accident, and refused.
- * @param what `path` or `hard link target`, for the error.
+ * A name from an archive as a path below the root. A leading slash means that root, as for every other engine; a name that climbs above it is an attack or an accident, and refused.
+ * @param what `path` or `hard link target`, for the error. @param of what it is an entry of.
  * @throws EngineError invalid_argument.
  */
-export function cleanEntryPath(name: string, what: string): string {
+export function cleanEntryPath(name: string, what: string, of: "layer" | "archive" = "layer"): string {
   const cleaned = clean(name);
   if (cleaned === undefined) {
-    throw new EngineError("invalid_argument", `layer entry ${printable(name)}: ${what} leaves the root`);
+    throw new EngineError("invalid_argument", `${of} entry ${printable(name)}: ${what} leaves the root`);
   }
   if (name === "" || name.includes("\0") || cleaned.length > pathBytesMax) {
-    throw new EngineError("invalid_argument", `layer entry ${printable(name.slice(0, 100))}: invalid ${what}`);
+    throw new EngineError("invalid_argument", `${of} entry ${printable(name.slice(0, 100))}: invalid ${what}`);
   }
   return cleaned;
 }

@@ -1,5 +1,5 @@
 /**
- * Extended attributes from a layer. Which of them are taken is a matter of safety: trusted.overlay.* would let an
+ * Extended attributes from an archive. Which of them are taken is a matter of safety: trusted.overlay.* would let an
  * image redirect overlayfs to any directory of a lower layer, so trusted.* is the engine's alone (containerd
  * refuses it too).
  */
@@ -12,6 +12,12 @@ import { isErrno } from "../core/errors.ts";
 
 export class XattrWriter {
   readonly #skipped = new Set<string>();
+  readonly #skipsCapabilities: boolean;
+
+  /** @param skipsCapabilities of who may not set security.capability: it is skipped then, and no error. */
+  constructor(skipsCapabilities = false) {
+    this.#skipsCapabilities = skipsCapabilities;
+  }
 
   /** Names that could not be set, once each. */
   get skipped(): string[] {
@@ -46,7 +52,7 @@ export class XattrWriter {
       setXattr(target, Buffer.from(name, "latin1"), value);
     } catch (error) {
       // No attributes on this file system, none of this kind on this type of file, or a security module's own label.
-      const isOptional = name !== "security.capability" && isErrno(error, "EPERM");
+      const isOptional = (this.#skipsCapabilities || name !== "security.capability") && isErrno(error, "EPERM");
       if (!isOptional && !isErrno(error, "EOPNOTSUPP")) throw error;
       this.#skipped.add(name);
     }

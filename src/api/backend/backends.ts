@@ -1,6 +1,7 @@
 import type { ArchiveBackend } from "./archives.ts";
 import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
+import type { FileBackend } from "./files.ts";
 import type { ImageBackend } from "./images.ts";
 import type { NetworkBackend } from "./networks.ts";
 import type { PortBackend } from "./ports.ts";
@@ -18,6 +19,7 @@ export interface Backends {
   ports: PortBackend;
   registryManifests: RegistryManifestBackend;
   archives: ArchiveBackend;
+  files: FileBackend;
   system: SystemBackend;
   registry: RegistryBackend;
   storage: StorageBackend;

@@ -20,8 +20,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/containers/:id/pause", "pausing a container"],
   ["POST", "/containers/:id/unpause", "unpausing a container"],
   ["GET", "/containers/:id/attach/ws", "attaching by WebSocket"],
-  ["GET", "/containers/:id/archive", "copying files out of a container"],
-  ["PUT", "/containers/:id/archive", "copying files into a container"],
   ["GET", "/containers/:id/checkpoints", "checkpoints"],
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],

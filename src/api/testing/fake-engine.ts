@@ -7,6 +7,7 @@ import type { ArchiveBackend } from "../backend/archives.ts";
 import type { Backends } from "../backend/backends.ts";
 import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/containers.ts";
 import type { ExecBackend } from "../backend/exec.ts";
+import type { FileBackend } from "../backend/files.ts";
 import type { ImageBackend } from "../backend/images.ts";
 import type { NetworkBackend } from "../backend/networks.ts";
 import type { PortBackend } from "../backend/ports.ts";
@@ -21,6 +22,7 @@ import type { ExecCreateRequest, ExecInspect } from "../schema/exec.ts";
 import { encodeFrame, frameType } from "../schema/run-protocol.ts";
 import type { SystemInfo } from "../schema/system.ts";
 import { FakeArchives } from "./fake-archives.ts";
+import { FakeFiles } from "./fake-files.ts";
 import { FakeNetworks } from "./fake-networks.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
 import { FakeProcess } from "./fake-process.ts";
@@ -199,6 +201,7 @@ export class FakeEngine implements Backends {
 
   readonly networks: NetworkBackend = new FakeNetworks((call) => this.calls.push(call));
   readonly archives: ArchiveBackend = new FakeArchives((call) => this.calls.push(call));
+  readonly files: FileBackend = new FakeFiles((call) => this.calls.push(call));
   readonly images: ImageBackend = {
     pull: (reference, { platform, auth }) => this.#pull(reference, platform, auth?.username),
     bundle: ({ image, directory }) => this.#bundle(image, directory),

@@ -102,7 +102,7 @@ export function joinedContainer(context: EngineContext, container: Container): C
 }
 
 /** Unless the container mounts something of its own there. */
-function etcMounts(container: Container, paths: ContainerPaths): BundleMount[] {
+export function etcMounts(container: Container, paths: ContainerPaths): BundleMount[] {
   const taken = new Set(container.definition.mounts.map(({ Destination }) => Destination));
   // As in Docker they belong to the root: who may not write to that may not write to them.
   const isReadOnly = container.definition.hostConfig.ReadonlyRootfs === true;
@@ -118,7 +118,7 @@ function etcMounts(container: Container, paths: ContainerPaths): BundleMount[] {
     }));
 }
 
-function bindMounts(container: Container, mapping: Parameters<typeof bundleIdMapping>[2]): BundleMount[] {
+export function bindMounts(container: Container, mapping: Parameters<typeof bundleIdMapping>[2]): BundleMount[] {
   const mounts: BundleMount[] = [];
   for (const mount of container.definition.mounts) {
     if (mount.Type === "tmpfs") continue;

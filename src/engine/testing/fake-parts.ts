@@ -181,6 +181,11 @@ export class FakeWorld implements Disposable {
         removeCgroup: () => undefined,
         unmount: (directory) => this.unmounted.push(directory),
       },
+      files: {
+        stat: () => Promise.reject(new EngineError("not_found", "there are no files")),
+        read: () => Promise.reject(new EngineError("not_found", "there are no files")),
+        write: () => Promise.reject(new EngineError("not_found", "there are no files")),
+      },
       facts: () => ({ controllers: new Set(["memory"]), swapLimit: true, apparmor: false }),
     });
   }

@@ -9,7 +9,7 @@ export interface ChildError {
 }
 
 /** What the parent believes of a child's error; everything else is "internal". */
-const codes = ["invalid_argument", "unsupported", "corrupt", "no_space"];
+const codes = ["invalid_argument", "unsupported", "corrupt", "no_space", "not_found", "forbidden"];
 
 export function childError(stage: string, error: unknown): ChildError {
   const engineError = isEngineError(error) ? error : wrapError(error, stage, { stage });

@@ -5,8 +5,7 @@ import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
 import { Digester, digestAlgorithm } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
-import { detectCompression, magicBytes } from "../../tar/decompress.ts";
-import { Inflater } from "../../tar/inflater.ts";
+import { inflate } from "../../tar/inflate.ts";
 import { TarReader } from "../../tar/tar-reader.ts";
 import { LayerApplier, tooManyBytes } from "./applier.ts";
 import { childError } from "./child-error.ts";
@@ -45,7 +44,7 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
   using applier = new LayerApplier(root, request.form, request.limits);
   const reader = new TarReader(applier);
   const digester = new Digester(request.diffId && digestAlgorithm(request.diffId));
-  for await (const piece of inflate(input)) {
+  for await (const piece of inflate(counted(input))) {
     digester.update(piece);
     if (digester.size > request.limits.bytesMax) {
       throw new EngineError("invalid_argument", `layer inflates to ${tooManyBytes(request.limits.bytesMax)}`);
@@ -59,31 +58,6 @@ export async function unpack(request: UnpackRequest, input: AsyncIterable<Uint8A
     throw new EngineError("corrupt", `layer has diff id ${diffId}, the configuration says ${request.diffId}`);
   }
   return { ...report, archiveBytes: digester.size, diffId };
-}
-
-/** Pieces are valid until the next is asked for. */
-async function* inflate(input: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  const iterator = counted(input)[Symbol.asyncIterator]();
-  let start: Uint8Array = new Uint8Array();
-  while (start.length < magicBytes) {
-    const next = await iterator.next();
-    if (next.done) break;
-    start = start.length === 0 ? next.value : Buffer.concat([start, next.value]);
-  }
-  const compression = detectCompression(start);
-  const rest = resumed(start, iterator);
-  if (compression === "none") {
-    yield* rest;
-    return;
-  }
-  using inflater = new Inflater(compression);
-  for await (const piece of rest) yield* inflater.push(piece);
-  yield* inflater.end();
-}
-
-async function* resumed(start: Uint8Array, iterator: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
-  if (start.length > 0) yield start;
-  for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
 }
 
 /** Says how much was read, now and then. */

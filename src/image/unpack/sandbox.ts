@@ -1,6 +1,7 @@
 /**
- * Where a layer is unpacked: a process that sees its own executable, the C library, and the one directory that it is
- * to fill, and that keeps the capabilities alone that files' owners, modes, devices and attributes need.
+ * Where archives become files, and files archives: a process that sees its own executable, the C library, and the one
+ * directory that is its business, and that keeps the capabilities alone that files' owners, modes, devices and
+ * attributes need.
  *
  * The paths of a layer are walked safely anyway (directories.ts); this is for what is wrong below that: in the code
  * that inflates, in the runtime, in the kernel's view of a path. It is confined before its first instruction, not
@@ -11,6 +12,10 @@ import { dirname } from "node:path";
 import { type CapabilityName, capabilityNames, capabilityNumbers } from "../../../ffi/constants/capability.ts";
 import {
   MNT_DETACH,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
   MOVE_MOUNT_F_EMPTY_PATH,
   MS_BIND,
   MS_NOATIME,
@@ -21,6 +26,7 @@ import {
   MS_RDONLY,
   MS_REC,
   MS_REMOUNT,
+  mountAttributes,
   mountFlags,
   moveMountFlags,
   OPEN_TREE_CLOEXEC,
@@ -35,7 +41,16 @@ import {
   CLONE_NEWPID,
   CLONE_NEWUTS,
 } from "../../../ffi/constants/namespace.ts";
-import { AT_FDCWD, AT_RECURSIVE } from "../../../ffi/constants/open.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  atFlags,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  openFlags,
+} from "../../../ffi/constants/open.ts";
 import {
   CLOSE_RANGE_CLOEXEC,
   closeRangeFlags,
@@ -51,12 +66,17 @@ import { S_IFREG } from "../../../ffi/constants/stat.ts";
 import { optionsMax, relativeOptions } from "../../../ffi/overlay.ts";
 import { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import type { Plan } from "../../../ffi/plan/records.ts";
-import { bytes, constant, flags, octal, type Ref, str, strings } from "../../../ffi/plan/values.ts";
+import { bytes, constant, flags, octal, type Ref, str, strings, struct } from "../../../ffi/plan/values.ts";
 import { byteLength } from "../../../ffi/text.ts";
 
 export interface Sandbox {
   /** The directory that the process may write to; it sees it as `sandboxTarget`. */
   target: string;
+  /**
+   * In the place of what is in the target: the whole tree of another mount namespace, which these records enter. What is
+   * mounted there later does not arrive.
+   */
+  enterTree?: (plan: PlanBuilder) => void;
   /** To read from the target is all it may, and it has no other capability than to read every file. */
   isReadOnly?: boolean;
   /** Directories that it sees put together, read-only, in the place of the target, which is an empty directory. */
@@ -109,18 +129,21 @@ export function sandboxPlan(sandbox: Sandbox): Plan {
 }
 
 /** A tmpfs with what is to be seen moved into it becomes the root; the host's is gone from the namespace. */
-function enterRoot(plan: PlanBuilder, { target, readable, isReadOnly, layers }: Sandbox): void {
+function enterRoot(plan: PlanBuilder, sandbox: Sandbox): void {
+  const { target, readable, isReadOnly, layers, enterTree } = sandbox;
   mount(plan, null, "/", null, MS_PRIVATE | MS_REC);
   if (layers !== undefined) mountLayers(plan, target, layers);
   // Taken before anything is mounted over them.
-  const targetTree = cloneTree(plan, target);
+  const targetTree = enterTree ? foreignTree(plan, enterTree) : cloneTree(plan, target);
   const trees = readable.map((path) => ({ path, tree: cloneTree(plan, path) }));
   mount(plan, "tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, rootOptions);
   plan.call("chdir", [str(target)], { what: target });
   const made = new Set(["."]);
+  // What there is of devices and set-id programs is for containers.
+  if (enterTree) restrictTree(plan, targetTree, isReadOnly ?? false);
   attach(plan, made, targetTree, sandboxTarget, true);
-  // What the layer holds of devices and set-id programs is for containers.
-  restrict(plan, sandboxTarget, MS_NOSUID | MS_NODEV | MS_NOEXEC | (isReadOnly ? MS_RDONLY | MS_NOATIME : 0));
+  if (!enterTree)
+    restrict(plan, sandboxTarget, MS_NOSUID | MS_NODEV | MS_NOEXEC | (isReadOnly ? MS_RDONLY | MS_NOATIME : 0));
   for (const { path, tree } of trees) {
     attach(plan, made, tree, path, statSync(path).isDirectory());
     restrict(plan, path, MS_RDONLY | MS_NOSUID | MS_NODEV);
@@ -156,6 +179,35 @@ function dropPrivileges(plan: PlanBuilder, capabilities: readonly CapabilityName
   plan.place(done);
   // execve by root gives what the bounding set has, and no more (capabilities(7)).
   plan.call("prctl", [constant(PR_SET_NO_NEW_PRIVS, prctlOptions), 1, 0, 0, 0]);
+}
+
+/** A copy of all that is mounted in the namespace: whoever is in it cannot change the copy, nor what is mounted where. */
+function foreignTree(plan: PlanBuilder, enter: (plan: PlanBuilder) => void): Ref {
+  const own = plan.call("openat", [AT_FDCWD, str("/proc/self/ns/mnt"), flags(O_CLOEXEC, openFlags), 0]);
+  const bits = flags(O_PATH | O_DIRECTORY | O_CLOEXEC, openFlags);
+  const root = plan.call("openat", [AT_FDCWD, str("/"), bits, 0], { name: "own root" });
+  enter(plan);
+  const tree = cloneTree(plan, "/");
+  plan.call("setns", [own, flags(CLONE_NEWNS, { CLONE_NEWNS })], { what: "its own mounts" });
+  // setns(2) enters the root of the namespace; this process may have another one.
+  plan.call("fchdir", [root]);
+  plan.call("chroot", [str(".")]);
+  plan.close(root);
+  plan.close(own);
+  return tree;
+}
+
+/** All mounts of a tree that is attached nowhere. */
+function restrictTree(plan: PlanBuilder, tree: Ref, isReadOnly: boolean): void {
+  const bits = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (isReadOnly ? MOUNT_ATTR_RDONLY : 0);
+  const attributes = struct({
+    set: flags(bits, mountAttributes),
+    clear: 0,
+    propagation: flags(MS_PRIVATE, mountFlags),
+    userns: 0,
+  });
+  const how = flags(AT_EMPTY_PATH | AT_RECURSIVE, atFlags);
+  plan.call("mount_setattr", [tree, str(""), how, attributes, 32], { what: "the container's mounts" });
 }
 
 function cloneTree(plan: PlanBuilder, path: string): Ref {

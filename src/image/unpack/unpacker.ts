@@ -40,7 +40,7 @@ const stderrCharactersMax = 2000;
 const lineCharactersMax = 2 ** 27;
 
 /** A mode of this executable, to be run confined. */
-export function confinedProgram(mode: "unpack" | "pack"): UnpackProgram {
+export function confinedProgram(mode: "unpack" | "pack" | "copy"): UnpackProgram {
   return unpackProgram(selfCommand(mode));
 }
 

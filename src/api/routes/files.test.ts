@@ -1,0 +1,65 @@
+/** The routes for single files: parameters, the header with what a path stands for, statuses. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { goFileMode, goModes, hasGoMode } from "../schema/path-stat.ts";
+import { type Served, serve } from "../testing/serve.ts";
+
+let served: Served;
+
+beforeAll(async () => {
+  served = await serve();
+});
+afterAll(() => served[Symbol.asyncDispose]());
+
+function headerOf(response: { headers: { get(name: string): string | null } }): unknown {
+  return JSON.parse(Buffer.from(response.headers.get("X-Docker-Container-Path-Stat") ?? "", "base64").toString());
+}
+
+const stat = { name: "x", size: 10, mode: 8389101, mtime: "2023-11-14T22:13:20.12Z", linkTarget: "" };
+
+describe("files of a container", () => {
+  test("HEAD tells what the path stands for, without a body", async () => {
+    const response = await served.fetch("/containers/c/archive?path=/a/x", { method: "HEAD" });
+    expect([response.status, headerOf(response)]).toEqual([200, stat]);
+    expect(served.engine.calls.at(-1)).toBe("stat c /a/x");
+  });
+
+  test("GET has the same header, and the archive", async () => {
+    const response = await served.fetch("/containers/c/archive?path=/a/x");
+    expect([response.status, headerOf(response)]).toEqual([200, stat]);
+    expect(response.headers.get("content-type")).toBe("application/x-tar");
+    expect(await response.text()).toBe("archive of /a/x");
+  });
+
+  test("PUT hands on the body and the flags", async () => {
+    const put = { method: "PUT", body: "x".repeat(100_000) };
+    const response = await served.fetch("/containers/c/archive?path=/a&noOverwriteDirNonDir=true&copyUIDGID=1", put);
+    expect([response.status, await response.text()]).toEqual([200, ""]);
+    expect(served.engine.calls.at(-1)).toBe("write c /a true true - 100000");
+    await served.fetch("/containers/c/archive?path=/a&chown=me:us", { method: "PUT" });
+    expect(served.engine.calls.at(-1)).toBe("write c /a false false me:us 0");
+  });
+
+  test.each([
+    ["GET", "/missing/x", 404, "Could not find the file /missing/x in container c"],
+    ["GET", "", 400, "bad parameter: 'path' cannot be empty"],
+    ["GET", "a%00b", 400, "bad parameter: 'path' has a NUL byte in it"],
+    ["PUT", "/ro", 403, "container rootfs is marked read-only"],
+  ])("%s of %p is refused with %d", async (method, path, status, message) => {
+    const response = await served.fetch(`/containers/c/archive?path=${path}`, { method });
+    expect([response.status, await response.json()]).toMatchObject([status, { message }]);
+  });
+
+  test("HEAD of what is not there is 404", async () => {
+    expect((await served.fetch("/containers/c/archive?path=/missing", { method: "HEAD" })).status).toBe(404);
+  });
+});
+
+test("modes are Go's", () => {
+  expect(goFileMode(0o100644)).toBe(0o644);
+  expect(goFileMode(0o041777)).toBe(goModes.directory + goModes.sticky + 0o777);
+  expect(goFileMode(0o120777)).toBe(goModes.symlink + 0o777);
+  expect(goFileMode(0o020666)).toBe(goModes.device + goModes.charDevice + 0o666);
+  expect(goFileMode(0o102755)).toBe(goModes.setgid + 0o755);
+  expect(hasGoMode(goFileMode(0o040755), goModes.directory)).toBe(true);
+  expect(hasGoMode(goFileMode(0o120777), goModes.directory)).toBe(false);
+});

@@ -1,0 +1,50 @@
+/** Files and folders of a container, in and out. */
+import type { Hono } from "hono";
+import { rfc3339Nano } from "../../core/timestamp.ts";
+import type { FileBackend, PathStat } from "../backend/files.ts";
+import { invalid } from "../errors.ts";
+import { queryFlag } from "../query.ts";
+import { goFileMode, type PathStatJson, pathStatHeader } from "../schema/path-stat.ts";
+import { streamedOnceBegun } from "../streams.ts";
+import type { ApiContext, ApiEnv } from "../transport.ts";
+
+export function fileRoutes(app: Hono<ApiEnv>, files: FileBackend): void {
+  // A request for the head alone arrives here, too.
+  app.get("/containers/:id/archive", async (c) => {
+    const [reference, path, { signal }] = [c.req.param("id"), pathOf(c), c.req.raw];
+    if (c.req.method === "HEAD") {
+      c.header(pathStatHeader, statHeader(await files.stat(reference, path, signal)));
+      return c.body(null);
+    }
+    const { stat, archive } = await files.read(reference, path, signal);
+    c.header(pathStatHeader, statHeader(stat));
+    return streamedOnceBegun(c, "application/x-tar", archive);
+  });
+  app.put("/containers/:id/archive", async (c) => {
+    const owner = c.req.query("chown");
+    const request = {
+      path: pathOf(c),
+      keepsKinds: queryFlag(c, "noOverwriteDirNonDir"),
+      toUser: queryFlag(c, "copyUIDGID"),
+      ...(owner && { owner }),
+    };
+    await files.write(c.req.param("id"), request, c.req.raw.body ?? nothing(), c.req.raw.signal);
+    return c.body(null, 200);
+  });
+}
+
+function pathOf(c: ApiContext): string {
+  const path = c.req.query("path");
+  if (!path) throw invalid("bad parameter: 'path' cannot be empty");
+  if (path.includes("\0")) throw invalid("bad parameter: 'path' has a NUL byte in it");
+  return path;
+}
+
+function statHeader({ name, size, mode, mtime, linkTarget }: PathStat): string {
+  const json: PathStatJson = { name, size, mode: goFileMode(mode), mtime: rfc3339Nano(mtime), linkTarget };
+  return Buffer.from(JSON.stringify(json)).toString("base64");
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array, void, void> {
+  yield new Uint8Array();
+}

@@ -1,0 +1,108 @@
+/** The service that the API's routes for single files of containers call. */
+import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
+import type { PathStat } from "../../image/copy/protocol.ts";
+import type { Container } from "../container/container.ts";
+import { containerEvent } from "../container/event.ts";
+import type { EngineContext } from "../context.ts";
+import { withTree } from "./container-tree.ts";
+
+export interface ExtractRequest {
+  /** Of a directory. */
+  path: string;
+  /** A directory in the place of anything else, and the reverse, is an error. */
+  keepsKinds: boolean;
+  /** To the container's user, where it has one. */
+  toUser: boolean;
+  /** To this user instead: `user[:group]`, names of the container's own or numbers. */
+  owner?: string;
+}
+
+export class FileService {
+  readonly #context: EngineContext;
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+  }
+
+  async stat(reference: string, path: string, signal: AbortSignal): Promise<PathStat> {
+    const container = this.#context.containers.find(reference);
+    try {
+      return await withTree(this.#context, container, (root) => this.#context.files.stat(root, path, { signal }));
+    } catch (error) {
+      throw named(error, reference, path);
+    }
+  }
+
+  /** The archive is to be read, to its end or until it is returned: until then the container cannot start. */
+  async read(
+    reference: string,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<{ stat: PathStat; archive: AsyncIterable<Uint8Array> }> {
+    const container = this.#context.containers.find(reference);
+    const begun = Promise.withResolvers<{ stat: PathStat; archive: AsyncGenerator<Uint8Array, void, void> }>();
+    const over = Promise.withResolvers<void>();
+    // Also when nobody asks for the first piece.
+    signal.addEventListener("abort", () => over.resolve(), { once: true });
+    const held = withTree(this.#context, container, async (root) => {
+      begun.resolve(await this.#context.files.read(root, path, { signal }));
+      await over.promise;
+    });
+    held.catch(begun.reject);
+    try {
+      const { stat, archive } = await begun.promise;
+      return { stat, archive: this.#telling(container, archive, () => over.resolve()) };
+    } catch (error) {
+      throw named(error, reference, path);
+    }
+  }
+
+  async *#telling(
+    container: Container,
+    archive: AsyncIterable<Uint8Array>,
+    over: () => void,
+  ): AsyncGenerator<Uint8Array, void, void> {
+    try {
+      containerEvent(this.#context, container, "archive-path");
+      yield* archive;
+    } finally {
+      over();
+    }
+  }
+
+  async write(
+    reference: string,
+    request: ExtractRequest,
+    archive: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const container = this.#context.containers.find(reference);
+    const { path, keepsKinds } = request;
+    const owner = this.#ownerOf(container, request);
+    try {
+      await withTree(this.#context, container, (root) =>
+        this.#context.files.write(root, { path, keepsKinds, ...(owner && { owner }) }, archive, { signal }),
+      );
+    } catch (error) {
+      throw named(error, reference, path);
+    }
+    containerEvent(this.#context, container, "extract-to-dir");
+  }
+
+  #ownerOf(container: Container, { owner, toUser }: ExtractRequest): { uid: number; gid: number } | undefined {
+    const user = owner ?? (toUser ? container.definition.config.User : undefined);
+    if (user === undefined || user === "") return undefined;
+    const { upper, lower } = this.#context.snapshots.mounts(container.id);
+    const { uid, gid } = this.#context.bundles.user([upper, ...lower], user, []);
+    return { uid, gid };
+  }
+}
+
+/** In docker's words where it has some. */
+function named(error: unknown, reference: string, path: string): EngineError {
+  if (isEngineError(error, "not_found")) {
+    return new EngineError("not_found", `Could not find the file ${path} in container ${reference}`, { path });
+  }
+  const isPlain = isEngineError(error) && ["invalid_argument", "forbidden", "cancelled"].includes(error.code);
+  return isPlain ? error : wrapError(error, `container ${reference}: ${path}`, { stage: "copy" });
+}

@@ -1,0 +1,283 @@
+/**
+ * Writes an archive's files below a directory that is in use: a container's, which changes it meanwhile, or the user's
+ * own. What has another kind than the entry of its name is in the way, and replaced or an error; directories are merged.
+ */
+import {
+  AT_FDCWD,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
+} from "../../ffi/constants/open.ts";
+import { S_IFBLK, S_IFCHR, S_IFIFO } from "../../ffi/constants/stat.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import {
+  fchmod,
+  fchmodat,
+  fchown,
+  fchownat,
+  ftruncate,
+  linkat,
+  makeDevice,
+  mkdirat,
+  mknodat,
+  openat,
+  pwrite,
+  removeTree,
+  symlinkat,
+  utimensat,
+  write,
+} from "../../ffi/files.ts";
+import { type FileStatus, isDirectory, isRegularFile, isSymlink, statx } from "../../ffi/stat.ts";
+import { EngineError, isErrno, wrapError } from "../core/errors.ts";
+import { Directories } from "./directories.ts";
+import { cleanEntryPath, join, nameOf, parentOf } from "./entry-path.ts";
+import { printable, type TarEntry, type TarSink } from "./tar-entry.ts";
+import { XattrWriter } from "./xattrs.ts";
+
+export interface TreeWriterOptions {
+  /** Where below the root the archive's names begin: a clean path of a directory that is there. A byte string. */
+  at?: string;
+  /** What the root is called in errors; "" for `/`. */
+  rootName: string;
+  /** A directory in the place of anything else, and the reverse, is an error; else what is there is removed for it. */
+  keepsKinds: boolean;
+  /** Of what is written: as the archive says, who writes it, or one for all. */
+  owner: "archive" | "writer" | { uid: number; gid: number };
+}
+
+/** A container may put something into the way again and again. */
+const attemptsMax = 16;
+/** Needed to put something into a directory: it gets the rest of its mode last. */
+const writableMode = 0o700;
+
+export class TreeWriter implements TarSink, Disposable {
+  readonly #options: TreeWriterOptions;
+  readonly #at: string;
+  readonly #directories: Directories;
+  readonly #xattrs: XattrWriter;
+  /** Described by the archive: their times, and modes that keep out whoever writes, are set last of all. */
+  readonly #described = new Map<string, Pick<TarEntry, "mode" | "mtime">>();
+  #file: { fd: Fd; entry: TarEntry } | undefined;
+  entries = 0;
+
+  /** @param root the directory that no name and no symlink leads out of; it stays the caller's to close. */
+  constructor(root: Fd, options: TreeWriterOptions) {
+    this.#options = options;
+    this.#at = options.at ?? "";
+    this.#xattrs = new XattrWriter(options.owner === "writer");
+    this.#directories = new Directories(root, { onImplicit: () => undefined, onObstacle: () => false });
+  }
+
+  entry(entry: TarEntry): void {
+    this.entries++;
+    this.#directories.closeForgotten();
+    this.#named(entry, () => this.#apply(entry));
+  }
+
+  data(chunk: Uint8Array, offset: number): void {
+    const file = this.#file;
+    if (!file) throw new EngineError("internal", "data of an archive without a file");
+    this.#named(file.entry, () => {
+      if (file.entry.sparse) pwrite(file.fd, chunk, offset);
+      else write(file.fd, chunk);
+    });
+  }
+
+  entryEnd(): void {
+    if (!this.#file) return;
+    const { fd, entry } = this.#file;
+    this.#file = undefined;
+    using file = fd;
+    this.#named(entry, () => {
+      if (entry.sparse) ftruncate(file, entry.size);
+      const owner = this.#ownerOf(entry);
+      if (owner) fchown(file, owner.uid, owner.gid);
+      // chown and write clear the set-id bits and security.capability: mode and attributes come after them.
+      fchmod(file, entry.mode);
+      this.#xattrs.set(file, entry.xattrs);
+      utimensat(file, "", entry.mtime, entry.mtime);
+    });
+  }
+
+  /** Gives directories their last modes and their times. To be called once, after the archive's end. */
+  finish(): void {
+    for (const [path, { mode, mtime }] of [...this.#described].reverse()) {
+      const parent = this.#directories.find(parentOf(path));
+      if (!parent) continue;
+      try {
+        using directory = openat(parent, bytes(nameOf(path)), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        utimensat(directory, "", mtime, mtime);
+        if ((mode & writableMode) !== writableMode) fchmod(directory, mode);
+      } catch (error) {
+        // It was removed meanwhile, or is something else now.
+        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw wrapError(error, this.#shown(path), { stage: "copy" });
+      }
+      this.#directories.closeForgotten();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#file?.fd.close();
+    this.#directories[Symbol.dispose]();
+  }
+
+  #apply(entry: TarEntry): void {
+    const path = cleanEntryPath(entry.path, "path", "archive");
+    if (path === "") {
+      if (entry.type !== "directory") throw new EngineError("invalid_argument", "it would replace the directory");
+      return; // the directory that the user named stays as it is
+    }
+    const whole = join(this.#at, path);
+    const parent = this.#directories.get(parentOf(whole));
+    if (entry.type === "directory") this.#directory(parent, whole, entry);
+    else if (entry.type === "hardlink") this.#link(parent, whole, entry);
+    else if (entry.type === "file") this.#openFile(parent, whole, entry);
+    else this.#special(parent, whole, entry);
+  }
+
+  #directory(parent: Fd, path: string, entry: TarEntry): void {
+    const name = bytes(nameOf(path));
+    const there = this.#clear(parent, path, entry, isDirectory);
+    if (!there) this.#retrying(parent, path, entry, () => mkdirat(parent, name, writableMode));
+    const directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    this.#directories.adopt(path, directory);
+    const owner = this.#ownerOf(entry);
+    if (owner) fchown(directory, owner.uid, owner.gid);
+    fchmod(directory, entry.mode | writableMode);
+    this.#xattrs.set(directory, entry.xattrs);
+    this.#described.set(path, entry);
+  }
+
+  #openFile(parent: Fd, path: string, entry: TarEntry): void {
+    const name = bytes(nameOf(path));
+    const flags = O_WRONLY | O_NOFOLLOW;
+    // What something is mounted on cannot be replaced: it is written into, and keeps its name.
+    const there = this.#clear(parent, path, entry, () => false, isRegularFile);
+    const fd = there
+      ? openat(parent, name, flags | O_TRUNC)
+      : this.#retrying(parent, path, entry, () => openat(parent, name, flags | O_CREAT | O_EXCL, 0o600));
+    this.#file = { fd, entry };
+  }
+
+  #link(parent: Fd, path: string, entry: TarEntry): void {
+    const target = join(this.#at, cleanEntryPath(entry.linkPath, "hard link target", "archive"));
+    if (target === path) return;
+    this.#clear(parent, path, entry, () => false);
+    const directory = this.#directories.find(parentOf(target));
+    const make = () => linkat(directory!, bytes(nameOf(target)), parent, bytes(nameOf(path)));
+    try {
+      if (directory) this.#retrying(parent, path, entry, make);
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+    if (!directory || !look(parent, path)) {
+      throw new EngineError("invalid_argument", `hard link target ${this.#shown(target)} is not there`);
+    }
+  }
+
+  #special(parent: Fd, path: string, entry: TarEntry): void {
+    const name = bytes(nameOf(path));
+    this.#clear(parent, path, entry, () => false);
+    this.#retrying(parent, path, entry, () => {
+      if (entry.type === "symlink") return symlinkat(bytes(entry.linkPath), parent, name);
+      if (entry.type === "fifo") return mknodat(parent, name, S_IFIFO | 0o600);
+      const type = entry.type === "block" ? S_IFBLK : S_IFCHR;
+      return mknodat(parent, name, type | 0o600, makeDevice(entry.deviceMajor, entry.deviceMinor));
+    });
+    const owner = this.#ownerOf(entry);
+    if (owner) fchownat(parent, name, owner.uid, owner.gid);
+    if (entry.type !== "symlink") chmodAt(parent, name, entry.mode);
+    this.#xattrs.setByName(parent, name, entry.xattrs);
+    utimensat(parent, name, entry.mtime, entry.mtime);
+  }
+
+  /**
+   * Removes what is at the path, unless it may stay.
+   * @param mayStay what the entry is merged with. @param mayStayMounted likewise, where it cannot be removed.
+   * @returns true where something stays. @throws EngineError conflict where its kind may not change.
+   */
+  #clear(
+    parent: Fd,
+    path: string,
+    entry: TarEntry,
+    mayStay: (status: FileStatus) => boolean,
+    mayStayMounted: (status: FileStatus) => boolean = () => false,
+  ): boolean {
+    const status = look(parent, path);
+    if (status === undefined) return false;
+    if (mayStay(status)) return true;
+    if (this.#options.keepsKinds && isDirectory(status) !== (entry.type === "directory")) {
+      throw this.#otherKind(path, isDirectory(status));
+    }
+    try {
+      removeTree(parent, bytes(nameOf(path)));
+    } catch (error) {
+      if (isErrno(error, "EBUSY") && mayStayMounted(status)) return true;
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+    if (isDirectory(status)) this.#directories.forget();
+    return false;
+  }
+
+  #otherKind(path: string, isDirectoryNow: boolean): EngineError {
+    const [there, given] = isDirectoryNow ? ["directory", "non-directory"] : ["non-directory", "directory"];
+    const [name, target] = [path, this.#at].map((each) => JSON.stringify(this.#shown(each)));
+    return new EngineError("invalid_argument", `cannot overwrite ${there} ${name} with ${given} ${target}`);
+  }
+
+  /** Once more where somebody has made the same name meanwhile. */
+  #retrying<T>(parent: Fd, path: string, entry: TarEntry, make: () => T): T {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return make();
+      } catch (error) {
+        if (!isErrno(error, "EEXIST") || attempt === attemptsMax) throw error;
+        this.#clear(parent, path, entry, () => false);
+      }
+    }
+  }
+
+  #ownerOf(entry: TarEntry): { uid: number; gid: number } | undefined {
+    const { owner } = this.#options;
+    if (owner === "writer") return undefined;
+    return owner === "archive" ? entry : owner;
+  }
+
+  #shown(path: string): string {
+    return `${this.#options.rootName}/${printable(path)}`;
+  }
+
+  /** What is refused has words of its own; what the kernel refuses gets the entry's name. */
+  #named(entry: TarEntry, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof EngineError && error.code === "invalid_argument") throw error;
+      throw wrapError(error, `archive entry ${printable(entry.path)}`, { stage: "copy" });
+    }
+  }
+}
+
+function look(parent: Fd, path: string): FileStatus | undefined {
+  try {
+    return statx(parent, bytes(nameOf(path)));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** fchmodat(2) follows symlinks, and somebody may have put one there meanwhile. */
+function chmodAt(parent: Fd, name: Uint8Array, mode: number): void {
+  using node = openat(parent, name, O_PATH | O_NOFOLLOW);
+  if (!isSymlink(statx(node))) fchmodat(AT_FDCWD, `/proc/self/fd/${node.number}`, mode);
+}
+
+function bytes(path: string): Uint8Array {
+  return Buffer.from(path, "latin1");
+}
