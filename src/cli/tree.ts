@@ -62,6 +62,11 @@ const exportContainer = leaf(
   "Export a container's filesystem as a tar archive",
   async () => (await import("./commands/export.ts")).exportCommand,
 );
+const cp = leaf(
+  "cp",
+  "Copy files/folders between a container and the local filesystem",
+  async () => (await import("./commands/cp.ts")).cpCommand,
+);
 const commit = leaf(
   "commit",
   "Create a new image from a container's changes",
@@ -273,6 +278,7 @@ export const managementCommands: Record<string, CommandDef> = {
   container: group("container", "Manage containers", {
     attach,
     commit,
+    cp,
     create,
     exec,
     export: exportContainer,
@@ -346,6 +352,7 @@ export const otherCommands: Record<string, CommandDef> = {
   attach,
   bundle,
   commit,
+  cp,
   create,
   events,
   export: exportContainer,
@@ -381,7 +388,7 @@ export const rootCommand: CommandDef = defineCommand({
 
 /** docker's commands that tsd does not have yet by their groups, and those that it will not have with the reason. */
 const notBuiltIn: Record<string, string> = {
-  container: "cp diff pause prune rename restart stats top unpause update",
+  container: "diff pause prune rename restart stats top unpause update",
   image: "build",
   system: "dial-stdio",
 };

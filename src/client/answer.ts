@@ -12,6 +12,11 @@ export class Answer {
     this.#response = response;
   }
 
+  /** Undefined where it is not there. */
+  header(name: string): string | undefined {
+    return this.#response.headers.get(name) ?? undefined;
+  }
+
   /** @throws EngineError unavailable when it is cut off. */
   async json<T>(): Promise<T> {
     try {

@@ -26,20 +26,20 @@ export const goModes = {
 } as const;
 
 const typeMask = 0o170000;
-const types: Readonly<Record<number, number>> = {
-  9604: goModes.directory,
-  21609: goModes.symlink,
-  14406: goModes.device,
-  4802: goModes.device + goModes.charDevice,
-  2401: goModes.namedPipe,
-  26411: goModes.socket,
-};
+const types: ReadonlyMap<number, number> = new Map([
+  [0o040000, goModes.directory],
+  [0o120000, goModes.symlink],
+  [0o060000, goModes.device],
+  [0o020000, goModes.device + goModes.charDevice],
+  [0o010000, goModes.namedPipe],
+  [0o140000, goModes.socket],
+]);
 
 /** @param mode as stat(2) has it. */
 export function goFileMode(mode: number): number {
   const special =
     (mode & 0o4000 ? goModes.setuid : 0) + (mode & 0o2000 ? goModes.setgid : 0) + (mode & 0o1000 ? goModes.sticky : 0);
-  return (types[mode & typeMask] ?? 0) + special + (mode & 0o777);
+  return (types.get(mode & typeMask) ?? 0) + special + (mode & 0o777);
 }
 
 /** Whether a bit of goModes is set: its numbers are beyond what JavaScript's own operators take. */

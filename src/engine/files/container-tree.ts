@@ -1,5 +1,5 @@
 /** The file tree of a container, as whoever works on its files is led to it. */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { open } from "../../../ffi/files.ts";
@@ -16,12 +16,13 @@ import { makeBindSources } from "../mount/realize.ts";
 
 /**
  * Works with the tree of a container: of one that runs as it sees it itself; of one that does not, root, volumes and binds
- * as at its start, which has to wait until the work is done.
+ * as at its start. That has to wait until what is written there is written.
  * @throws EngineError conflict when it is being removed; what `work` throws.
  */
 export async function withTree<T>(
   context: EngineContext,
   container: Container,
+  access: "read" | "write",
   work: (root: CopyRoot) => Promise<T>,
 ): Promise<T> {
   await context.endings.over(container);
@@ -35,11 +36,13 @@ export async function withTree<T>(
       if (container.state === state) await Bun.sleep(endingPollMs);
       continue;
     }
-    const done = await context.locks.run(container.id, async () => {
+    const workStill = async () => {
       // A start came first.
       if (container.state.status === "running") return undefined;
-      return { result: await work(await stillTree(context, container)) };
-    });
+      return { result: await work(await stillTree(context, container, access)) };
+    };
+    const waits = access === "write" || !isStill(container);
+    const done = await (waits ? context.locks.run(container.id, workStill) : workStill());
     if (done !== undefined) return done.result;
   }
 }
@@ -81,10 +84,14 @@ function openMounts({ id }: Container, { pid, pidStartTicks }: RunningState): Fd
   }
 }
 
-/** The caller holds the container's lock. */
-async function stillTree(context: EngineContext, container: Container): Promise<CopyRoot> {
-  const { state, id, definition } = container;
-  if (container.removed || (state.status !== "created" && state.status !== "exited")) {
+function isStill({ removed, state }: Container): boolean {
+  return !removed && (state.status === "created" || state.status === "exited");
+}
+
+/** The caller holds the container's lock if it is going to write. */
+async function stillTree(context: EngineContext, container: Container, access: "read" | "write"): Promise<CopyRoot> {
+  const { id, definition } = container;
+  if (!isStill(container)) {
     throw new EngineError("conflict", `container ${container.name} is being removed: its files cannot be copied`);
   }
   const { hostConfig } = definition;
@@ -98,8 +105,11 @@ async function stillTree(context: EngineContext, container: Container): Promise<
     mounts: context.bundles.mounts(hostConfig, [...etc, ...bindMounts(container)]),
   };
   const rootfsMount = context.snapshots.mounts(id);
+  const { mode, uid, gid } = statSync(rootfsMount.upper);
+  const onlyReads = access === "read" ? { mode: mode & 0o7777, uid, gid } : undefined;
+  const assembled = { config, bundle: paths.directory, rootfsMount, ...(onlyReads && { onlyReads }) };
   return {
-    enter: (plan) => assembleRoot(plan, { config, bundle: paths.directory, rootfsMount }),
+    enter: (plan) => assembleRoot(plan, assembled),
     descriptors: {},
     place: paths.rootfs,
   };

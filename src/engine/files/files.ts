@@ -27,13 +27,15 @@ export class FileService {
   async stat(reference: string, path: string, signal: AbortSignal): Promise<PathStat> {
     const container = this.#context.containers.find(reference);
     try {
-      return await withTree(this.#context, container, (root) => this.#context.files.stat(root, path, { signal }));
+      return await withTree(this.#context, container, "read", (root) =>
+        this.#context.files.stat(root, path, { signal }),
+      );
     } catch (error) {
       throw named(error, reference, path);
     }
   }
 
-  /** The archive is to be read, to its end or until it is returned: until then the container cannot start. */
+  /** The archive is to be read to its end, or returned. */
   async read(
     reference: string,
     path: string,
@@ -44,7 +46,7 @@ export class FileService {
     const over = Promise.withResolvers<void>();
     // Also when nobody asks for the first piece.
     signal.addEventListener("abort", () => over.resolve(), { once: true });
-    const held = withTree(this.#context, container, async (root) => {
+    const held = withTree(this.#context, container, "read", async (root) => {
       begun.resolve(await this.#context.files.read(root, path, { signal }));
       await over.promise;
     });
@@ -65,6 +67,7 @@ export class FileService {
     try {
       containerEvent(this.#context, container, "archive-path");
       yield* archive;
+      this.#context.snapshots.mounts(container.id); // not removed meanwhile: then something would be missing
     } finally {
       over();
     }
@@ -80,7 +83,7 @@ export class FileService {
     const { path, keepsKinds } = request;
     const owner = this.#ownerOf(container, request);
     try {
-      await withTree(this.#context, container, (root) =>
+      await withTree(this.#context, container, "write", (root) =>
         this.#context.files.write(root, { path, keepsKinds, ...(owner && { owner }) }, archive, { signal }),
       );
     } catch (error) {

@@ -6,29 +6,29 @@ import { fstatfs, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 
 /** linux/magic.h */
-const kernelFileSystems: Readonly<Record<number, string>> = {
-  40864: "proc",
-  1650812274: "sysfs",
-  2613483: "cgroup",
-  1667723888: "cgroup2",
-  1684170528: "debugfs",
-  1953653091: "tracefs",
-  1935894131: "securityfs",
-  4185718668: "selinuxfs",
-  1634035564: "pstore",
-  3730735588: "efivarfs",
-  3405662737: "bpf",
-  1650812272: "configfs",
-  7377: "devpts",
-  427819522: "mqueue",
-  1853056627: "nsfs",
-  1112100429: "binfmt_misc",
-  1702057283: "fusectl",
-};
+const kernelFileSystems: ReadonlyMap<number, string> = new Map([
+  [0x9fa0, "proc"],
+  [0x62656572, "sysfs"],
+  [0x27e0eb, "cgroup"],
+  [0x63677270, "cgroup2"],
+  [0x64626720, "debugfs"],
+  [0x74726163, "tracefs"],
+  [0x73636673, "securityfs"],
+  [0xf97cff8c, "selinuxfs"],
+  [0x6165676c, "pstore"],
+  [0xde5e81e4, "efivarfs"],
+  [0xcafe4a11, "bpf"],
+  [0x62656570, "configfs"],
+  [0x1cd1, "devpts"],
+  [0x19800202, "mqueue"],
+  [0x6e736673, "nsfs"],
+  [0x42494e4d, "binfmt_misc"],
+  [0x65735543, "fusectl"],
+]);
 
 /** @throws EngineError forbidden for what lies in such a file system. */
 export function assertCopyable(thing: Fd, path: string): void {
-  const type = kernelFileSystems[fstatfs(thing).type];
+  const type = kernelFileSystems.get(fstatfs(thing).type);
   if (type === undefined) return;
   throw new EngineError("forbidden", `${path} is in the kernel's ${type} file system, which holds no files to copy`);
 }
@@ -42,7 +42,7 @@ export function kernelMounts(root: Fd): (directory: Fd, path: string, parent: Fd
   return (directory, _path, parent) => {
     const { mountId } = statx(directory);
     if (mountId === statx(parent).mountId) return false;
-    return mountId === devices || fstatfs(directory).type in kernelFileSystems;
+    return mountId === devices || kernelFileSystems.has(fstatfs(directory).type);
   };
 }
 

@@ -42,7 +42,7 @@ export async function copy(
 ): Promise<CopyReport> {
   using root = open(directory, O_PATH | O_DIRECTORY);
   const path = absolutePath(request.path);
-  if (request.verb === "write") return writeFiles(root, directory, path, request);
+  if (request.verb === "write") return await writeFiles(root, directory, path, request);
   using place = findPlace(root, path);
   tell({ kind: "stat", stat: statOf(root, place, path) });
   if (request.verb === "stat") return { entries: 0 };
