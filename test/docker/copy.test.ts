@@ -3,7 +3,7 @@
  * dockerd: statuses, what is there afterwards on both sides, and what clients themselves say.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { TarReader } from "../../src/tar/tar-reader.ts";
 import { startDocker } from "../bench/engines.ts";
 import { type CommandResult, command, succeed } from "../harness/command.ts";
@@ -136,21 +136,23 @@ describe("cp", () => {
     expect(cases.length).toBeGreaterThan(60);
     const done = cases.filter(({ name }) => outcome("dockerd", name).status === 0);
     expect(done.length).toBeGreaterThan(cases.length / 2);
-    writeFileSync(
-      "/tmp/copy-outcomes.json",
-      JSON.stringify(
-        [...outcomes].map(([n, m]) => [n, [...m]]),
-        null,
-        1,
-      ),
-    );
   });
 
   test.each(cases.map(({ name }) => name))("%s", (name) => {
-    const { said: _, ...dockerd } = outcome("dockerd", name);
-    const { said: _client, ...client } = outcome("client", name);
-    const { said: _tsd, ...own } = outcome("tsd", name);
+    const { said, ...dockerd } = outcome("dockerd", name);
+    const { said: saidOfTsd, ...client } = outcome("client", name);
+    const { said: ownWords, ...own } = outcome("tsd", name);
     expect(client).toEqual(dockerd);
     expect(own).toEqual(dockerd);
+    // What dockerd 20.10 says of its own has paths of the host in it.
+    if (!said.startsWith("Error response")) expect(lastLine(saidOfTsd)).toBe(lastLine(said));
+    if (!betterWords.has(name)) expect(lastLine(ownWords)).toBe(lastLine(saidOfTsd));
   });
 });
+
+/** Docker's client names no path, or the link's target alone. */
+const betterWords = new Set(["file/ c:new", "-L dangling c:new"]);
+
+function lastLine(text: string): string {
+  return text.split("\n").at(-1)!;
+}
