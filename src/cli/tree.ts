@@ -67,6 +67,11 @@ const cp = leaf(
   "Copy files/folders between a container and the local filesystem",
   async () => (await import("./commands/cp.ts")).cpCommand,
 );
+const diff = leaf(
+  "diff",
+  "Inspect changes to files or directories on a container's filesystem",
+  async () => (await import("./commands/diff.ts")).diffCommand,
+);
 const commit = leaf(
   "commit",
   "Create a new image from a container's changes",
@@ -280,6 +285,7 @@ export const managementCommands: Record<string, CommandDef> = {
     commit,
     cp,
     create,
+    diff,
     exec,
     export: exportContainer,
     inspect: inspectContainer,
@@ -354,6 +360,7 @@ export const otherCommands: Record<string, CommandDef> = {
   commit,
   cp,
   create,
+  diff,
   events,
   export: exportContainer,
   fsck,
@@ -388,7 +395,7 @@ export const rootCommand: CommandDef = defineCommand({
 
 /** docker's commands that tsd does not have yet by their groups, and those that it will not have with the reason. */
 const notBuiltIn: Record<string, string> = {
-  container: "diff pause prune rename restart stats top unpause update",
+  container: "pause prune rename restart stats top unpause update",
   image: "build",
   system: "dial-stdio",
 };
@@ -400,7 +407,6 @@ const notBuilt = [
   "compose",
   "context",
   "cp",
-  "diff",
   "pause",
   "plugin",
   "rename",

@@ -1,4 +1,5 @@
 /** The daemon's routes for single files of containers. @throws EngineError for every refusal. */
+import type { FileChangeJson } from "../api/schema/file-change.ts";
 import { type PathStatJson, pathStatHeader } from "../api/schema/path-stat.ts";
 import { EngineError, isEngineError } from "../core/errors.ts";
 import type { Answer } from "./answer.ts";
@@ -50,6 +51,11 @@ export async function writeArchive(
   const query = { path, noOverwriteDirNonDir: true, ...(toUser && { copyUIDGID: true }), chown: owner };
   const headers = { "content-type": "application/x-tar" };
   await request(address, "PUT", route(container), { query, headers, stream: archive });
+}
+
+export async function listChanges(address: DaemonAddress, container: string): Promise<FileChangeJson[]> {
+  const answer = await request(address, "GET", `/containers/${encodeURIComponent(container)}/changes`);
+  return (await answer.json<FileChangeJson[] | null>()) ?? [];
 }
 
 function statOf(answer: Answer): PathStatJson {

@@ -24,9 +24,17 @@ export interface ExtractRequest {
   owner?: string;
 }
 
+export interface FileChange {
+  /** Absolute. */
+  path: string;
+  kind: "modified" | "added" | "deleted";
+}
+
 export interface FileBackend {
   stat(ref: string, path: string, signal: AbortSignal): Promise<PathStat>;
   /** The archive is to be read to its end, or returned. */
   read(ref: string, path: string, signal: AbortSignal): Promise<{ stat: PathStat; archive: AsyncIterable<Uint8Array> }>;
+  /** In the order of paths, directories before what is in them. */
+  changes(ref: string): Promise<FileChange[]>;
   write(ref: string, request: ExtractRequest, archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
 }

@@ -49,6 +49,14 @@ describe("files of a container", () => {
     expect([response.status, await response.json()]).toMatchObject([status, { message }]);
   });
 
+  test("changes are told with docker's numbers", async () => {
+    expect(await (await served.fetch("/containers/c/changes")).json()).toEqual([
+      { Path: "/etc", Kind: 0 },
+      { Path: "/etc/a", Kind: 1 },
+      { Path: "/etc/b", Kind: 2 },
+    ]);
+  });
+
   test("HEAD of what is not there is 404", async () => {
     expect((await served.fetch("/containers/c/archive?path=/missing", { method: "HEAD" })).status).toBe(404);
   });

@@ -4,6 +4,7 @@ import { rfc3339Nano } from "../../core/timestamp.ts";
 import type { FileBackend, PathStat } from "../backend/files.ts";
 import { invalid } from "../errors.ts";
 import { queryFlag } from "../query.ts";
+import { changeKinds, type FileChangeJson } from "../schema/file-change.ts";
 import { goFileMode, type PathStatJson, pathStatHeader } from "../schema/path-stat.ts";
 import { streamedOnceBegun } from "../streams.ts";
 import type { ApiContext, ApiEnv } from "../transport.ts";
@@ -19,6 +20,10 @@ export function fileRoutes(app: Hono<ApiEnv>, files: FileBackend): void {
     const { stat, archive } = await files.read(reference, path, signal);
     c.header(pathStatHeader, statHeader(stat));
     return streamedOnceBegun(c, "application/x-tar", archive);
+  });
+  app.get("/containers/:id/changes", async (c) => {
+    const changes = await files.changes(c.req.param("id"));
+    return c.json(changes.map(({ path, kind }): FileChangeJson => ({ Path: path, Kind: changeKinds[kind] })));
   });
   app.put("/containers/:id/archive", async (c) => {
     const owner = c.req.query("chown");

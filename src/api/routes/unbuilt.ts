@@ -12,7 +12,6 @@ const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/con
 /** By method and path, and what they would do. */
 const unbuilt: [string, string, string][] = [
   ["GET", "/containers/:id/top", "listing a container's processes"],
-  ["GET", "/containers/:id/changes", "listing changes to a container's file system"],
   ["GET", "/containers/:id/stats", "resource statistics"],
   ["POST", "/containers/:id/restart", "restarting a container"],
   ["POST", "/containers/:id/update", "updating a container"],

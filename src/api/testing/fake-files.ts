@@ -1,5 +1,5 @@
 import { EngineError } from "../../core/errors.ts";
-import type { ExtractRequest, FileBackend, PathStat } from "../backend/files.ts";
+import type { ExtractRequest, FileBackend, FileChange, PathStat } from "../backend/files.ts";
 
 /** Files without containers: each path is a file of ten bytes, those below /missing are not there. */
 export class FakeFiles implements FileBackend {
@@ -17,6 +17,15 @@ export class FakeFiles implements FileBackend {
   async read(ref: string, path: string): Promise<{ stat: PathStat; archive: AsyncIterable<Uint8Array> }> {
     this.#tell(`read ${ref} ${path}`);
     return { stat: this.#statOf(ref, path), archive: bytesOf(`archive of ${path}`) };
+  }
+
+  async changes(ref: string): Promise<FileChange[]> {
+    this.#tell(`changes ${ref}`);
+    return [
+      { path: "/etc", kind: "modified" },
+      { path: "/etc/a", kind: "added" },
+      { path: "/etc/b", kind: "deleted" },
+    ];
   }
 
   async write(ref: string, request: ExtractRequest, archive: AsyncIterable<Uint8Array>): Promise<void> {

@@ -24,7 +24,7 @@ export interface CommitRequest {
 }
 
 /** Mounted in every container. */
-const usualMountPoints = [
+export const usualMountPoints = [
   "/proc",
   "/sys",
   "/dev",

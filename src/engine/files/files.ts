@@ -1,6 +1,8 @@
 /** The service that the API's routes for single files of containers call. */
 import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
 import type { PathStat } from "../../image/copy/protocol.ts";
+import { changesOf, type FileChange } from "../../image/snapshot/changes.ts";
+import { usualMountPoints } from "../container/commit.ts";
 import type { Container } from "../container/container.ts";
 import { containerEvent } from "../container/event.ts";
 import type { EngineContext } from "../context.ts";
@@ -90,6 +92,13 @@ export class FileService {
       throw named(error, reference, path);
     }
     containerEvent(this.#context, container, "extract-to-dir");
+  }
+
+  /** What it has changed of its image's files. @throws EngineError unsupported for a tree that is too deep. */
+  async changes(reference: string): Promise<FileChange[]> {
+    const container = this.#context.containers.find(reference);
+    const { upper, lower } = this.#context.snapshots.mounts(container.id);
+    return changesOf(upper, lower, usualMountPoints);
   }
 
   #ownerOf(container: Container, { owner, toUser }: ExtractRequest): { uid: number; gid: number } | undefined {
