@@ -41,7 +41,7 @@ export class LiveCommand implements AsyncDisposable {
     return `wrote at last ${JSON.stringify([this.stdout.slice(-1000), this.stderr.slice(-1000)])}`;
   }
 
-  async write(text: string): Promise<void> {
+  async write(text: string | Uint8Array): Promise<void> {
     this.#child.stdin.write(text);
     await this.#child.stdin.flush();
   }
