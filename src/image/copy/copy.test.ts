@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { CLONE_NEWNS } from "../../../ffi/constants/namespace.ts";
 import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
+import { tsdCommand } from "../../core/testing/tsd.ts";
 import { archive, type FixtureEntry } from "../../tar/tar-fixture.ts";
 import { TarReader } from "../../tar/tar-reader.ts";
 import { isRoot } from "../store-fixture.ts";
@@ -12,7 +13,7 @@ import { unpackProgram } from "../unpack/unpacker.ts";
 import { type CopyRoot, readPath, statPath, writePath } from "./copier.ts";
 import { absolutePath, findPlace, followed, nameInArchive, statOf } from "./place.ts";
 
-const program = unpackProgram([process.execPath, join(import.meta.dir, "..", "..", "main.ts"), "copy"]);
+const program = unpackProgram([...tsdCommand, "copy"]);
 let base: string;
 let directory: string;
 
