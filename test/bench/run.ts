@@ -4,7 +4,7 @@
  *
  * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with
  * and without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes),
- * images (pull, save, load: a round of it takes a minute).
+ * images (pull, save, load: a round of it takes a minute), copy (cp, export).
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";
@@ -14,6 +14,7 @@ import { formatBytesBinary } from "../../src/core/size.ts";
 import { command, succeed } from "../harness/command.ts";
 import { installPackages } from "../harness/packages.ts";
 import { Workspace } from "../harness/workspace.ts";
+import { measureCopies } from "./copy.ts";
 import { mountDisk } from "./disk.ts";
 import { type Engine, startDocker, startPodman, startTsd } from "./engines.ts";
 import { measureImages } from "./images.ts";
@@ -30,7 +31,7 @@ const { values, positionals } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const runtimeScenarios = ["runtime", "runtime-exec", "runtime-verbs"];
-const scenarios = ["run", "bridge", "exec", ...runtimeScenarios, "userns", "memory", "network", "images"];
+const scenarios = ["run", "bridge", "exec", ...runtimeScenarios, "userns", "memory", "network", "images", "copy"];
 const chosen = positionals.length === 0 ? scenarios : positionals;
 for (const name of chosen) {
   if (!scenarios.includes(name)) throw new Error(`no scenario ${name}: ${scenarios.join(", ")}`);
@@ -93,6 +94,7 @@ async function engineScenarios(): Promise<void> {
   }
   if (chosen.includes("network")) await measureNetwork(workspace, engines, rounds);
   if (chosen.includes("images")) await measureImages(workspace, engines, rounds);
+  if (chosen.includes("copy")) await measureCopies(workspace, engines, rounds);
   if (chosen.includes("memory")) for (const engine of engines) console.log(await memoryOf(engine));
 }
 
