@@ -10,6 +10,7 @@ import {
   AT_REMOVEDIR,
   AT_SYMLINK_FOLLOW,
   AT_SYMLINK_NOFOLLOW,
+  F_SETPIPE_SZ,
   O_CLOEXEC,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -242,6 +243,16 @@ export function pipe2(flags = 0): { reader: Fd; writer: Fd } {
   const pair = new Int32Array(2);
   call("pipe2", undefined, new Uint8Array(pair.buffer), flags | O_CLOEXEC);
   return { reader: new Fd(pair[0]!), writer: new Fd(pair[1]!) };
+}
+
+/**
+ * Lets a pipe hold more than its 64 KiB (fcntl(2), F_SETPIPE_SZ), so that its two ends wait for each other less often.
+ * Where the kernel grants no more (EPERM, pipe(7) "/proc files") it stays as it is.
+ */
+export function widenPipe(end: Descriptor, bytes: number): void {
+  const EPERM = 1;
+  const result = syscall(SYS.fcntl, descriptorNumber(end), F_SETPIPE_SZ, bytes);
+  if (result !== -EPERM) check("fcntl", result, `a pipe of ${bytes} bytes`);
 }
 
 /** Waits until a file's data and size are on the disk. */

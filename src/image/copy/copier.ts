@@ -1,7 +1,7 @@
 /** Starts `tsd copy` for one request and hands on what it says. The daemon's own event loop touches none of the files. */
 import { SIGKILL } from "../../../ffi/constants/process.ts";
 import type { Descriptor, Fd } from "../../../ffi/fd.ts";
-import { pipe2 } from "../../../ffi/files.ts";
+import { pipe2, widenPipe } from "../../../ffi/files.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { type PlanProcess, spawnPlan } from "../../../ffi/plan/spawn.ts";
 import { pidfd_send_signal } from "../../../ffi/process.ts";
@@ -29,6 +29,8 @@ export interface CopyOptions {
   program?: UnpackProgram | undefined;
 }
 
+/** As much as the child hands on at a time. */
+const pipeBytes = 2 ** 20;
 const messageCharactersMax = 100_000;
 
 /** @throws EngineError not_found, invalid_argument, forbidden as the child found; cancelled; internal when it could not be confined. */
@@ -52,7 +54,7 @@ export async function readPath(
   path: string,
   options: CopyOptions,
 ): Promise<{ stat: PathStat; archive: AsyncGenerator<Uint8Array, void, void> }> {
-  const out = pipe2();
+  const out = widePipe();
   let child: Child;
   {
     using writer = out.writer;
@@ -75,6 +77,12 @@ export async function readPath(
   }
 }
 
+function widePipe(): ReturnType<typeof pipe2> {
+  const pipe = pipe2();
+  widenPipe(pipe.writer, pipeBytes);
+  return pipe;
+}
+
 async function* pieces(child: Child, reader: DescriptorReader): AsyncGenerator<Uint8Array, void, void> {
   try {
     for (let piece = await reader.read(); piece !== undefined; piece = await reader.read()) yield piece;
@@ -92,7 +100,7 @@ export async function writePath(
   archive: AsyncIterable<Uint8Array>,
   options: CopyOptions,
 ): Promise<CopyReport> {
-  const fed = pipe2();
+  const fed = widePipe();
   let child: Child;
   {
     using reader = fed.reader;
