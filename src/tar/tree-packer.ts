@@ -207,7 +207,8 @@ export class TreePacker {
       this.skipped++;
       return;
     }
-    const linkPath = type === "symlink" ? Buffer.from(readlinkBytes(parent, name)).toString("latin1") : "";
+    const linkPath = type === "symlink" ? targetOf(parent, name) : "";
+    if (linkPath === undefined) return;
     if (yield* this.#isLinked(status, path)) return;
     const target = { path: Buffer.concat([Buffer.from(`/proc/self/fd/${parent.number}/`), name]) };
     const entry = entryOf(path, type, status, target);
@@ -265,6 +266,16 @@ const specialTypes: Record<number, TarType> = {
   [S_IFBLK]: "block",
   [S_IFIFO]: "fifo",
 };
+
+/** Undefined where there is no symlink any more. */
+function targetOf(parent: Fd, name: Uint8Array): string | undefined {
+  try {
+    return Buffer.from(readlinkBytes(parent, name)).toString("latin1");
+  } catch (error) {
+    if (isErrno(error, "EINVAL")) return undefined;
+    throw error;
+  }
+}
 
 function whiteoutOf(path: string): string {
   const name = path.lastIndexOf("/") + 1;

@@ -22,18 +22,16 @@ import { makeBindSources } from "../mount/realize.ts";
 export async function withTree<T>(
   context: EngineContext,
   container: Container,
-  access: "read" | "write",
+  { access, signal }: { access: "read" | "write"; signal: AbortSignal },
   work: (root: CopyRoot) => Promise<T>,
 ): Promise<T> {
-  await context.endings.over(container);
   for (;;) {
     const { state } = container;
     if (state.status === "running") {
       using mounts = openMounts(container, state);
       if (mounts !== undefined) return await work(liveTree(context, container, mounts));
-      // It has ended, and nobody has noticed yet.
-      await context.endings.over(container);
-      if (container.state === state) await Bun.sleep(endingPollMs);
+      // It has ended, and the shim's word of it has not arrived yet.
+      await container.nextExit(signal);
       continue;
     }
     const workStill = async () => {
@@ -46,9 +44,6 @@ export async function withTree<T>(
     if (done !== undefined) return done.result;
   }
 }
-
-/** Until a shim's word of an end has arrived. */
-const endingPollMs = 10;
 
 function liveTree(context: EngineContext, container: Container, mounts: Fd): CopyRoot {
   return {

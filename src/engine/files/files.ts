@@ -29,7 +29,7 @@ export class FileService {
   async stat(reference: string, path: string, signal: AbortSignal): Promise<PathStat> {
     const container = this.#context.containers.find(reference);
     try {
-      return await withTree(this.#context, container, "read", (root) =>
+      return await withTree(this.#context, container, { access: "read", signal }, (root) =>
         this.#context.files.stat(root, path, { signal }),
       );
     } catch (error) {
@@ -48,7 +48,7 @@ export class FileService {
     const over = Promise.withResolvers<void>();
     // Also when nobody asks for the first piece.
     signal.addEventListener("abort", () => over.resolve(), { once: true });
-    const held = withTree(this.#context, container, "read", async (root) => {
+    const held = withTree(this.#context, container, { access: "read", signal }, async (root) => {
       begun.resolve(await this.#context.files.read(root, path, { signal }));
       await over.promise;
     });
@@ -85,7 +85,7 @@ export class FileService {
     const { path, keepsKinds } = request;
     const owner = this.#ownerOf(container, request);
     try {
-      await withTree(this.#context, container, "write", (root) =>
+      await withTree(this.#context, container, { access: "write", signal }, (root) =>
         this.#context.files.write(root, { path, keepsKinds, ...(owner && { owner }) }, archive, { signal }),
       );
     } catch (error) {
