@@ -6,6 +6,7 @@ import { flags, octal, str } from "../../ffi/plan/values.ts";
 import type { OciMount, RuntimeConfig } from "../oci/runtime.ts";
 import type { OverlayMount } from "./options.ts";
 import { here } from "./plan/emit.ts";
+import { Mappings } from "./plan/mappings.ts";
 import { addMounts } from "./plan/mounts.ts";
 import { enterRoot, finishRoot, isolateMounts, openRoot, rootfsPath } from "./plan/root.ts";
 
@@ -51,6 +52,7 @@ export function assembleRoot(plan: PlanBuilder, assembled: AssembledRoot): void 
     sources: new Map(),
     cgroupHierarchies: [],
     cgroupNamespace: false,
+    mappings: new Mappings(only),
     mountLabel: undefined,
   });
   finishMounts();

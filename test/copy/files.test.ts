@@ -310,3 +310,18 @@ test("events tell of both directions", async () => {
   const events = await ok("events", "--since", since, "--until", String(Date.now() / 1000 + 0.1), "--format", format);
   expect(events.split("\n")).toEqual(["extract-to-dir live", "archive-path live"]);
 });
+
+test("a container with users of its own is copied from and to with the owners that it sees", async () => {
+  await ok("run", "-d", ...none, "--name", "mapped", "--userns", "auto", engine.busybox, "sleep", "1000");
+  await ok("cp", "--chown", "alice:audio", `${here}/file`, "mapped:/root/o");
+  await ok("cp", `${here}/file`, "mapped:/root/p");
+  expect(await inside("mapped", "stat -c %u:%g /root/o /root/p")).toBe("1000:29\n0:0");
+  await cp("--chown", "0:0", "mapped:/root/o", "from-mapped");
+  const list = `${tsd} cp mapped:/root/o - | tar -tv --numeric-owner | cut -c12-18`;
+  expect((await command(["sh", "-c", list], { env: engine.daemon.env })).stdout.trim()).toBe("1000/29");
+  await ok("kill", "mapped");
+  await ok("wait", "mapped");
+  await ok("cp", "mapped:/root/o", "mapped:/root/q");
+  await ok("start", "mapped");
+  expect(await inside("mapped", "stat -c %u:%g /root/q")).toBe("1000:29");
+});

@@ -118,7 +118,8 @@ export function etcMounts(container: Container, paths: ContainerPaths): BundleMo
     }));
 }
 
-export function bindMounts(container: Container, mapping: Parameters<typeof bundleIdMapping>[2]): BundleMount[] {
+/** @param mapping whose owners the mounts get; absent: those that files have on the disk. */
+export function bindMounts(container: Container, mapping?: Parameters<typeof bundleIdMapping>[2]): BundleMount[] {
   const mounts: BundleMount[] = [];
   for (const mount of container.definition.mounts) {
     if (mount.Type === "tmpfs") continue;
@@ -131,7 +132,8 @@ export function bindMounts(container: Container, mapping: Parameters<typeof bund
       ...(nonRecursive && { nonRecursive }),
       ...(readOnlyNonRecursive && { readOnlyNonRecursive }),
       ...(readOnlyForceRecursive && { readOnlyForceRecursive }),
-      ...bundleIdMapping(mount.idMapping, { source: mount.Source, destination: mount.Destination }, mapping),
+      ...(mapping &&
+        bundleIdMapping(mount.idMapping, { source: mount.Source, destination: mount.Destination }, mapping)),
     });
   }
   return mounts;

@@ -28,8 +28,8 @@ export async function withTree<T>(
   for (;;) {
     const { state } = container;
     if (state.status === "running") {
-      using mounts = openMounts(container, state);
-      if (mounts !== undefined) return await work(liveTree(context, container, mounts));
+      using namespaces = openNamespaces(container, state);
+      if (namespaces !== undefined) return await work(liveTree(context, container, namespaces));
       // It has ended, and the shim's word of it has not arrived yet.
       await container.nextExit(signal);
       continue;
@@ -45,38 +45,47 @@ export async function withTree<T>(
   }
 }
 
-function liveTree(context: EngineContext, container: Container, mounts: Fd): CopyRoot {
+/** Of a running container's first process. */
+interface LiveNamespaces extends Disposable {
+  mounts: Fd;
+  /** Where they are not the host's. */
+  users: Fd | undefined;
+}
+
+function liveTree(context: EngineContext, container: Container, { mounts, users }: LiveNamespaces): CopyRoot {
   return {
     enter: (plan) => enterMounts(plan, "mounts"),
-    descriptors: { mounts },
+    descriptors: { mounts, ...(users && { users }) },
     place: context.layout.container(container.id).rootfs,
   };
 }
 
-/** The mount namespace of its first process; undefined when that has ended. */
-function openMounts({ id }: Container, { pid, pidStartTicks }: RunningState): Fd | undefined {
-  let mounts: Fd;
+/** Undefined when the process has ended. */
+function openNamespaces({ id }: Container, { pid, pidStartTicks }: RunningState): LiveNamespaces | undefined {
+  using opened = new DisposableStack();
   try {
-    mounts = open(`/proc/${pid}/ns/mnt`, O_RDONLY);
+    const mounts = opened.use(open(`/proc/${pid}/ns/mnt`, O_RDONLY));
+    const users = opened.use(open(`/proc/${pid}/ns/user`, O_RDONLY));
+    // Asked for when they are open: they are of this process and not of one that has its number now.
+    if (startTicks(pid) !== pidStartTicks) return undefined;
+    if (isOwn(mounts, "mnt")) {
+      throw new EngineError("forbidden", `container ${id}: its first process has gone to the host's mounts`);
+    }
+    const kept = opened.move();
+    return {
+      mounts,
+      users: isOwn(users, "user") ? undefined : users,
+      [Symbol.dispose]: () => kept.dispose(),
+    };
   } catch (error) {
     if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
   }
-  try {
-    // Asked for when it is open: it is of this process and not of one that has its number now.
-    if (startTicks(pid) !== pidStartTicks) {
-      mounts.close();
-      return undefined;
-    }
-    using own = open("/proc/self/ns/mnt", O_RDONLY);
-    if (statx(own).inode === statx(mounts).inode) {
-      throw new EngineError("forbidden", `container ${id}: its first process has gone to the host's mounts`);
-    }
-    return mounts;
-  } catch (error) {
-    mounts.close();
-    throw error;
-  }
+}
+
+function isOwn(namespace: Fd, type: string): boolean {
+  using own = open(`/proc/self/ns/${type}`, O_RDONLY);
+  return statx(own).inode === statx(namespace).inode;
 }
 
 function isStill({ removed, state }: Container): boolean {
@@ -93,11 +102,15 @@ async function stillTree(context: EngineContext, container: Container, access: "
   const paths = context.layout.container(id);
   const etcPaths = context.layout.container(joinedContainer(context, container)?.id ?? id);
   await makeBindSources(definition.mounts);
-  const etc = etcMounts(container, etcPaths).filter(({ source }) => existsSync(source));
+  // Without a user namespace of its own: everywhere files have the owners that they have on the disk.
+  const etc = etcMounts(container, etcPaths).map(({ idMapping: _, ...mount }) => mount);
   const config = {
     ociVersion: "1.2.0",
     root: { path: paths.rootfs, readonly: hostConfig.ReadonlyRootfs === true },
-    mounts: context.bundles.mounts(hostConfig, [...etc, ...bindMounts(container)]),
+    mounts: context.bundles.mounts(hostConfig, [
+      ...etc.filter(({ source }) => existsSync(source)),
+      ...bindMounts(container),
+    ]),
   };
   const rootfsMount = context.snapshots.mounts(id);
   const { mode, uid, gid } = statSync(rootfsMount.upper);

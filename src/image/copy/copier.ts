@@ -17,7 +17,7 @@ import type { CopyReport, CopyRequest, PathStat } from "./protocol.ts";
 export interface CopyRoot {
   /** Records that make it the root of the process, in a mount namespace that is not the process's own. */
   enter: (plan: PlanBuilder) => void;
-  /** What the records name. They stay the caller's. */
+  /** What the records name, and `users` for a container with users of its own. They stay the caller's. */
   descriptors: Readonly<Record<string, Descriptor>>;
   /** Any directory that is there: the child's own root is mounted over it, where nobody else sees it. */
   place: string;
@@ -172,6 +172,7 @@ class Child {
     const plan = sandboxPlan({
       target: root.place,
       enterTree: root.enter,
+      hasUsers: "users" in root.descriptors,
       isReadOnly: request.verb !== "write",
       readable,
       command: [...command, JSON.stringify(request)],

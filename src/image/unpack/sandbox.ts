@@ -39,6 +39,7 @@ import {
   CLONE_NEWNET,
   CLONE_NEWNS,
   CLONE_NEWPID,
+  CLONE_NEWUSER,
   CLONE_NEWUTS,
 } from "../../../ffi/constants/namespace.ts";
 import {
@@ -77,6 +78,8 @@ export interface Sandbox {
    * mounted there later does not arrive.
    */
   enterTree?: (plan: PlanBuilder) => void;
+  /** A user namespace, given as the descriptor `users`, whose root the process becomes: owners are as they are there. */
+  hasUsers?: boolean;
   /** To read from the target is all it may, and it has no other capability than to read every file. */
   isReadOnly?: boolean;
   /** Directories that it sees put together, read-only, in the place of the target, which is an empty directory. */
@@ -117,6 +120,7 @@ export function sandboxPlan(sandbox: Sandbox): Plan {
   plan.call("close", [plan.descriptor("plan")]);
   for (const [number, name] of sandboxDescriptors.entries()) plan.call("dup3", [plan.descriptor(name), number, 0]);
   enterRoot(plan, sandbox);
+  if (sandbox.hasUsers) enterUsers(plan);
   dropPrivileges(plan, sandbox.isReadOnly ? readingCapabilities : keptCapabilities);
   // Last, for it may take the place of one that was in use until here; EINVAL: it has that number already.
   if (sandbox.hasLayer) plan.call("dup3", [plan.descriptor("layer"), 3, 0], { ignore: ["EINVAL"] });
@@ -165,6 +169,15 @@ function mountLayers(plan: PlanBuilder, target: string, layers: readonly string[
   }
   plan.call("chdir", [str(shared)], { what: shared });
   mount(plan, "overlay", target, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, options);
+}
+
+function enterUsers(plan: PlanBuilder): void {
+  const what = "the container's users";
+  plan.call("setns", [plan.descriptor("users"), flags(CLONE_NEWUSER, { CLONE_NEWUSER })], { what });
+  plan.call("setresgid", [0, 0, 0], { what });
+  plan.call("setresuid", [0, 0, 0], { what });
+  // The change of user has taken it away, prctl(2).
+  plan.call("prctl", [constant(PR_SET_PDEATHSIG, prctlOptions), SIGKILL, 0, 0, 0]);
 }
 
 function dropPrivileges(plan: PlanBuilder, capabilities: readonly CapabilityName[]): void {
