@@ -181,6 +181,17 @@ export class PlanProcess implements Disposable {
     return waitFor(this.#pidfd);
   }
 
+  /**
+   * As `reap`, and others have their turn meanwhile. A process that was killed ends only when the kernel has done with its
+   * last call, which may take as long as a server of NFS or FUSE likes.
+   */
+  async reaped(): Promise<Ending> {
+    for (let delayMs = 1; !waitReady(this.#pidfd, POLLIN, 0); delayMs = Math.min(2 * delayMs, reapPollMsMax)) {
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+    }
+    return this.reap();
+  }
+
   /** Ends what there is of it: also the second process of a hand-over that came to no end. It may have ended. */
   kill(): void {
     const { handOver } = this.#plan;
@@ -249,6 +260,8 @@ function requireChild(pidfd: Fd, pid: number): void {
 
 /** A tracer keeps the end of a process from its parent for as long as it likes. */
 const endTimeoutMs = 5_000;
+/** How often it is looked whether a process has ended that takes its time. */
+const reapPollMsMax = 100;
 
 /** Kills and reaps a child of this process. Anything else is left alone. */
 function killChild(pid: number): void {

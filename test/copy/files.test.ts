@@ -214,6 +214,12 @@ describe("archives by themselves", () => {
   });
 });
 
+test("a symlink leads to a directory whose name is not text", async () => {
+  await inside("live", `mkdir /names && cd /names && d=$(printf 'd\\377') && mkdir "$d" && ln -s "$d" good`);
+  expect(await cp("file", "live:/names/good/")).toMatchObject({ status: 0 });
+  expect(await inside("live", "ls /names/good; ls /names | wc -l")).toBe("file\n2");
+});
+
 describe("a copy that goes on", () => {
   test("into a container that does not run holds up its start, and one out of it does not", async () => {
     await ok("create", ...none, "--name", "waiting", engine.busybox, "sleep", "1000");
@@ -231,6 +237,18 @@ describe("a copy that goes on", () => {
     await copying();
     await ok("start", "still");
     await ok("kill", "still");
+  });
+
+  test("is out of reach for containers that see the host's processes", async () => {
+    const flags = [...none, "--pid", "host"];
+    await ok("run", "-d", ...flags, "--name", "watching", engine.busybox, "sleep", "1000");
+    await using writing = new LiveCommand([tsd, "cp", "-", "live:/root"], engine.daemon.env);
+    await writing.write(archive([{ name: "w", data: "x".repeat(100_000) }]).subarray(0, 50_000));
+    const [child] = await copying();
+    await until("it is confined", () => readFileSync(`/proc/${child}/status`, "utf8").includes("NoNewPrivs:\t1"));
+    const { status, stderr } = await engine.daemon.tsd(["exec", "watching", "ls", `/proc/${child}/root/`]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("Permission denied")]);
+    await ok("rm", "-f", "watching");
   });
 
   test("is ended by SIGKILL of the daemon; nothing is left mounted", async () => {

@@ -215,7 +215,7 @@ class Child {
     this.kill();
     this.#ended = true;
     using process = this.#process;
-    process.reap();
+    await process.reaped();
     await this.#messages.close();
   }
 

@@ -2,7 +2,7 @@
 import { getPriority, setPriority } from "node:os";
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { open, read, readlinkat, write } from "../../../ffi/files.ts";
+import { open, read, readlinkBytes, write } from "../../../ffi/files.ts";
 import { fstatfs, statx } from "../../../ffi/stat.ts";
 import { EngineError } from "../../core/errors.ts";
 import { inflate } from "../../tar/inflate.ts";
@@ -61,10 +61,12 @@ async function writeFiles(
   using target = openTarget(root, path);
   assertCopyable(target, path);
   assertWritable(root, target);
-  // As it is without symlinks, which may be changed meanwhile.
-  const at = readlinkat(AT_FDCWD, `/proc/self/fd/${target.number}`).slice(directory.length + 1);
+  if (statx(target).links === 0) throw new EngineError("not_found", `${path}: it was removed meanwhile`);
+  // As it is without symlinks, which may be changed meanwhile; in bytes, for a name need not be UTF-8.
+  const whole = readlinkBytes(AT_FDCWD, `/proc/self/fd/${target.number}`);
+  const at = Buffer.from(whole).subarray(Buffer.byteLength(directory) + 1);
   using writer = new TreeWriter(root, {
-    at: Buffer.from(at).toString("latin1"),
+    at: at.toString("latin1"),
     rootName: "",
     keepsKinds,
     owner: owner ?? "archive",

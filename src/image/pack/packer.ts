@@ -137,7 +137,7 @@ async function accompany({ child, messages }: Started, signal: AbortSignal | und
   } finally {
     signal?.removeEventListener("abort", kill);
     kill();
-    process.reap();
+    await process.reaped();
     await messages.close();
   }
 }

@@ -107,6 +107,11 @@ const keptCapabilities: readonly CapabilityName[] = [
   "CAP_SETFCAP",
 ];
 const readingCapabilities: readonly CapabilityName[] = ["CAP_DAC_READ_SEARCH"];
+/**
+ * Of no use to the child. But who traces it needs every capability that it has (ptrace(2)), and no container has this one
+ * unless it was given: not one that shares the host's pid namespace, either.
+ */
+const guardingCapability: CapabilityName = "CAP_WAKE_ALARM";
 const capabilityBits = 64;
 
 /** Mount points only; nothing is written to it. */
@@ -181,7 +186,7 @@ function enterUsers(plan: PlanBuilder): void {
 }
 
 function dropPrivileges(plan: PlanBuilder, capabilities: readonly CapabilityName[]): void {
-  const kept = new Set<number>(capabilities.map((name) => capabilityNumbers[name]));
+  const kept = new Set<number>([...capabilities, guardingCapability].map((name) => capabilityNumbers[name]));
   const done = plan.label("the kernel has no more capabilities");
   const known = Object.keys(capabilityNumbers).length;
   for (let number = 0; number < capabilityBits; number++) {

@@ -86,7 +86,7 @@ export async function unpackLayer(request: UnpackRequest, options: UnpackOptions
     signal?.removeEventListener("abort", kill);
     // It has closed its output, or said something senseless: whatever it still does is of no interest.
     kill();
-    process.reap();
+    await process.reaped();
     await Promise.all([stdout.close(), stderr.close(), stdin?.close(), input?.cancel()]);
   }
 }
