@@ -226,7 +226,7 @@ describe("a copy that goes on", () => {
     await using writing = new LiveCommand([tsd, "cp", "-", "waiting:/root"], engine.daemon.env);
     const half = archive([{ name: "w", data: "x".repeat(100_000) }]);
     await writing.write(half.subarray(0, 50_000));
-    await copying();
+    await copying("write");
     await using starting = new LiveCommand([tsd, "start", "waiting"], engine.daemon.env);
     expect(await ok("inspect", "-f", "{{.State.Status}}", "waiting")).toBe("created");
     await writing.write(half.subarray(50_000));
@@ -234,7 +234,7 @@ describe("a copy that goes on", () => {
     expect([await writing.end(), await starting.end()]).toEqual([0, 0]);
     expect(await inside("waiting", "wc -c < /root/w")).toBe("100000");
     await using _reading = await unread("still", "/");
-    await copying();
+    await copying("read");
     await ok("start", "still");
     await ok("kill", "still");
   });
@@ -244,7 +244,7 @@ describe("a copy that goes on", () => {
     await ok("run", "-d", ...flags, "--name", "watching", engine.busybox, "sleep", "1000");
     await using writing = new LiveCommand([tsd, "cp", "-", "live:/root"], engine.daemon.env);
     await writing.write(archive([{ name: "w", data: "x".repeat(100_000) }]).subarray(0, 50_000));
-    const [child] = await copying();
+    const [child] = await copying("write");
     await until("it is confined", () => readFileSync(`/proc/${child}/status`, "utf8").includes("NoNewPrivs:\t1"));
     const { status, stderr } = await engine.daemon.tsd(["exec", "watching", "ls", `/proc/${child}/root/`]);
     expect([status, stderr]).toEqual([1, expect.stringContaining("Permission denied")]);
@@ -254,7 +254,7 @@ describe("a copy that goes on", () => {
   test("is ended by SIGKILL of the daemon; nothing is left mounted", async () => {
     await inside("live", "dd if=/dev/zero of=/big bs=1M count=40 2>/dev/null");
     await using _reading = await unread("live", "/big");
-    const children = await copying();
+    const children = await copying("read");
     await engine.daemon.stop("SIGKILL");
     await until("they have ended", () => children.every((pid) => !existsSync(`/proc/${pid}`)));
     await engine.daemon.start();
@@ -275,13 +275,13 @@ async function unread(container: string, path: string): Promise<AsyncDisposable>
 }
 
 /** Waits for a copy that is under way. @returns its processes. */
-async function copying(): Promise<number[]> {
+async function copying(verb: "read" | "write"): Promise<number[]> {
   let pids: number[] = [];
   await until("a copy is under way", async () => {
     const { stdout } = await command(["ps", "-o", "pid=,args=", "--ppid", String(engine.daemon.pid)]);
     pids = stdout
       .split("\n")
-      .flatMap((line) => (/ copy \{"verb"/.test(line) ? [Number(line.trim().split(" ")[0])] : []));
+      .flatMap((line) => (line.includes(` copy {"verb":"${verb}"`) ? [Number(line.trim().split(" ")[0])] : []));
     return pids.length > 0;
   });
   return pids;

@@ -139,9 +139,9 @@ function draftContainer(
   const hostConfig = normalizeHostConfig(settled.hostConfig, configuration, cgroupVersion);
   checkHostConfig(hostConfig);
   checkNetworkMode(requested, hostConfig);
-  checkUserNamespace(context, hostConfig);
   const { mode, endpoints } = settleNetworks(context, request, hostConfig);
   hostConfig.NetworkMode = mode;
+  checkUserNamespace(context, hostConfig);
   portRequests(config, hostConfig);
   const runtime = hostConfig.Runtime!;
   runtimePath(runtime, configuration);

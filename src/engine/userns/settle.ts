@@ -1,6 +1,6 @@
 /** Which user namespace a container gets: what is asked for, what the daemon was told, whose namespaces it shares. */
 import type { HostConfig } from "../../api/schema/container-config.ts";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
 import { builtinRuntime } from "../configuration.ts";
 import type { Container } from "../container/container.ts";
 import type { EngineContext } from "../context.ts";
@@ -106,7 +106,10 @@ function ownNamespace({ definition }: Container): UserNamespace | undefined {
   return namespace;
 }
 
-/** The containers whose network, IPC or pid namespace it joins. @throws EngineError not_found. */
+/**
+ * The containers whose network, IPC or pid namespace it joins.
+ * @throws EngineError invalid_argument: to one that says not_found docker's client would pull the image.
+ */
 export function sharedContainers(
   { containers }: Pick<EngineContext, "containers">,
   { NetworkMode, IpcMode, PidMode }: HostConfig,
@@ -114,7 +117,14 @@ export function sharedContainers(
   const references = [NetworkMode, IpcMode, PidMode].flatMap((mode) =>
     mode?.startsWith("container:") ? [mode.slice("container:".length)] : [],
   );
-  return references.map((reference) => containers.find(reference));
+  return references.map((reference) => {
+    try {
+      return containers.find(reference);
+    } catch (error) {
+      if (!isEngineError(error, "not_found")) throw error;
+      throw new EngineError("invalid_argument", error.message, { stage: "create", cause: error });
+    }
+  });
 }
 
 function refuse(message: string): EngineError {
