@@ -39,6 +39,10 @@ export interface ContainerMount extends MountPoint {
   readOnlyNonRecursive?: boolean;
   readOnlyForceRecursive?: boolean;
   idMapping?: MountIdMapping;
+  /** Of the volume or image only what is there. */
+  subpath?: string;
+  /** Whose files an image mount has: the image itself may be gone by now, its layers are not. */
+  image?: { id: string; manifestDigest: string; chainId?: string };
   /** The volume was made for this container: removed with it when that is asked for. */
   anonymous?: boolean;
   /** Of a tmpfs, as in HostConfig.Tmpfs. */

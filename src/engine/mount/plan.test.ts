@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { ContainerConfig, HostConfig } from "../../api/schema/container-config.ts";
+import type { ContainerConfig, HostConfig, Mount } from "../../api/schema/container-config.ts";
 import { planMounts } from "./plan.ts";
 
 describe("the mounts of a container", () => {
@@ -25,6 +25,27 @@ describe("the mounts of a container", () => {
     expect(long).toMatchObject({ source: "/c", createSource: false });
   });
 
+  test("a volume or an image may be asked for in part", () => {
+    const Mounts: Mount[] = [
+      { Type: "volume", Source: "data", Target: "/a", VolumeOptions: { Subpath: "x/../y" } },
+      { Type: "image", Source: "busybox", Target: "/b" },
+      { Type: "image", Source: "busybox:1", Target: "/c", ImageOptions: { Subpath: "etc" } },
+    ];
+    expect(planMounts({}, { Mounts })).toMatchObject([
+      { kind: "volume", name: "data", subpath: "x/../y", readOnly: false },
+      { kind: "image", reference: "busybox", readOnly: true },
+      { kind: "image", reference: "busybox:1", subpath: "etc", readOnly: true },
+    ]);
+  });
+
+  test.each(["/etc", "..", "a/../../b", "../volume"])("the sub-path %j is refused", (Subpath) => {
+    const volume: Mount = { Type: "volume", Source: "data", Target: "/x", VolumeOptions: { Subpath } };
+    const image: Mount = { Type: "image", Source: "busybox", Target: "/x", ImageOptions: { Subpath } };
+    for (const mount of [volume, image]) {
+      expect(() => planMounts({}, { Mounts: [mount] })).toThrow("subpath must be a relative path within the volume");
+    }
+  });
+
   test.each([
     [{ Binds: ["/a:/x", "/b:/x/"] }, "Duplicate mount point: /x"],
     [{ Binds: ["/a:/x"], Tmpfs: { "/x": "" } }, "Duplicate mount point: /x"],
@@ -33,6 +54,18 @@ describe("the mounts of a container", () => {
       'invalid mount config for type "bind": field Source must not be empty',
     ],
     [{ Mounts: [{ Type: "bind", Source: "a", Target: "/x" }] }, "mount path must be absolute"],
+    [
+      { Mounts: [{ Type: "volume", Target: "/x", VolumeOptions: { Subpath: "a" } }] },
+      "must not set Subpath when using anonymous volumes",
+    ],
+    [
+      { Mounts: [{ Type: "image", Target: "/x" }] },
+      'invalid mount config for type "image": field Source must not be empty',
+    ],
+    [
+      { Mounts: [{ Type: "volume", Source: "vol", Target: "/x", ImageOptions: { Subpath: "a" } }] },
+      "field ImageOptions must not be specified",
+    ],
     [{ Mounts: [{ Type: "volume", Source: "vol" }] }, "field Target must not be empty"],
     [{ Mounts: [{ Type: "tmpfs", Source: "/a", Target: "/x" }] }, "field Source must not be specified"],
     [

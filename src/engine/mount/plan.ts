@@ -2,6 +2,7 @@
 import type { ContainerConfig, HostConfig, Mount } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
 import { parseBind, parseTarget, parseVolumeName } from "../../volume/bind-spec.ts";
+import { isLocalPath } from "../../volume/subpath.ts";
 import { idMapping, type MountIdMapping } from "./id-mapping.ts";
 
 interface Common {
@@ -29,6 +30,8 @@ export interface PlannedVolume extends Common {
   name?: string;
   labels: Record<string, string>;
   noCopy: boolean;
+  /** Of the volume only what is there: relative, and inside it as it is written. */
+  subpath?: string;
   idMapping?: MountIdMapping;
 }
 
@@ -38,7 +41,15 @@ export interface PlannedTmpfs extends Common {
   options: string;
 }
 
-export type PlannedMount = PlannedBind | PlannedVolume | PlannedTmpfs;
+/** The files of another image, never to be written to. */
+export interface PlannedImage extends Common {
+  kind: "image";
+  /** As it was given: a name, a digest, an id. */
+  reference: string;
+  subpath?: string;
+}
+
+export type PlannedMount = PlannedBind | PlannedVolume | PlannedTmpfs | PlannedImage;
 
 /**
  * @param config already merged with the image's: a volume that the image declares gives way to any other mount there.
@@ -101,7 +112,12 @@ function planMount(mount: Mount): PlannedMount {
     new EngineError("invalid_argument", `invalid mount config for type "${type}": ${reason}`);
   if (!mount.Target) throw invalid("field Target must not be empty");
   const common = { target: parseTarget(mount.Target), readOnly: mount.ReadOnly ?? false, mode: "" };
-  const foreign = { bind: "BindOptions", volume: "VolumeOptions", tmpfs: "TmpfsOptions" } as const;
+  const foreign = {
+    bind: "BindOptions",
+    volume: "VolumeOptions",
+    image: "ImageOptions",
+    tmpfs: "TmpfsOptions",
+  } as const;
   for (const [kind, field] of Object.entries(foreign)) {
     if (kind !== type && mount[field] !== undefined && Object.keys(mount[field]).length > 0) {
       throw invalid(`field ${field} must not be specified`);
@@ -111,12 +127,25 @@ function planMount(mount: Mount): PlannedMount {
     case "bind":
       return planBindMount(mount, common, invalid);
     case "volume":
+      if (mount.VolumeOptions?.Subpath && !mount.Source) {
+        throw invalid("must not set Subpath when using anonymous volumes");
+      }
       return {
         kind: "volume",
         ...common,
         ...(mount.Source && { name: parseVolumeName(mount.Source) }),
         labels: mount.VolumeOptions?.Labels ?? {},
         noCopy: mount.VolumeOptions?.NoCopy ?? false,
+        ...subpathOf(mount.VolumeOptions, invalid),
+      };
+    case "image":
+      if (!mount.Source) throw invalid("field Source must not be empty");
+      return {
+        kind: "image",
+        ...common,
+        readOnly: true,
+        reference: mount.Source,
+        ...subpathOf(mount.ImageOptions, invalid),
       };
     case "tmpfs":
       if (mount.Source) throw invalid("field Source must not be specified");
@@ -151,6 +180,16 @@ function planBindMount(mount: Mount, common: Common, invalid: (reason: string) =
     readOnlyForceRecursive: ReadOnlyForceRecursive,
     ...idMapping(options.IDMapping, invalid),
   };
+}
+
+function subpathOf(
+  options: { Subpath?: string } | undefined,
+  invalid: (reason: string) => EngineError,
+): { subpath?: string } {
+  const { Subpath = "" } = options ?? {};
+  if (Subpath === "") return {};
+  if (!isLocalPath(Subpath)) throw invalid("subpath must be a relative path within the volume");
+  return { subpath: Subpath };
 }
 
 function tmpfsOptions(mount: Mount): string {

@@ -44,6 +44,8 @@ export async function realizeMounts(planned: readonly PlannedMount[], context: C
       case "volume":
         realized.mounts.push(await realizeVolume(mount, context, realized));
         break;
+      case "image":
+        throw new EngineError("unsupported", `mount ${mount.target}: mounts of type image are not built`);
     }
   }
   return realized;
