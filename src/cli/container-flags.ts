@@ -15,6 +15,7 @@ import {
   stringFlag,
   UsageError,
 } from "./flags.ts";
+import { mountFlag } from "./mount-flag.ts";
 import { extraHost, link } from "./network-checks.ts";
 import { networkFlag } from "./network-flag.ts";
 
@@ -65,6 +66,7 @@ export const containerFlags = {
   "memory-reservation": bytesFlag("Memory soft limit"),
   "memory-swap": bytesFlag("Swap limit equal to memory plus swap: '-1' to enable unlimited swap", { unlimited: true }),
   "memory-swappiness": intFlag("Tune container memory swappiness (0 to 100)", { initial: -1 }),
+  mount: mountFlag("Attach a filesystem mount to the container"),
   name: stringFlag("Assign a name to the container"),
   net: aliasFlag("network", network),
   "net-alias": aliasFlag("network-alias", networkAlias),
@@ -95,6 +97,8 @@ export const containerFlags = {
   userns: stringFlag("User namespace to use"),
   uts: stringFlag("UTS namespace to use"),
   volume: listFlag("Bind mount a volume", { short: "v" }),
+  "volume-driver": stringFlag("Optional volume driver for the container"),
+  "volumes-from": listFlag("Mount volumes from the specified container(s)"),
   workdir: stringFlag("Working directory inside the container", { short: "w" }),
 } satisfies FlagSet;
 
@@ -120,13 +124,10 @@ const notBuilt: Record<string, { short?: string; isBoolean?: boolean }> = {
   "health-timeout": {},
   "log-driver": {},
   "log-opt": {},
-  mount: {},
   "no-healthcheck": { isBoolean: true },
   restart: {},
   "storage-opt": {},
   "use-api-socket": { isBoolean: true },
-  "volume-driver": {},
-  "volumes-from": {},
 };
 
 /** Flags of Windows containers, which tsd will never have. */

@@ -1,13 +1,14 @@
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import type { ContainerCreateRequest, DeviceMapping, HostConfig, Ulimit } from "../api/schema/container-config.ts";
+import type { ContainerCreateRequest, HostConfig, Ulimit } from "../api/schema/container-config.ts";
 import { callerVariable } from "../core/environment.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
+import { deviceMapping } from "./device-flag.ts";
 import { exposedPorts } from "./expose-flag.ts";
 import { keyValues, UsageError } from "./flags.ts";
 import { networkingRequest } from "./networking-request.ts";
 import { parsePublish } from "./publish-flag.ts";
+import { volumeFlags } from "./volume-flag.ts";
 
 /**
  * The Engine API's create request from the flags of `run` and `create`, as docker's command line makes it: what
@@ -23,6 +24,7 @@ export function createRequest(
   const attach = attachedStreams(flags, detached);
   const networking = networkingRequest(flags);
   const published = parsePublish(flags.publish);
+  const volumes = volumeFlags(flags.volume);
   const exposed = { ...published.exposedPorts, ...exposedPorts(flags.expose) };
   return {
     Hostname: flags.hostname,
@@ -37,7 +39,7 @@ export function createRequest(
     Env: environment(flags["env-file"], flags.env),
     ...(args.length > 0 && { Cmd: args }),
     Image: image,
-    Volumes: Object.fromEntries(flags.volume.filter((volume) => !volume.includes(":")).map((volume) => [volume, {}])),
+    Volumes: volumes.anonymous,
     WorkingDir: flags.workdir,
     ...(given.has("entrypoint") && { Entrypoint: [flags.entrypoint] }),
     Labels: { ...labelsFromFiles(flags["label-file"]), ...keyValues(flags.label, "label") },
@@ -46,6 +48,7 @@ export function createRequest(
     ...(Object.keys(exposed).length > 0 && { ExposedPorts: exposed }),
     HostConfig: {
       ...hostConfig(flags, given),
+      Binds: volumes.binds,
       Annotations: { ...published.annotations, ...keyValues(flags.annotation, "annotation") },
       NetworkMode: networking.NetworkMode,
       PortBindings: published.portBindings,
@@ -57,7 +60,6 @@ export function createRequest(
 function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): HostConfig {
   return {
     AutoRemove: flags.rm,
-    Binds: flags.volume.filter((volume) => volume.includes(":")).map(absoluteBind),
     CapAdd: flags["cap-add"],
     CapDrop: flags["cap-drop"],
     CgroupParent: flags["cgroup-parent"],
@@ -81,6 +83,7 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     MemoryReservation: flags["memory-reservation"],
     MemorySwap: flags["memory-swap"],
     ...(given.has("memory-swappiness") && { MemorySwappiness: flags["memory-swappiness"] }),
+    ...(flags.mount.length > 0 && { Mounts: flags.mount }),
     NanoCpus: flags.cpus,
     ...(given.has("oom-kill-disable") && { OomKillDisable: flags["oom-kill-disable"] }),
     OomScoreAdj: flags["oom-score-adj"],
@@ -97,6 +100,8 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     UTSMode: flags.uts,
     Ulimits: flags.ulimit.map(ulimit),
     UsernsMode: flags.userns,
+    VolumeDriver: flags["volume-driver"],
+    VolumesFrom: flags["volumes-from"],
   };
 }
 
@@ -174,23 +179,6 @@ function readLines(path: string, flag: string): string[] {
     }
     return [line];
   });
-}
-
-/** `./here:/there` names a directory of the client's; a bare word is a volume's name. */
-function absoluteBind(bind: string): string {
-  return bind.startsWith(".") ? resolve(bind.slice(0, bind.indexOf(":"))) + bind.slice(bind.indexOf(":")) : bind;
-}
-
-/** `/dev/host[:/dev/container][:rwm]` */
-function deviceMapping(text: string): DeviceMapping {
-  const parts = text.split(":");
-  const isMode = (word: string | undefined) => word !== undefined && /^[rwm]{1,3}$/.test(word);
-  const [host = "", second, third] = parts;
-  const invalid = host === "" || parts.length > 3 || (third !== undefined && !isMode(third));
-  if (invalid) throw new EngineError("invalid_argument", `invalid device specification: ${text}`);
-  const container = second === undefined || second === "" || (isMode(second) && third === undefined) ? host : second;
-  const mode = third ?? (isMode(second) ? second : undefined) ?? "rwm";
-  return { PathOnHost: host, PathInContainer: container, CgroupPermissions: mode };
 }
 
 /** `/path[:options]` */

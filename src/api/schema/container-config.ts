@@ -136,8 +136,6 @@ export interface RestartPolicy {
   MaximumRetryCount?: number;
 }
 
-export type MountType = "bind" | "cluster" | "image" | "npipe" | "tmpfs" | "volume";
-
 /** Whose the files of a bind mount are in the container. */
 export interface IdMapping {
   /** `match-user`: what belongs to the source's owner belongs to User. `userns`: as in the container's user namespace. */
@@ -147,7 +145,8 @@ export interface IdMapping {
 }
 
 export interface Mount {
-  Type?: MountType;
+  /** bind, volume, tmpfs, image, cluster or npipe. */
+  Type?: string;
   Source?: string;
   Target?: string;
   ReadOnly?: boolean;

@@ -111,7 +111,7 @@ const resourceEntries = {
 };
 
 const mount: v.GenericSchema<unknown, Mount> = struct({
-  Type: optional(oneOf("mount type", ["bind", "cluster", "image", "npipe", "tmpfs", "volume"] as const)),
+  Type: optional(text),
   Source: optional(text),
   Target: optional(text),
   ReadOnly: optional(flag),
