@@ -131,6 +131,10 @@ export interface SnapshotPart {
   /** Synchronous: it may be part of the transaction that stores the container. */
   prepare(key: string, image: Image): OverlayRoot;
   mounts(key: string): OverlayRoot;
+  /** Keeps the layers of an image that is mounted in the container until `remove`. Synchronous, too. */
+  hold(key: string, image: Pick<Image, "chainId">): void;
+  /** An image's directories, topmost first; none of one without layers. @throws EngineError corrupt when one is missing. */
+  layers(chainId: Image["chainId"]): string[];
   remove(key: string): void;
   /** Removes those of all other keys. */
   retain(keys: ReadonlySet<string>): void;

@@ -3,8 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digestOf } from "../core/digest.ts";
+import { collect } from "./collection/collect.ts";
 import { addImage } from "./image-fixture.ts";
 import { base, failure, isRoot, top, useStore } from "./store-fixture.ts";
+import { StoreMeter } from "./store-usage.ts";
 
 const fixture = useStore();
 
@@ -134,6 +136,33 @@ describe.skipIf(!isRoot)("containers' layers", () => {
     expect(() => fixture.store.snapshots.mounts("c1")).toThrow("has no snapshot");
     await expect(fixture.store.snapshots.usage("c1")).rejects.toThrow("has no snapshot");
     expect(fixture.store.resolve(fixture.name())).toBeDefined();
+  });
+
+  test("of images mounted in them are kept until the container goes, also across a start", async () => {
+    addImage(fixture.registry, [base], { tag: "tag" });
+    addImage(fixture.registry, [base, top], { tag: "mounted" });
+    addImage(fixture.registry, [], { tag: "empty" });
+    const image = await fixture.store.pull(fixture.name());
+    const mounted = await fixture.store.pull(fixture.name("mounted"));
+    fixture.store.snapshots.prepare("c1", image);
+    fixture.store.snapshots.hold("c1", mounted);
+    fixture.store.snapshots.hold("c1", mounted);
+    fixture.store.snapshots.hold("c1", await fixture.store.pull(fixture.name("empty")));
+    fixture.store.snapshots.hold("c2", mounted);
+    await fixture.store.remove(fixture.name("mounted"));
+    await fixture.reopen().start();
+    await fixture.store.settled();
+    expect(await collect(fixture.store, { keepForMs: 0, isDryRun: false })).toEqual([]);
+    const [upmost, ...below] = fixture.store.snapshots.layers(mounted.chainId);
+    expect(existsSync(upmost!)).toBe(true);
+    expect(below).toEqual(fixture.store.snapshots.layers(image.chainId));
+    expect(fixture.store.snapshots.layers(undefined)).toEqual([]);
+    expect((await new StoreMeter(fixture.store).measure(new Set())).layers.count).toBe(2);
+    fixture.store.snapshots.remove("c1");
+    expect(existsSync(upmost!)).toBe(true);
+    fixture.store.snapshots.retain(new Set());
+    expect(existsSync(upmost!)).toBe(false);
+    expect(() => fixture.store.snapshots.hold("c3", mounted)).toThrow("is not unpacked");
   });
 
   test("made in a transaction that fails are found at the next start", async () => {

@@ -115,5 +115,18 @@ export const imageSchema: Schema = {
       PRIMARY KEY (image_id, repository)
     ) STRICT;
     `,
+    `
+    -- Layers of other images that are mounted in a container, which keeps them for as long as it exists.
+    CREATE TABLE mounted_layers (
+      key TEXT NOT NULL,
+      chain_id TEXT NOT NULL REFERENCES layer_snapshots (chain_id),
+      PRIMARY KEY (key, chain_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX mounted_layers_chain ON mounted_layers (chain_id);
+    `,
   ],
 };
+
+/** SQL for the chain ids of the layers that containers stand on. */
+export const containerChains = `SELECT chain_id FROM container_snapshots WHERE chain_id IS NOT NULL
+       UNION SELECT chain_id FROM mounted_layers`;

@@ -6,6 +6,7 @@ import { type CountedFiles, countTree, type DiskUsage, namesIn, sum } from "../c
 import { isErrno } from "../core/errors.ts";
 import { Usage } from "./collection/usage.ts";
 import type { ImageStore } from "./images.ts";
+import { containerChains } from "./schema.ts";
 
 export interface CountedUsage extends DiskUsage {
   count: number;
@@ -150,9 +151,7 @@ export class StoreMeter {
       .flatMap(({ id }) =>
         records.platforms(id).flatMap(({ chainId, isUnpacked }) => (isUnpacked && chainId ? chainId : [])),
       );
-    const containers = options.database
-      .query<{ chain_id: Digest }, []>("SELECT chain_id FROM container_snapshots WHERE chain_id IS NOT NULL")
-      .all();
+    const containers = options.database.query<{ chain_id: Digest }, []>(containerChains).all();
     const used = new Set<Digest>();
     for (const top of [...tops, ...containers.map(({ chain_id }) => chain_id)]) {
       for (let row = layers.get(top); row && !used.has(row.chainId); row = row.parent && layers.get(row.parent)) {

@@ -269,6 +269,10 @@ export class FakeWorld implements Disposable {
         this.snapshotKeys.add(key);
         return root;
       },
+      hold: (key) => {
+        this.snapshotKeys.add(key);
+      },
+      layers: () => root.lower,
       mounts: () => root,
       remove: (key) => this.snapshotKeys.delete(key),
       retain: (keys) => {

@@ -6,6 +6,7 @@ import type { ImageStore } from "../images.ts";
 import { type LeaseRow, leaseKeptMs } from "../leases.ts";
 import type { ImageRow } from "../records.ts";
 import { removeIf } from "../remove-if.ts";
+import { containerChains } from "../schema.ts";
 import type { Collected, CollectOptions } from "./collected.ts";
 import { isNeeded } from "./needed.ts";
 
@@ -107,7 +108,7 @@ export function unusedLayers(database: Database, without: readonly LeaseRow[]): 
   const roots = database
     .query<{ id: Digest }, []>(
       `SELECT chain_id AS id FROM image_platforms WHERE chain_id IS NOT NULL
-       UNION SELECT chain_id FROM container_snapshots WHERE chain_id IS NOT NULL`,
+       UNION ${containerChains}`,
     )
     .all()
     .map(({ id }) => id);

@@ -1,6 +1,7 @@
 /** Who shares what: for each image, what it alone needs, and what would go with it. Read once; it does not follow changes. */
 import type { Database } from "bun:sqlite";
 import type { Digest } from "../../core/digest.ts";
+import { containerChains } from "../schema.ts";
 
 interface LayerNode {
   parent: Digest | undefined;
@@ -103,9 +104,7 @@ export class Usage {
       this.layers.set(chain_id, { parent: parent ?? undefined, bytes, references: 0 });
     }
     for (const { parent } of this.layers.values()) this.#count(parent);
-    const containers = database
-      .query<{ chain_id: Digest }, []>("SELECT chain_id FROM container_snapshots WHERE chain_id IS NOT NULL")
-      .all();
+    const containers = database.query<{ chain_id: Digest }, []>(containerChains).all();
     for (const { chain_id } of containers) this.#count(chain_id);
   }
 

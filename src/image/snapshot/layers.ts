@@ -260,7 +260,8 @@ export class Layers {
       .query<{ count: number }, { id: string }>(
         `SELECT (SELECT count(*) FROM layer_snapshots WHERE parent = $id)
               + (SELECT count(*) FROM image_platforms WHERE chain_id = $id)
-              + (SELECT count(*) FROM container_snapshots WHERE chain_id = $id) AS count`,
+              + (SELECT count(*) FROM container_snapshots WHERE chain_id = $id)
+              + (SELECT count(*) FROM mounted_layers WHERE chain_id = $id) AS count`,
       )
       .get({ id: chainId });
     return users?.count === 0;

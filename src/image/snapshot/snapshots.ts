@@ -54,6 +54,25 @@ export class SnapshotStore {
     return this.mounts(key);
   }
 
+  /**
+   * Keeps the layers of an image that is mounted in a container, until the container's own go. Nothing is made, so that
+   * it may be part of a transaction.
+   * @throws EngineError corrupt when a layer of the image is missing.
+   */
+  hold(key: string, { chainId }: Pick<Image, "chainId">): void {
+    if (chainId === undefined) return;
+    this.#layers.chain(chainId);
+    this.#database.run("INSERT OR IGNORE INTO mounted_layers (key, chain_id) VALUES (?, ?)", [key, chainId]);
+  }
+
+  /**
+   * An image's files as directories, topmost first; none of one without layers.
+   * @throws EngineError corrupt when one is missing.
+   */
+  layers(chainId: Digest | undefined): string[] {
+    return chainId === undefined ? [] : this.#layers.paths(chainId);
+  }
+
   /** @throws EngineError not_found; corrupt when its directory or a layer is missing. */
   mounts(key: string): OverlayMount {
     const row = this.#row(key);
@@ -70,11 +89,17 @@ export class SnapshotStore {
 
   /** Removes a container's layer; the image's go too when this was the last to need them. A missing one is no error. */
   remove(key: string): void {
+    const held = this.#database
+      .query<{ chain_id: Digest }, [string]>("DELETE FROM mounted_layers WHERE key = ? RETURNING chain_id")
+      .all(key)
+      .map(({ chain_id }) => chain_id);
     const row = this.#row(key);
-    if (!row) return;
-    this.#database.run("DELETE FROM container_snapshots WHERE key = ?", [key]);
-    this.#directories.discard(row.directory);
-    if (row.chain_id !== null) this.#layers.collect([row.chain_id]);
+    if (row) {
+      this.#database.run("DELETE FROM container_snapshots WHERE key = ?", [key]);
+      this.#directories.discard(row.directory);
+      if (row.chain_id !== null) held.push(row.chain_id);
+    }
+    this.#layers.collect(held);
   }
 
   /** What a container wrote. @throws EngineError not_found. */
@@ -97,7 +122,8 @@ export class SnapshotStore {
 
   /** Removes the layers of containers that are not in the set: those of a create that was killed half-way. */
   retain(keys: ReadonlySet<string>): void {
-    for (const key of this.keys()) if (!keys.has(key)) this.remove(key);
+    const holders = this.#database.query<{ key: string }, []>("SELECT DISTINCT key FROM mounted_layers").all();
+    for (const key of new Set([...this.keys(), ...holders.map((row) => row.key)])) if (!keys.has(key)) this.remove(key);
   }
 
   directoryNames(): string[] {
