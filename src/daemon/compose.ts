@@ -19,6 +19,8 @@ import { defaultUnpackLimits } from "../image/unpack/protocol.ts";
 import { Networks, type NetworksOptions } from "../network/networks.ts";
 import { portsSchema } from "../network/ports/records.ts";
 import { networkSchema } from "../network/schema.ts";
+import { VolumeDrivers } from "../volume/drivers.ts";
+import { LocalDriver } from "../volume/local/driver.ts";
 import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
 import { defaultRoot } from "./flags.ts";
 
@@ -61,13 +63,15 @@ export async function composeEngine(
   const cgroup = isServiceUnit() ? `${configuration.cgroupParent}/shims` : undefined;
   const companions = companionsOf(layout, logLevel, cgroup);
   const networks = new Networks(networksOptions(database, configuration, companions));
+  const volumes = new VolumeStore(database);
   const engine = await Engine.open(configuration, layout, {
     database,
     containers,
     images: new ImageParts(images),
     snapshots: images.snapshots,
     networks,
-    volumes: new VolumeStore(configuration.root, database),
+    volumes,
+    volumeDrivers: new VolumeDrivers(new LocalDriver(configuration.root, volumes.list())),
     shims: new ShimPool(layout, logLevel, cgroup),
     kernel: new CgroupKernel(),
     files: { stat: statPath, read: readPath, write: writePath },

@@ -1,16 +1,15 @@
 import type { Database } from "bun:sqlite";
 import type { KeyedLock } from "../core/lock.ts";
-import type { VolumeStore } from "../volume/volumes.ts";
 import type { Background } from "./background.ts";
 import type { EngineConfiguration } from "./configuration.ts";
 import type { Endings } from "./container/endings.ts";
 import type { ContainerStore } from "./container/store.ts";
 import type { EventBus } from "./event/bus.ts";
 import type { Layout } from "./layout.ts";
-import type { VolumeUsers } from "./mount/volume-users.ts";
 import type { BundlePart, FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import type { UserRanges } from "./userns/ranges.ts";
 import type { Remap } from "./userns/remap.ts";
+import type { VolumeService } from "./volume/volumes.ts";
 
 /** What the engine's services share: the parts, and the containers as they are now. */
 export interface EngineContext {
@@ -26,8 +25,7 @@ export interface EngineContext {
   images: ImagePart;
   snapshots: SnapshotPart;
   networks: NetworksPart;
-  volumes: VolumeStore;
-  volumeUsers: VolumeUsers;
+  volumes: VolumeService;
   /** Of the host: it decides defaults. */
   readonly cgroupVersion: 1 | 2;
   /** Major and minor number. */

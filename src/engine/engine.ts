@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import type { Schema } from "../core/database.ts";
 import { KeyedLock } from "../core/lock.ts";
 import { log } from "../core/log.ts";
+import type { VolumeDrivers } from "../volume/drivers.ts";
 import type { VolumeStore } from "../volume/volumes.ts";
 import { ArchiveService } from "./archive/archives.ts";
 import { Background } from "./background.ts";
@@ -23,7 +24,6 @@ import { ImageService } from "./image/images.ts";
 import { RegistryService } from "./image/registry.ts";
 import { RegistryManifestService } from "./image/registry-manifests.ts";
 import type { Layout } from "./layout.ts";
-import { VolumeUsers } from "./mount/volume-users.ts";
 import { NetworkService } from "./network/networks.ts";
 import { PortService } from "./network/ports.ts";
 import type { FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
@@ -33,6 +33,7 @@ import { type HostFacts, SystemService } from "./system/system.ts";
 import { HostFiles } from "./userns/host-files.ts";
 import { UserRanges } from "./userns/ranges.ts";
 import { resolveRemap } from "./userns/remap.ts";
+import { VolumeService } from "./volume/volumes.ts";
 
 /** Facts about the engine itself. */
 export const engineSchema: Schema = {
@@ -47,6 +48,7 @@ export interface EngineParts {
   snapshots: SnapshotPart;
   networks: NetworksPart;
   volumes: VolumeStore;
+  volumeDrivers: VolumeDrivers;
   shims: ShimSource;
   kernel: KernelPart;
   files: FilePart;
@@ -88,7 +90,8 @@ export class Engine {
 
   /** Opens the engine and makes records, shims and kernel agree; containers that run go on running. */
   static async open(configuration: EngineConfiguration, layout: Layout, parts: EngineParts): Promise<Engine> {
-    const { facts, ...rest } = parts;
+    const { facts, volumes: store, volumeDrivers: drivers, ...rest } = parts;
+    const events = new EventBus();
     const bundles = new Bundles(layout);
     const hostFiles = new HostFiles();
     const context: EngineContext = {
@@ -98,9 +101,9 @@ export class Engine {
       bundles,
       locks: new KeyedLock(),
       endings: new Endings(),
-      events: new EventBus(),
+      events,
       background: new Background(),
-      volumeUsers: new VolumeUsers(),
+      volumes: new VolumeService({ store, drivers, events }),
       remap: resolveRemap(configuration.usernsRemap ?? "", hostFiles),
       userRanges: new UserRanges(hostFiles, configuration.root),
       get kernelVersion() {

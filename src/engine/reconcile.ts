@@ -17,6 +17,7 @@ import { removeContainer, removeFiles } from "./container/remove.ts";
 import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
 import type { EngineContext } from "./context.ts";
+import { restoreMountSources } from "./mount/sources.ts";
 import type { ShimPart, SurvivingShim } from "./parts.ts";
 
 export interface Reconciliation {
@@ -34,7 +35,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   for (const container of context.containers.all()) {
     holdUserRange(context, container);
     for (const { Name } of container.definition.mounts) {
-      if (Name !== undefined) context.volumeUsers.add(Name, container.id);
+      if (Name !== undefined) context.volumes.users.add(Name, container.id);
     }
     identifyNetworks(context, container);
   }
@@ -51,6 +52,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
       if (!found.ended) {
         live.set(container.id, { namespacePath: `/proc/${found.pid}/ns/net` });
         running.push(container);
+        await holdVolumes(context, container);
       }
       adopt(context, container, found);
       result.adopted++;
@@ -72,6 +74,18 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
 function holdUserRange({ userRanges }: EngineContext, { id, definition }: Container): void {
   const { uids = [], isOwn } = definition.userNamespace ?? {};
   for (const { hostID, size } of isOwn ? uids : []) userRanges.hold(id, { start: hostID, size });
+}
+
+/** Before its end can be heard of, with which it lets go of them. */
+async function holdVolumes(context: EngineContext, container: Container): Promise<void> {
+  try {
+    await restoreMountSources(context, container);
+  } catch (error) {
+    log("error", "could not hold a running container's volumes", {
+      container: container.id,
+      error: errorMessage(error),
+    });
+  }
 }
 
 /** A container of a tsd that knew the built-in networks alone has their names on record, and not their ids. */

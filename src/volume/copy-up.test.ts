@@ -19,14 +19,13 @@ import {
 import { join } from "node:path";
 import { getXattr, setXattr } from "../../ffi/stat.ts";
 import { copyUp } from "./copy-up.ts";
-import type { Volume } from "./volumes.ts";
 
 let work: string;
-let volume: Volume;
+let volume: { name: string; path: string };
 beforeEach(() => {
   // Not under /tmp: overlayfs needs a file system that may be its lower directory.
   work = mkdtempSync("/var/tmp/tsd-copy-up-");
-  volume = { name: "v", createdAt: "", anonymous: false, labels: {}, path: join(work, "v", "_data") };
+  volume = { name: "v", path: join(work, "v", "_data") };
   mkdirSync(volume.path, { recursive: true });
 });
 afterEach(() => rmSync(work, { recursive: true, force: true }));

@@ -18,9 +18,14 @@ import { mountOverlay } from "../../ffi/overlay.ts";
 import { statx } from "../../ffi/stat.ts";
 import { isErrno, wrapError } from "../core/errors.ts";
 import { type CopiedOwners, copyTree } from "./tree-copy.ts";
-import type { Volume } from "./volumes.ts";
 
 export type { CopiedOwners } from "./tree-copy.ts";
+
+interface FilledVolume {
+  name: string;
+  /** Where its files are. The directory that this is in belongs to it too. */
+  path: string;
+}
 
 /**
  * @param lower the image's directories, topmost first.
@@ -29,7 +34,7 @@ export type { CopiedOwners } from "./tree-copy.ts";
  * @returns whether anything was copied.
  */
 export async function copyUp(
-  volume: Volume,
+  volume: FilledVolume,
   lower: readonly string[],
   target: string,
   owners?: CopiedOwners,

@@ -13,12 +13,12 @@ export interface KindUsage<Item> {
 
 export interface VolumeUsageItem {
   CreatedAt: string;
-  Driver: "local";
+  Driver: string;
   Labels: Record<string, string> | null;
   Mountpoint: string;
   Name: string;
   Options: Record<string, string> | null;
-  Scope: "local";
+  Scope: "local" | "global";
   UsageData: { RefCount: number; Size: number };
 }
 

@@ -12,17 +12,25 @@ import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
 import { bundleIdMapping } from "../mount/id-mapping.ts";
+import type { MountSources } from "../mount/sources.ts";
 import type { Container } from "./container.ts";
 import { writeEtcFiles } from "./etc-files.ts";
 import { linkVariables } from "./links.ts";
 import { runtimePath } from "./normalize.ts";
 
+/** What the container gets of the host for this start. */
+interface BundleSurroundings {
+  sandbox: Sandbox;
+  sources: MountSources;
+  /** Its own, which this process made. */
+  userNamespace: Fd | undefined;
+}
+
 /** Writes what the container needs beside its layers, and puts together what the shim is told. */
 export function prepareBundle(
   context: EngineContext,
   container: Container,
-  sandbox: Sandbox,
-  userNamespace?: Fd,
+  { sandbox, sources, userNamespace }: BundleSurroundings,
 ): ShimContainer {
   const { id, definition } = container;
   const { config, hostConfig } = definition;
@@ -42,7 +50,7 @@ export function prepareBundle(
     hostConfig,
     rootfs: paths.rootfs,
     user,
-    mounts: [...etcMounts(container, etcPaths), ...bindMounts(container, mapping)],
+    mounts: [...etcMounts(container, etcPaths), ...bindMounts(container, sources, mapping)],
     tmpfs: tmpfsMounts(container),
     ...joinedUserNamespace(container, userNamespace),
     namespacePaths: namespacePaths(context, container, sandbox),
@@ -119,21 +127,25 @@ export function etcMounts(container: Container, paths: ContainerPaths): BundleMo
 }
 
 /** @param mapping whose owners the mounts get; absent: those that files have on the disk. */
-export function bindMounts(container: Container, mapping?: Parameters<typeof bundleIdMapping>[2]): BundleMount[] {
+export function bindMounts(
+  container: Container,
+  sources: MountSources,
+  mapping?: Parameters<typeof bundleIdMapping>[2],
+): BundleMount[] {
   const mounts: BundleMount[] = [];
   for (const mount of container.definition.mounts) {
     if (mount.Type === "tmpfs") continue;
     const { nonRecursive, readOnlyNonRecursive, readOnlyForceRecursive } = mount;
+    const source = sources.of(mount);
     mounts.push({
       destination: mount.Destination,
-      source: mount.Source,
+      source,
       readOnly: !mount.RW,
       ...(mount.Propagation !== "" && { propagation: mount.Propagation }),
       ...(nonRecursive && { nonRecursive }),
       ...(readOnlyNonRecursive && { readOnlyNonRecursive }),
       ...(readOnlyForceRecursive && { readOnlyForceRecursive }),
-      ...(mapping &&
-        bundleIdMapping(mount.idMapping, { source: mount.Source, destination: mount.Destination }, mapping)),
+      ...(mapping && bundleIdMapping(mount.idMapping, { source, destination: mount.Destination }, mapping)),
     });
   }
   return mounts;

@@ -18,7 +18,7 @@ import { checkUserNamespace, settleUserNamespace } from "../userns/settle.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { checkMacAddress, settleEndpoints } from "./endpoints.ts";
-import { containerEvent, volumeEvent } from "./event.ts";
+import { containerEvent } from "./event.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
 import { checkLinks } from "./links.ts";
 import { parseContainerName } from "./names.ts";
@@ -89,7 +89,7 @@ async function buildContainer(
 ): Promise<Container> {
   const { id, name, draft, state } = parts;
   const { image: found, warnings: _warnings, planned, ...rest } = draft;
-  const { layout, snapshots, volumes, volumeUsers, userRanges, containers } = context;
+  const { layout, snapshots, volumes, userRanges, containers } = context;
   const paths = layout.container(id);
   cleanup.add(`remove ${paths.directory}`, () => rm(paths.directory, { recursive: true, force: true }));
   cleanup.add("remove the snapshot", () => snapshots.remove(id));
@@ -105,7 +105,6 @@ async function buildContainer(
   const realized = await realizeMounts(planned, {
     containerId: id,
     volumes,
-    users: volumeUsers,
     cleanup,
     lower: root.lower,
     userNamespace,
@@ -116,9 +115,9 @@ async function buildContainer(
     ...(userNamespace !== undefined && { userNamespace }),
   };
   const record = { id, name, createdAt: new Date().toISOString(), definition, state };
-  const container = containers.insert(record, () => volumes.store(realized.unstored));
-  for (const volume of realized.unstored) volumeUsers.add(volume.name, id);
-  for (const volume of [...realized.created, ...realized.unstored]) volumeEvent(context, "create", volume.name);
+  const container = containers.insert(record, () => volumes.insert(realized.unstored));
+  for (const volume of realized.unstored) volumes.users.add(volume.name, id);
+  volumes.announce(realized.unstored);
   containerEvent(context, container, "create");
   return container;
 }

@@ -21,15 +21,6 @@ export function containerEvent(
   });
 }
 
-export function volumeEvent(
-  context: Pick<EngineContext, "events">,
-  action: string,
-  name: string,
-  attributes: Record<string, string> = {},
-): EngineEvent {
-  return context.events.publish("volume", action, name, { driver: "local", ...attributes });
-}
-
 export function networkEvent(
   context: Pick<EngineContext, "events">,
   action: "connect" | "disconnect",

@@ -8,6 +8,7 @@ import { log } from "../../core/log.ts";
 import { parseSignal } from "../../core/signals.ts";
 import type { ExitRecord } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
+import { releaseMountSources } from "../mount/sources.ts";
 import type { ShimPart } from "../parts.ts";
 import { cgroupPath } from "./bundle.ts";
 import type { Container } from "./container.ts";
@@ -94,6 +95,7 @@ async function cleanUpAfterEnd(context: EngineContext, container: Container): Pr
   const steps: [string, () => unknown][] = [
     ["release the shim", () => releaseShim(context, container)],
     ["leave the network", () => detachNetwork(context, container)],
+    ["release the mounts", () => releaseMountSources(context, container)],
     [
       "remove the runtime state",
       () => rm(context.layout.container(container.id).state, { recursive: true, force: true }),

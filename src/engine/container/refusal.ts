@@ -20,7 +20,6 @@ const other =
 const hostRefusals: Refusals<HostConfig> = {
   RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
   VolumesFrom: { asks: some, what: "volumes of another container" },
-  VolumeDriver: { asks: other("", "local"), what: "volume plugins" },
   StorageOpt: { asks: filled, what: "storage options" },
   DeviceRequests: { asks: some, what: "device requests (GPUs, CDI)" },
   Isolation: { asks: other("", "default"), what: "isolation technologies" },
@@ -69,15 +68,8 @@ function refuseMount(mount: Mount): void {
   if (mount.Type !== "bind" && mount.Type !== "volume" && mount.Type !== "tmpfs") {
     throw unbuilt(`${field}.Type`, mount.Type ?? "", "mounts of this type");
   }
-  const { DriverConfig, Subpath } = mount.VolumeOptions ?? {};
+  const { Subpath } = mount.VolumeOptions ?? {};
   if (Subpath) throw unbuilt(`${field}.VolumeOptions.Subpath`, Subpath, "sub-paths of volumes");
-  if (DriverConfig && ((DriverConfig.Name ?? "local") !== "local" || filled(DriverConfig.Options ?? {}))) {
-    throw unbuilt(
-      `${field}.VolumeOptions.DriverConfig`,
-      JSON.stringify(DriverConfig),
-      "volume drivers and their options",
-    );
-  }
   if (mount.TmpfsOptions?.Options?.length) {
     throw unbuilt(`${field}.TmpfsOptions.Options`, JSON.stringify(mount.TmpfsOptions.Options), "further tmpfs options");
   }

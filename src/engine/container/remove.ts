@@ -5,7 +5,7 @@ import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container } from "./container.ts";
-import { containerEvent, volumeEvent } from "./event.ts";
+import { containerEvent } from "./event.ts";
 import { forceEnd } from "./stop.ts";
 
 export interface RemoveOptions {
@@ -79,7 +79,7 @@ export function autoRemove(context: EngineContext, container: Container, cleaned
 /** Nobody sees the container from here on. */
 function forget(context: EngineContext, container: Container): void {
   for (const { Name } of container.definition.mounts) {
-    if (Name !== undefined) context.volumeUsers.delete(Name, container.id);
+    if (Name !== undefined) context.volumes.users.delete(Name, container.id);
   }
   context.userRanges.release(container.id);
   container.announceRemoval();
@@ -102,9 +102,6 @@ function anonymousVolumes(container: Container): string[] {
 
 async function removeVolumes(context: EngineContext, container: Container, names: string[]): Promise<void> {
   for (const name of names) {
-    if (context.volumes.get(name) === undefined) continue;
-    if (await context.volumes.remove(name, () => context.volumeUsers.others(name, container.id))) {
-      volumeEvent(context, "destroy", name);
-    }
+    await context.volumes.removeUnused(name, container.id);
   }
 }

@@ -7,7 +7,7 @@ import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "..
 import { log } from "../../core/log.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
-import { makeBindSources } from "../mount/realize.ts";
+import { openMountSources, releaseMountSources } from "../mount/sources.ts";
 import { openUserNamespace } from "../userns/open.ts";
 import { ensureShim } from "./attach.ts";
 import { prepareBundle } from "./bundle.ts";
@@ -62,24 +62,28 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
   using userNamespace = openUserNamespace(context, container);
   const request = sandboxRequest(context, container, userNamespace);
   // Whatever comes first, both are waited for: what was made must be undone when the other fails.
-  const [shimResult, sandboxResult] = await Promise.allSettled([
+  const [shimResult, sandboxResult, sourcesResult] = await Promise.allSettled([
     ensureShim(context, container),
     // What it writes it writes at once, and for this boot only: no need to wait for the disk.
     withoutSync(context.database, () => context.networks.attach(container.id, request)),
-    makeBindSources(container.definition.mounts),
+    openMountSources(context, container),
   ]).then(([shim, sandbox, sources]) => {
     if (sandbox.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
     const { state } = context.layout.container(container.id);
     cleanup.add(`remove ${state}`, () => rm(state, { recursive: true, force: true }));
     cleanup.add("release the shim", () => abandonShim(container));
-    if (sources.status === "rejected") throw sources.reason;
-    return [shim, sandbox] as const;
+    if (sources.status === "fulfilled") {
+      cleanup.add("release the mounts", () => releaseMountSources(context, container));
+    }
+    return [shim, sandbox, sources] as const;
   });
+  if (sourcesResult.status === "rejected") throw sourcesResult.reason;
+  using sources = sourcesResult.value;
   if (shimResult.status === "rejected") throw shimResult.reason;
   if (sandboxResult.status === "rejected") throw sandboxResult.reason;
   const sandbox = sandboxResult.value;
   container.sandbox = sandbox;
-  const shimContainer = prepareBundle(context, container, sandbox, userNamespace);
+  const shimContainer = prepareBundle(context, container, { sandbox, sources, userNamespace });
   const { pid, startedAt } = await shimResult.value.run(shimContainer);
   connected(context, container, sandbox);
   return { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };

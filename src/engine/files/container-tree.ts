@@ -5,6 +5,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { open } from "../../../ffi/files.ts";
 import { statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
+import { newId } from "../../core/id.ts";
 import type { CopyRoot } from "../../image/copy/copier.ts";
 import { assembleRoot, enterMounts } from "../../runtime/assembled-root.ts";
 import { bindMounts, etcMounts, joinedContainer } from "../container/bundle.ts";
@@ -12,7 +13,7 @@ import type { Container } from "../container/container.ts";
 import { startTicks } from "../container/start.ts";
 import type { RunningState } from "../container/state.ts";
 import type { EngineContext } from "../context.ts";
-import { makeBindSources } from "../mount/realize.ts";
+import { type MountSources, openMountSources, releaseMountSources } from "../mount/sources.ts";
 
 /**
  * Works with the tree of a container: of one that runs as it sees it itself; of one that does not, root, volumes and binds
@@ -37,7 +38,7 @@ export async function withTree<T>(
     const workStill = async () => {
       // A start came first.
       if (container.state.status === "running") return undefined;
-      return { result: await work(await stillTree(context, container, access)) };
+      return { result: await withStillTree(context, container, access, work) };
     };
     const waits = access === "write" || !isStill(container);
     const done = await (waits ? context.locks.run(container.id, workStill) : workStill());
@@ -93,15 +94,34 @@ function isStill({ removed, state }: Container): boolean {
 }
 
 /** The caller holds the container's lock if it is going to write. */
-async function stillTree(context: EngineContext, container: Container, access: "read" | "write"): Promise<CopyRoot> {
-  const { id, definition } = container;
+async function withStillTree<T>(
+  context: EngineContext,
+  container: Container,
+  access: "read" | "write",
+  work: (root: CopyRoot) => Promise<T>,
+): Promise<T> {
   if (!isStill(container)) {
     throw new EngineError("conflict", `container ${container.name} is being removed: its files cannot be copied`);
   }
+  const holder = newId();
+  using sources = await openMountSources(context, container, holder);
+  try {
+    return await work(stillTree(context, container, sources, access));
+  } finally {
+    await releaseMountSources(context, container, holder);
+  }
+}
+
+function stillTree(
+  context: EngineContext,
+  container: Container,
+  sources: MountSources,
+  access: "read" | "write",
+): CopyRoot {
+  const { id, definition } = container;
   const { hostConfig } = definition;
   const paths = context.layout.container(id);
   const etcPaths = context.layout.container(joinedContainer(context, container)?.id ?? id);
-  await makeBindSources(definition.mounts);
   // Without a user namespace of its own: everywhere files have the owners that they have on the disk.
   const etc = etcMounts(container, etcPaths).map(({ idMapping: _, ...mount }) => mount);
   const config = {
@@ -109,7 +129,7 @@ async function stillTree(context: EngineContext, container: Container, access: "
     root: { path: paths.rootfs, readonly: hostConfig.ReadonlyRootfs === true },
     mounts: context.bundles.mounts(hostConfig, [
       ...etc.filter(({ source }) => existsSync(source)),
-      ...bindMounts(container),
+      ...bindMounts(container, sources),
     ]),
   };
   const rootfsMount = context.snapshots.mounts(id);

@@ -28,6 +28,10 @@ export interface PlannedVolume extends Common {
   kind: "volume";
   /** Absent: a new anonymous one. */
   name?: string;
+  /** Absent: local. */
+  driver?: string;
+  /** The driver's, for a volume that is new. */
+  options?: Record<string, string>;
   labels: Record<string, string>;
   noCopy: boolean;
   /** Of the volume only what is there: relative, and inside it as it is written. */
@@ -58,7 +62,7 @@ export type PlannedMount = PlannedBind | PlannedVolume | PlannedTmpfs | PlannedI
 export function planMounts(config: ContainerConfig, hostConfig: HostConfig): PlannedMount[] {
   const planned: PlannedMount[] = [
     ...(hostConfig.Mounts ?? []).map(planMount),
-    ...(hostConfig.Binds ?? []).map(planBind),
+    ...(hostConfig.Binds ?? []).map((text) => planBind(text, hostConfig)),
   ];
   const taken = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(parseTarget));
   for (const { target } of planned) {
@@ -69,12 +73,24 @@ export function planMounts(config: ContainerConfig, hostConfig: HostConfig): Pla
     const target = parseTarget(volume);
     if (taken.has(target)) continue;
     taken.add(target);
-    planned.push({ kind: "volume", target, readOnly: false, mode: "", labels: {}, noCopy: false });
+    planned.push({
+      kind: "volume",
+      target,
+      readOnly: false,
+      mode: "",
+      labels: {},
+      noCopy: false,
+      ...driverOf(hostConfig.VolumeDriver),
+    });
   }
   return planned;
 }
 
-function planBind(text: string): PlannedMount {
+function driverOf(name: string | undefined): Pick<PlannedVolume, "driver"> {
+  return name ? { driver: name } : {};
+}
+
+function planBind(text: string, { VolumeDriver }: HostConfig): PlannedMount {
   const { source, target, readOnly, noCopy, idMapped, propagation, mode } = parseBind(text);
   const mapping = idMapped ? { idMapping: { kind: "either" } as const } : {};
   if (source?.kind !== "path") {
@@ -88,6 +104,7 @@ function planBind(text: string): PlannedMount {
       mode: mode === "" ? "z" : mode,
       labels: {},
       ...named,
+      ...driverOf(VolumeDriver),
       ...mapping,
     };
   }
@@ -136,6 +153,8 @@ function planMount(mount: Mount): PlannedMount {
         ...(mount.Source && { name: parseVolumeName(mount.Source) }),
         labels: mount.VolumeOptions?.Labels ?? {},
         noCopy: mount.VolumeOptions?.NoCopy ?? false,
+        ...driverOf(mount.VolumeOptions?.DriverConfig?.Name),
+        ...(mount.VolumeOptions?.DriverConfig?.Options && { options: mount.VolumeOptions.DriverConfig.Options }),
         ...subpathOf(mount.VolumeOptions, invalid),
       };
     case "image":

@@ -4,24 +4,21 @@ import { mkdir, stat } from "node:fs/promises";
 import type { Cleanup } from "../../core/cleanup.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { type CopiedOwners, copyUp } from "../../volume/copy-up.ts";
-import type { Volume, VolumeStore } from "../../volume/volumes.ts";
+import type { Volume } from "../../volume/volumes.ts";
 import type { ContainerMount } from "../container/definition.ts";
 import { toHost, type UserNamespace } from "../userns/mapping.ts";
+import type { VolumeDetails, VolumeService } from "../volume/volumes.ts";
 import type { PlannedBind, PlannedMount, PlannedVolume } from "./plan.ts";
-import type { VolumeUsers } from "./volume-users.ts";
 
 export interface RealizedMounts {
   mounts: ContainerMount[];
   /** Anonymous volumes without a row yet: for the transaction that stores the container. */
   unstored: Volume[];
-  /** Named volumes that did not exist before: for the events. */
-  created: Volume[];
 }
 
 interface Context {
   containerId: string;
-  volumes: VolumeStore;
-  users: VolumeUsers;
+  volumes: VolumeService;
   cleanup: Cleanup;
   /** The image's directories, topmost first: what empty volumes are filled from. */
   lower: readonly string[];
@@ -31,7 +28,7 @@ interface Context {
 
 /** Every volume that is made here is undone by the cleanup, unless somebody else uses it by then. */
 export async function realizeMounts(planned: readonly PlannedMount[], context: Context): Promise<RealizedMounts> {
-  const realized: RealizedMounts = { mounts: [], unstored: [], created: [] };
+  const realized: RealizedMounts = { mounts: [], unstored: [] };
   for (const mount of planned) {
     switch (mount.kind) {
       case "tmpfs":
@@ -83,41 +80,60 @@ async function realizeVolume(
   context: Context,
   realized: RealizedMounts,
 ): Promise<ContainerMount> {
-  const { volumes, users, cleanup, containerId, userNamespace } = context;
-  let volume: Volume;
-  let isNew = true;
-  if (mount.name === undefined) {
-    volume = await volumes.makeAnonymous(mount.labels);
-    realized.unstored.push(volume);
-    cleanup.add(`discard volume ${volume.name}`, () => volumes.discard(volume.name));
-  } else {
-    const name = mount.name;
-    users.add(name, containerId);
-    cleanup.add(`release volume ${name}`, () => users.delete(name, containerId));
-    const ensured = await volumes.ensure(name, mount.labels);
-    volume = ensured.volume;
-    isNew = ensured.created;
-    if (ensured.created) {
-      realized.created.push(volume);
-      cleanup.add(`remove volume ${name}`, () => volumes.remove(name, () => users.others(name, containerId)));
-    }
-  }
+  const { userNamespace } = context;
+  const { volume, created } = await ensureVolume(mount, context, realized);
   const mapping = mount.idMapping ?? (userNamespace?.mapsVolumes ? ({ kind: "container" } as const) : undefined);
   const owners = mapping === undefined && userNamespace !== undefined ? hostOwners(userNamespace) : undefined;
-  if (isNew && owners !== undefined) chownSync(volume.path, owners.uid(0), owners.gid(0));
-  if (!mount.noCopy) await copyUp(volume, context.lower, mount.target, owners);
+  await fillVolume(volume, { mount, created, owners }, context);
   return {
     Type: "volume",
     Name: volume.name,
-    Source: volume.path,
+    Source: volume.mountpoint,
     Destination: mount.target,
-    Driver: "local",
+    Driver: volume.driver,
     Mode: mount.mode,
     RW: !mount.readOnly,
     Propagation: "",
     ...(volume.anonymous && { anonymous: true }),
     ...(mapping !== undefined && { idMapping: mapping }),
   };
+}
+
+async function ensureVolume(
+  mount: PlannedVolume,
+  { volumes, cleanup, containerId }: Context,
+  realized: RealizedMounts,
+): Promise<{ volume: VolumeDetails; created: boolean }> {
+  const { name, driver, options, labels } = mount;
+  const request = { labels, ...(driver && { driver }), ...(options && { options }) };
+  if (name === undefined) {
+    const made = await volumes.ensure(undefined, request);
+    realized.unstored.push(made.volume);
+    cleanup.add(`discard volume ${made.volume.name}`, () => volumes.discard(made.volume));
+    return made;
+  }
+  volumes.users.add(name, containerId);
+  cleanup.add(`give up volume ${name}`, () => volumes.users.delete(name, containerId));
+  const ensured = await volumes.ensure(name, request);
+  if (ensured.created) cleanup.add(`remove volume ${name}`, () => volumes.removeUnused(name, containerId));
+  return ensured;
+}
+
+/** What the image has at the target goes into an empty volume. */
+async function fillVolume(
+  { name }: Volume,
+  { mount, created, owners }: { mount: PlannedVolume; created: boolean; owners: CopiedOwners | undefined },
+  { volumes, containerId, lower }: Context,
+): Promise<void> {
+  const isGivenAway = created && owners !== undefined;
+  if (mount.noCopy && !isGivenAway) return;
+  const path = await volumes.acquire(name, containerId);
+  try {
+    if (isGivenAway) chownSync(path, owners.uid(0), owners.gid(0));
+    if (!mount.noCopy) await copyUp({ name, path }, lower, mount.target, owners);
+  } finally {
+    await volumes.release(name, containerId);
+  }
 }
 
 /** As in Docker what belongs to the container's root belongs to a user of the host's beyond the container's reach. */

@@ -50,19 +50,19 @@ async function containerUsage(containers: ContainerService): Promise<KindUsage<C
   };
 }
 
-async function volumeUsage({ volumes, volumeUsers }: EngineContext): Promise<KindUsage<VolumeUsageItem>> {
+async function volumeUsage({ volumes }: EngineContext): Promise<KindUsage<VolumeUsageItem>> {
   const items: VolumeUsageItem[] = [];
-  for (const { name, createdAt, labels, path } of volumes.list()) {
-    const { bytes } = await countBelow(path);
+  for (const { name, driver, scope, createdAt, labels, options, mountpoint } of (await volumes.list()).volumes) {
+    const { bytes } = await countBelow(mountpoint);
     items.push({
       CreatedAt: createdAt,
-      Driver: "local",
+      Driver: driver,
       Labels: Object.keys(labels).length > 0 ? labels : null,
-      Mountpoint: path,
+      Mountpoint: mountpoint,
       Name: name,
-      Options: null,
-      Scope: "local",
-      UsageData: { RefCount: volumeUsers.of(name).length, Size: bytes },
+      Options: options,
+      Scope: scope,
+      UsageData: { RefCount: volumes.inUse(name).length, Size: bytes },
     });
   }
   const unused = items.filter(({ UsageData }) => UsageData.RefCount === 0);

@@ -9,6 +9,8 @@ import type { Image } from "../../image/image.ts";
 import type { DnsRequest } from "../../network/sandbox.ts";
 import type { ImageConfigDefaults } from "../../oci/image.ts";
 import type { ExitRecord, ShimContainer, ShimState } from "../../shim/protocol.ts";
+import { VolumeDrivers } from "../../volume/drivers.ts";
+import { LocalDriver } from "../../volume/local/driver.ts";
 import { VolumeStore, volumeSchema } from "../../volume/volumes.ts";
 import type { EngineConfiguration } from "../configuration.ts";
 import { ContainerStore } from "../container/store.ts";
@@ -168,13 +170,15 @@ export class FakeWorld implements Disposable {
   async open(): Promise<Engine> {
     makeDirectories(this.layout);
     const database = openDatabase(this.layout.database, [engineSchema, containerSchema, volumeSchema]);
+    const volumes = new VolumeStore(database);
     return Engine.open(this.#configuration(), this.layout, {
       database,
       containers: new ContainerStore(database),
       images: this.#images(),
       snapshots: this.#snapshots(),
       networks: this.networks,
-      volumes: new VolumeStore(this.layout.root, database),
+      volumes,
+      volumeDrivers: new VolumeDrivers(new LocalDriver(this.layout.root, volumes.list())),
       shims: this.#shimSource(),
       kernel: {
         killCgroup: (path) => this.killedCgroups.push(path),

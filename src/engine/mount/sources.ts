@@ -1,0 +1,79 @@
+/** Where a container's mounts come from, for as long as it, or whoever works on its files, has them. */
+import { Cleanup } from "../../core/cleanup.ts";
+import type { Container } from "../container/container.ts";
+import type { ContainerMount } from "../container/definition.ts";
+import type { EngineContext } from "../context.ts";
+import { makeBindSources } from "./realize.ts";
+
+export interface MountSources extends Disposable {
+  /** The path that is to be bound: it may be one of a descriptor of this process, and means nothing after the disposal. */
+  of(mount: ContainerMount): string;
+}
+
+/**
+ * Mounts the container's volumes and makes the sources that are missing. What this made is to be undone with
+ * `releaseMountSources`; if it fails nothing is left of it.
+ * @param userId as whom volumes are held: somebody else than the container itself where it does not start.
+ */
+export async function openMountSources(
+  context: EngineContext,
+  container: Container,
+  userId: string = container.id,
+): Promise<MountSources> {
+  const { mounts } = container.definition;
+  const directories = new Map<string, string>();
+  try {
+    await makeBindSources(mounts);
+    for (const { Name } of volumeMounts(container)) {
+      directories.set(Name, await context.volumes.acquire(Name, userId));
+    }
+  } catch (error) {
+    await releaseVolumes(context, container, userId).runAndLog();
+    throw error;
+  }
+  if (userId === container.id) publishMounts(context, container);
+  return {
+    of: (mount) => (mount.Name === undefined ? mount.Source : directories.get(mount.Name)!),
+    [Symbol.dispose]: () => undefined,
+  };
+}
+
+/** Lets go of the container's volumes. All are released, whichever fails. */
+export async function releaseMountSources(
+  context: EngineContext,
+  container: Container,
+  userId: string = container.id,
+): Promise<void> {
+  await releaseVolumes(context, container, userId).run();
+}
+
+/** A daemon has come to know that a container of an earlier one runs. */
+export async function restoreMountSources(context: EngineContext, container: Container): Promise<void> {
+  for (const { Name } of volumeMounts(container)) await context.volumes.restore(Name, container.id);
+}
+
+function releaseVolumes(context: EngineContext, container: Container, userId: string): Cleanup {
+  const steps = new Cleanup(`container ${container.name}`);
+  for (const { Name, Driver = "local" } of volumeMounts(container)) {
+    steps.add(`release volume ${Name}`, async () => {
+      if (!(await context.volumes.release(Name, userId))) return;
+      if (userId === container.id) {
+        context.volumes.publishUnmount({ name: Name, driver: Driver }, { container: container.id });
+      }
+    });
+  }
+  return steps;
+}
+
+function publishMounts({ volumes }: EngineContext, container: Container): void {
+  for (const { Name, Driver = "local", Destination, RW, Propagation } of volumeMounts(container)) {
+    volumes.publishMount(
+      { name: Name, driver: Driver },
+      { container: container.id, destination: Destination, "read/write": String(RW), propagation: Propagation },
+    );
+  }
+}
+
+function volumeMounts({ definition }: Container): (ContainerMount & { Name: string })[] {
+  return definition.mounts.filter((mount): mount is ContainerMount & { Name: string } => mount.Name !== undefined);
+}

@@ -1,0 +1,348 @@
+/**
+ * Volumes as the engine has them: the records, the drivers, and who uses which. What containers use follows from the
+ * containers' records, and who has one mounted from which containers run: no count is kept that a crash could leave wrong.
+ */
+import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
+import { newId } from "../../core/id.ts";
+import { KeyedLock } from "../../core/lock.ts";
+import type { DriverVolume, VolumeDriver } from "../../volume/driver.ts";
+import type { VolumeDrivers } from "../../volume/drivers.ts";
+import type { Volume, VolumeStore } from "../../volume/volumes.ts";
+import type { EventBus } from "../event/bus.ts";
+import { VolumeUsers } from "./users.ts";
+
+export interface VolumeRequest {
+  /** "" is local's. */
+  driver?: string;
+  options?: Record<string, string>;
+  labels?: Record<string, string>;
+}
+
+/** A volume with what its driver says of it. */
+export interface VolumeDetails extends Volume {
+  /** Where its files are, or will be when it is mounted; "" where the driver does not say. */
+  mountpoint: string;
+  scope: "local" | "global";
+  status?: Record<string, unknown>;
+}
+
+interface Parts {
+  store: VolumeStore;
+  drivers: VolumeDrivers;
+  events: EventBus;
+}
+
+export class VolumeService {
+  readonly drivers: VolumeDrivers;
+  /** Containers, running or not, by the names of their volumes. */
+  readonly users = new VolumeUsers();
+  readonly #store: VolumeStore;
+  readonly #events: EventBus;
+  readonly #locks = new KeyedLock();
+  /** Directories by who has them mounted, by the volume's name. */
+  readonly #mounted = new Map<string, Map<string, string>>();
+  /** Who waits until nobody has a volume mounted. */
+  readonly #waiting = new Map<string, (() => void)[]>();
+  /** Anonymous volumes that were made and have no record yet. */
+  readonly #unstored = new Map<string, Volume>();
+
+  constructor({ store, drivers, events }: Parts) {
+    this.drivers = drivers;
+    this.#store = store;
+    this.#events = events;
+  }
+
+  /**
+   * The volume of that name, made when there is none: as in Docker whatever its options and labels are then.
+   * Without a name it is a new, anonymous one, whose record is for the caller to write (`insert`) in the transaction
+   * that stores its container: a crash in between leaves a volume of the local driver that the next start removes.
+   * @returns whether it was made now: then the caller may undo it, with `removeUnused`, or `discard` an anonymous one.
+   * @throws EngineError conflict when another driver has a volume of that name; not_found for a driver that is not there.
+   */
+  async ensure(
+    name: string | undefined,
+    request: VolumeRequest = {},
+  ): Promise<{ volume: VolumeDetails; created: boolean }> {
+    const actual = name ?? newId();
+    return this.#locks.run(actual, async () => {
+      try {
+        return name === undefined ? await this.#make(actual, request, true) : await this.#ensureNamed(name, request);
+      } catch (error) {
+        throw wrapError(error, `create ${actual}`, { stage: "volume" });
+      }
+    });
+  }
+
+  /** Writes the records of anonymous volumes that were made. In the caller's transaction. */
+  insert(volumes: readonly Volume[]): void {
+    this.#store.insert(volumes.map(recordOf));
+    for (const { name } of volumes) this.#unstored.delete(name);
+  }
+
+  /** To be called when the records of anonymous volumes are durable. */
+  announce(volumes: readonly Volume[]): void {
+    for (const volume of volumes) this.#publish("create", volume);
+  }
+
+  /** Undoes an anonymous volume whose container could not be stored. */
+  async discard({ name, driver }: Volume): Promise<void> {
+    this.#unstored.delete(name);
+    if (this.#store.get(name) !== undefined) this.#store.delete(name);
+    await (await this.drivers.find(driver)).remove(name);
+  }
+
+  /** The record alone; undefined for a volume that only a plugin knows. */
+  record(name: string): Volume | undefined {
+    return this.#store.get(name) ?? this.#unstored.get(name);
+  }
+
+  records(): Volume[] {
+    return this.#store.list();
+  }
+
+  /** @throws EngineError not_found in docker's words; the driver's. */
+  async get(name: string): Promise<VolumeDetails> {
+    const found = await this.#find(name);
+    if (found === undefined) throw new EngineError("not_found", `get ${name}: no such volume`);
+    return found;
+  }
+
+  /** All that the drivers know. A driver that does not answer costs its volumes, and gives a warning. */
+  async list(): Promise<{ volumes: VolumeDetails[]; warnings: string[] }> {
+    const volumes: VolumeDetails[] = [];
+    const warnings: string[] = [];
+    for (const driver of await this.drivers.all()) {
+      try {
+        for (const { name, ...known } of await driver.list()) volumes.push(this.#detailsOf(name, driver, known));
+      } catch (error) {
+        warnings.push(`list ${driver.name}: ${errorMessage(error)}`);
+      }
+    }
+    return { volumes, warnings };
+  }
+
+  /** The ids of the containers that have it among their mounts. */
+  inUse(name: string): string[] {
+    return this.users.of(name);
+  }
+
+  /**
+   * @throws EngineError conflict in docker's words while a container has it; not_found, unless it is forced; the
+   * driver's: then it stays.
+   */
+  async remove(name: string, { force }: { force: boolean }): Promise<void> {
+    const isRemoved = await this.#whenReleased(name, async () => {
+      const users = this.inUse(name);
+      if (users.length > 0) {
+        throw new EngineError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
+      }
+      const volume = await this.#find(name);
+      if (volume !== undefined) await this.#remove(volume);
+      return volume !== undefined;
+    });
+    if (!isRemoved && !force) throw new EngineError("not_found", `get ${name}: no such volume`);
+  }
+
+  /**
+   * Removes a volume that only this container still has, if any.
+   * @returns false when it stays because others have it, or is gone.
+   */
+  removeUnused(name: string, besides: string): Promise<boolean> {
+    return this.#whenReleased(name, async () => {
+      const volume = this.record(name);
+      if (volume === undefined || this.users.others(name, besides)) return false;
+      await this.#remove(volume);
+      return true;
+    });
+  }
+
+  /**
+   * Makes the volume's files accessible, if they are not, for as long as this user does not release it. A second call for
+   * the same user is none.
+   * @returns the directory that they are in.
+   * @throws EngineError not_found; the driver's.
+   */
+  acquire(name: string, userId: string): Promise<string> {
+    return this.#hold(name, userId, (driver) => driver.mount(name, userId));
+  }
+
+  /** As `acquire`, for a user who has it from an earlier daemon. */
+  restore(name: string, userId: string): Promise<string> {
+    return this.#hold(name, userId, (driver) => (driver.restore ?? driver.mount).call(driver, name, userId));
+  }
+
+  /** He has it no more, also when the driver fails. @returns false when this user did not have it. */
+  release(name: string, userId: string): Promise<boolean> {
+    return this.#locks.run(name, async () => {
+      const holders = this.#mounted.get(name);
+      if (!holders?.has(userId)) return false;
+      try {
+        const driver = await this.drivers.find(this.record(name)?.driver ?? "local");
+        await driver.unmount(name, userId);
+        return true;
+      } catch (error) {
+        throw wrapError(error, `unmount volume ${name}`, { stage: "volume" });
+      } finally {
+        holders.delete(userId);
+        if (holders.size === 0) {
+          this.#mounted.delete(name);
+          this.#wake(name);
+        }
+      }
+    });
+  }
+
+  /** When the daemon starts and all have what they have. @returns what had no record and was removed. */
+  async removeLeftovers(): Promise<string[]> {
+    const removed: string[] = [];
+    for (const driver of await this.drivers.all()) {
+      const own = this.records().filter((volume) => volume.driver === driver.name);
+      removed.push(...((await driver.removeLeftovers?.(new Set(own.map(({ name }) => name)))) ?? []));
+    }
+    return removed;
+  }
+
+  /** With Docker's attributes. */
+  publishMount(volume: Pick<Volume, "name" | "driver">, attributes: Record<string, string>): void {
+    this.#publish("mount", volume, attributes);
+  }
+
+  publishUnmount(volume: Pick<Volume, "name" | "driver">, attributes: Record<string, string>): void {
+    this.#publish("unmount", volume, attributes);
+  }
+
+  async #ensureNamed(name: string, request: VolumeRequest): Promise<{ volume: VolumeDetails; created: boolean }> {
+    const existing = await this.#find(name, request.driver);
+    if (existing === undefined) {
+      const made = await this.#make(name, request, false);
+      this.#store.insert([recordOf(made.volume)]);
+      this.#publish("create", made.volume);
+      return made;
+    }
+    if (request.driver && request.driver !== existing.driver) {
+      throw new EngineError("conflict", "volume name must be unique");
+    }
+    // One that a plugin has by itself is used from now on.
+    if (this.record(name) === undefined) this.#store.insert([recordOf(existing)]);
+    return { volume: existing, created: false };
+  }
+
+  async #make(name: string, request: VolumeRequest, anonymous: boolean) {
+    const { driver: driverName = "", options = {}, labels = {} } = request;
+    const driver = await this.drivers.find(driverName || "local");
+    await driver.create(name, options);
+    const record: Volume = {
+      name,
+      driver: driver.name,
+      options: Object.keys(options).length > 0 ? options : null,
+      labels,
+      createdAt: new Date().toISOString(),
+      anonymous,
+    };
+    if (anonymous) this.#unstored.set(name, record);
+    const known = (await driver.get(name)) ?? { mountpoint: "" };
+    return { volume: { ...record, ...detailsOf(driver, known) }, created: true };
+  }
+
+  /** By its record; else, where no driver is asked for or that one, as one that a plugin knows by itself. */
+  async #find(name: string, driverName = ""): Promise<VolumeDetails | undefined> {
+    const record = this.record(name);
+    const drivers =
+      record !== undefined
+        ? [await this.drivers.find(record.driver)]
+        : driverName !== ""
+          ? [await this.drivers.find(driverName)]
+          : await this.drivers.all();
+    for (const driver of drivers) {
+      const known = await driver.get(name);
+      if (known !== undefined) return this.#detailsOf(name, driver, known);
+    }
+    return undefined;
+  }
+
+  #detailsOf(name: string, driver: VolumeDriver, known: DriverVolume): VolumeDetails {
+    const record = this.record(name);
+    const own = record?.driver === driver.name ? record : undefined;
+    return {
+      name,
+      driver: driver.name,
+      options: own?.options ?? null,
+      labels: own?.labels ?? {},
+      createdAt: own?.createdAt ?? known.createdAt ?? "",
+      anonymous: own?.anonymous ?? false,
+      ...detailsOf(driver, known),
+    };
+  }
+
+  /** Under the volume's lock. */
+  async #remove(volume: Volume): Promise<void> {
+    const { name } = volume;
+    const recorded = this.record(name);
+    try {
+      const driver = await this.drivers.find(volume.driver);
+      // The next start goes on with what a crash leaves undone, if the driver can see what has no record.
+      const recordFirst = recorded !== undefined && driver.removeLeftovers !== undefined;
+      if (recordFirst) this.#store.delete(name);
+      try {
+        await driver.remove(name);
+      } catch (error) {
+        if (recordFirst) this.#store.insert([recorded]);
+        throw error;
+      }
+      if (recorded !== undefined && !recordFirst) this.#store.delete(name);
+    } catch (error) {
+      throw wrapError(error, `remove ${name}`, { stage: "volume" });
+    }
+    this.#publish("destroy", volume);
+  }
+
+  #hold(name: string, userId: string, mount: (driver: VolumeDriver) => Promise<string>): Promise<string> {
+    return this.#locks.run(name, async () => {
+      const holders = this.#mounted.get(name) ?? new Map<string, string>();
+      const held = holders.get(userId);
+      if (held !== undefined) return held;
+      try {
+        const driver = await this.drivers.find(this.record(name)?.driver ?? "local");
+        const directory = await mount(driver);
+        holders.set(userId, directory);
+        this.#mounted.set(name, holders);
+        return directory;
+      } catch (error) {
+        throw wrapError(error, `mount volume ${name}`, { stage: "volume" });
+      }
+    });
+  }
+
+  /**
+   * Works under the volume's lock, when nobody has it mounted who has it no longer: a container that is removed with its
+   * end is gone before all that it held is released.
+   */
+  async #whenReleased<T>(name: string, work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const isBeingReleased = () => this.#mounted.has(name) && this.inUse(name).length === 0;
+      if (isBeingReleased()) {
+        await new Promise<void>((resolve) => this.#waiting.set(name, [...(this.#waiting.get(name) ?? []), resolve]));
+      }
+      const done = await this.#locks.run(name, async () => (isBeingReleased() ? undefined : { result: await work() }));
+      if (done !== undefined) return done.result;
+    }
+  }
+
+  #wake(name: string): void {
+    const waiting = this.#waiting.get(name) ?? [];
+    this.#waiting.delete(name);
+    for (const resolve of waiting) resolve();
+  }
+
+  #publish(action: string, { name, driver }: Pick<Volume, "name" | "driver">, attributes = {}): void {
+    this.#events.publish("volume", action, name, { driver, ...attributes });
+  }
+}
+
+function detailsOf({ scope }: VolumeDriver, { mountpoint, status }: DriverVolume) {
+  return { mountpoint, scope, ...(status && { status }) };
+}
+
+function recordOf({ name, driver, options, labels, createdAt, anonymous }: Volume): Volume {
+  return { name, driver, options, labels, createdAt, anonymous };
+}

@@ -1,0 +1,38 @@
+/** What keeps volumes: the local driver, or a plugin. The engine keeps the records of what it had them make. */
+
+/** What a driver knows of a volume. */
+export interface DriverVolume {
+  /** Where its files are, or will be when it is mounted; "" where the driver does not say before that. */
+  mountpoint: string;
+  /** RFC 3339. */
+  createdAt?: string;
+  status?: Record<string, unknown>;
+}
+
+/** Whoever calls it does one thing at a time with a volume. Errors are EngineErrors that say what went wrong, not with what. */
+export interface VolumeDriver {
+  readonly name: string;
+  /** `global`: the same volumes on all machines of a cluster. */
+  readonly scope: "local" | "global";
+  /** @throws EngineError invalid_argument for a name or an option that is none; nothing is left then. */
+  create(name: string, options: Record<string, string>): Promise<void>;
+  /** The volume and what is in it. Nothing happens where there is none. */
+  remove(name: string): Promise<void>;
+  get(name: string): Promise<DriverVolume | undefined>;
+  list(): Promise<(DriverVolume & { name: string })[]>;
+  /** Makes the files accessible for this user, as whom it is unmounted again. @returns the directory that they are in. */
+  mount(name: string, userId: string): Promise<string>;
+  unmount(name: string, userId: string): Promise<void>;
+  /**
+   * An earlier daemon mounted it for this user, who still has it. Absent: `mount` may be called once more.
+   * @returns as `mount`.
+   */
+  restore?(name: string, userId: string): Promise<string>;
+  /**
+   * Removes what has no record, and unmounts what nobody has restored, when the daemon starts. For the volumes of a
+   * driver that has this, the record is written after the files are made, and deleted before they go.
+   * @param recorded names of its volumes.
+   * @returns what was removed.
+   */
+  removeLeftovers?(recorded: ReadonlySet<string>): Promise<string[]>;
+}
