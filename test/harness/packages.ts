@@ -15,6 +15,7 @@ const packages: Record<string, string> = {
   curl: "/usr/bin/curl",
   "docker.io": "/usr/sbin/dockerd",
   "docker-registry": "/usr/bin/docker-registry",
+  e2fsprogs: "/sbin/mkfs.ext4",
   iperf3: "/usr/bin/iperf3",
   iproute2: "/sbin/ip",
   iptables: "/usr/sbin/iptables",
@@ -27,12 +28,12 @@ const packages: Record<string, string> = {
   strace: "/usr/bin/strace",
   tini: "/usr/bin/tini",
   "util-linux": "/usr/bin/nsenter",
+  xfsprogs: "/usr/sbin/mkfs.xfs",
   zstd: "/usr/bin/zstd",
 };
 
 /** What booting a guest needs, where there is a rig for one. */
 const guestPackages: Record<string, string> = {
-  e2fsprogs: "/sbin/mkfs.ext4",
   "qemu-system-x86": "/usr/bin/qemu-system-x86_64",
 };
 

@@ -1,0 +1,27 @@
+/**
+ * Limits of what directories take, as the parts that make directories need them. Everything is synchronous, so that it
+ * can stand between the making of a directory and the transaction that records it.
+ */
+export interface DirectoryLimits {
+  /** Why directories below that one cannot be limited; undefined where they can. */
+  whyNot(directory: string): LimitRefusal | undefined;
+  /**
+   * Limits an empty directory, and what will be in it, to that many bytes (above 0).
+   * @throws EngineError unsupported where the file system cannot; nothing is changed then.
+   */
+  limit(directory: string, bytes: number): void;
+  /** What a directory takes, and may take; undefined where it is not limited. Bytes. */
+  usage(directory: string): { used: number; limit: number } | undefined;
+  /**
+   * The directory is being removed: it is limited no more, under that name, and what its limit was made of is given
+   * back as soon as nothing is left of it. Nothing happens where it is not limited.
+   */
+  release(directory: string): void;
+}
+
+export interface LimitRefusal {
+  /** The file system, and what it lacks: `/dev/vda (ext4, mounted on /) is mounted without the option prjquota`. */
+  reason: string;
+  /** One line of advice. */
+  hint?: string;
+}
