@@ -4,10 +4,12 @@
  */
 import { EngineError } from "../core/errors.ts";
 import {
+  type LinuxIdMapping,
   type LinuxNamespace,
   type LinuxNamespaceType,
   type LinuxSeccomp,
   type OciLinux,
+  type OciMount,
   type OciProcess,
   type RuntimeConfig,
   rlimitTypes,
@@ -73,6 +75,7 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
     host,
     writableCgroups: security.writableCgroups,
   });
+  leaveTerminalsGroup(mounts, input);
   if (withInit) {
     if (input.initPath === undefined) throw new EngineError("unsupported", "no init program is there for --init");
     const options = ["bind", "ro", ...(input.userNamespace === undefined ? [] : ["idmap"])];
@@ -274,6 +277,15 @@ function containerSysctls(input: BundleInput, namespaces: LinuxNamespace[]): Rec
     if (isOwn && input.host.sysctlExists(name)) sysctls[name] = value;
   }
   return { ...sysctls, ...input.hostConfig.Sysctls };
+}
+
+/** A small user namespace may have no group 5 (tty), and a devpts takes none that it does not have. */
+function leaveTerminalsGroup(mounts: readonly OciMount[], { userNamespace }: BundleInput): void {
+  const hasGroup = ({ containerID, size }: LinuxIdMapping) => containerID <= 5 && containerID + size > 5;
+  if (userNamespace === undefined || userNamespace.gids.some(hasGroup)) return;
+  for (const mount of mounts) {
+    if (mount.type === "devpts") mount.options = mount.options?.filter((option) => option !== "gid=5");
+  }
 }
 
 /** As a sysctl, like Docker: `domainname` came with 1.1 of the specification, and runc took it up in 1.2. */

@@ -14,6 +14,7 @@ import type { CompiledPlan, PlanCheckpoint } from "./plan/context.ts";
 import { planError } from "./plan/failure.ts";
 import { differentKinds } from "./plan/mount-kinds.ts";
 import { keepTrace } from "./plan/trace.ts";
+import { unknownUser } from "./unknown-user.ts";
 import { unmappable } from "./unmappable.ts";
 
 /** What the parent does while a plan waits for it. */
@@ -60,7 +61,8 @@ export function accompany(
 
 function explained(error: EngineError, running: PlanProcess, { container }: Companion): EngineError {
   const failure = running.failure();
-  const reason = container && (differentKinds(failure, container.config, container.rootfs) ?? unmappable(failure));
+  const ofMounts = container && (differentKinds(failure, container.config, container.rootfs) ?? unmappable(failure));
+  const reason = ofMounts ?? unknownUser(failure);
   return reason === undefined ? error : new EngineError(error.code, `${error.message}: ${reason}`, { cause: error });
 }
 

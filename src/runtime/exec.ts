@@ -17,6 +17,7 @@ import { namespaceFiles, PlanDescriptors } from "./descriptors.ts";
 import { withHome } from "./home.ts";
 import type { ExecOptions, StartedProcess } from "./options.ts";
 import { writePidFile } from "./pid-file.ts";
+import type { ExecContext } from "./plan/context.ts";
 import { compileExec } from "./plan/exec.ts";
 import type { ContainerRecord } from "./record.ts";
 import { seccompFilter } from "./seccomp-filter.ts";
@@ -90,6 +91,7 @@ function enter(root: string, id: string, process: OciProcess, options: ExecOptio
           cgroupProcs,
           cgroupFallback,
           awaitsAdmission,
+          ...mappedUsers(config),
           unprivileged: globalThis.process.geteuid?.() !== 0,
           ...(seccomp && { seccomp }),
           preserveFds: options.preserveFds ?? 0,
@@ -149,6 +151,11 @@ function addNamespaces(descriptors: PlanDescriptors, config: RuntimeConfig, pid:
   const types = (config.linux?.namespaces ?? []).map((namespace) => namespace.type);
   for (const type of types) descriptors.addNamespace(type, `/proc/${pid}/ns/${namespaceFiles[type]}`);
   return types;
+}
+
+function mappedUsers({ linux = {} }: RuntimeConfig): Pick<ExecContext, "users"> {
+  const { namespaces = [], uidMappings } = linux;
+  return uidMappings !== undefined && namespaces.some(({ type }) => type === "user") ? { users: uidMappings } : {};
 }
 
 /** cgroup v2: a container that has enabled controllers below its cgroup leaves no room there for processes. */

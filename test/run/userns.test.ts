@@ -114,7 +114,10 @@ test("--network none, and container:NAME, which brings its user namespace", asyn
   );
   const both = await engine.run(["--network", "container:first", "--userns", "auto"], ["true"]);
   expect(both.stderr).toContain("cannot share namespaces of container first in a user namespace of its own");
-  await engine.daemon.ok("rm", "-f", "first");
+  await engine.daemon.ok("stop", "-t", "0", "first");
+  const late = await engine.run(["--network", "container:first"], ["true"]);
+  expect(late.stderr).toContain("cannot join network namespace of a non running container");
+  await engine.daemon.ok("rm", "first");
 });
 
 test("names, ports and further networks", async () => {
@@ -166,6 +169,37 @@ test("an init, a read-only root, devices, terminals and tmpfs", async () => {
     "6000",
     "5",
   ]);
+});
+
+test("root and other users can open their streams anew, of an exec too", async () => {
+  const script = "echo $(id -u) > /dev/stdout; cat /dev/stdin; echo error > /dev/stderr";
+  const container = await engine.start(["--userns", "auto"], "sleep", "1000");
+  for (const user of ["0", "33"]) {
+    const flags = ["-i", "--userns", "auto", "-u", user];
+    const ran = await engine.run(flags, ["sh", "-c", script], { stdin: "input\n" });
+    const executed = await engine.tsd(["exec", "-i", "-u", user, container, "sh", "-c", script], { stdin: "input\n" });
+    const expected = { status: 0, stdout: `${user}\ninput\n`, stderr: "error\n" };
+    expect([ran, executed]).toMatchObject([expected, expected]);
+  }
+  await engine.daemon.ok("rm", "-f", container);
+});
+
+test("a user whom the namespace does not have is refused by number, and few users are enough for a terminal", async () => {
+  const few = await engine.run(["--userns", "auto:size=5", "-u", "5:0"], ["true"]);
+  const reason = "EINVAL (invalid argument): it is not in the container's user namespace";
+  expect([few.status, few.stderr]).toEqual([125, expect.stringContaining(`user 5: ${reason}`)]);
+  const group = await engine.run(["--userns", "auto", "--group-add", "65536"], ["true"]);
+  expect(group.stderr).toContain("not all of them are in the container's user namespace");
+  const container = await engine.start(
+    ["--userns", "auto:size=1", "-t"],
+    "sh",
+    "-c",
+    "stat -c %u:%g $(tty); sleep 1000",
+  );
+  await engine.untilLogs(container, "0:0");
+  const executed = await engine.tsd(["exec", "-u", "1:0", container, "true"]);
+  expect([executed.status, executed.stdout]).toEqual([128, expect.stringContaining(`user 1: ${reason}`)]);
+  await engine.daemon.ok("rm", "-f", container);
 });
 
 test("binds are nobody's without idmap, and with it the container's, on both sides", async () => {

@@ -9,7 +9,7 @@ import type { LinuxIdMapping } from "../../oci/runtime.ts";
 import { namespaceOf } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
 import type { EngineContext } from "../context.ts";
-import { sharedContainers } from "./settle.ts";
+import { sharedNamespaces } from "./settle.ts";
 
 /**
  * The namespace, held by a descriptor, which the caller closes; undefined for a container in the host's.
@@ -18,8 +18,11 @@ import { sharedContainers } from "./settle.ts";
 export function openUserNamespace(context: EngineContext, container: Container): Fd | undefined {
   const { userNamespace, hostConfig } = container.definition;
   if (userNamespace === undefined) return undefined;
-  const [other] = sharedContainers(context, hostConfig);
-  if (other !== undefined) return open(namespaceOf(context, other.id, "user"), O_RDONLY);
+  const shared = sharedNamespaces(context, hostConfig);
+  // What was asked for has to be there, and an error names that.
+  for (const { kind, other } of shared) namespaceOf(context, other.id, kind);
+  const [first] = shared;
+  if (first !== undefined) return open(namespaceOf(context, first.other.id, "user"), O_RDONLY);
   try {
     return createUserNamespace((pid) => {
       writeFileSync(`/proc/${pid}/uid_map`, lines(userNamespace.uids));

@@ -84,8 +84,7 @@ function sharedNamespace(
   mode: UserNamespaceMode,
 ): { namespace: UserNamespace | undefined } | undefined {
   if (mode.kind === "host") return undefined;
-  const others = sharedContainers(context, hostConfig);
-  const [first, ...rest] = others;
+  const [first, ...rest] = sharedNamespaces(context, hostConfig).map(({ other }) => other);
   if (first === undefined) return undefined;
   const namespace = ownNamespace(first);
   if (mode.kind === "auto") {
@@ -110,16 +109,14 @@ function ownNamespace({ definition }: Container): UserNamespace | undefined {
  * The containers whose network, IPC or pid namespace it joins.
  * @throws EngineError invalid_argument: to one that says not_found docker's client would pull the image.
  */
-export function sharedContainers(
+export function sharedNamespaces(
   { containers }: Pick<EngineContext, "containers">,
   { NetworkMode, IpcMode, PidMode }: HostConfig,
-): Container[] {
-  const references = [NetworkMode, IpcMode, PidMode].flatMap((mode) =>
-    mode?.startsWith("container:") ? [mode.slice("container:".length)] : [],
-  );
-  return references.map((reference) => {
+): { kind: string; other: Container }[] {
+  return Object.entries({ network: NetworkMode, ipc: IpcMode, pid: PidMode }).flatMap(([kind, mode]) => {
+    if (!mode?.startsWith("container:")) return [];
     try {
-      return containers.find(reference);
+      return [{ kind, other: containers.find(mode.slice("container:".length)) }];
     } catch (error) {
       if (!isEngineError(error, "not_found")) throw error;
       throw new EngineError("invalid_argument", error.message, { stage: "create", cause: error });

@@ -1,7 +1,7 @@
 /** What the compilers of plans are told beside config.json, and what they make. */
 import type { Plan } from "../../../ffi/plan/records.ts";
 import type { Ref } from "../../../ffi/plan/values.ts";
-import type { LinuxNamespaceType } from "../../oci/runtime.ts";
+import type { LinuxIdMapping, LinuxNamespaceType } from "../../oci/runtime.ts";
 import type { OverlayMount } from "../options.ts";
 
 /**
@@ -129,6 +129,8 @@ export interface ExecContext extends ProcessContext {
   cgroupProcs: number;
   /** Whether descriptors `cgroup.fallback.N` are given, for a container's cgroup v2 that processes cannot join. */
   cgroupFallback?: boolean;
+  /** Of the container's user namespace, where its configuration tells them. */
+  users?: readonly LinuxIdMapping[];
 }
 
 /** The descriptors that no record uses, because they only stay open. */

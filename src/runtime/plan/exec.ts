@@ -12,7 +12,7 @@ import { assumeIdentity, becomeCommand, type IdentityContext, setLabels } from "
 import { joinNamespaces } from "./namespaces.ts";
 import { openProc } from "./proc.ts";
 import { joinKeyring } from "./scheduling.ts";
-import { openTerminal, startSession, type Terminal } from "./terminal.ts";
+import { giveStreams, openTerminal, startSession, type Terminal } from "./terminal.ts";
 
 /**
  * Compiles the plan of an `exec`.
@@ -32,6 +32,8 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
   setOomScore(plan, process, proc);
   joinCgroups(plan, context.cgroupProcs, context.cgroupFallback, context.awaitsAdmission);
   raiseLimits(plan, process);
+  const { users } = context;
+  if (users !== undefined && !process.terminal && !context.unprivileged) giveStreams(plan, process, users);
   const why = "the container's namespaces";
   joinNamespaces(plan, joined, { why, unprivileged: context.unprivileged ?? false });
   if (joined.has("user")) {

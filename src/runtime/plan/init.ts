@@ -28,7 +28,7 @@ import { joinNamespaces, type Namespaces, raiseLoopback, readNamespaces, unshare
 import { addSysctls, openProc, ownProc } from "./proc.ts";
 import { enterRoot, finishRoot, isolateMounts, keepsPeers, openRoot, prepareRoot } from "./root.ts";
 import { joinKeyring, refuseUnbuilt, setMemoryPolicy, setPersonality } from "./scheduling.ts";
-import { openTerminal, startSession, type Terminal } from "./terminal.ts";
+import { giveStreams, openTerminal, startSession, type Terminal } from "./terminal.ts";
 
 /**
  * Compiles the plan of a container's first process. Nothing is looked at but the arguments: the same configuration
@@ -84,6 +84,7 @@ class Init {
     setOomScore(plan, this.#process, proc);
     joinCgroups(plan, this.#context.cgroupProcs, false, this.#context.awaitsAdmission);
     raiseLimits(plan, this.#process);
+    this.#giveStreams();
     const prepared = this.#enterNamespaces(proc);
     const terminal = this.#makeRoot(proc, prepared);
     this.#nameHost();
@@ -114,6 +115,12 @@ class Init {
   #handsOver(): boolean {
     const { own, joined } = this.#namespaces;
     return this.#mapped || joined.has("pid") || own.has("time");
+  }
+
+  #giveStreams(): void {
+    const { uidMappings: users } = this.#linux;
+    if (users === undefined || !this.#mapped || this.#process.terminal || this.#context.unprivileged) return;
+    giveStreams(this.#plan, this.#process, users);
   }
 
   /** @returns what was opened where the host's user namespace still counts. */

@@ -9,11 +9,11 @@ import {
   O_RDWR,
   openFlags,
 } from "../../../ffi/constants/open.ts";
-import { S_IFCHR, STATX_BASIC_STATS } from "../../../ffi/constants/stat.ts";
+import { S_IFCHR, S_IFIFO, S_IFMT, STATX_BASIC_STATS } from "../../../ffi/constants/stat.ts";
 import { TIOCGPTPEER, TIOCSCTTY, TIOCSPTLCK, TIOCSWINSZ, ttyRequests } from "../../../ffi/constants/tty.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { at, bytes, constant, flags, memory, type Ref, str } from "../../../ffi/plan/values.ts";
-import type { OciProcess } from "../../oci/runtime.ts";
+import type { LinuxIdMapping, OciProcess } from "../../oci/runtime.ts";
 import { requireNode } from "./devices.ts";
 import { openInRoot } from "./emit.ts";
 
@@ -114,3 +114,31 @@ export function ownStreams(plan: PlanBuilder, process: OciProcess): void {
 
 /** Of stx_rdev_major in struct statx; the minor number follows it. */
 const deviceOffset = 128;
+
+/**
+ * Gives the pipes among the streams to the process's user, from outside the user namespace: inside, where their owner is
+ * nobody, even root could not open /dev/stdout and its like anew. Files and terminals of the host stay whose they are.
+ */
+export function giveStreams(plan: PlanBuilder, { user }: OciProcess, users: readonly LinuxIdMapping[]): void {
+  const id = user?.uid ?? 0;
+  const map = users.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+  if (map === undefined) return;
+  const owner = map.hostID + id - map.containerID;
+  plan.because("process.user.uid", () => {
+    for (const name of ["stdin", "stdout", "stderr"]) {
+      const stream = plan.descriptor(name);
+      const next = plan.label(`${name} is done`);
+      const status = memory(256, `status of ${name}`);
+      const basic = constant(STATX_BASIC_STATS, { STATX_BASIC_STATS });
+      plan.call("statx", [stream, str(""), flags(AT_EMPTY_PATH, atFlags), basic, status], { what: name });
+      const isPipe = { mask: BigInt(S_IFMT), expected: BigInt(S_IFIFO), equal: 1, different: 0 };
+      plan.select(at(status, modeOffset), isPipe, { onZero: next });
+      const unchanged = 0xffffffff;
+      plan.call("fchown", [stream, owner, unchanged], { what: name, ignore: ["EPERM", "EROFS"] });
+      plan.place(next);
+    }
+  });
+}
+
+/** Of stx_mode in struct statx. */
+const modeOffset = 28;
