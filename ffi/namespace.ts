@@ -1,9 +1,9 @@
 /** Namespaces of this thread. The calls change the calling thread alone; JavaScript runs on the main one. */
 
 import { MS_REC, MS_SLAVE } from "./constants/mount.ts";
-import { CLONE_FS, CLONE_NEWNS } from "./constants/namespace.ts";
+import { CLONE_FS, CLONE_NEWNS, NS_GET_PARENT } from "./constants/namespace.ts";
 import { O_DIRECTORY, O_PATH, O_RDONLY } from "./constants/open.ts";
-import { type Descriptor, descriptorNumber, type Fd } from "./fd.ts";
+import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
 import { open } from "./files.ts";
 import { mount } from "./mount.ts";
 import { call, cString } from "./syscall.ts";
@@ -11,6 +11,11 @@ import { call, cString } from "./syscall.ts";
 /** setns(2); `type` is a CLONE_NEW* that the descriptor must be of, 0 for any. */
 export function setns(namespace: Descriptor, type = 0): void {
   call("setns", undefined, descriptorNumber(namespace), type);
+}
+
+/** The namespace in which a user or pid namespace was made (ioctl_ns(2)). @throws SyscallError EPERM beyond the caller's own. */
+export function parentNamespace(namespace: Descriptor): Fd {
+  return new Fd(call("ioctl", "NS_GET_PARENT", descriptorNumber(namespace), NS_GET_PARENT, 0));
 }
 
 /** unshare(2). CLONE_NEWUSER and CLONE_NEWNS with shared CLONE_FS are refused in a process with threads. */

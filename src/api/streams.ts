@@ -1,4 +1,5 @@
 /** Answers whose body goes on for a while. */
+import { begun } from "../core/ending.ts";
 import { errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { type ApiContext, requestName } from "./transport.ts";
@@ -44,15 +45,5 @@ export async function streamedOnceBegun(
   contentType: string,
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<Response> {
-  const iterator = chunks[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  return streamed(c, contentType, resumed(first, iterator));
-}
-
-async function* resumed<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T, void, void> {
-  try {
-    for (let next = first; !next.done; next = await rest.next()) yield next.value;
-  } finally {
-    await rest.return?.();
-  }
+  return streamed(c, contentType, await begun(chunks));
 }

@@ -15,7 +15,8 @@ import type { LoadedImage, LoadOptions } from "../image/archive/load.ts";
 import type { Attestation, AttestationOptions } from "../image/attestations.ts";
 import type { CheckEvent, CheckOptions } from "../image/check/finding.ts";
 import type { Collected, CollectOptions } from "../image/collection/collected.ts";
-import type { CopyRoot } from "../image/copy/copier.ts";
+import type { CopyRoot } from "../image/copy/child.ts";
+import type { Reading } from "../image/copy/copier.ts";
 import type { CopyReport, CopyRequest, PathStat } from "../image/copy/protocol.ts";
 import type { RemoteImage } from "../image/describe-remote.ts";
 import type { Image, ImageSummary, PullProgress, RegistryCredentials, RemoveResult } from "../image/image.ts";
@@ -248,11 +249,7 @@ export interface FilePart {
   /** @throws EngineError not_found, invalid_argument, forbidden for a path of the kernel's; it names the path. */
   stat(root: CopyRoot, path: string, options: { signal: AbortSignal }): Promise<PathStat>;
   /** The archive is made as it is asked for. It is to be read to its end, or returned. */
-  read(
-    root: CopyRoot,
-    path: string,
-    options: { signal: AbortSignal },
-  ): Promise<{ stat: PathStat; archive: AsyncGenerator<Uint8Array, void, void> }>;
+  read(root: CopyRoot, path: string, options: { signal: AbortSignal }): Promise<Reading>;
   write(
     root: CopyRoot,
     request: Omit<CopyRequest & { verb: "write" }, "verb">,

@@ -2,7 +2,7 @@
  * Work that several callers want at once is done once: two pulls of one layer share its download. Each caller may
  * give up for itself; the work is aborted when the last one has.
  */
-import { EngineError } from "../core/errors.ts";
+import { EngineError, isEngineError } from "../core/errors.ts";
 
 interface Running<Event, Result> {
   controller: AbortController;
@@ -135,9 +135,9 @@ export class Slots {
   }
 }
 
-/** @throws EngineError cancelled. */
+/** @throws EngineError cancelled, or the reason where whoever aborted gave one. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw cancelled();
+  if (signal?.aborted) throw isEngineError(signal.reason) ? signal.reason : cancelled();
 }
 
 function cancelled(): EngineError {

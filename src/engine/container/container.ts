@@ -1,6 +1,7 @@
 import { EngineError } from "../../core/errors.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { ShimPart } from "../parts.ts";
+import { Copies } from "./copies.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { assertTransition, type ContainerState, exitCodeOf } from "./state.ts";
 import type { ContainerRecord } from "./table.ts";
@@ -32,6 +33,7 @@ export class Container {
   sandbox: Sandbox | undefined;
   /** How many streams are attached through this daemon. */
   attached = 0;
+  readonly copies = new Copies();
   removed = false;
   readonly #exitWaiters: Waiters = new Set();
   readonly #removalWaiters: Waiters = new Set();

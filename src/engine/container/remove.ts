@@ -30,6 +30,8 @@ export async function removeContainer(
   }
   // An auto-removed container may be gone by its own end; a start may come in between: look again each time.
   while (container.active) await forceEnd(context, container);
+  // One that writes has the lock.
+  if (options.force) await container.copies.end(removedMeanwhile(container));
   await context.locks.run(container.id, async () => {
     if (container.removed) return;
     const { state } = container;
@@ -40,6 +42,7 @@ export async function removeContainer(
       if (state.status !== "removing") context.containers.setState(container, { status: "removing", from: state });
       // Of a container that was attached to and never started.
       await container.shim?.release({ force: true });
+      await container.copies.end(removedMeanwhile(container));
       await removeFiles(context, container);
     } catch (error) {
       const reason = errorMessage(error);
@@ -71,9 +74,14 @@ export function autoRemove(context: EngineContext, container: Container, cleaned
   const volumes = anonymousVolumes(container);
   const removed = cleaned
     .then(() => containerEvent(context, container, "destroy"))
+    .then(() => container.copies.end(removedMeanwhile(container)))
     .then(() => removeFiles(context, container))
     .then(() => removeVolumes(context, container, volumes));
   context.background.run("remove everything of a container", container.id, removed);
+}
+
+function removedMeanwhile({ name }: Container): string {
+  return `container ${name} was removed meanwhile`;
 }
 
 /** Nobody sees the container from here on. */

@@ -59,6 +59,8 @@ export async function launch(context: EngineContext, container: Container, start
 
 async function run(context: EngineContext, container: Container, cleanup: Cleanup): Promise<RunningState> {
   checkLinked(context, container);
+  // They hold the writable layer mounted; what is mounted over it twice at once goes to ruin.
+  await container.copies.endLive(`container ${container.name} was started again meanwhile`);
   using userNamespace = openUserNamespace(context, container);
   const request = sandboxRequest(context, container, userNamespace);
   // Whatever comes first, both are waited for: what was made must be undone when the other fails.

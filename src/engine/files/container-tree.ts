@@ -3,13 +3,16 @@ import { existsSync, statSync } from "node:fs";
 import { O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { open } from "../../../ffi/files.ts";
+import { parentNamespace } from "../../../ffi/namespace.ts";
 import { statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
-import type { CopyRoot } from "../../image/copy/copier.ts";
+import type { CopyRoot } from "../../image/copy/child.ts";
+import { throwIfAborted } from "../../image/shared-work.ts";
 import { assembleRoot, enterMounts } from "../../runtime/assembled-root.ts";
 import { bindMounts, etcMounts, joinedContainer } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
+import type { GoingCopy } from "../container/copies.ts";
 import { startTicks } from "../container/start.ts";
 import type { RunningState } from "../container/state.ts";
 import type { EngineContext } from "../context.ts";
@@ -24,26 +27,38 @@ export async function withTree<T>(
   context: EngineContext,
   container: Container,
   { access, signal }: { access: "read" | "write"; signal: AbortSignal },
-  work: (root: CopyRoot) => Promise<T>,
+  work: (root: CopyRoot, copy: GoingCopy) => Promise<T>,
 ): Promise<T> {
-  for (;;) {
-    const { state } = container;
-    if (state.status === "running") {
-      using namespaces = openNamespaces(container, state);
-      if (namespaces !== undefined) return await work(liveTree(context, container, namespaces));
-      // It has ended, and the shim's word of it has not arrived yet.
-      await container.nextExit(signal);
-      continue;
+  return await container.copies.run(signal, async (copy) => {
+    for (;;) {
+      throwIfAborted(copy.signal);
+      const { state } = container;
+      if (state.status === "running") {
+        using namespaces = openNamespaces(container, state);
+        copy.isLive = namespaces !== undefined;
+        if (namespaces !== undefined) return await work(liveTree(context, container, namespaces), copy);
+        // It has ended, and the shim's word of it has not arrived yet.
+        await nextExit(container, copy);
+        continue;
+      }
+      const workStill = async () => {
+        throwIfAborted(copy.signal);
+        // A start came first.
+        if (container.state.status === "running") return undefined;
+        return { result: await withStillTree(context, container, access, (root) => work(root, copy)) };
+      };
+      const waits = access === "write" || !isStill(container);
+      const done = await (waits ? context.locks.run(container.id, workStill) : workStill());
+      if (done !== undefined) return done.result;
     }
-    const workStill = async () => {
-      // A start came first.
-      if (container.state.status === "running") return undefined;
-      return { result: await withStillTree(context, container, access, work) };
-    };
-    const waits = access === "write" || !isStill(container);
-    const done = await (waits ? context.locks.run(container.id, workStill) : workStill());
-    if (done !== undefined) return done.result;
-  }
+  });
+}
+
+async function nextExit(container: Container, { signal }: GoingCopy): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  if (signal.aborted) aborted.resolve();
+  signal.addEventListener("abort", () => aborted.resolve(), { once: true });
+  await Promise.race([container.nextExit(signal), aborted.promise]);
 }
 
 /** Of a running container's first process. */
@@ -62,28 +77,46 @@ function liveTree(context: EngineContext, container: Container, { mounts, users 
 }
 
 /** Undefined when the process has ended. */
-function openNamespaces({ id }: Container, { pid, pidStartTicks }: RunningState): LiveNamespaces | undefined {
+function openNamespaces(
+  { id, definition }: Container,
+  { pid, pidStartTicks }: RunningState,
+): LiveNamespaces | undefined {
   using opened = new DisposableStack();
   try {
     const mounts = opened.use(open(`/proc/${pid}/ns/mnt`, O_RDONLY));
-    const users = opened.use(open(`/proc/${pid}/ns/user`, O_RDONLY));
+    const present = opened.use(open(`/proc/${pid}/ns/user`, O_RDONLY));
     // Asked for when they are open: they are of this process and not of one that has its number now.
     if (startTicks(pid) !== pidStartTicks) return undefined;
     if (isOwn(mounts, "mnt")) {
       throw new EngineError("forbidden", `container ${id}: its first process has gone to the host's mounts`);
     }
+    const users = definition.userNamespace && opened.use(usersOfContainer(present, id));
     const kept = opened.move();
-    return {
-      mounts,
-      users: isOwn(users, "user") ? undefined : users,
-      [Symbol.dispose]: () => kept.dispose(),
-    };
+    return { mounts, users, [Symbol.dispose]: () => kept.dispose() };
   } catch (error) {
     if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
   }
 }
 
+/**
+ * The namespace that was made for the container, the daemon's own child: a process may have gone on from there into one
+ * that it has made itself, never elsewhere. It is opened anew.
+ */
+function usersOfContainer(present: Fd, id: string): Fd {
+  let at = open(`/proc/self/fd/${present.number}`, O_RDONLY);
+  for (;;) {
+    using here = at;
+    if (isOwn(here, "user")) {
+      throw new EngineError("forbidden", `container ${id}: its first process has the host's users`);
+    }
+    using above = parentNamespace(here);
+    if (isOwn(above, "user")) return here.move();
+    at = above.move();
+  }
+}
+
+/** Is it the daemon's own? */
 function isOwn(namespace: Fd, type: string): boolean {
   using own = open(`/proc/self/ns/${type}`, O_RDONLY);
   return statx(own).inode === statx(namespace).inode;

@@ -1,9 +1,12 @@
 /** The service that the API's routes for single files of containers call. */
+import { begun, withEnding } from "../../core/ending.ts";
 import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
+import type { Reading } from "../../image/copy/copier.ts";
 import type { PathStat } from "../../image/copy/protocol.ts";
 import { changesOf, type FileChange } from "../../image/snapshot/changes.ts";
 import { usualMountPoints } from "../container/commit.ts";
 import type { Container } from "../container/container.ts";
+import { type GoingCopy, whyEnded } from "../container/copies.ts";
 import { containerEvent } from "../container/event.ts";
 import type { EngineContext } from "../context.ts";
 import { withTree } from "./container-tree.ts";
@@ -29,8 +32,8 @@ export class FileService {
   async stat(reference: string, path: string, signal: AbortSignal): Promise<PathStat> {
     const container = this.#context.containers.find(reference);
     try {
-      return await withTree(this.#context, container, { access: "read", signal }, (root) =>
-        this.#context.files.stat(root, path, { signal }),
+      return await withTree(this.#context, container, { access: "read", signal }, (root, copy) =>
+        this.#context.files.stat(root, path, copy),
       );
     } catch (error) {
       throw named(error, reference, path);
@@ -44,18 +47,17 @@ export class FileService {
     signal: AbortSignal,
   ): Promise<{ stat: PathStat; archive: AsyncIterable<Uint8Array> }> {
     const container = this.#context.containers.find(reference);
-    const begun = Promise.withResolvers<{ stat: PathStat; archive: AsyncGenerator<Uint8Array, void, void> }>();
-    const over = Promise.withResolvers<void>();
-    // Also when nobody asks for the first piece.
-    signal.addEventListener("abort", () => over.resolve(), { once: true });
-    const held = withTree(this.#context, container, { access: "read", signal }, async (root) => {
-      begun.resolve(await this.#context.files.read(root, path, { signal }));
-      await over.promise;
+    const begun = Promise.withResolvers<{ reading: Reading; copy: GoingCopy }>();
+    const held = withTree(this.#context, container, { access: "read", signal }, async (root, copy) => {
+      const reading = await this.#context.files.read(root, path, copy);
+      begun.resolve({ reading, copy });
+      await reading.over;
     });
     held.catch(begun.reject);
     try {
-      const { stat, archive } = await begun.promise;
-      return { stat, archive: this.#telling(container, archive, () => over.resolve()) };
+      const { reading, copy } = await begun.promise;
+      const { stat, archive } = reading;
+      return { stat, archive: withEnding(this.#telling(container, archive, copy), () => ended(archive)) };
     } catch (error) {
       throw named(error, reference, path);
     }
@@ -64,14 +66,13 @@ export class FileService {
   async *#telling(
     container: Container,
     archive: AsyncIterable<Uint8Array>,
-    over: () => void,
+    copy: GoingCopy,
   ): AsyncGenerator<Uint8Array, void, void> {
+    containerEvent(this.#context, container, "archive-path");
     try {
-      containerEvent(this.#context, container, "archive-path");
       yield* archive;
-      this.#context.snapshots.mounts(container.id); // not removed meanwhile: then something would be missing
-    } finally {
-      over();
+    } catch (error) {
+      throw whyEnded(copy) ?? error;
     }
   }
 
@@ -85,8 +86,10 @@ export class FileService {
     const { path, keepsKinds } = request;
     const owner = this.#ownerOf(container, request);
     try {
-      await withTree(this.#context, container, { access: "write", signal }, (root) =>
-        this.#context.files.write(root, { path, keepsKinds, ...(owner && { owner }) }, archive, { signal }),
+      // Others wait for the container: only when there is something to be written.
+      await using coming = await begun(archive);
+      await withTree(this.#context, container, { access: "write", signal }, (root, copy) =>
+        this.#context.files.write(root, { path, keepsKinds, ...(owner && { owner }) }, coming, copy),
       );
     } catch (error) {
       throw named(error, reference, path);
@@ -108,6 +111,10 @@ export class FileService {
     const { uid, gid } = this.#context.bundles.user([upper, ...lower], user, []);
     return { uid, gid };
   }
+}
+
+async function ended(archive: AsyncGenerator<Uint8Array, void, void>): Promise<void> {
+  await archive.return();
 }
 
 /** In docker's words where it has some. */

@@ -10,7 +10,8 @@ import { archive, type FixtureEntry } from "../../tar/tar-fixture.ts";
 import { TarReader } from "../../tar/tar-reader.ts";
 import { isRoot } from "../store-fixture.ts";
 import { unpackProgram } from "../unpack/unpacker.ts";
-import { type CopyRoot, readPath, statPath, writePath } from "./copier.ts";
+import type { CopyRoot } from "./child.ts";
+import { readPath, statPath, writePath } from "./copier.ts";
 import { absolutePath, findPlace, followed, nameInArchive, statOf } from "./place.ts";
 
 const program = unpackProgram([...tsdCommand, "copy"]);
