@@ -1,5 +1,5 @@
 /** What `load` and `import` read: a file, or standard input if it is no terminal. */
-import { readSync, statSync } from "node:fs";
+import { fstatSync, readSync, statSync } from "node:fs";
 import { isTerminal } from "../../ffi/pty.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 
@@ -24,7 +24,13 @@ export function fileStream(path: string): ReadableStream<Uint8Array> {
   return Bun.file(path).stream();
 }
 
-/** Standard input, whatever it is: read when somebody wants more. */
+/** Standard input, read when somebody wants more; who waits for it meanwhile hears what else there is to hear. */
+export function standardInput(): ReadableStream<Uint8Array> {
+  const status = fstatSync(0);
+  return status.isFIFO() || status.isSocket() ? Bun.stdin.stream() : descriptorStream();
+}
+
+/** Standard input, whatever it is: the process stands still until there is something. */
 export function descriptorStream(): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {

@@ -8,6 +8,7 @@ import { Engine } from "../harness/engine.ts";
 import { LiveCommand } from "../harness/live.ts";
 import { TerminalSession } from "../harness/terminal.ts";
 import { tsd } from "../harness/workspace.ts";
+import { copying, unread } from "./going.ts";
 
 let engine: Engine;
 let here: string;
@@ -226,15 +227,15 @@ describe("a copy that goes on", () => {
     await using writing = new LiveCommand([tsd, "cp", "-", "waiting:/root"], engine.daemon.env);
     const half = archive([{ name: "w", data: "x".repeat(100_000) }]);
     await writing.write(half.subarray(0, 50_000));
-    await copying("write");
+    await copying(engine, "write");
     await using starting = new LiveCommand([tsd, "start", "waiting"], engine.daemon.env);
     expect(await ok("inspect", "-f", "{{.State.Status}}", "waiting")).toBe("created");
     await writing.write(half.subarray(50_000));
     await writing.endInput();
     expect([await writing.end(), await starting.end()]).toEqual([0, 0]);
     expect(await inside("waiting", "wc -c < /root/w")).toBe("100000");
-    await using _reading = await unread("still", "/");
-    await copying("read");
+    await using _reading = await unread(engine, "still", "/");
+    await copying(engine, "read");
     await ok("start", "still");
     await ok("kill", "still");
   });
@@ -244,7 +245,7 @@ describe("a copy that goes on", () => {
     await ok("run", "-d", ...flags, "--name", "watching", engine.busybox, "sleep", "1000");
     await using writing = new LiveCommand([tsd, "cp", "-", "live:/root"], engine.daemon.env);
     await writing.write(archive([{ name: "w", data: "x".repeat(100_000) }]).subarray(0, 50_000));
-    const [child] = await copying("write");
+    const [child] = await copying(engine, "write");
     await until("it is confined", () => readFileSync(`/proc/${child}/status`, "utf8").includes("NoNewPrivs:\t1"));
     const { status, stderr } = await engine.daemon.tsd(["exec", "watching", "ls", `/proc/${child}/root/`]);
     expect([status, stderr]).toEqual([1, expect.stringContaining("Permission denied")]);
@@ -253,39 +254,14 @@ describe("a copy that goes on", () => {
 
   test("is ended by SIGKILL of the daemon; nothing is left mounted", async () => {
     await inside("live", "dd if=/dev/zero of=/big bs=1M count=40 2>/dev/null");
-    await using _reading = await unread("live", "/big");
-    const children = await copying("read");
+    await using _reading = await unread(engine, "live", "/big");
+    const children = await copying(engine, "read");
     await engine.daemon.stop("SIGKILL");
     await until("they have ended", () => children.every((pid) => !existsSync(`/proc/${pid}`)));
     await engine.daemon.start();
     expect(await content("live:/data/file")).toBe("from here");
   });
 });
-
-/** A copy out of a container that nobody reads to its end. */
-async function unread(container: string, path: string): Promise<AsyncDisposable> {
-  const url = `http://tsd/containers/${container}/archive?path=${path}`;
-  const response = await fetch(url, { unix: engine.daemon.socket } as RequestInit);
-  expect(response.status).toBe(200);
-  return {
-    async [Symbol.asyncDispose]() {
-      await response.body?.cancel().catch(() => undefined); // the daemon may be gone
-    },
-  };
-}
-
-/** Waits for a copy that is under way. @returns its processes. */
-async function copying(verb: "read" | "write"): Promise<number[]> {
-  let pids: number[] = [];
-  await until("a copy is under way", async () => {
-    const { stdout } = await command(["ps", "-o", "pid=,args=", "--ppid", String(engine.daemon.pid)]);
-    pids = stdout
-      .split("\n")
-      .flatMap((line) => (line.includes(` copy {"verb":"${verb}"`) ? [Number(line.trim().split(" ")[0])] : []));
-    return pids.length > 0;
-  });
-  return pids;
-}
 
 test("a terminal is told what was copied in docker's words, a pipe nothing", async () => {
   await using session = new TerminalSession([tsd, "cp", `${here}/file`, "live:/root/shown"], {

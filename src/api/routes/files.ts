@@ -33,7 +33,13 @@ export function fileRoutes(app: Hono<ApiEnv>, files: FileBackend): void {
       toUser: queryFlag(c, "copyUIDGID"),
       ...(owner && { owner }),
     };
-    await files.write(c.req.param("id"), request, c.req.raw.body ?? nothing(), c.req.raw.signal);
+    try {
+      await files.write(c.req.param("id"), request, c.req.raw.body ?? nothing(), c.req.raw.signal);
+    } catch (error) {
+      // What is left of the archive is not to be sent.
+      c.header("connection", "close");
+      throw error;
+    }
     return c.body(null, 200);
   });
 }

@@ -6,7 +6,7 @@ import type { DaemonAddress } from "../../client/host.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { TarSink } from "../../tar/tar-entry.ts";
 import { TarReader } from "../../tar/tar-reader.ts";
-import { descriptorStream } from "../archive-input.ts";
+import { standardInput } from "../archive-input.ts";
 import { command } from "../command.ts";
 import { checkOutput, localOwner, localSource, localTarget, packLocal, unpackHere } from "../copy/local.ts";
 import {
@@ -103,7 +103,7 @@ async function copyIn(settings: Settings, path: string, to: Place): Promise<void
   const target = await targetIn(settings, to);
   if (from === "-") {
     if (target.kind !== "directory") throw refused(`destination "${shown(to)}" must be a directory`);
-    await writeArchive(settings.address, to.container, writeOptions(settings, target.path), descriptorStream());
+    await writeArchive(settings.address, to.container, writeOptions(settings, target.path), standardInput());
     return;
   }
   const source = localSource(from, settings.followsLink);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { CLONE_NEWNS } from "../../../ffi/constants/namespace.ts";
 import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
+import { EngineError } from "../../core/errors.ts";
 import { tsdCommand } from "../../core/testing/tsd.ts";
 import { archive, type FixtureEntry } from "../../tar/tar-fixture.ts";
 import { TarReader } from "../../tar/tar-reader.ts";
@@ -151,14 +152,36 @@ describe.if(isRoot)("the confined child", () => {
     await expect(writePath(host(), request, cut(), { signal, program })).rejects.toThrow("the client is gone");
   });
 
+  test("does not wait for ever for the next piece of an archive, nor for its end once it has refused it", async () => {
+    mkdirSync(join(directory, "silent"));
+    const silence = Promise.withResolvers<void>();
+    async function* stalled(): AsyncGenerator<Uint8Array, void, void> {
+      yield archive([{ name: "x", data: "x".repeat(10_000) }]).subarray(0, 2000);
+      await silence.promise;
+    }
+    const into = (path: string) => ({ path: `${directory}/${path}`, keepsKinds: true });
+    const options = { signal, program, silenceMs: 500 };
+    const silent = writePath(host(), into("silent"), stalled(), options);
+    await expect(silent).rejects.toMatchObject({
+      code: "timeout",
+      message: "nothing of the archive came for 0.5 s",
+    });
+    const refused = writePath(host(), into("nothing"), stalled(), { signal, program });
+    await expect(refused).rejects.toMatchObject({ code: "not_found" });
+    silence.resolve();
+  });
+
   test("ends when nobody reads on, or when it is told to", async () => {
+    const unread = await readPath(host(), "/usr", { signal, program });
+    await unread.archive.return();
+    await unread.over;
     const { archive: pieces } = await readPath(host(), "/usr", { signal, program });
     expect((await pieces.next()).done).toBe(false);
     await pieces.return();
     const stopping = new AbortController();
     const reading = read("/usr", stopping.signal);
-    stopping.abort();
-    await expect(reading).rejects.toMatchObject({ code: "cancelled" });
+    stopping.abort(new EngineError("conflict", "something else has come"));
+    await expect(reading).rejects.toMatchObject({ code: "conflict", message: "something else has come" });
     expect(readdirSync(join(base, "place"))).toEqual([]);
   });
 });
