@@ -96,6 +96,21 @@ describe("volumes", () => {
     expect(await volumes.get(kept.volume.name)).toMatchObject({ anonymous: true });
   });
 
+  test("an anonymous one is nobody's to find or to take away before its record is written", async () => {
+    const { volume } = await volumes.ensure(undefined);
+    const { name } = volume;
+    expect((await volumes.list()).volumes).toEqual([]);
+    for (const work of [volumes.get(name), volumes.remove(name, { force: false })]) {
+      expect(await refusal(work)).toEqual(["not_found", `get ${name}: no such volume`]);
+    }
+    await volumes.remove(name, { force: true });
+    expect(existsSync(volume.mountpoint)).toBe(true);
+    volumes.insert([volume]);
+    expect((await volumes.list()).volumes).toEqual([volume]);
+    await volumes.remove(name, { force: false });
+    expect(existsSync(volume.mountpoint)).toBe(false);
+  });
+
   test("a name that could leave the directory, and a driver that is not there, are refused and leave nothing", async () => {
     for (const name of ["../x", "a/b", ".hidden"]) {
       const [code, message] = await refusal(volumes.ensure(name));

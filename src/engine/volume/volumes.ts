@@ -113,7 +113,9 @@ export class VolumeService {
     const warnings: string[] = [];
     for (const driver of await this.drivers.all()) {
       try {
-        for (const { name, ...known } of await driver.list()) volumes.push(this.#detailsOf(name, driver, known));
+        for (const { name, ...known } of await driver.list()) {
+          if (!this.#unstored.has(name)) volumes.push(this.#detailsOf(name, driver, known));
+        }
       } catch (error) {
         warnings.push(`list ${driver.name}: ${errorMessage(error)}`);
       }
@@ -246,6 +248,8 @@ export class VolumeService {
 
   /** By its record; else, where no driver is asked for or that one, as one that a plugin knows by itself. */
   async #find(name: string, driverName = ""): Promise<VolumeDetails | undefined> {
+    // Its container's record is not written: nobody may take it away before.
+    if (this.#unstored.has(name)) return undefined;
     const record = this.record(name);
     const drivers =
       record !== undefined
