@@ -19,6 +19,7 @@ import { runRoutes } from "./routes/run.ts";
 import { storageRoutes } from "./routes/storage.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { unbuiltRoutes } from "./routes/unbuilt.ts";
+import { volumeRoutes } from "./routes/volumes.ts";
 import type { ApiEnv } from "./transport.ts";
 import { routedPath, versioned } from "./versions/version.ts";
 
@@ -39,6 +40,7 @@ export function createApp(backends: Backends): ApiApp {
   portRoutes(app, backends.ports);
   registryManifestRoutes(app, backends.registryManifests);
   registryRoutes(app, backends.registry);
+  volumeRoutes(app, backends.volumes);
   storageRoutes(app, backends.storage);
   pruneRoutes(app, backends.storage);
   runRoutes(app, backends);

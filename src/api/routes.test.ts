@@ -67,9 +67,9 @@ describe("unknown and unbuilt routes", () => {
     expect(await message(await served.fetch("/nothing"))).toEqual([404, "page not found"]);
     expect(await message(await served.fetch("/v1.40/nothing/at/all"))).toEqual([404, "page not found"]);
     expect(await message(await served.fetch("/info", { method: "PUT" }))).toEqual([404, "page not found"]);
-    expect(await message(await served.fetch("/v1.50/volumes"))).toEqual([
+    expect(await message(await served.fetch("/v1.50/containers/x/top"))).toEqual([
       501,
-      "managing volumes is not built into this version of tsd",
+      "listing a container's processes is not built into this version of tsd",
     ]);
     for (const path of ["/swarm", "/nodes", "/nodes/x", "/services/x/logs", "/secrets", "/configs/x"]) {
       expect(await message(await served.fetch(path))).toEqual([

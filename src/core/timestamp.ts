@@ -23,3 +23,18 @@ export function rfc3339Nano({ seconds, nanoseconds }: { seconds: number; nanosec
   const fraction = String(nanoseconds).padStart(9, "0").replace(/0+$/, "");
   return `${whole}${fraction === "" ? "" : `.${fraction}`}Z`;
 }
+
+/**
+ * A time as Docker writes that of a volume: RFC 3339 to the second, in local time. What is no time is Go's zero time.
+ * @param text RFC 3339.
+ */
+export function rfc3339Seconds(text: string): string {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return "0001-01-01T00:00:00Z";
+  const eastMinutes = -date.getTimezoneOffset();
+  const local = new Date(date.getTime() + eastMinutes * 60_000).toISOString().slice(0, 19);
+  if (eastMinutes === 0) return `${local}Z`;
+  const [hours, minutes] = [Math.trunc(Math.abs(eastMinutes) / 60), Math.abs(eastMinutes) % 60];
+  const zone = `${String(hours).padStart(2, "0")}:${String(minutes).padStart(2, "0")}`;
+  return `${local}${eastMinutes < 0 ? "-" : "+"}${zone}`;
+}

@@ -33,6 +33,7 @@ import { type HostFacts, SystemService } from "./system/system.ts";
 import { HostFiles } from "./userns/host-files.ts";
 import { UserRanges } from "./userns/ranges.ts";
 import { resolveRemap } from "./userns/remap.ts";
+import { VolumeManagement } from "./volume/management.ts";
 import { VolumeService } from "./volume/volumes.ts";
 
 /** Facts about the engine itself. */
@@ -67,6 +68,7 @@ export class Engine {
   readonly events: EventService;
   readonly networks: NetworkService;
   readonly ports: PortService;
+  readonly volumes: VolumeManagement;
   readonly storage: StorageService;
   readonly #collector: Collector;
   readonly #context: EngineContext;
@@ -84,6 +86,7 @@ export class Engine {
     this.networks = new NetworkService(context);
     this.ports = new PortService(context);
     this.events = new EventService(context.events);
+    this.volumes = new VolumeManagement(context);
     this.#collector = new Collector(context);
     this.storage = new StorageService(context, this.containers, this.#collector);
   }

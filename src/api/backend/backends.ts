@@ -9,6 +9,7 @@ import type { RegistryBackend } from "./registry.ts";
 import type { RegistryManifestBackend } from "./registry-manifests.ts";
 import type { StorageBackend } from "./storage.ts";
 import type { EventBackend, SystemBackend } from "./system.ts";
+import type { VolumeBackend } from "./volumes.ts";
 
 /** The engine, as the API sees it: structural, so that the engine need not import this. */
 export interface Backends {
@@ -20,6 +21,7 @@ export interface Backends {
   registryManifests: RegistryManifestBackend;
   archives: ArchiveBackend;
   files: FileBackend;
+  volumes: VolumeBackend;
   system: SystemBackend;
   registry: RegistryBackend;
   storage: StorageBackend;

@@ -1,11 +1,8 @@
 /** Docker's routes that tsd has no part for: answered clearly, as by a Docker that is in no swarm and has no plugins. */
 import type { Hono } from "hono";
 import { EngineError } from "../../core/errors.ts";
-import { notBuilt } from "../not-built.ts";
-import { notManager } from "../schema/swarm.ts";
+import { noSwarm, notBuilt, swarmHint } from "../not-built.ts";
 import type { ApiEnv } from "../transport.ts";
-
-const swarmHint = "tsd has no swarm mode: run containers on each host, or a project with compose";
 
 const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/configs"];
 
@@ -27,11 +24,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/build/cancel", "building images"],
   ["POST", "/session", "building images"],
   ["POST", "/grpc", "building images"],
-  ["GET", "/volumes", "managing volumes"],
-  ["POST", "/volumes/create", "managing volumes"],
-  ["POST", "/volumes/prune", "managing volumes"],
-  ["PUT", "/volumes/:name", "managing volumes"],
-  ["DELETE", "/volumes/:name", "managing volumes"],
   ["GET", "/plugins/privileges", "installing plugins"],
   ["POST", "/plugins/pull", "installing plugins"],
   ["POST", "/plugins/create", "installing plugins"],
@@ -43,10 +35,6 @@ export function unbuiltRoutes(app: Hono<ApiEnv>): void {
       throw notBuilt(what);
     });
   }
-  // With these words `docker inspect NAME` looks on among the other kinds of objects, and does not end here.
-  app.get("/volumes/:name", () => {
-    throw new EngineError("unsupported", "inspecting volumes is not supported by this version of tsd");
-  });
   swarmRoutes(app);
   app.get("/plugins", (c) => c.json([]));
   app.all("/plugins/:name{.+}", (c) => {
@@ -62,12 +50,12 @@ function swarmRoutes(app: Hono<ApiEnv>): void {
     });
   }
   app.post("/swarm/leave", () => {
-    throw new EngineError("unavailable", "This node is not part of a swarm", { hint: swarmHint });
+    throw noSwarm("This node is not part of a swarm");
   });
   for (const path of swarmPaths) {
     for (const pattern of [path, `${path}/*`]) {
       app.all(pattern, () => {
-        throw new EngineError("unavailable", notManager, { hint: swarmHint });
+        throw noSwarm();
       });
     }
   }

@@ -1,6 +1,7 @@
 /** GET /system/df and GET /tsd/df. Types only. */
 import type { ContainerSummary } from "./container.ts";
 import type { ImageSummary } from "./image.ts";
+import type { VolumeUsageItem } from "./volume.ts";
 
 export interface KindUsage<Item> {
   ActiveCount: number;
@@ -9,17 +10,6 @@ export interface KindUsage<Item> {
   TotalSize: number;
   /** With `verbose`. */
   Items?: Item[];
-}
-
-export interface VolumeUsageItem {
-  CreatedAt: string;
-  Driver: string;
-  Labels: Record<string, string> | null;
-  Mountpoint: string;
-  Name: string;
-  Options: Record<string, string> | null;
-  Scope: "local" | "global";
-  UsageData: { RefCount: number; Size: number };
 }
 
 /** All with their items; the route leaves out what was not asked for. */

@@ -12,6 +12,11 @@ export interface ContainersPruneResponse {
   SpaceReclaimed: number;
 }
 
+export interface VolumesPruneResponse {
+  VolumesDeleted: string[];
+  SpaceReclaimed: number;
+}
+
 export interface NetworksPruneResponse {
   /** Their names. */
   NetworksDeleted: string[] | null;

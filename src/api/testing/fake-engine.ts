@@ -15,6 +15,7 @@ import type { RegistryBackend } from "../backend/registry.ts";
 import type { RegistryManifestBackend } from "../backend/registry-manifests.ts";
 import type { StorageBackend } from "../backend/storage.ts";
 import type { EventBackend, SystemBackend } from "../backend/system.ts";
+import type { VolumeBackend } from "../backend/volumes.ts";
 import type { ContainerInspect, ContainerWaitResponse } from "../schema/container.ts";
 import type { ContainerCreateRequest } from "../schema/container-config.ts";
 import type { EventMessage } from "../schema/event.ts";
@@ -27,6 +28,7 @@ import { FakeNetworks } from "./fake-networks.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
 import { FakeProcess } from "./fake-process.ts";
 import { FakeRegistry } from "./fake-registry.ts";
+import { FakeVolumes } from "./fake-volumes.ts";
 
 interface FakeContainer {
   id: string;
@@ -200,6 +202,7 @@ export class FakeEngine implements Backends {
   };
 
   readonly networks: NetworkBackend = new FakeNetworks((call) => this.calls.push(call));
+  readonly volumes: VolumeBackend = new FakeVolumes((call) => this.calls.push(call));
   readonly archives: ArchiveBackend = new FakeArchives((call) => this.calls.push(call));
   readonly files: FileBackend = new FakeFiles((call) => this.calls.push(call));
   readonly images: ImageBackend = {

@@ -1,12 +1,14 @@
 /** `system df`: what images, containers and volumes take, in Docker's words. */
 
 import type { ContainerSummary } from "../../api/schema/container.ts";
-import type { DiskUsageKind, DiskUsageResponse, KindUsage, VolumeUsageItem } from "../../api/schema/disk-usage.ts";
+import type { DiskUsageKind, DiskUsageResponse, KindUsage } from "../../api/schema/disk-usage.ts";
 import type { ImageSummary } from "../../api/schema/image.ts";
-import { countBelow } from "../../core/disk-usage.ts";
+import type { VolumeUsageItem } from "../../api/schema/volume.ts";
 import type { ContainerService } from "../container/containers.ts";
 import type { EngineContext } from "../context.ts";
 import { listImages } from "../image/list.ts";
+import { volumeView } from "../volume/view.ts";
+import { ownUsage } from "./own-usage.ts";
 
 export async function diskUsage(
   context: EngineContext,
@@ -52,18 +54,11 @@ async function containerUsage(containers: ContainerService): Promise<KindUsage<C
 
 async function volumeUsage({ volumes }: EngineContext): Promise<KindUsage<VolumeUsageItem>> {
   const items: VolumeUsageItem[] = [];
-  for (const { name, driver, scope, createdAt, labels, options, mountpoint } of (await volumes.list()).volumes) {
-    const { bytes } = await countBelow(mountpoint);
-    items.push({
-      CreatedAt: createdAt,
-      Driver: driver,
-      Labels: Object.keys(labels).length > 0 ? labels : null,
-      Mountpoint: mountpoint,
-      Name: name,
-      Options: options,
-      Scope: scope,
-      UsageData: { RefCount: volumes.inUse(name).length, Size: bytes },
-    });
+  for (const volume of (await volumes.list()).volumes) {
+    // What plugins keep, and what is mounted from elsewhere, takes nothing of this disk.
+    if (volume.driver !== "local" || volume.options?.device !== undefined) continue;
+    const { bytes } = await ownUsage(volume.mountpoint);
+    items.push({ ...volumeView(volume), UsageData: { RefCount: volumes.inUse(volume.name).length, Size: bytes } });
   }
   const unused = items.filter(({ UsageData }) => UsageData.RefCount === 0);
   const size = (list: readonly VolumeUsageItem[]) => list.reduce((total, { UsageData }) => total + UsageData.Size, 0);

@@ -6,6 +6,7 @@ import { type CountedFiles, countTree, type DiskUsage, namesIn, sum } from "../.
 import { isErrno } from "../../core/errors.ts";
 import type { CountedUsage } from "../../image/store-usage.ts";
 import type { EngineContext } from "../context.ts";
+import { ownUsage } from "./own-usage.ts";
 
 /** In no certain order while things change; of a root at rest the total is du's. */
 export async function measureRoot(context: EngineContext): Promise<RootUsage> {
@@ -13,7 +14,7 @@ export async function measureRoot(context: EngineContext): Promise<RootUsage> {
   const counted: CountedFiles = new Set();
   const store = await images.measure(counted);
   const { logs, files } = await measureContainers(context, counted);
-  const volumes = await measureEach(join(layout.root, "volumes"), counted);
+  const volumes = await measureVolumes(join(layout.root, "volumes"), counted);
   const rest = await measureRest(layout.root, counted);
   const rows: RootUsageRow[] = [
     row("Image content", store.content),
@@ -61,9 +62,10 @@ async function measureContainers(
   return { logs, files };
 }
 
-async function measureEach(directory: string, counted: CountedFiles): Promise<CountedUsage> {
-  const entries = await namesIn(directory);
-  return { ...(await countTree(directory, counted)), count: entries.length };
+/** Without the file systems that are mounted there, which have their own disks. */
+async function measureVolumes(directory: string, counted: CountedFiles): Promise<CountedUsage> {
+  const [entries, below, itself] = [await namesIn(directory), await ownUsage(directory, counted), await own(directory)];
+  return { ...sum(below, itself), count: entries.length };
 }
 
 /** The database with its write-ahead log, the lock, the root itself, and whatever somebody put there. */
