@@ -1,5 +1,6 @@
 import type { EndpointResource, IpamConfig, NetworkInspect } from "../api/schema/network.ts";
-import { formatValue, goString } from "./template/functions.ts";
+import { goString } from "./template/functions.ts";
+import { struct } from "./template/struct.ts";
 import { goTimeOf } from "./time.ts";
 
 /** A network with the names that its fields have in docker's templates, and printed by them as Go prints its structs. */
@@ -39,18 +40,4 @@ function subnetView(subnet: IpamConfig): object {
 function memberView(member: EndpointResource): object {
   const { Name, EndpointID, MacAddress, IPv4Address, IPv6Address } = member;
   return struct(member, { Name, EndpointID, MacAddress, IPv4Address, IPv6Address });
-}
-
-/** `{{json}}` of it is as it came, `{{.}}` its values in braces. */
-function struct(json: object, fields: Record<string, unknown>): object {
-  const hidden = {
-    toJSON: { value: () => json },
-    [goString]: {
-      value: () =>
-        `{${Object.values(fields)
-          .map((value) => formatValue(value, true))
-          .join(" ")}}`,
-    },
-  };
-  return Object.defineProperties({ ...fields }, hidden);
 }

@@ -182,7 +182,7 @@ const imagePrune = leaf(
 );
 const systemPrune = leaf(
   "prune",
-  "Remove unused containers, networks and images",
+  "Remove unused data",
   async () => (await import("./commands/system-prune.ts")).systemPruneCommand,
 );
 const systemDf = leaf(
@@ -275,6 +275,34 @@ const networkRm = leaf(
   async () => (await import("./commands/network-rm.ts")).networkRmCommand,
 );
 
+const volumeCreate = leaf(
+  "create",
+  "Create a volume",
+  async () => (await import("./commands/volume-create.ts")).volumeCreateCommand,
+);
+const volumeInspect = leaf(
+  "inspect",
+  "Display detailed information on one or more volumes",
+  async () => (await import("./commands/inspect.ts")).inspectVolumeCommand,
+);
+const volumeLs = leaf("ls", "List volumes", async () => (await import("./commands/volume-ls.ts")).volumeLsCommand);
+const volumePrune = leaf(
+  "prune",
+  "Remove unused local volumes",
+  async () => (await import("./commands/volume-prune.ts")).volumePruneCommand,
+);
+const volumeRm = leaf(
+  "rm",
+  "Remove one or more volumes",
+  async () => (await import("./commands/volume-rm.ts")).volumeRmCommand,
+);
+const volumeUpdate = leaf(
+  "update",
+  "Update a volume (cluster volumes only)",
+  async () => (await import("./commands/volume-update.ts")).volumeUpdateCommand,
+  true,
+);
+
 function group(name: string, description: string, subCommands: Record<string, CommandDef>): CommandDef {
   return defineCommand({ meta: { name, description }, subCommands });
 }
@@ -338,6 +366,16 @@ export const managementCommands: Record<string, CommandDef> = {
     remove: networkRm,
   }),
   system: group("system", "Manage tsd", { df: systemDf, events, fsck, gc, info, prune: systemPrune }),
+  volume: group("volume", "Manage volumes", {
+    create: volumeCreate,
+    inspect: volumeInspect,
+    ls: volumeLs,
+    list: volumeLs,
+    prune: volumePrune,
+    rm: volumeRm,
+    remove: volumeRm,
+    update: volumeUpdate,
+  }),
 };
 
 export const commonCommands: Record<string, CommandDef> = {
@@ -415,7 +453,6 @@ const notBuilt = [
   "top",
   "unpause",
   "update",
-  "volume",
 ];
 const swarm = "config node secret service stack swarm";
 

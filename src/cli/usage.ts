@@ -13,7 +13,8 @@ function rows(commands: Record<string, CommandDef>): { name: string; summary: st
   return Object.entries(commands).flatMap(([name, node]) => {
     if (seen.has(node)) return [];
     seen.add(node);
-    return [{ name, summary: (node.meta as CommandMeta).description ?? "" }];
+    const { description = "", hidden } = node.meta as CommandMeta;
+    return hidden ? [] : [{ name, summary: description }];
   });
 }
 

@@ -63,6 +63,22 @@ export const inspectNetworkCommand = command({
     inspectAll(await session.client(), positionals, flags.format, networkFinder({ verbose: flags.verbose })),
 });
 
+export const inspectVolumeCommand = command({
+  usage: "[OPTIONS] VOLUME [VOLUME...]",
+  summary: "Display detailed information on one or more volumes",
+  flags: { format: formatFlag },
+  arity: someArguments,
+  run: async ({ session, flags, positionals }) =>
+    inspectAll(await session.client(), positionals, flags.format, findVolume),
+});
+
+const findVolume: Find = async (client, name) => {
+  const { inspectVolume } = await import("../../client/volumes.ts");
+  const { volumeView } = await import("../volume-view.ts");
+  const json = await inspectVolume(client, name);
+  return { json, view: volumeView(json) };
+};
+
 function networkFinder(options: { verbose?: boolean }): Find {
   return async (client, name) => {
     const { inspectNetwork } = await import("../../client/networks.ts");
@@ -88,9 +104,11 @@ function finderOf(type: string, size: boolean): Find {
       return image;
     case "network":
       return network;
+    case "volume":
+      return findVolume;
     case "":
       return async (client, name) => {
-        for (const find of [container, image, network]) {
+        for (const find of [container, image, network, findVolume]) {
           try {
             return await find(client, name);
           } catch (error) {
@@ -102,7 +120,7 @@ function finderOf(type: string, size: boolean): Find {
     default:
       throw new EngineError(
         "invalid_argument",
-        `unknown type: ${JSON.stringify(type)}: must be one of "container", "image", "network"`,
+        `unknown type: ${JSON.stringify(type)}: must be one of "container", "image", "network", "volume"`,
       );
   }
 }

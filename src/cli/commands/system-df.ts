@@ -1,6 +1,7 @@
 import type { ContainerSummary } from "../../api/schema/container.ts";
-import type { DiskUsageResponse, KindUsage, RootUsage, VolumeUsageItem } from "../../api/schema/disk-usage.ts";
+import type { DiskUsageResponse, KindUsage, RootUsage } from "../../api/schema/disk-usage.ts";
 import type { ImageSummary } from "../../api/schema/image.ts";
+import type { VolumeUsageItem } from "../../api/schema/volume.ts";
 import { diskUsage, rootUsage } from "../../client/storage.ts";
 import { shortId } from "../../core/id.ts";
 import { formatBytesDecimal, formatHumanSize } from "../../core/size.ts";

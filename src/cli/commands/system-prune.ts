@@ -8,11 +8,12 @@ import { boolFlag, listFlag } from "../flags.ts";
 import { printLine } from "../output.ts";
 import { pruneImagesText } from "./image-prune.ts";
 import { pruneNetworksText } from "./network-prune.ts";
+import { pruneVolumesText } from "./volume-prune.ts";
 
-/** Volumes and the build cache are for the versions that have them: nothing of theirs is left unused yet. */
+/** The build cache is for the version that has one: nothing of it is left unused yet. */
 export const systemPruneCommand = command({
   usage: "[OPTIONS]",
-  summary: "Remove unused containers, networks and images",
+  summary: "Remove unused data",
   aliases: ["system prune"],
   flags: {
     all: boolFlag("Remove all unused images not just dangling ones", { short: "a" }),
@@ -23,8 +24,10 @@ export const systemPruneCommand = command({
   arity: noArguments,
   run: async ({ session, flags }) => {
     const filters = parseFilters(flags.filter);
-    if (flags.volumes) throw new EngineError("unsupported", "pruning volumes is not built into this version of tsd");
-    if (!flags.force && !confirm(warning(flags.all, flags.filter))) return 0;
+    if (flags.volumes && filters.until !== undefined) {
+      throw new EngineError("invalid_argument", 'ERROR: The "until" filter is not supported with "--volumes"');
+    }
+    if (!flags.force && !confirm(warning(flags))) return 0;
     const client = await session.client();
     const containers = await pruneContainers(client, filters);
     if (containers.ContainersDeleted?.length) {
@@ -32,28 +35,32 @@ export const systemPruneCommand = command({
     }
     const networks = await pruneNetworksText(client, filters);
     if (networks !== "") printLine(networks);
+    const volumes = flags.volumes ? await pruneVolumesText(client, filters) : { text: "", bytes: 0 };
+    if (volumes.text !== "") printLine(volumes.text);
     const images = await pruneImagesText(client, filters, flags.all);
     if (images.text !== "") printLine(images.text);
-    printLine(`Total reclaimed space: ${formatHumanSize(containers.SpaceReclaimed + images.bytes)}`);
+    const bytes = containers.SpaceReclaimed + volumes.bytes + images.bytes;
+    printLine(`Total reclaimed space: ${formatHumanSize(bytes)}`);
     return 0;
   },
 });
 
-function warning(all: boolean, filters: readonly string[]): string {
+function warning({ all, filter, volumes }: { all: boolean; filter: readonly string[]; volumes: boolean }): string {
   const what = [
     "all stopped containers",
     "all networks not used by at least one container",
+    ...(volumes ? ["all anonymous volumes not used by at least one container"] : []),
     all ? "all images without at least one container associated to them" : "all dangling images",
   ];
   const filtered = [
     "",
     "  Items to be pruned will be filtered with:",
-    ...[...filters].sort().map((text) => `  - ${text}`),
+    ...[...filter].sort().map((text) => `  - ${text}`),
   ];
   return [
     "WARNING! This will remove:",
     ...what.map((text) => `  - ${text}`),
-    ...(filters.length > 0 ? filtered : []),
+    ...(filter.length > 0 ? filtered : []),
     "",
     "Are you sure you want to continue?",
   ].join("\n");
