@@ -19,6 +19,7 @@ import type { ContainerEnd } from "./container/state.ts";
 import type { EngineContext } from "./context.ts";
 import { restoreMountSources } from "./mount/sources.ts";
 import type { ShimPart, SurvivingShim } from "./parts.ts";
+import { rangesOf } from "./userns/mapping.ts";
 
 export interface Reconciliation {
   /** Containers that went on running. */
@@ -72,8 +73,8 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
 }
 
 function holdUserRange({ userRanges }: EngineContext, { id, definition }: Container): void {
-  const { uids = [], isOwn } = definition.userNamespace ?? {};
-  for (const { hostID, size } of isOwn ? uids : []) userRanges.hold(id, { start: hostID, size });
+  const { userNamespace } = definition;
+  if (userNamespace?.isOwn) for (const range of rangesOf(userNamespace)) userRanges.hold(id, range);
 }
 
 /** Before its end can be heard of, with which it lets go of them. */

@@ -250,6 +250,23 @@ test("a container has the same users after a restart of the daemon, and they are
   await engine.daemon.ok("rm", "-f", "kept", running);
 });
 
+test("users are nobody else's either as long as a container has them that shared the namespaces of one that is gone", async () => {
+  const first = await engine.start(["--userns", "auto"], "sleep", "1000");
+  const sharing = await engine.start(["--network", `container:${first}`], "sleep", "1000");
+  const map = await engine.daemon.ok("exec", sharing, "cat", "/proc/self/uid_map");
+  await engine.daemon.ok("rm", "-f", first);
+  const create = () => engine.daemon.ok("create", "--userns", "auto", engine.busybox);
+  const before = await create();
+  // A daemon begins anew with the numbers that it gives out.
+  await engine.daemon.stop("SIGKILL");
+  await engine.daemon.start();
+  const after = await create();
+  const starts = ranges().map(({ hostID }) => hostID);
+  expect(starts.filter((start) => start === hostRoot(map))).toHaveLength(1);
+  expect(new Set(starts).size).toBe(3);
+  await engine.daemon.ok("rm", "-f", sharing, before, after);
+});
+
 /** What the records of containers say. */
 function ranges(): { id: string; hostID: number; size: number }[] {
   using database = new Database(join(engine.daemon.root, "metadata.db"), { readonly: true });

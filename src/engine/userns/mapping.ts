@@ -1,10 +1,13 @@
 /** A container's user namespace as its record has it: which of the host's users and groups its own are. */
 import type { LinuxIdMapping } from "../../oci/runtime.ts";
+import type { IdRange } from "./host-files.ts";
 
 export interface UserNamespace {
   uids: LinuxIdMapping[];
   gids: LinuxIdMapping[];
-  /** The numbers are this container's alone, and free again when it is removed. */
+  /**
+   * The numbers are this container's and those' that share its namespaces, and free again when all of them are removed.
+   */
   isOwn?: boolean;
   /**
    * Volumes keep the container's owners on the disk, so that containers with other numbers find their own; else, with
@@ -17,6 +20,11 @@ export interface UserNamespace {
 export function toHost(mappings: readonly LinuxIdMapping[], id: number): number | undefined {
   const found = mappings.find(({ containerID, size }) => id >= containerID && id < containerID + size);
   return found && found.hostID + id - found.containerID;
+}
+
+/** The host's users and groups that it has: they are the same numbers where they are its own. */
+export function rangesOf({ uids }: UserNamespace): IdRange[] {
+  return uids.map(({ hostID, size }) => ({ start: hostID, size }));
 }
 
 export function isSameMapping(a: UserNamespace, b: UserNamespace): boolean {

@@ -35,26 +35,26 @@ describe("users of containers' own", () => {
 
   test("leave out what the host's files have", () => {
     const first = withFiles({}).take("a", 65536).start;
-    const [uid, gid] = [first + 70_000, first + 2 * 65536];
+    const [uid, gid] = [first - 60_000, first - 65537];
     const ranges = withFiles({
       subuid: `somebody:${first}:1000\n`,
       passwd: `high:x:${uid}:1::/:/bin/sh\n`,
       subgid: `another:${gid}:1\n`,
     });
-    expect(ranges.take("a", 65536).start).toBe(first + 3 * 65536);
+    expect(ranges.take("a", 65536).start).toBe(first - 3 * 65536);
   });
 
   test("are given out again once all others were used", () => {
     const ranges = withFiles({ subuid: "containers:5000:30\n", subgid: "containers:5000:30\n" });
     const starts = ["a", "b", "c"].map((container) => ranges.take(container, 10).start);
-    expect(starts).toEqual([5000, 5010, 5020]);
+    expect(starts).toEqual([5020, 5010, 5000]);
     ranges.release("a");
     ranges.release("b");
-    expect(ranges.take("d", 10).start).toBe(5000);
+    expect(ranges.take("d", 10).start).toBe(5020);
     expect(ranges.take("e", 10).start).toBe(5010);
     ranges.release("c");
     ranges.release("d");
-    expect(ranges.take("f", 10).start).toBe(5020);
+    expect(ranges.take("f", 10).start).toBe(5000);
   });
 
   test("come from what is set aside for containers, as users and as groups", () => {
@@ -62,9 +62,9 @@ describe("users of containers' own", () => {
       subuid: "containers:1000:100\nother:1050:10\ncontainers:9000:100\n",
       subgid: "containers:1080:8000\n",
     });
-    expect([ranges.take("a", 20), ranges.take("b", 80)]).toEqual([
-      { start: 1080, size: 20 },
+    expect([ranges.take("a", 80), ranges.take("b", 20)]).toEqual([
       { start: 9000, size: 80 },
+      { start: 1080, size: 20 },
     ]);
     expect(() => ranges.take("c", 20)).toThrow(
       `no range of 20 users and groups is free in what ${directory}/subuid and ${directory}/subgid set aside for ` +
@@ -79,11 +79,21 @@ describe("users of containers' own", () => {
 
   test("that are on record are taken", () => {
     const ranges = withFiles({ subuid: "containers:1000:100\n", subgid: "containers:1000:100\n" });
-    ranges.hold("a", { start: 1010, size: 50 });
-    expect(ranges.take("b", 20).start).toBe(1060);
-    expect(ranges.take("c", 10).start).toBe(1080);
-    expect(ranges.take("d", 10).start).toBe(1090);
-    expect(ranges.take("e", 10).start).toBe(1000);
+    ranges.hold("a", { start: 1040, size: 50 });
+    expect(ranges.take("b", 20).start).toBe(1020);
+    expect(ranges.take("c", 10).start).toBe(1010);
+    expect(ranges.take("d", 10).start).toBe(1000);
+    expect(ranges.take("e", 10).start).toBe(1090);
+    expect(() => ranges.take("f", 1)).toThrow("5 containers have some of 100");
+  });
+
+  test("are taken until the last of those is gone that share them", () => {
+    const ranges = withFiles({ subuid: "containers:1000:10\n", subgid: "containers:1000:10\n" });
+    ranges.hold("b", ranges.take("a", 10));
+    ranges.release("a");
+    expect(() => ranges.take("c", 10)).toThrow("no range of 10 users and groups is free");
+    ranges.release("b");
+    expect(ranges.take("c", 10).start).toBe(1000);
   });
 
   test("begin elsewhere with another daemon", () => {

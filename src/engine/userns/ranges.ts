@@ -25,7 +25,10 @@ export class UserRanges {
   readonly #files: HostFiles;
   /** In the order of their numbers. */
   #taken: (IdRange & { container: string })[] = [];
-  /** Where the search goes on: numbers that came back wait until the others were used. */
+  /**
+   * The search goes on below: numbers that came back wait until the others were used. Downwards, because podman begins at
+   * the other end of what is set aside for both.
+   */
   #next: number;
 
   /** @param root of the daemon: others on this host begin elsewhere. */
@@ -33,7 +36,7 @@ export class UserRanges {
     this.#files = files;
     const { start, size, alignment } = ownPool;
     const block = createHash("sha256").update(root).digest().readUInt32BE() % (size / alignment);
-    this.#next = start + block * alignment;
+    this.#next = start + (block + 1) * alignment;
   }
 
   /**
@@ -45,7 +48,7 @@ export class UserRanges {
     const used = sorted([...obstacles, ...this.#taken]);
     const start = this.#search(pools, used, size);
     if (start === undefined) throw this.#exhausted(pools, size);
-    this.#next = start + size;
+    this.#next = start;
     this.hold(container, { start, size });
     return { start, size };
   }
@@ -60,11 +63,12 @@ export class UserRanges {
     this.#taken = this.#taken.filter((range) => range.container !== container);
   }
 
-  /** After the last that was given out, then from the beginning. */
+  /** Below the last that was given out, then from the end. */
   #search(pools: Pool[], used: IdRange[], size: number): number | undefined {
-    const later = pools.map((pool) => cut(pool, this.#next)).filter((pool) => pool.size > 0);
-    for (const pool of [...later, ...pools]) {
-      const start = firstFit(pool, used, size);
+    const downwards = pools.toReversed();
+    const later = downwards.map((pool) => cut(pool, this.#next)).filter((pool) => pool.size > 0);
+    for (const pool of [...later, ...downwards]) {
+      const start = lastFit(pool, used, size);
       if (start !== undefined) return start;
     }
     return undefined;
@@ -95,25 +99,18 @@ function sorted<T extends IdRange>(ranges: T[]): T[] {
   return ranges.sort((a, b) => a.start - b.start);
 }
 
-function cut(pool: Pool, from: number): Pool {
-  const start = Math.max(pool.start, from);
-  return { ...pool, start, size: pool.start + pool.size - start };
+function cut(pool: Pool, to: number): Pool {
+  return { ...pool, size: Math.min(pool.size, to - pool.start) };
 }
 
 /** @param used in the order of their numbers. */
-function firstFit(pool: Pool, used: readonly IdRange[], size: number): number | undefined {
-  const end = pool.start + pool.size;
-  let start = aligned(pool.start, pool);
-  for (const range of used) {
-    if (range.start + range.size <= start) continue;
-    if (range.start >= start + size) break;
-    start = aligned(range.start + range.size, pool);
+function lastFit(pool: Pool, used: readonly IdRange[], size: number): number | undefined {
+  const below = (end: number) => Math.floor((end - size) / pool.alignment) * pool.alignment;
+  let start = below(pool.start + pool.size);
+  for (const range of used.toReversed()) {
+    if (range.start < start + size && range.start + range.size > start) start = below(range.start);
   }
-  return start + size <= end ? start : undefined;
-}
-
-function aligned(start: number, { alignment }: Pool): number {
-  return Math.ceil(start / alignment) * alignment;
+  return start >= pool.start ? start : undefined;
 }
 
 function intersections(first: readonly IdRange[], second: readonly IdRange[]): Pool[] {

@@ -43,10 +43,9 @@ describe("a container's user namespace", () => {
     ]);
   });
 
-  test("is that of the container whose namespaces it shares, whose users remain that one's", () => {
-    const shared = { ...remapped, mapsVolumes: true };
-    expect(settle({ NetworkMode: "container:own" })).toEqual(shared);
-    expect(settle({ IpcMode: "container:own", PidMode: "container:own" }, "auto")).toEqual(shared);
+  test("is that of the container whose namespaces it shares, which has the same users", () => {
+    expect(settle({ NetworkMode: "container:own" })).toEqual(own);
+    expect(settle({ IpcMode: "container:own", PidMode: "container:own" }, "auto")).toEqual(own);
     expect(settle({ PidMode: "container:host" }, remapped)).toBeUndefined();
     expect(settle({ NetworkMode: "container:own", UsernsMode: "host" })).toBeUndefined();
   });

@@ -4,7 +4,7 @@ import { EngineError, isEngineError } from "../../core/errors.ts";
 import { builtinRuntime } from "../configuration.ts";
 import type { Container } from "../container/container.ts";
 import type { EngineContext } from "../context.ts";
-import { isSameMapping, type UserNamespace } from "./mapping.ts";
+import { isSameMapping, rangesOf, type UserNamespace } from "./mapping.ts";
 import { parseUserNamespaceMode, type UserNamespaceMode } from "./mode.ts";
 
 type Wanted = Exclude<UserNamespaceMode, { kind: "default" }> | { kind: "remap"; namespace: UserNamespace };
@@ -58,7 +58,12 @@ export function settleUserNamespace(
 ): UserNamespace | undefined {
   const mode = parseUserNamespaceMode(hostConfig.UsernsMode);
   const shared = sharedNamespace(context, hostConfig, mode);
-  if (shared !== undefined) return shared.namespace;
+  if (shared !== undefined) {
+    const { namespace } = shared;
+    // It may outlive the container whose users they were.
+    if (namespace?.isOwn) for (const range of rangesOf(namespace)) context.userRanges.hold(id, range);
+    return namespace;
+  }
   const wanted = wantedNamespace(context, mode);
   if (wanted.kind === "host") return undefined;
   if (wanted.kind === "remap") return wanted.namespace;
@@ -86,23 +91,16 @@ function sharedNamespace(
   if (mode.kind === "host") return undefined;
   const [first, ...rest] = sharedNamespaces(context, hostConfig).map(({ other }) => other);
   if (first === undefined) return undefined;
-  const namespace = ownNamespace(first);
+  const namespace = first.definition.userNamespace;
   if (mode.kind === "auto") {
     throw refuse(`cannot share namespaces of container ${first.name} in a user namespace of its own`);
   }
   for (const other of rest) {
-    const its = ownNamespace(other);
+    const its = other.definition.userNamespace;
     const isSame = namespace === undefined || its === undefined ? namespace === its : isSameMapping(namespace, its);
     if (!isSame) throw refuse(`containers ${first.name} and ${other.name} are in different user namespaces`);
   }
   return { namespace };
-}
-
-/** The numbers stay the other's. */
-function ownNamespace({ definition }: Container): UserNamespace | undefined {
-  if (definition.userNamespace === undefined) return undefined;
-  const { isOwn: _others, ...namespace } = definition.userNamespace;
-  return namespace;
 }
 
 /**
