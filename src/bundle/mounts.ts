@@ -152,6 +152,11 @@ const flagKeys: Record<string, string> = {
 };
 const tmpfsSettings = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
+/** @throws EngineError invalid_argument for an option that a tmpfs cannot have. */
+export function checkTmpfsOptions(destination: string, text: string): void {
+  mergeTmpfsOptions(destination, text);
+}
+
 /** Docker's defaults, then the user's, of which the last one counts. */
 function mergeTmpfsOptions(destination: string, text: string): string[] {
   const all = ["noexec", "nosuid", "nodev", "rprivate", ...text.split(",").filter((option) => option !== "")];
@@ -161,7 +166,8 @@ function mergeTmpfsOptions(destination: string, text: string): string[] {
     const setting = option.includes("=") ? option.slice(0, option.indexOf("=")) : undefined;
     const key = setting === undefined ? flagKeys[option] : tmpfsSettings.includes(setting) ? setting : undefined;
     if (key === undefined) {
-      throw new EngineError("invalid_argument", `mount ${destination}: invalid tmpfs option "${option}"`);
+      const words = option.split(/=(.*)/s, 2).map((word) => JSON.stringify(word));
+      throw new EngineError("invalid_argument", `mount ${destination}: invalid tmpfs option [${words.join(" ")}]`);
     }
     // Deleted first, so that the order is that of the last mention.
     merged.delete(key);

@@ -298,8 +298,8 @@ describe("mounts", () => {
       "size=1g",
       "mode=1777",
     ]);
-    expect(() => options("colour=red")).toThrow('mount /run: invalid tmpfs option "colour=red"');
-    expect(() => options("bind")).toThrow('invalid tmpfs option "bind"');
+    expect(() => options("colour=red")).toThrow('mount /run: invalid tmpfs option ["colour" "red"]');
+    expect(() => options("bind")).toThrow('invalid tmpfs option ["bind"]');
   });
 
   test("shared memory follows the ipc mode and the size", () => {

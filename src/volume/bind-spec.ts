@@ -11,15 +11,15 @@ export interface BindSpec {
   noCopy: boolean;
   /** podman's `idmap`: the files have the right owners inside and outside. */
   idMapped: boolean;
-  /** `rprivate` unless said. */
+  /** "" unless said. */
   propagation: string;
-  /** The options as they were written: what inspect shows. */
+  /** The options as they were written: what inspect shows, and what says whether SELinux' label is set (z, Z). */
   mode: string;
 }
 
 const propagations = new Set(["private", "rprivate", "shared", "rshared", "slave", "rslave"]);
 /** Consistency is for file sharing into virtual machines; on Linux docker accepts and ignores it. */
-const consistencies = new Set(["consistent", "cached", "delegated", "default"]);
+const consistencies = new Set(["consistent", "cached", "delegated"]);
 
 const volumeNamePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
@@ -42,74 +42,81 @@ export function parseVolumeName(name: string): string {
 }
 
 /**
- * @throws EngineError invalid_argument, naming the specification; unsupported for SELinux labels, which this
- * version does not set.
+ * A volume's name is not judged: its driver knows what names it can have.
+ * @throws EngineError invalid_argument in docker's words.
  */
 export function parseBind(text: string): BindSpec {
   const parts = text.split(":");
   const invalid = (reason = "") =>
     new EngineError("invalid_argument", `invalid volume specification: '${text}'${reason}`);
-  if (parts.length > 3 || parts.some((part) => part === "")) throw invalid();
-  if (parts.length === 1) return { target: parseTarget(parts[0]!), ...defaults };
-  const [source, target, mode = ""] = parts as [string, string, string?];
-  const options = parseMode(mode, text);
-  const settled = { target: parseTarget(target), mode, ...options };
-  if (source.startsWith("/")) {
-    if (options.noCopy) throw invalid(": invalid mode: nocopy");
-    return { ...settled, source: { kind: "path", path: normalizePath(source) } };
+  const [first = "", second, third] = parts;
+  if (first === "" || parts.length > 3) throw invalid();
+  // `/data:ro` is no volume: a new one has no options.
+  if (second !== undefined && third === undefined && isMode(second)) throw invalid();
+  const mode = third ?? "";
+  if (!isMode(mode)) throw new EngineError("invalid_argument", `invalid mode: ${mode}`);
+  const options = parseMode(mode);
+  const kind = first.startsWith("/") && second !== undefined ? "bind" : "volume";
+  const misplaced = (reason: string) => invalid(`: invalid mount config for type "${kind}": ${reason}`);
+  const target = targetOf(second ?? first, misplaced);
+  const words = mode.split(",");
+  if (kind === "bind") {
+    if (words.includes("nocopy")) throw misplaced("field VolumeOptions must not be specified");
+    return { source: { kind: "path", path: normalizePath(first) }, target, mode, ...options };
   }
-  if (mode.split(",").some((option) => propagations.has(option))) throw invalid(`: invalid mode: ${mode}`);
-  return { ...settled, source: { kind: "volume", name: parseVolumeName(source) } };
+  if (words.some((word) => propagations.has(word))) throw misplaced("field BindOptions must not be specified");
+  return { ...(second !== undefined && { source: { kind: "volume", name: first } }), target, mode, ...options };
 }
 
-/** An absolute path inside the container, without a trailing slash and `..`. */
-export function parseTarget(target: string): string {
-  if (!target.startsWith("/")) {
-    throw new EngineError("invalid_argument", `invalid mount path: '${target}' mount path must be absolute`);
-  }
+/**
+ * An absolute path inside the container, without a trailing slash and `..`.
+ * @param invalid makes the error of a reason, in docker's words.
+ */
+export function targetOf(target: string, invalid: (reason: string) => EngineError): string {
   const path = normalizePath(target);
-  if (path === "/") throw new EngineError("invalid_argument", "invalid specification: destination can't be '/'");
+  if (path === "/") throw invalid("invalid specification: destination can't be '/'");
+  if (!target.startsWith("/")) throw invalid(`invalid mount path: '${target}' mount path must be absolute`);
   return path;
 }
 
-const unchanged = { readOnly: false, noCopy: false, idMapped: false, propagation: "rprivate" };
-const defaults = { ...unchanged, mode: "" };
+/** As targetOf, with the reason alone. @throws EngineError invalid_argument in docker's words. */
+export function parseTarget(target: string): string {
+  return targetOf(target, (reason) => new EngineError("invalid_argument", reason));
+}
 
-function parseMode(mode: string, spec: string): typeof unchanged {
-  const parsed = { ...unchanged };
-  const seen = new Set<string>();
-  const once = (kind: string) => {
-    if (seen.has(kind)) throw new EngineError("invalid_argument", `invalid mode: ${mode}`);
-    seen.add(kind);
+/** Of these kinds of words at most one each. */
+const kinds: ReadonlySet<string>[] = [
+  new Set(["ro", "rw"]),
+  new Set(["z", "Z"]),
+  new Set(["nocopy"]),
+  new Set(["idmap"]),
+  propagations,
+  consistencies,
+];
+
+function isMode(mode: string): boolean {
+  const words = mode === "" ? [] : mode.split(",");
+  if (!words.every((word) => kinds.some((kind) => kind.has(word)))) return false;
+  return kinds.every((kind) => words.filter((word) => kind.has(word)).length <= 1);
+}
+
+function parseMode(mode: string): Omit<BindSpec, "source" | "target" | "mode"> {
+  const words = mode.split(",");
+  return {
+    readOnly: words.includes("ro"),
+    noCopy: words.includes("nocopy"),
+    idMapped: words.includes("idmap"),
+    propagation: words.find((word) => propagations.has(word)) ?? "",
   };
-  for (const option of mode === "" ? [] : mode.split(",")) {
-    if (option === "ro" || option === "rw") {
-      once("access");
-      parsed.readOnly = option === "ro";
-    } else if (option === "nocopy") {
-      once("copy");
-      parsed.noCopy = true;
-    } else if (option === "idmap") {
-      once("idmap");
-      parsed.idMapped = true;
-    } else if (propagations.has(option)) {
-      once("propagation");
-      parsed.propagation = option;
-    } else if (consistencies.has(option)) {
-      once("consistency");
-    } else if (option === "z" || option === "Z") {
-      throw new EngineError(
-        "unsupported",
-        `volume specification '${spec}': SELinux relabelling (${option}) is not built`,
-      );
-    } else {
-      throw new EngineError("invalid_argument", `invalid mode: ${option}`);
-    }
-  }
-  return parsed;
 }
 
 function normalizePath(path: string): string {
   const clean = normalize(path);
   return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
+}
+
+/** What the mounts of another container may be given: how they are shared and filled is settled with that one. */
+export function isVolumesFromMode(mode: string): boolean {
+  const isSettled = (word: string) => propagations.has(word) || word === "nocopy" || word === "idmap";
+  return isMode(mode) && !mode.split(",").some(isSettled);
 }

@@ -49,7 +49,6 @@ describe("what a container takes from its image", () => {
 describe("what is not built is refused by its field", () => {
   test.each([
     [{ HostConfig: { RestartPolicy: { Name: "always" } } }, "HostConfig.RestartPolicy"],
-    [{ HostConfig: { VolumesFrom: ["x"] } }, "HostConfig.VolumesFrom"],
     [{ HostConfig: { LogConfig: { Type: "syslog" } } }, "HostConfig.LogConfig.Type"],
     [{ HostConfig: { LogConfig: { Type: "json-file", Config: { tag: "x" } } } }, "HostConfig.LogConfig.Config"],
     [{ HostConfig: { Mounts: [{ Type: "image", Target: "/x" }] } }, "HostConfig.Mounts[/x].Type"],

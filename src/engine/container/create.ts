@@ -149,7 +149,10 @@ function draftContainer(
   Object.assign(config, namesOf(context, id, config, hostConfig));
   return {
     image,
-    planned: planMounts(config, hostConfig),
+    planned: planMounts(config, hostConfig, {
+      root: context.layout.root,
+      mountsOf: (reference) => otherContainer(context, reference).definition.mounts,
+    }),
     imageId: image.id,
     imageManifest: manifestDescriptor(image),
     platform: formatPlatform(image.platform),
@@ -190,6 +193,16 @@ function settleNetworks(
   checkLinks(context, links);
   for (const endpoint of Object.values(settled.endpoints)) checkLinks(context, endpoint.Links ?? []);
   return settled;
+}
+
+/** @throws EngineError invalid_argument: to not_found docker's client would answer by pulling the image. */
+function otherContainer(context: EngineContext, reference: string): Container {
+  try {
+    return context.containers.find(reference);
+  } catch (error) {
+    if (!isEngineError(error, "not_found")) throw error;
+    throw new EngineError("invalid_argument", error.message, { stage: "create", cause: error });
+  }
 }
 
 function networkOwner(context: EngineContext, reference: string): Container {

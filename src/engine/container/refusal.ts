@@ -19,7 +19,6 @@ const other =
 
 const hostRefusals: Refusals<HostConfig> = {
   RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
-  VolumesFrom: { asks: some, what: "volumes of another container" },
   StorageOpt: { asks: filled, what: "storage options" },
   DeviceRequests: { asks: some, what: "device requests (GPUs, CDI)" },
   Isolation: { asks: other("", "default"), what: "isolation technologies" },
@@ -63,16 +62,13 @@ function refuseLogConfig(host: HostConfig): void {
   }
 }
 
-function refuseMount(mount: Mount): void {
-  const field = `HostConfig.Mounts[${mount.Target ?? ""}]`;
-  if (mount.Type !== "bind" && mount.Type !== "volume" && mount.Type !== "tmpfs") {
-    throw unbuilt(`${field}.Type`, mount.Type ?? "", "mounts of this type");
+function refuseMount({ Type, Target = "", VolumeOptions }: Mount): void {
+  const field = `HostConfig.Mounts[${Target}]`;
+  if (Type === "image" || Type === "cluster" || Type === "npipe") {
+    throw unbuilt(`${field}.Type`, Type, "mounts of this type");
   }
-  const { Subpath } = mount.VolumeOptions ?? {};
+  const { Subpath } = VolumeOptions ?? {};
   if (Subpath) throw unbuilt(`${field}.VolumeOptions.Subpath`, Subpath, "sub-paths of volumes");
-  if (mount.TmpfsOptions?.Options?.length) {
-    throw unbuilt(`${field}.TmpfsOptions.Options`, JSON.stringify(mount.TmpfsOptions.Options), "further tmpfs options");
-  }
 }
 
 function unbuilt(field: string, value: string, what: string): EngineError {

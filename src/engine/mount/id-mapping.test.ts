@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Mount } from "../../api/schema/container-config.ts";
+import type { HostConfig, Mount } from "../../api/schema/container-config.ts";
 import type { BundleUser } from "../../bundle/input.ts";
 import { EngineError } from "../../core/errors.ts";
 import { bundleIdMapping, idMapping } from "./id-mapping.ts";
@@ -40,14 +40,16 @@ describe("BindOptions.IDMapping", () => {
     const Mounts: Mount[] = [
       { Type: "bind", Source: "/a", Target: "/b", BindOptions: { IDMapping: { Source: "userns" } } },
     ];
-    const planned = planMounts({}, { Mounts, Binds: ["/c:/d:ro,idmap", "volume:/e:idmap", "/f:/g"] });
+    const surroundings = { root: "/root", mountsOf: () => [] };
+    const plan = (host: HostConfig) => planMounts({}, host, surroundings);
+    const planned = plan({ Mounts, Binds: ["/c:/d:ro,idmap", "volume:/e:idmap", "/f:/g"] });
     expect(planned.map((mount) => ("idMapping" in mount ? mount.idMapping?.kind : undefined))).toEqual([
       "container",
       "either",
       "either",
       undefined,
     ]);
-    expect(() => planMounts({}, { Binds: ["/c:/d:idmap,idmap"] })).toThrow("invalid mode: idmap,idmap");
+    expect(() => plan({ Binds: ["/c:/d:idmap,idmap"] })).toThrow("invalid mode: idmap,idmap");
   });
 });
 

@@ -1,11 +1,14 @@
 /** Which mounts a container asks for: HostConfig.Mounts, Binds and Tmpfs, and the volumes of its config, in one list. */
-import type { ContainerConfig, HostConfig, Mount } from "../../api/schema/container-config.ts";
+import type { ContainerConfig, HostConfig } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
-import { parseBind, parseTarget, parseVolumeName } from "../../volume/bind-spec.ts";
-import { isLocalPath } from "../../volume/subpath.ts";
-import { idMapping, type MountIdMapping } from "./id-mapping.ts";
+import { parseBind, parseTarget } from "../../volume/bind-spec.ts";
+import type { ContainerMount } from "../container/definition.ts";
+import type { MountIdMapping } from "./id-mapping.ts";
+import { planMount } from "./plan-mount.ts";
+import { settlePropagation } from "./propagation.ts";
+import { planVolumesFrom } from "./volumes-from.ts";
 
-interface Common {
+export interface Common {
   target: string;
   readOnly: boolean;
   /** As inspect shows it. */
@@ -34,6 +37,8 @@ export interface PlannedVolume extends Common {
   options?: Record<string, string>;
   labels: Record<string, string>;
   noCopy: boolean;
+  /** By Config.Volumes alone. */
+  declared?: boolean;
   /** Of the volume only what is there: relative, and inside it as it is written. */
   subpath?: string;
   idMapping?: MountIdMapping;
@@ -45,6 +50,12 @@ export interface PlannedTmpfs extends Common {
   options: string;
 }
 
+/** What another container has mounted, by `--volumes-from`. */
+export interface PlannedInherited extends Common {
+  kind: "inherited";
+  from: ContainerMount;
+}
+
 /** The files of another image, never to be written to. */
 export interface PlannedImage extends Common {
   kind: "image";
@@ -53,21 +64,38 @@ export interface PlannedImage extends Common {
   subpath?: string;
 }
 
-export type PlannedMount = PlannedBind | PlannedVolume | PlannedTmpfs | PlannedImage;
+export type PlannedMount = PlannedBind | PlannedVolume | PlannedTmpfs | PlannedImage | PlannedInherited;
+
+export interface PlanSurroundings {
+  /** The daemon's root: what is mounted below it has to be let go of by containers that bind it. */
+  root: string;
+  /** The mounts of another container. @throws EngineError invalid_argument when there is none of that name. */
+  mountsOf: (reference: string) => readonly ContainerMount[];
+}
 
 /**
  * @param config already merged with the image's: a volume that the image declares gives way to any other mount there.
  * @throws EngineError invalid_argument in docker's words.
  */
-export function planMounts(config: ContainerConfig, hostConfig: HostConfig): PlannedMount[] {
+export function planMounts(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  { root, mountsOf }: PlanSurroundings,
+): PlannedMount[] {
+  const inherited = planVolumesFrom(hostConfig.VolumesFrom ?? [], mountsOf);
   const planned: PlannedMount[] = [
-    ...(hostConfig.Mounts ?? []).map(planMount),
-    ...(hostConfig.Binds ?? []).map((text) => planBind(text, hostConfig)),
+    ...(hostConfig.Mounts ?? []).map((mount) => planMount(mount, root)),
+    ...(hostConfig.Binds ?? []).map((text) => planBind(text, hostConfig, root)),
   ];
   const taken = new Set(Object.keys(hostConfig.Tmpfs ?? {}).map(parseTarget));
   for (const { target } of planned) {
     if (taken.has(target)) throw new EngineError("invalid_argument", `Duplicate mount point: ${target}`);
     taken.add(target);
+  }
+  for (const mount of inherited) {
+    if (taken.has(mount.target)) continue;
+    taken.add(mount.target);
+    planned.push(mount);
   }
   for (const volume of Object.keys(config.Volumes ?? {})) {
     const target = parseTarget(volume);
@@ -80,142 +108,32 @@ export function planMounts(config: ContainerConfig, hostConfig: HostConfig): Pla
       mode: "",
       labels: {},
       noCopy: false,
+      declared: true,
       ...driverOf(hostConfig.VolumeDriver),
     });
   }
   return planned;
 }
 
-function driverOf(name: string | undefined): Pick<PlannedVolume, "driver"> {
+export function driverOf(name: string | undefined): Pick<PlannedVolume, "driver"> {
   return name ? { driver: name } : {};
 }
 
-function planBind(text: string, { VolumeDriver }: HostConfig): PlannedMount {
+function planBind(text: string, { VolumeDriver }: HostConfig, root: string): PlannedMount {
   const { source, target, readOnly, noCopy, idMapped, propagation, mode } = parseBind(text);
-  const mapping = idMapped ? { idMapping: { kind: "either" } as const } : {};
+  const common = { target, readOnly, mode, ...(idMapped && { idMapping: { kind: "either" } as const }) };
   if (source?.kind !== "path") {
     const named = source === undefined ? {} : { name: source.name };
-    // Docker's own default for a named volume in the short syntax.
-    return {
-      kind: "volume",
-      target,
-      readOnly,
-      noCopy,
-      mode: mode === "" ? "z" : mode,
-      labels: {},
-      ...named,
-      ...driverOf(VolumeDriver),
-      ...mapping,
-    };
+    return { kind: "volume", ...common, noCopy, labels: {}, ...named, ...driverOf(VolumeDriver) };
   }
   return {
     kind: "bind",
     source: source.path,
-    target,
-    readOnly,
-    mode,
-    propagation,
+    ...common,
+    propagation: settlePropagation(propagation, source.path, root),
     createSource: true,
     nonRecursive: false,
     readOnlyNonRecursive: false,
     readOnlyForceRecursive: false,
-    ...mapping,
   };
-}
-
-function planMount(mount: Mount): PlannedMount {
-  const type = mount.Type ?? "";
-  const invalid = (reason: string) =>
-    new EngineError("invalid_argument", `invalid mount config for type "${type}": ${reason}`);
-  if (!mount.Target) throw invalid("field Target must not be empty");
-  const common = { target: parseTarget(mount.Target), readOnly: mount.ReadOnly ?? false, mode: "" };
-  const foreign = {
-    bind: "BindOptions",
-    volume: "VolumeOptions",
-    image: "ImageOptions",
-    tmpfs: "TmpfsOptions",
-  } as const;
-  for (const [kind, field] of Object.entries(foreign)) {
-    if (kind !== type && mount[field] !== undefined && Object.keys(mount[field]).length > 0) {
-      throw invalid(`field ${field} must not be specified`);
-    }
-  }
-  switch (type) {
-    case "bind":
-      return planBindMount(mount, common, invalid);
-    case "volume":
-      if (mount.VolumeOptions?.Subpath && !mount.Source) {
-        throw invalid("must not set Subpath when using anonymous volumes");
-      }
-      return {
-        kind: "volume",
-        ...common,
-        ...(mount.Source && { name: parseVolumeName(mount.Source) }),
-        labels: mount.VolumeOptions?.Labels ?? {},
-        noCopy: mount.VolumeOptions?.NoCopy ?? false,
-        ...driverOf(mount.VolumeOptions?.DriverConfig?.Name),
-        ...(mount.VolumeOptions?.DriverConfig?.Options && { options: mount.VolumeOptions.DriverConfig.Options }),
-        ...subpathOf(mount.VolumeOptions, invalid),
-      };
-    case "image":
-      if (!mount.Source) throw invalid("field Source must not be empty");
-      return {
-        kind: "image",
-        ...common,
-        readOnly: true,
-        reference: mount.Source,
-        ...subpathOf(mount.ImageOptions, invalid),
-      };
-    case "tmpfs":
-      if (mount.Source) throw invalid("field Source must not be specified");
-      return { kind: "tmpfs", ...common, options: tmpfsOptions(mount) };
-    default:
-      throw new EngineError("invalid_argument", `mount type unknown: "${type}"`);
-  }
-}
-
-function planBindMount(mount: Mount, common: Common, invalid: (reason: string) => EngineError): PlannedBind {
-  const source = mount.Source ?? "";
-  if (source === "") throw invalid("field Source must not be empty");
-  if (!source.startsWith("/")) throw invalid(`invalid mount path: '${source}' mount path must be absolute`);
-  const options = mount.BindOptions ?? {};
-  const propagation = options.Propagation || "rprivate";
-  if (!/^r?(private|shared|slave)$/.test(propagation)) throw invalid(`invalid propagation mode: ${propagation}`);
-  const { ReadOnlyNonRecursive = false, ReadOnlyForceRecursive = false } = options;
-  if (ReadOnlyNonRecursive && ReadOnlyForceRecursive) {
-    throw invalid("ReadOnlyNonRecursive and ReadOnlyForceRecursive conflict");
-  }
-  if (!common.readOnly && (ReadOnlyNonRecursive || ReadOnlyForceRecursive)) {
-    throw invalid("mount must be read-only for ReadOnlyNonRecursive and ReadOnlyForceRecursive");
-  }
-  return {
-    kind: "bind",
-    source,
-    ...common,
-    propagation,
-    createSource: options.CreateMountpoint ?? false,
-    nonRecursive: options.NonRecursive ?? false,
-    readOnlyNonRecursive: ReadOnlyNonRecursive,
-    readOnlyForceRecursive: ReadOnlyForceRecursive,
-    ...idMapping(options.IDMapping, invalid),
-  };
-}
-
-function subpathOf(
-  options: { Subpath?: string } | undefined,
-  invalid: (reason: string) => EngineError,
-): { subpath?: string } {
-  const { Subpath = "" } = options ?? {};
-  if (Subpath === "") return {};
-  if (!isLocalPath(Subpath)) throw invalid("subpath must be a relative path within the volume");
-  return { subpath: Subpath };
-}
-
-function tmpfsOptions(mount: Mount): string {
-  const { SizeBytes, Mode } = mount.TmpfsOptions ?? {};
-  return [
-    ...(mount.ReadOnly ? ["ro"] : []),
-    ...(SizeBytes ? [`size=${SizeBytes}`] : []),
-    ...(Mode ? [`mode=${Mode.toString(8)}`] : []),
-  ].join(",");
 }

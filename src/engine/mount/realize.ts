@@ -1,14 +1,14 @@
 /** From the mounts that were asked for to mounts that exist: volumes are made and filled, sources checked. */
 import { chownSync } from "node:fs";
-import { mkdir, stat } from "node:fs/promises";
 import type { Cleanup } from "../../core/cleanup.ts";
-import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { EngineError } from "../../core/errors.ts";
 import { type CopiedOwners, copyUp } from "../../volume/copy-up.ts";
 import type { Volume } from "../../volume/volumes.ts";
 import type { ContainerMount } from "../container/definition.ts";
 import { toHost, type UserNamespace } from "../userns/mapping.ts";
 import type { VolumeDetails, VolumeService } from "../volume/volumes.ts";
-import type { PlannedBind, PlannedMount, PlannedVolume } from "./plan.ts";
+import { checkBindSource } from "./bind-sources.ts";
+import type { PlannedBind, PlannedInherited, PlannedMount, PlannedVolume } from "./plan.ts";
 
 export interface RealizedMounts {
   mounts: ContainerMount[];
@@ -35,44 +35,20 @@ export async function realizeMounts(planned: readonly PlannedMount[], context: C
         realized.mounts.push(describeTmpfs(mount));
         break;
       case "bind":
-        if (!mount.createSource) await assertSource(mount);
+        if (!mount.createSource) await checkBindSource(mount.source);
         realized.mounts.push(describeBind(mount));
         break;
       case "volume":
         realized.mounts.push(await realizeVolume(mount, context, realized));
+        break;
+      case "inherited":
+        realized.mounts.push(inheritMount(mount, context));
         break;
       case "image":
         throw new EngineError("unsupported", `mount ${mount.target}: mounts of type image are not built`);
     }
   }
   return realized;
-}
-
-/** The sources of binds in the short syntax come into being when the container starts, as directories. */
-export async function makeBindSources(mounts: readonly ContainerMount[]): Promise<void> {
-  for (const mount of mounts) {
-    if (!mount.createSource) continue;
-    try {
-      await mkdir(mount.Source, { recursive: true, mode: 0o755 });
-    } catch (error) {
-      // A file or a socket is a source as good as a directory.
-      if (isErrno(error, "EEXIST")) continue;
-      throw wrapError(error, `make the bind source ${mount.Source}`, { stage: "mount" });
-    }
-  }
-}
-
-async function assertSource(mount: PlannedBind): Promise<void> {
-  try {
-    await stat(mount.source);
-  } catch (error) {
-    if (!isErrno(error, "ENOENT", "ENOTDIR")) throw wrapError(error, `bind source ${mount.source}`);
-    throw new EngineError(
-      "invalid_argument",
-      `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,
-      { path: mount.source },
-    );
-  }
 }
 
 async function realizeVolume(
@@ -91,12 +67,29 @@ async function realizeVolume(
     Source: volume.mountpoint,
     Destination: mount.target,
     Driver: volume.driver,
-    Mode: mount.mode,
+    // Docker's own default for what is asked for by name, or in HostConfig.
+    Mode: mount.mode === "" && volume.driver === "local" && !mount.declared ? "z" : mount.mode,
     RW: !mount.readOnly,
     Propagation: "",
     ...(volume.anonymous && { anonymous: true }),
     ...(mapping !== undefined && { idMapping: mapping }),
   };
+}
+
+/** Its volume is there for as long as the other container is, and from now on for as long as this one. */
+function inheritMount(
+  { from, mode, readOnly }: PlannedInherited,
+  { volumes, cleanup, containerId, userNamespace }: Context,
+): ContainerMount {
+  const mount: ContainerMount = { ...from, Mode: mode, RW: !readOnly };
+  const { Name: name } = from;
+  if (name === undefined) return mount;
+  volumes.users.add(name, containerId);
+  cleanup.add(`give up volume ${name}`, () => volumes.users.delete(name, containerId));
+  // Whether its owners are mapped by the namespace follows from the namespace, which is another one here.
+  if (from.idMapping?.kind === "container") delete mount.idMapping;
+  if (from.idMapping?.kind !== "either" && userNamespace?.mapsVolumes) mount.idMapping = { kind: "container" };
+  return mount;
 }
 
 async function ensureVolume(

@@ -3,7 +3,8 @@ import { Cleanup } from "../../core/cleanup.ts";
 import type { Container } from "../container/container.ts";
 import type { ContainerMount } from "../container/definition.ts";
 import type { EngineContext } from "../context.ts";
-import { makeBindSources } from "./realize.ts";
+import { prepareBindSources } from "./bind-sources.ts";
+import { checkPropagation } from "./propagation.ts";
 
 export interface MountSources extends Disposable {
   /** The path that is to be bound: it may be one of a descriptor of this process, and means nothing after the disposal. */
@@ -20,10 +21,11 @@ export async function openMountSources(
   container: Container,
   userId: string = container.id,
 ): Promise<MountSources> {
-  const { mounts } = container.definition;
+  const { definition } = container;
   const directories = new Map<string, string>();
   try {
-    await makeBindSources(mounts);
+    await prepareBindSources(definition);
+    if (userId === container.id) checkPropagation(definition.mounts, context.layout.root);
     for (const { Name } of volumeMounts(container)) {
       directories.set(Name, await context.volumes.acquire(Name, userId));
     }

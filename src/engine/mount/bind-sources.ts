@@ -1,0 +1,82 @@
+/** The host's paths that containers bind: there, or made, as Docker does for each syntax. */
+import { chown, mkdir, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
+import type { ContainerDefinition, ContainerMount } from "../container/definition.ts";
+import { toHost } from "../userns/mapping.ts";
+
+/** @throws EngineError invalid_argument in docker's words when there is nothing, or nothing that can be reached. */
+export async function checkBindSource(path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch (error) {
+    const reason = isErrno(error, "ENOENT")
+      ? `bind source path does not exist: ${path}`
+      : `stat ${path}: ${reasonOf(error)}`;
+    throw invalid(`invalid mount config for type "bind": ${reason}`, path, error);
+  }
+}
+
+/**
+ * Before a container starts: what `-v` names comes into being, a directory; what `--mount` names is there or refused.
+ * @throws EngineError invalid_argument.
+ */
+export async function prepareBindSources(definition: ContainerDefinition): Promise<void> {
+  for (const mount of definition.mounts) {
+    if (mount.Type !== "bind") continue;
+    if (mount.createSource) await makeSource(mount, definition);
+    else await checkBindSource(mount.Source);
+  }
+}
+
+async function makeSource({ Source, idMapping }: ContainerMount, definition: ContainerDefinition): Promise<void> {
+  try {
+    const first = await mkdir(Source, { recursive: true, mode: 0o755 });
+    if (first !== undefined && idMapping === undefined) await giveToRoot(first, Source, definition);
+  } catch (error) {
+    // A file or a socket is a source as good as a directory; a symlink that leads nowhere is none.
+    if (isErrno(error, "EEXIST") && (await isThere(Source))) return;
+    if (!isErrno(error, "EEXIST", "ENOTDIR", "EROFS", "ENOENT", "ELOOP")) {
+      throw wrapError(error, `error while creating mount source path '${Source}'`, { stage: "mount" });
+    }
+    const reason = `mkdir ${Source}: ${reasonOf(error)}`;
+    throw invalid(`error while creating mount source path '${Source}': ${reason}`, Source, error);
+  }
+}
+
+/** With --userns-remap what is made belongs to the container's root, so that it can write there. */
+async function giveToRoot(first: string, last: string, { userNamespace }: ContainerDefinition): Promise<void> {
+  if (userNamespace === undefined || userNamespace.mapsVolumes) return;
+  const [uid, gid] = [toHost(userNamespace.uids, 0), toHost(userNamespace.gids, 0)];
+  if (uid === undefined || gid === undefined) return;
+  for (let path = last; path.startsWith(first); path = dirname(path)) await chown(path, uid, gid);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return false;
+    throw error;
+  }
+}
+
+/** In Go's words. */
+function reasonOf(error: unknown): string {
+  const reasons: Record<string, string> = {
+    ENOENT: "no such file or directory",
+    ENOTDIR: "not a directory",
+    EEXIST: "file exists",
+    ELOOP: "too many levels of symbolic links",
+    EACCES: "permission denied",
+    ENAMETOOLONG: "file name too long",
+    EROFS: "read-only file system",
+  };
+  const found = Object.keys(reasons).find((name) => isErrno(error, name));
+  return found === undefined ? errorMessage(error) : reasons[found]!;
+}
+
+function invalid(message: string, path: string, cause: unknown): EngineError {
+  return new EngineError("invalid_argument", message, { stage: "mount", path, cause });
+}
