@@ -25,15 +25,33 @@ export async function callInBackground(
   object: string | undefined,
 ): Promise<number> {
   const plan = new PlanBuilder();
+  return await run(plan, name, [plan.descriptor("subject"), ...rest], { object, descriptors: { subject: descriptor } });
+}
+
+/** As `callInBackground`, without a descriptor. */
+export async function callByPathInBackground(
+  name: SyscallName,
+  args: readonly Argument[],
+  object: string | undefined,
+): Promise<number> {
+  return await run(new PlanBuilder(), name, args, { object, descriptors: {} });
+}
+
+async function run(
+  plan: PlanBuilder,
+  name: SyscallName,
+  args: readonly Argument[],
+  { object, descriptors }: { object: string | undefined; descriptors: Record<string, Descriptor> },
+): Promise<number> {
   // Nobody writes to it: it closes when the process has ended.
   plan.descriptor("end");
-  const result = plan.call(name, [plan.descriptor("subject"), ...rest]);
+  const result = plan.call(name, args);
   plan.call("exit_group", [0]);
   const end = pipe2();
   const reader = new DescriptorReader(end.reader);
   try {
     using writer: Fd = end.writer;
-    using process = spawnPlan(plan.build(), { descriptors: { subject: descriptor, end: writer } });
+    using process = spawnPlan(plan.build(), { descriptors: { ...descriptors, end: writer } });
     writer.close();
     await reader.read();
     process.reap();

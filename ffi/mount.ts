@@ -65,14 +65,24 @@ export function fsmount(context: Fd, attributes = 0): Fd {
     syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0),
     "create",
   );
+  return mountOf(context, attributes);
+}
+
+/** fsmount(2): the mount of a file system that was made. */
+export function mountOf(context: Fd, attributes: number): Fd {
   const result = syscall(SYS.fsmount, context.number, FSMOUNT_CLOEXEC, attributes);
   return new Fd(checkContext(context, "fsmount", result, ""));
 }
 
 function checkContext(context: Fd, name: string, result: number, what: string): number {
   if (result >= 0) return result;
+  throw contextError(context, name, -result, what);
+}
+
+/** With what the file system said about it. */
+export function contextError(context: Fd, name: string, errno: number, what: string): SyscallError {
   const said = readContextLog(context.number);
-  throw new SyscallError(name, -result, [what, ...said].filter((text) => text !== "").join(": "));
+  return new SyscallError(name, errno, [what, ...said].filter((text) => text !== "").join(": "));
 }
 
 /** What the file system has to say: each read of a context gives one line such as `e overlay: …`, then ENODATA. */

@@ -2,12 +2,13 @@
  * Mounts of a container that lead out of it: criu saves a name in their place, and is told what the name stands for when
  * it restores. Binds have the name of their destination in config.json, masked files that of /dev/null.
  */
+
+import { parseMountOptions } from "../../../ffi/mount-options.ts";
 import { isAbsolute, join } from "../../../ffi/path.ts";
 import type { OciMount, RuntimeConfig } from "../../oci/runtime.ts";
 import type { CgroupHierarchy } from "../plan/context.ts";
 import { defaultDevices } from "../plan/devices.ts";
 import { cleanPath } from "../plan/emit.ts";
-import { parseMountOptions } from "../plan/mount-options.ts";
 import type { MountEntry } from "./mount-info.ts";
 
 const maskName = "/dev/null";

@@ -12,11 +12,11 @@ import { S_IFREG } from "../../../ffi/constants/stat.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { mkdirat, mknodat, open, openat2 } from "../../../ffi/files.ts";
 import { move_mount, open_tree } from "../../../ffi/mount.ts";
+import { parseMountOptions } from "../../../ffi/mount-options.ts";
 import { isDirectory, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
 import { cleanPath } from "../plan/emit.ts";
-import { parseMountOptions } from "../plan/mount-options.ts";
 import { bindsOf, sourceOf } from "./external-mounts.ts";
 
 /**

@@ -1,11 +1,11 @@
 /** Mounts of type "cgroup": the container's own view of its cgroups, whichever version the host has. */
 import { MOUNT_ATTR_RDONLY } from "../../../ffi/constants/mount.ts";
+import type { MountOptions } from "../../../ffi/mount-options.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { octal, type Ref, str } from "../../../ffi/plan/values.ts";
 import { attach, cloneTree, newFileSystem, setAttributes } from "./attributes.ts";
 import type { CgroupHierarchy } from "./context.ts";
 import { here, invalid, openMountPoint } from "./emit.ts";
-import type { MountOptions } from "./mount-options.ts";
 
 export interface CgroupMount {
   path: string;

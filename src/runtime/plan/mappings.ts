@@ -4,12 +4,12 @@
  * namespace, which whoever spawns the plan has made.
  */
 import { MOUNT_ATTR_IDMAP } from "../../../ffi/constants/mount.ts";
+import { type MountOptions, parseMountOptions } from "../../../ffi/mount-options.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import type { Ref } from "../../../ffi/plan/values.ts";
 import type { LinuxIdMapping, OciLinux, OciMount, RuntimeConfig } from "../../oci/runtime.ts";
 import { setAttributes } from "./attributes.ts";
 import { invalid } from "./emit.ts";
-import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 
 /** `containerID` is the number on the disk, `hostID` what the host sees through the mount. */
 export interface IdMappings {

@@ -3,6 +3,7 @@
 import { MOUNT_ATTR_RDONLY, MS_SLAVE, PROC_SUPER_MAGIC } from "../../../ffi/constants/mount.ts";
 import { AT_EMPTY_PATH, atFlags, O_PATH } from "../../../ffi/constants/open.ts";
 import { STATX_MODE } from "../../../ffi/constants/stat.ts";
+import { type MountOptions, parseMountOptions } from "../../../ffi/mount-options.ts";
 import { isAbsolute, join } from "../../../ffi/path.ts";
 import type { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import { at, constant, flags, memory, type Ref, str } from "../../../ffi/plan/values.ts";
@@ -13,7 +14,6 @@ import { mountCgroups } from "./cgroup-mounts.ts";
 import type { CgroupHierarchy, CopyUp, PlanCheckpoint } from "./context.ts";
 import { cleanPath, here, invalid, openInRoot, openMountPoint, unsupported } from "./emit.ts";
 import type { Mappings } from "./mappings.ts";
-import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 
 export interface MountContext {
   bundle: string;

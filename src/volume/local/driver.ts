@@ -1,6 +1,9 @@
 /**
  * The local volume driver: directories under <root>/volumes/<name>/_data. A record without a directory gets one when it
  * is used; a directory without a record is a leftover and is removed at start.
+ *
+ * What a volume with options is of is mounted on its directory while somebody has it. Whether it is, the kernel is asked
+ * each time: a daemon that was killed has left it mounted, and an administrator may have unmounted it.
  */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,13 +11,18 @@ import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { parseVolumeName } from "../bind-spec.ts";
 import type { DriverVolume, VolumeDriver } from "../driver.ts";
 import type { Volume } from "../volumes.ts";
+import { mountLocal } from "./mount.ts";
+import { isMounted, unmountAllIn } from "./mounted.ts";
+import { type LocalOptions, parseLocalOptions } from "./options.ts";
 
 export class LocalDriver implements VolumeDriver {
   readonly name = "local";
   readonly scope = "local";
   readonly #directory: string;
   /** Of all volumes that there are. */
-  readonly #options = new Map<string, Record<string, string>>();
+  readonly #options = new Map<string, LocalOptions>();
+  /** Users of those that are mounted. */
+  readonly #holders = new Map<string, Set<string>>();
 
   /**
    * @param root the daemon's root: volumes lie in `<root>/volumes`.
@@ -23,16 +31,18 @@ export class LocalDriver implements VolumeDriver {
   constructor(root: string, records: readonly Volume[]) {
     this.#directory = join(root, "volumes");
     for (const { name, driver, options } of records) {
-      if (driver === this.name) this.#options.set(name, options ?? {});
+      if (driver === this.name) this.#options.set(name, parseLocalOptions(options ?? {}));
     }
   }
 
   async create(name: string, options: Record<string, string>): Promise<void> {
     parseVolumeName(name);
-    const [option] = Object.keys(options);
-    if (option !== undefined) throw new EngineError("invalid_argument", `invalid option: "${option}"`);
+    const parsed = parseLocalOptions(options);
+    if (parsed.sizeBytes !== undefined) {
+      throw new EngineError("invalid_argument", "quota size requested but no quota support");
+    }
     await this.#makeDirectory(name);
-    this.#options.set(name, options);
+    this.#options.set(name, parsed);
   }
 
   async remove(name: string): Promise<void> {
@@ -48,13 +58,32 @@ export class LocalDriver implements VolumeDriver {
     return [...this.#options.keys()].map((name) => ({ name, mountpoint: this.#dataPath(name) }));
   }
 
-  async mount(name: string): Promise<string> {
+  async mount(name: string, userId: string): Promise<string> {
     await this.#makeDirectory(name);
-    return this.#dataPath(name);
+    const path = this.#dataPath(name);
+    const { mount } = this.#options.get(name) ?? {};
+    if (mount !== undefined) {
+      try {
+        if (!(await isMounted(path))) await mountLocal(mount, path);
+      } catch (error) {
+        throw wrapError(error, `error while mounting volume '${path}'`, { stage: "volume" });
+      }
+      this.#hold(name, userId);
+    }
+    return path;
   }
 
-  async unmount(): Promise<void> {
-    // A directory needs no mount.
+  async unmount(name: string, userId: string): Promise<void> {
+    const holders = this.#holders.get(name);
+    if (!holders?.delete(userId) || holders.size > 0) return;
+    this.#holders.delete(name);
+    await unmountAllIn(this.#dataPath(name));
+  }
+
+  /** Without a look at it: a server that is down now must not hold up the daemon. */
+  async restore(name: string, userId: string): Promise<string> {
+    if (this.#options.get(name)?.mount !== undefined) this.#hold(name, userId);
+    return this.#dataPath(name);
   }
 
   async removeLeftovers(recorded: ReadonlySet<string>): Promise<string[]> {
@@ -64,10 +93,21 @@ export class LocalDriver implements VolumeDriver {
       await this.#discard(name);
       removed.push(name);
     }
+    for (const [name, { mount }] of this.#options) {
+      if (mount !== undefined && !this.#holders.has(name)) await unmountAllIn(this.#dataPath(name));
+    }
     return removed;
   }
 
+  #hold(name: string, userId: string): void {
+    const holders = this.#holders.get(name);
+    if (holders === undefined) this.#holders.set(name, new Set([userId]));
+    else holders.add(userId);
+  }
+
+  /** Never what is mounted there: that is somebody else's. */
   async #discard(name: string): Promise<void> {
+    await unmountAllIn(join(this.#directory, name));
     await rm(join(this.#directory, name), { recursive: true, force: true });
   }
 

@@ -1,4 +1,4 @@
-/** The options of a mount in config.json: flags, attributes, propagation, and what the file system itself reads. */
+/** The options of a mount in config.json, or of a volume: flags, attributes, propagation, and what the file system itself reads. */
 import {
   MOUNT_ATTR__ATIME,
   MOUNT_ATTR_NOATIME,
@@ -14,7 +14,7 @@ import {
   MS_SHARED,
   MS_SLAVE,
   MS_UNBINDABLE,
-} from "../../../ffi/constants/mount.ts";
+} from "./constants/mount.ts";
 
 export interface AttributeChange {
   /** MOUNT_ATTR_*. */
