@@ -21,11 +21,22 @@ import { portsSchema } from "../network/ports/records.ts";
 import { networkSchema } from "../network/schema.ts";
 import { VolumeDrivers } from "../volume/drivers.ts";
 import { LocalDriver } from "../volume/local/driver.ts";
+import { defaultPluginDirectories } from "../volume/plugin/discovery.ts";
+import { PluginMounts, pluginSchema } from "../volume/plugin/mounts.ts";
+import { VolumePlugins } from "../volume/plugin/plugins.ts";
 import { VolumeStore, volumeSchema } from "../volume/volumes.ts";
 import { defaultRoot } from "./flags.ts";
 
 /** Of everything that is in metadata.db. */
-export const schemas = [engineSchema, containerSchema, volumeSchema, imageSchema, networkSchema, portsSchema];
+export const schemas = [
+  engineSchema,
+  containerSchema,
+  volumeSchema,
+  pluginSchema,
+  imageSchema,
+  networkSchema,
+  portsSchema,
+];
 
 export interface ComposedEngine {
   engine: Engine;
@@ -64,6 +75,7 @@ export async function composeEngine(
   const companions = companionsOf(layout, logLevel, cgroup);
   const networks = new Networks(networksOptions(database, configuration, companions));
   const volumes = new VolumeStore(database);
+  const plugins = volumePlugins(database, configuration, volumes);
   const engine = await Engine.open(configuration, layout, {
     database,
     containers,
@@ -71,7 +83,7 @@ export async function composeEngine(
     snapshots: images.snapshots,
     networks,
     volumes,
-    volumeDrivers: new VolumeDrivers(new LocalDriver(configuration.root, volumes.list())),
+    volumeDrivers: new VolumeDrivers(new LocalDriver(configuration.root, volumes.list()), plugins),
     shims: new ShimPool(layout, logLevel, cgroup),
     kernel: new CgroupKernel(),
     files: { stat: statPath, read: readPath, write: writePath },
@@ -81,11 +93,25 @@ export async function composeEngine(
     engine,
     async close() {
       await engine.close();
+      await plugins.close();
       await networks.close();
       await images.settled();
       database.close();
     },
   };
+}
+
+function volumePlugins(
+  database: Database,
+  { pluginDirectories, root, state }: EngineConfiguration,
+  volumes: VolumeStore,
+): VolumePlugins {
+  return new VolumePlugins({
+    mounts: new PluginMounts(database),
+    directories: pluginDirectories ?? defaultPluginDirectories,
+    reserved: ["/proc", "/sys", root, state],
+    recorded: volumes.list().map(({ driver }) => driver),
+  });
 }
 
 function networksOptions(

@@ -34,6 +34,8 @@ export interface DaemonOptions {
   cgroupParent: string;
   /** Whose subordinate ids containers get. */
   usernsRemap: string | undefined;
+  /** Absent: where Docker's are. */
+  pluginDirectories: string[] | undefined;
   network: NetworkConfiguration;
 }
 
@@ -64,6 +66,10 @@ const flags: Record<string, Flag> = {
   "max-layer-files": { value: "number", help: "Most entries that a layer may have (default 10000000)" },
   "max-layer-size": { value: "bytes", help: 'Most bytes that a layer may unpack to (default "128g")' },
   pidfile: { short: "p", value: "string", help: "File for the daemon's process id" },
+  "plugin-dir": {
+    value: "list",
+    help: 'Directory with sockets, .spec and .json files of volume plugins (default "/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")',
+  },
   "registry-mirror": { value: "list", help: "Mirror to try before Docker Hub" },
   "registry-timeout": { value: "duration", help: 'Silence after which a registry is given up (default "30s")' },
   root: { value: "string", help: `Directory of everything that lasts (default "${defaultRoot}")` },
@@ -114,6 +120,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
       usernsRemap: last(given, "userns-remap"),
+      pluginDirectories: given.get("plugin-dir")?.map((path) => absolute(path, "plugin-dir")),
       network: networkOptions(given),
     },
   };

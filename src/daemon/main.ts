@@ -95,7 +95,8 @@ function stopSignal(): Promise<string> {
 
 function configurationOf(options: DaemonOptions, proxies: ProxySettings): EngineConfiguration {
   const { root, state, registryMirrors, insecureRegistries, runtimes, defaultRuntime, cgroupParent } = options;
-  const { usernsRemap, certificateDirectories, registryTimeoutMs, maxLayerBytes, maxLayerFiles } = options;
+  const { usernsRemap, certificateDirectories, registryTimeoutMs, maxLayerBytes, maxLayerFiles, pluginDirectories } =
+    options;
   return {
     root,
     state,
@@ -114,6 +115,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     cgroupParent,
     ...(usernsRemap !== undefined && { usernsRemap }),
     network: options.network,
+    ...(pluginDirectories !== undefined && { pluginDirectories }),
     debug: options.logLevel === "debug",
   };
 }

@@ -29,6 +29,8 @@ export interface EngineConfiguration {
   /** `--userns-remap`; absent: containers are in the host's user namespace. */
   usernsRemap?: string;
   network: NetworkConfiguration;
+  /** Where volume plugins are found; absent: where Docker's are. */
+  pluginDirectories?: string[];
   debug: boolean;
 }
 

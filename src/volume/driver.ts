@@ -19,6 +19,8 @@ export interface VolumeDriver {
   /** The volume and what is in it. Nothing happens where there is none. */
   remove(name: string): Promise<void>;
   get(name: string): Promise<DriverVolume | undefined>;
+  /** As `get`, where nobody said that this driver has it: it is not waited for. Absent: `get` does. */
+  probe?(name: string): Promise<DriverVolume | undefined>;
   list(): Promise<(DriverVolume & { name: string })[]>;
   /** Makes the files accessible for this user, as whom it is unmounted again. @returns the directory that they are in. */
   mount(name: string, userId: string): Promise<string>;

@@ -98,7 +98,7 @@ async function ensureVolume(
   realized: RealizedMounts,
 ): Promise<{ volume: VolumeDetails; created: boolean }> {
   const { name, driver, options, labels } = mount;
-  const request = { labels, ...(driver && { driver }), ...(options && { options }) };
+  const request = { labels, user: containerId, ...(driver && { driver }), ...(options && { options }) };
   if (name === undefined) {
     const made = await volumes.ensure(undefined, request);
     realized.unstored.push(made.volume);

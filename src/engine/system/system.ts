@@ -33,7 +33,7 @@ export class SystemService {
   }
 
   async info(): Promise<SystemInfo> {
-    const { configuration, cgroupVersion, events, networks, images } = this.#context;
+    const { configuration, cgroupVersion, events, networks, images, volumes } = this.#context;
     const { name, version: osVersion } = readOperatingSystem();
     const { descriptors, threads } = readUsage();
     const commitId = { ID: commit };
@@ -45,7 +45,7 @@ export class SystemService {
       DriverStatus: [["driver-type", "tsd snapshots"]],
       DockerRootDir: configuration.root,
       Plugins: {
-        Volume: ["local"],
+        Volume: volumes.drivers.names(),
         Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
         Authorization: null,
         Log: ["json-file", "none"],

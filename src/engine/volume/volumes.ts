@@ -5,6 +5,7 @@
 import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import { KeyedLock } from "../../core/lock.ts";
+import { log } from "../../core/log.ts";
 import type { DriverVolume, VolumeDriver } from "../../volume/driver.ts";
 import type { VolumeDrivers } from "../../volume/drivers.ts";
 import type { Volume, VolumeStore } from "../../volume/volumes.ts";
@@ -16,6 +17,8 @@ export interface VolumeRequest {
   driver?: string;
   options?: Record<string, string>;
   labels?: Record<string, string>;
+  /** The container that it is for. */
+  user?: string;
 }
 
 /** A volume with what its driver says of it. */
@@ -102,24 +105,28 @@ export class VolumeService {
 
   /** @throws EngineError not_found in docker's words; the driver's. */
   async get(name: string): Promise<VolumeDetails> {
-    const found = await this.#find(name);
+    const found = await this.#lookUp(name);
     if (found === undefined) throw new EngineError("not_found", `get ${name}: no such volume`);
     return found;
   }
 
-  /** All that the drivers know. A driver that does not answer costs its volumes, and gives a warning. */
+  /** All that the drivers know. Of one that does not answer those that are on record, and a warning. */
   async list(): Promise<{ volumes: VolumeDetails[]; warnings: string[] }> {
-    const volumes: VolumeDetails[] = [];
     const warnings: string[] = [];
-    for (const driver of await this.drivers.all()) {
+    const lists = (await this.drivers.all()).map(async (driver) => {
       try {
-        for (const { name, ...known } of await driver.list()) {
-          if (!this.#unstored.has(name)) volumes.push(this.#detailsOf(name, driver, known));
-        }
+        return { driver, found: await driver.list() };
       } catch (error) {
         warnings.push(`list ${driver.name}: ${errorMessage(error)}`);
+        const recorded = this.records().filter((record) => record.driver === driver.name);
+        return { driver, found: recorded.map(({ name }) => ({ name, mountpoint: "" })) };
       }
-    }
+    });
+    const volumes = (await Promise.all(lists)).flatMap(({ driver, found }) =>
+      found
+        .filter(({ name }) => !this.#unstored.has(name))
+        .map(({ name, ...known }) => this.#detailsOf(name, driver, known)),
+    );
     return { volumes, warnings };
   }
 
@@ -138,9 +145,14 @@ export class VolumeService {
       if (users.length > 0) {
         throw new EngineError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
       }
-      const volume = await this.#find(name);
-      if (volume !== undefined) await this.#remove(volume);
-      return volume !== undefined;
+      try {
+        const volume = await this.#lookUp(name);
+        if (volume !== undefined) await this.#remove(volume);
+        return volume !== undefined;
+      } finally {
+        // As in Docker: what a plugin cannot remove, or has not, is known no more.
+        if (force && this.#driverName(name) !== "local") this.#store.delete(name);
+      }
     });
     if (!isRemoved && !force) throw new EngineError("not_found", `get ${name}: no such volume`);
   }
@@ -165,12 +177,13 @@ export class VolumeService {
    * @throws EngineError not_found; the driver's.
    */
   acquire(name: string, userId: string): Promise<string> {
-    return this.#hold(name, userId, (driver) => driver.mount(name, userId));
+    return this.#hold(name, userId, async () => (await this.#driverOf(name)).mount(name, userId));
   }
 
   /** As `acquire`, for a user who has it from an earlier daemon. */
   restore(name: string, userId: string): Promise<string> {
-    return this.#hold(name, userId, (driver) => (driver.restore ?? driver.mount).call(driver, name, userId));
+    const driver = this.drivers.known(this.#driverName(name));
+    return this.#hold(name, userId, () => (driver.restore ?? driver.mount).call(driver, name, userId));
   }
 
   /** He has it no more, also when the driver fails. @returns false when this user did not have it. */
@@ -179,8 +192,7 @@ export class VolumeService {
       const holders = this.#mounted.get(name);
       if (!holders?.has(userId)) return false;
       try {
-        const driver = await this.drivers.find(this.record(name)?.driver ?? "local");
-        await driver.unmount(name, userId);
+        await this.drivers.known(this.#driverName(name)).unmount(name, userId);
         return true;
       } catch (error) {
         throw wrapError(error, `unmount volume ${name}`, { stage: "volume" });
@@ -196,12 +208,8 @@ export class VolumeService {
 
   /** When the daemon starts and all have what they have. @returns what had no record and was removed. */
   async removeLeftovers(): Promise<string[]> {
-    const removed: string[] = [];
-    for (const driver of await this.drivers.all()) {
-      const own = this.records().filter((volume) => volume.driver === driver.name);
-      removed.push(...((await driver.removeLeftovers?.(new Set(own.map(({ name }) => name)))) ?? []));
-    }
-    return removed;
+    const local = this.records().filter(({ driver }) => driver === "local");
+    return await this.drivers.removeLeftovers(new Set(local.map(({ name }) => name)));
   }
 
   /** With Docker's attributes. */
@@ -216,17 +224,36 @@ export class VolumeService {
   async #ensureNamed(name: string, request: VolumeRequest): Promise<{ volume: VolumeDetails; created: boolean }> {
     const existing = await this.#find(name, request.driver);
     if (existing === undefined) {
+      this.#forgetStale(name, request.user);
       const made = await this.#make(name, request, false);
       this.#store.insert([recordOf(made.volume)]);
       this.#publish("create", made.volume);
       return made;
     }
     if (request.driver && request.driver !== existing.driver) {
-      throw new EngineError("conflict", "volume name must be unique");
+      throw new EngineError(
+        "conflict",
+        `driver '${existing.driver}' already has volume '${name}': volume name must be unique`,
+      );
     }
     // One that a plugin has by itself is used from now on.
     if (this.record(name) === undefined) this.#store.insert([recordOf(existing)]);
     return { volume: existing, created: false };
+  }
+
+  /** A record whose volume somebody removed in the driver itself. @throws EngineError conflict in docker's words. */
+  #forgetStale(name: string, user = ""): void {
+    const record = this.record(name);
+    if (record === undefined) return;
+    if (this.users.others(name, user)) {
+      throw new EngineError(
+        "conflict",
+        `found references to volume '${name}' in driver '${record.driver}' but the volume was not found in the driver ` +
+          "-- you may need to remove containers referencing this volume or force remove the volume to re-create it: " +
+          "volume name must be unique",
+      );
+    }
+    this.#store.delete(name);
   }
 
   async #make(name: string, request: VolumeRequest, anonymous: boolean) {
@@ -246,22 +273,40 @@ export class VolumeService {
     return { volume: { ...record, ...detailsOf(driver, known) }, created: true };
   }
 
+  async #lookUp(name: string): Promise<VolumeDetails | undefined> {
+    try {
+      return await this.#find(name);
+    } catch (error) {
+      throw wrapError(error, `get ${name}`, { stage: "volume" });
+    }
+  }
+
   /** By its record; else, where no driver is asked for or that one, as one that a plugin knows by itself. */
   async #find(name: string, driverName = ""): Promise<VolumeDetails | undefined> {
     // Its container's record is not written: nobody may take it away before.
     if (this.#unstored.has(name)) return undefined;
     const record = this.record(name);
-    const drivers =
-      record !== undefined
-        ? [await this.drivers.find(record.driver)]
-        : driverName !== ""
-          ? [await this.drivers.find(driverName)]
-          : await this.drivers.all();
-    for (const driver of drivers) {
+    const asked = record?.driver ?? driverName;
+    if (asked !== "") {
+      const driver = await this.drivers.find(asked);
       const known = await driver.get(name);
-      if (known !== undefined) return this.#detailsOf(name, driver, known);
+      return known && this.#detailsOf(name, driver, known);
     }
-    return undefined;
+    const probed = (await this.drivers.all()).map(async (driver) => {
+      const known = await this.#probe(driver, name);
+      return known && this.#detailsOf(name, driver, known);
+    });
+    return (await Promise.all(probed)).find((volume) => volume !== undefined);
+  }
+
+  /** Nobody said that this driver has it: what it cannot answer is no reason not to go on. */
+  async #probe(driver: VolumeDriver, name: string): Promise<DriverVolume | undefined> {
+    try {
+      return await (driver.probe ?? driver.get).call(driver, name);
+    } catch (error) {
+      log("warn", "a volume driver does not answer", { driver: driver.name, volume: name, error: errorMessage(error) });
+      return undefined;
+    }
   }
 
   #detailsOf(name: string, driver: VolumeDriver, known: DriverVolume): VolumeDetails {
@@ -272,7 +317,7 @@ export class VolumeService {
       driver: driver.name,
       options: own?.options ?? null,
       labels: own?.labels ?? {},
-      createdAt: own?.createdAt ?? known.createdAt ?? "",
+      createdAt: known.createdAt ?? own?.createdAt ?? "",
       anonymous: own?.anonymous ?? false,
       ...detailsOf(driver, known),
     };
@@ -300,14 +345,13 @@ export class VolumeService {
     this.#publish("destroy", volume);
   }
 
-  #hold(name: string, userId: string, mount: (driver: VolumeDriver) => Promise<string>): Promise<string> {
+  #hold(name: string, userId: string, mount: () => Promise<string>): Promise<string> {
     return this.#locks.run(name, async () => {
       const holders = this.#mounted.get(name) ?? new Map<string, string>();
       const held = holders.get(userId);
       if (held !== undefined) return held;
       try {
-        const driver = await this.drivers.find(this.record(name)?.driver ?? "local");
-        const directory = await mount(driver);
+        const directory = await mount();
         holders.set(userId, directory);
         this.#mounted.set(name, holders);
         return directory;
@@ -330,6 +374,14 @@ export class VolumeService {
       const done = await this.#locks.run(name, async () => (isBeingReleased() ? undefined : { result: await work() }));
       if (done !== undefined) return done.result;
     }
+  }
+
+  #driverName(volume: string): string {
+    return this.record(volume)?.driver ?? "local";
+  }
+
+  #driverOf(volume: string): Promise<VolumeDriver> {
+    return this.drivers.find(this.#driverName(volume));
   }
 
   #wake(name: string): void {
