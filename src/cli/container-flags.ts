@@ -89,6 +89,7 @@ export const containerFlags = {
   "shm-size": bytesFlag("Size of /dev/shm"),
   "stop-signal": stringFlag("Signal to stop the container"),
   "stop-timeout": intFlag("Timeout (in seconds) to stop a container"),
+  "storage-opt": listFlag("Storage driver options for the container"),
   sysctl: listFlag("Sysctl options", { valueName: "map" }),
   tmpfs: listFlag("Mount a tmpfs directory"),
   tty: boolFlag("Allocate a pseudo-TTY", { short: "t" }),
@@ -126,7 +127,6 @@ const notBuilt: Record<string, { short?: string; isBoolean?: boolean }> = {
   "log-opt": {},
   "no-healthcheck": { isBoolean: true },
   restart: {},
-  "storage-opt": {},
   "use-api-socket": { isBoolean: true },
 };
 

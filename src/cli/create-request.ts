@@ -95,6 +95,7 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     Runtime: flags.runtime,
     SecurityOpt: flags["security-opt"].map(securityOption),
     ShmSize: flags["shm-size"],
+    ...(flags["storage-opt"].length > 0 && { StorageOpt: storageOptions(flags["storage-opt"]) }),
     Sysctls: keyValues(flags.sysctl, "sysctl"),
     Tmpfs: Object.fromEntries(flags.tmpfs.map(tmpfsMount)),
     UTSMode: flags.uts,
@@ -103,6 +104,11 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     VolumeDriver: flags["volume-driver"],
     VolumesFrom: flags["volumes-from"],
   };
+}
+
+function storageOptions(options: string[]): Record<string, string> {
+  if (!options.every((option) => option.includes("="))) throw new UsageError("invalid storage option");
+  return keyValues(options, "storage-opt");
 }
 
 function cgroupNamespace(mode: string): "" | "private" | "host" {

@@ -2,6 +2,8 @@
 import type { Database } from "bun:sqlite";
 import { createHash } from "node:crypto";
 import { openDatabase } from "../core/database.ts";
+import type { LimitRefusal } from "../core/directory-limits.ts";
+import { EngineError } from "../core/errors.ts";
 import type { LogLevel } from "../core/log.ts";
 import type { EngineConfiguration } from "../engine/configuration.ts";
 import { ContainerStore } from "../engine/container/store.ts";
@@ -19,6 +21,7 @@ import { defaultUnpackLimits } from "../image/unpack/protocol.ts";
 import { Networks, type NetworksOptions } from "../network/networks.ts";
 import { portsSchema } from "../network/ports/records.ts";
 import { networkSchema } from "../network/schema.ts";
+import { ProjectQuotas, quotaSchema } from "../quota/projects.ts";
 import { VolumeDrivers } from "../volume/drivers.ts";
 import { LocalDriver } from "../volume/local/driver.ts";
 import { defaultPluginDirectories } from "../volume/plugin/discovery.ts";
@@ -36,6 +39,7 @@ export const schemas = [
   imageSchema,
   networkSchema,
   portsSchema,
+  quotaSchema,
 ];
 
 export interface ComposedEngine {
@@ -53,6 +57,7 @@ export async function composeEngine(
   const database = openDatabase(layout.database, schemas);
   process.umask(mask);
   const containers = new ContainerStore(database);
+  const quotas = new ProjectQuotas({ database, root: configuration.root });
   const images = new ImageStore({
     root: configuration.root,
     database,
@@ -64,12 +69,14 @@ export async function composeEngine(
       ...(configuration.registryTimeoutMs !== undefined && { stallTimeoutMs: configuration.registryTimeoutMs }),
     },
     limits: { ...defaultUnpackLimits, ...configuration.layerLimits },
+    directoryLimits: quotas,
     usersOf: (imageId) =>
       containers
         .all()
         .filter(({ definition }) => definition.imageId === imageId)
         .map(({ id, active }) => ({ containerId: id, running: active })),
   });
+  if (configuration.containerBytes !== undefined) checkStorageLimits(images.snapshots.whyNoLimit());
   await images.start();
   const cgroup = isServiceUnit() ? `${configuration.cgroupParent}/shims` : undefined;
   const companions = companionsOf(layout, logLevel, cgroup);
@@ -89,6 +96,8 @@ export async function composeEngine(
     files: { stat: statPath, read: readPath, write: writePath },
     facts: readHostFacts,
   });
+  // When it is known which containers there are.
+  quotas.restore(new Set(images.snapshots.paths()));
   return {
     engine,
     async close() {
@@ -96,6 +105,7 @@ export async function composeEngine(
       await plugins.close();
       await networks.close();
       await images.settled();
+      quotas.close();
       database.close();
     },
   };
@@ -112,6 +122,16 @@ function volumePlugins(
     reserved: ["/proc", "/sys", root, state],
     recorded: volumes.list().map(({ driver }) => driver),
   });
+}
+
+/** @throws EngineError invalid_argument in docker's words. */
+function checkStorageLimits(refusal: LimitRefusal | undefined): void {
+  if (refusal === undefined) return;
+  throw new EngineError(
+    "invalid_argument",
+    `Storage option overlay2.size not supported. Filesystem does not support Project Quota: ${refusal.reason}`,
+    refusal.hint === undefined ? {} : { hint: refusal.hint },
+  );
 }
 
 function networksOptions(

@@ -15,7 +15,7 @@ host=/x http-proxy=x https-proxy=x icc init init-path=x insecure-registry=x ip-f
 ip=192.0.2.1 ip6tables=false iptables=false ipv6 label=a=b live-restore=false log-driver=x log-format=x log-level=info
 log-opt=x max-concurrent-downloads=1 max-concurrent-uploads=1 max-download-attempts=1 metrics-addr=x mtu=1400
 network-control-plane-mtu=1 no-new-privileges no-proxy=x node-generic-resource=x oom-score-adjust=1 pidfile=/x raw-logs
-registry-mirror=http://x rootless seccomp-profile=x selinux-enabled shutdown-timeout=1 storage-driver=x storage-opt=x
+registry-mirror=http://x rootless seccomp-profile=x selinux-enabled shutdown-timeout=1 storage-driver=x storage-opt=overlay2.size=1g
 swarm-default-advertise-addr=x tls tlscacert=x tlscert=x tlskey=x tlsverify userland-proxy=false userland-proxy-path=x
 userns-remap=x validate version`
   .trim()

@@ -80,7 +80,6 @@ const reasons: Readonly<Record<string, string>> = {
   "selinux-enabled": perContainer("--security-opt label=…"),
   "shutdown-timeout": "containers outlive the daemon, which waits for none",
   "storage-driver": oneStore,
-  "storage-opt": oneStore,
   "swarm-default-advertise-addr": noSwarm,
   tls: noTcp,
   tlscacert: noTcp,

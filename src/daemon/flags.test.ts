@@ -49,6 +49,24 @@ describe("the daemon's command line", () => {
     expect(options()).toMatchObject({ maxLayerBytes: undefined, registryTimeoutMs: undefined });
   });
 
+  test("a storage option limits containers, or is refused with the reason", () => {
+    const option = (...values: string[]) => options(...values.map((value) => `--storage-opt=${value}`)).storage;
+    expect(option()).toEqual({ containerBytes: undefined });
+    expect(option("overlay2.size=10G", "overlay2.override_kernel_check=true")).toEqual({
+      containerBytes: 10 * 2 ** 30,
+    });
+    expect(option("overlay2.size=0")).toEqual({ containerBytes: undefined });
+    for (const [value, message] of [
+      ["overlay2.size=wide", "invalid size: 'wide'"],
+      ["overlay2.size", "write NAME=VALUE"],
+      ["overlay2.mountopt=x", "tsd chooses the options of overlayfs itself"],
+      ["dm.basesize=10G", "tsd has no storage drivers beside its own store"],
+      ["overlay2.other=1", "overlay2: unknown option overlay2.other"],
+    ] as const) {
+      expect(() => option(value)).toThrow(message);
+    }
+  });
+
   test("garbage collection is on, with a little space to keep free, unless flags say otherwise", () => {
     expect(options().gc).toEqual({
       isOn: true,

@@ -8,6 +8,7 @@ import { dockerdFlagOf, hasValue, isDockerdFlag, refusalOf } from "./dockerd-fla
 import type { Flag } from "./flag.ts";
 import { type GcOptions, readGcOptions } from "./gc-flags.ts";
 import { networkFlags, readNetworkOptions } from "./network-flags.ts";
+import { readStorageOptions, type StorageOptions } from "./storage-flags.ts";
 
 export interface DaemonOptions {
   root: string;
@@ -32,6 +33,7 @@ export interface DaemonOptions {
   runtimes: Record<string, string>;
   defaultRuntime: string;
   cgroupParent: string;
+  storage: StorageOptions;
   /** Whose subordinate ids containers get. */
   usernsRemap: string | undefined;
   /** Absent: where Docker's are. */
@@ -74,6 +76,7 @@ const flags: Record<string, Flag> = {
   "registry-timeout": { value: "duration", help: 'Silence after which a registry is given up (default "30s")' },
   root: { value: "string", help: `Directory of everything that lasts (default "${defaultRoot}")` },
   state: { value: "string", help: `Directory of what lasts until the next boot (default "${defaultState}")` },
+  "storage-opt": { value: "list", help: "Storage option: overlay2.size=SIZE is what a container may write" },
   "userns-remap": {
     value: "string",
     help: 'User namespace of containers: "default", "auto", or USER[:GROUP] of /etc/subuid',
@@ -119,6 +122,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
+      storage: storageOptions(given),
       usernsRemap: last(given, "userns-remap"),
       pluginDirectories: given.get("plugin-dir")?.map((path) => absolute(path, "plugin-dir")),
       network: networkOptions(given),
@@ -211,6 +215,14 @@ function read(given: Given, name: string, parse: (text: string) => number | unde
 function gcOptions(given: Given): GcOptions {
   try {
     return readGcOptions((name) => last(given, name));
+  } catch (error) {
+    throw usage(errorMessage(error));
+  }
+}
+
+function storageOptions(given: Given): StorageOptions {
+  try {
+    return readStorageOptions(given.get("storage-opt") ?? []);
   } catch (error) {
     throw usage(errorMessage(error));
   }

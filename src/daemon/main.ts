@@ -95,8 +95,8 @@ function stopSignal(): Promise<string> {
 
 function configurationOf(options: DaemonOptions, proxies: ProxySettings): EngineConfiguration {
   const { root, state, registryMirrors, insecureRegistries, runtimes, defaultRuntime, cgroupParent } = options;
-  const { usernsRemap, certificateDirectories, registryTimeoutMs, maxLayerBytes, maxLayerFiles, pluginDirectories } =
-    options;
+  const { usernsRemap, storage, certificateDirectories, registryTimeoutMs } = options;
+  const { maxLayerBytes, maxLayerFiles, pluginDirectories } = options;
   return {
     root,
     state,
@@ -114,6 +114,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     defaultRuntime,
     cgroupParent,
     ...(usernsRemap !== undefined && { usernsRemap }),
+    ...(storage.containerBytes !== undefined && { containerBytes: storage.containerBytes }),
     network: options.network,
     ...(pluginDirectories !== undefined && { pluginDirectories }),
     debug: options.logLevel === "debug",

@@ -26,6 +26,8 @@ export interface EngineConfiguration {
   defaultRuntime: string;
   /** Absolute path below the cgroup mount points. */
   cgroupParent: string;
+  /** What a container may write that does not say it itself, in bytes; absent: no limit. */
+  containerBytes?: number;
   /** `--userns-remap`; absent: containers are in the host's user namespace. */
   usernsRemap?: string;
   network: NetworkConfiguration;

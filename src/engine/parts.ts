@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig } from "../api/schema/container-config
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
 import type { BundleImageConfig, BundleInput, BundleMount, BundleUser } from "../bundle/input.ts";
+import type { LimitRefusal } from "../core/directory-limits.ts";
 import type { CountedFiles } from "../core/disk-usage.ts";
 import type { CommitOptions } from "../image/archive/commit.ts";
 import type { RemoteArchive } from "../image/archive/download-archive.ts";
@@ -129,8 +130,10 @@ export interface OverlayRoot {
 
 /** The writable layers of containers, by container id. */
 export interface SnapshotPart {
-  /** Synchronous: it may be part of the transaction that stores the container. */
-  prepare(key: string, image: Image): OverlayRoot;
+  /** Synchronous: it may be part of the transaction that stores the container. @param limit what it may write, in bytes. */
+  prepare(key: string, image: Image, limit?: number): OverlayRoot;
+  /** Why what containers write cannot be limited; undefined where it can. */
+  whyNoLimit(): LimitRefusal | undefined;
   mounts(key: string): OverlayRoot;
   /** Keeps the layers of an image that is mounted in the container until `remove`. Synchronous, too. */
   hold(key: string, image: Pick<Image, "chainId">): void;

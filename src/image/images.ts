@@ -4,6 +4,7 @@ import type { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { Cleanup } from "../core/cleanup.ts";
 import { type Digest, digestHex } from "../core/digest.ts";
+import type { DirectoryLimits } from "../core/directory-limits.ts";
 import { EngineError, errorMessage, isEngineError } from "../core/errors.ts";
 import { KeyedLock } from "../core/lock.ts";
 import { log } from "../core/log.ts";
@@ -48,6 +49,8 @@ export interface ImageStoreOptions {
   database: Database;
   registry?: RegistryClientOptions;
   limits?: UnpackLimits;
+  /** Of containers' own layers; absent: they have none. */
+  directoryLimits?: DirectoryLimits;
   /** The containers that hold an image; asked before it is removed. */
   usersOf?: (imageId: Digest) => ImageUser[];
   /** What unpacks layers; its default is this executable. */
@@ -91,7 +94,7 @@ export class ImageStore {
     const { root, database, limits = defaultUnpackLimits, unpackProgram } = options;
     this.options = options;
     this.content = new ContentStore(join(root, "content"));
-    this.directories = new SnapshotDirectories(join(root, "snapshots"));
+    this.directories = new SnapshotDirectories(join(root, "snapshots"), options.directoryLimits);
     const sync = new GroupSync([this.content.root, this.directories.root]);
     this.leases = new Leases(database);
     const { directories, leases } = this;

@@ -14,6 +14,7 @@ import type { EngineContext } from "../context.ts";
 import { manifestDescriptor } from "../image/manifests.ts";
 import { type PlannedMount, planMounts } from "../mount/plan.ts";
 import { realizeMounts } from "../mount/realize.ts";
+import type { OverlayRoot } from "../parts.ts";
 import { checkUserNamespace, settleUserNamespace } from "../userns/settle.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
@@ -34,6 +35,7 @@ import {
 import { portRequests } from "./ports.ts";
 import { refuseUnbuilt } from "./refusal.ts";
 import type { CreatedState, StartingState } from "./state.ts";
+import { storageLimit } from "./storage-limit.ts";
 
 export interface CreateOptions {
   name?: string;
@@ -50,6 +52,8 @@ export interface CreatedContainer {
 interface Draft extends Omit<ContainerDefinition, "mounts"> {
   image: Image;
   planned: PlannedMount[];
+  /** What it may write; absent: as much as there is. */
+  storageBytes: number | undefined;
   warnings: string[];
 }
 
@@ -88,7 +92,7 @@ async function buildContainer(
   cleanup: Cleanup,
 ): Promise<Container> {
   const { id, name, draft, state } = parts;
-  const { image: found, warnings: _warnings, planned, ...rest } = draft;
+  const { image: found, warnings: _warnings, planned, storageBytes, ...rest } = draft;
   const { layout, snapshots, volumes, userRanges, containers } = context;
   const paths = layout.container(id);
   cleanup.add(`remove ${paths.directory}`, () => rm(paths.directory, { recursive: true, force: true }));
@@ -98,8 +102,7 @@ async function buildContainer(
   // Before the container is on record: an image that is used now is not removed to make space.
   context.images.touch(found.id);
   const image = found.isUnpacked ? found : await context.images.ensureUnpacked(found);
-  // Its row means nothing without the container's, whose transaction waits for the disk.
-  const root = withoutSync(context.database, () => snapshots.prepare(id, image));
+  const root = prepareLayer(context, id, image, storageBytes);
   cleanup.add("give up its users", () => userRanges.release(id));
   const userNamespace = settleUserNamespace(context, id, rest.hostConfig);
   const realized = await realizeMounts(planned, {
@@ -122,6 +125,13 @@ async function buildContainer(
   return container;
 }
 
+function prepareLayer(context: EngineContext, id: string, image: Image, limit: number | undefined): OverlayRoot {
+  const prepare = () => context.snapshots.prepare(id, image, limit);
+  // Its row means nothing without the container's, whose transaction waits for the disk. What limits it is also the
+  // kernel's, and has to be on record first.
+  return limit === undefined ? withoutSync(context.database, prepare) : prepare();
+}
+
 function draftContainer(
   context: EngineContext,
   id: string,
@@ -141,6 +151,7 @@ function draftContainer(
   const { mode, endpoints } = settleNetworks(context, request, hostConfig);
   hostConfig.NetworkMode = mode;
   checkUserNamespace(context, hostConfig);
+  const storageBytes = storageLimit(context, hostConfig);
   portRequests(config, hostConfig);
   const runtime = hostConfig.Runtime!;
   runtimePath(runtime, configuration);
@@ -161,6 +172,7 @@ function draftContainer(
     endpoints,
     command: commandOf(config),
     runtime,
+    storageBytes,
     warnings: [...settled.warnings, ...portWarnings(hostConfig), ...warningsFor(image)],
   };
 }

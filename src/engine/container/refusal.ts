@@ -9,7 +9,6 @@ import { EngineError } from "../../core/errors.ts";
 type Asks<T> = (value: T) => boolean;
 type Refusals<T> = Partial<{ [Field in keyof T]-?: { asks: Asks<NonNullable<T[Field]>>; what: string } }>;
 
-const filled: Asks<object> = (value) => Object.keys(value).length > 0;
 const some: Asks<readonly unknown[]> = (value) => value.length > 0;
 const positive: Asks<number> = (value) => value > 0;
 const other =
@@ -19,7 +18,6 @@ const other =
 
 const hostRefusals: Refusals<HostConfig> = {
   RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
-  StorageOpt: { asks: filled, what: "storage options" },
   DeviceRequests: { asks: some, what: "device requests (GPUs, CDI)" },
   Isolation: { asks: other("", "default"), what: "isolation technologies" },
   Cgroup: { asks: other(""), what: "cgroups of other containers" },

@@ -273,6 +273,7 @@ export class FakeWorld implements Disposable {
         this.snapshotKeys.add(key);
         return root;
       },
+      whyNoLimit: () => undefined,
       hold: (key) => {
         this.snapshotKeys.add(key);
       },

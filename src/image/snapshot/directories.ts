@@ -6,8 +6,12 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
+import { open } from "../../../ffi/files.ts";
+import { projectOf, setProject } from "../../../ffi/quota.ts";
 import { syncDirectory } from "../../core/atomic-file.ts";
-import { isErrno } from "../../core/errors.ts";
+import type { DirectoryLimits, LimitRefusal } from "../../core/directory-limits.ts";
+import { EngineError, isErrno } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 
 /** Searchable, not readable: a container in a user namespace has to pass through on the way to its root. */
@@ -18,13 +22,16 @@ const emptyName = "empty";
 
 export class SnapshotDirectories {
   readonly root: string;
+  readonly #limits: DirectoryLimits | undefined;
   #emptying: Promise<void> = Promise.resolve();
   #emptyings = 0;
   /** Made by this process, and not on record yet. */
   readonly #unrecorded = new Set<string>();
 
-  constructor(root: string) {
+  /** @param limits what limits writable layers; absent: nothing does. */
+  constructor(root: string, limits?: DirectoryLimits) {
     this.root = root;
+    this.#limits = limits;
     mkdirSync(root, { recursive: true, mode: directoryMode });
     mkdirSync(join(root, trashName), { recursive: true, mode: 0o700 });
   }
@@ -70,14 +77,36 @@ export class SnapshotDirectories {
     }
   }
 
-  /** The directories of a container's own layer: `fs` to write to and overlayfs's `work` beside it. @returns the name. */
-  makeWritable(): string {
+  /** Why writable layers cannot be limited; undefined where they can. */
+  whyNoLimit(): LimitRefusal | undefined {
+    return this.#limits === undefined ? { reason: "nothing limits directories here" } : this.#limits.whyNot(this.root);
+  }
+
+  /**
+   * The directories of a container's own layer: `fs` to write to and overlayfs's `work` beside it.
+   * @param limit of what both take together, in bytes; absent: none. @returns the name.
+   * @throws EngineError unsupported where there is nothing to limit it by.
+   */
+  makeWritable(limit?: number): string {
     const name = newName();
-    mkdirSync(join(this.root, name), { mode: directoryMode });
-    mkdirSync(join(this.root, name, "fs"));
-    chmodSync(join(this.root, name, "fs"), 0o755);
-    mkdirSync(join(this.root, name, "work"), { mode: 0o700 });
+    const path = join(this.root, name);
+    try {
+      mkdirSync(path, { mode: directoryMode });
+      // As long as it is empty: what is made in it inherits the limit.
+      if (limit !== undefined) this.#limit(path, limit);
+      mkdirSync(join(path, "fs"));
+      chmodSync(join(path, "fs"), 0o755);
+      mkdirSync(join(path, "work"), { mode: 0o700 });
+    } catch (error) {
+      this.discard(name);
+      throw error;
+    }
     return name;
+  }
+
+  #limit(path: string, bytes: number): void {
+    if (this.#limits === undefined) throw new EngineError("unsupported", `nothing limits ${path}`);
+    this.#limits.limit(path, bytes);
   }
 
   /** A directory with nothing in it, for images without layers. */
@@ -97,11 +126,26 @@ export class SnapshotDirectories {
   discard(name: string): void {
     this.#unrecorded.delete(name);
     try {
-      renameSync(join(this.root, name), join(this.root, trashName, `${name}-${newName()}`));
+      this.#moveToTrash(name);
     } catch (error) {
       if (!isErrno(error, "ENOENT")) throw error;
     }
+    this.#limits?.release(this.path(name));
     void this.emptyTrash();
+  }
+
+  #moveToTrash(name: string): void {
+    const [from, to] = [this.path(name), join(this.root, trashName, `${name}-${newName()}`)];
+    try {
+      renameSync(from, to);
+    } catch (error) {
+      if (!isErrno(error, "EXDEV")) throw error;
+      // Somebody has made everything here a project: nothing of another one may come into a directory of that.
+      using directory = open(from, O_RDONLY | O_DIRECTORY);
+      using trash = open(join(this.root, trashName), O_RDONLY | O_DIRECTORY);
+      setProject(directory, projectOf(trash));
+      renameSync(from, to);
+    }
   }
 
   /** Discards every directory that nobody owns: what a killed daemon was in the middle of. */

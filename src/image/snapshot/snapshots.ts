@@ -3,6 +3,7 @@ import type { Database } from "bun:sqlite";
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
+import type { LimitRefusal } from "../../core/directory-limits.ts";
 import { countBelow, type DiskUsage } from "../../core/disk-usage.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Image, OverlayMount } from "../image.ts";
@@ -28,13 +29,14 @@ export class SnapshotStore {
   /**
    * Makes the writable layer of a container. Synchronous, so that it can be part of the transaction that records the
    * container: if that is rolled back or the daemon killed, the directory has no row and the next start removes it.
-   * @param key the container's id.
-   * @throws EngineError already_exists, corrupt when a layer of the image is missing.
+   * @param key the container's id. @param limit what it may write, in bytes; absent: no limit.
+   * @throws EngineError already_exists, corrupt when a layer of the image is missing, unsupported for a limit that the
+   * file system cannot have.
    */
-  prepare(key: string, image: Pick<Image, "chainId">): OverlayMount {
+  prepare(key: string, image: Pick<Image, "chainId">, limit?: number): OverlayMount {
     if (this.#row(key)) throw new EngineError("already_exists", `snapshot of container ${key} exists already`);
     const lower = this.#lower(image.chainId);
-    const directory = this.#directories.makeWritable();
+    const directory = this.#directories.makeWritable(limit);
     try {
       const upper = join(this.#directories.path(directory), "fs");
       // The merged root has the attributes of the topmost directory, which is this one.
@@ -71,6 +73,16 @@ export class SnapshotStore {
    */
   layers(chainId: Digest | undefined): string[] {
     return chainId === undefined ? [] : this.#layers.paths(chainId);
+  }
+
+  /** Why what containers write cannot be limited; undefined where it can. */
+  whyNoLimit(): LimitRefusal | undefined {
+    return this.#directories.whyNoLimit();
+  }
+
+  /** The directories of all containers: those that may be limited. */
+  paths(): string[] {
+    return this.directoryNames().map((name) => this.#directories.path(name));
   }
 
   /** @throws EngineError not_found; corrupt when its directory or a layer is missing. */
