@@ -74,9 +74,10 @@ function devicesOf(
   const { PathOnHost, PathInContainer } = mapping;
   const found = host.devicesAt(PathOnHost);
   if (found.length === 0) {
+    const reason = host.exists(PathOnHost) ? "not a device node" : "no such file or directory";
     throw new EngineError(
       "invalid_argument",
-      `error gathering device information while adding custom device "${PathOnHost}": no such device`,
+      `error gathering device information while adding custom device "${PathOnHost}": ${reason}`,
       { path: PathOnHost },
     );
   }

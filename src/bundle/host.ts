@@ -24,6 +24,7 @@ export function readHost(): BundleHost {
     thermalThrottleCpus: thermalThrottleCpus(),
     onlineCpus: availableParallelism(),
     devicesAt,
+    exists: (path) => existsSync(path),
     devices: () => devicesBelow("/dev"),
     sysctlExists: (name) => existsSync(`/proc/sys/${name.replaceAll(".", "/")}`),
   };

@@ -157,6 +157,8 @@ export interface BundleHost {
   onlineCpus: number;
   /** The block or character device at a path, symbolic links within /dev followed; a directory's devices; else []. */
   devicesAt(path: string): HostDevice[];
+  /** Whether there is anything at a path, symbolic links followed. */
+  exists(path: string): boolean;
   /** Every device below /dev, without terminals' and shared memory's own directories. */
   devices(): HostDevice[];
   sysctlExists(name: string): boolean;

@@ -20,6 +20,7 @@ const host: BundleHost = {
   swapLimit: true,
   thermalThrottleCpus: [0, 1],
   onlineCpus: 4,
+  exists: (path) => path === "/etc/passwd",
   devicesAt: (path) => hostDevices.filter((found) => found.path === path || found.path.startsWith(`${path}/`)),
   devices: () => hostDevices,
   sysctlExists: () => true,
@@ -423,7 +424,7 @@ describe("devices", () => {
   });
   test("that are not there, or rules that are none, are refused", () => {
     const missing = [{ PathOnHost: "/dev/none", PathInContainer: "/dev/none", CgroupPermissions: "rwm" }];
-    expect(() => linux({ Devices: missing })).toThrow('custom device "/dev/none": no such device');
+    expect(() => linux({ Devices: missing })).toThrow('custom device "/dev/none": no such file or directory');
     const mode = [{ PathOnHost: "/dev/fuse", PathInContainer: "/dev/f", CgroupPermissions: "rwx" }];
     expect(() => linux({ Devices: mode })).toThrow("invalid device mode: rwx");
     expect(() => linux({ DeviceRequests: [{ Capabilities: [["gpu"]] }] })).toThrow(

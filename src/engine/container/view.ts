@@ -29,6 +29,7 @@ export function inspectView(container: Container, options: ViewOptions): Contain
   const { id, name, createdAt, definition, state } = container;
   const { layout, etcOwner, links, execIds, size } = options;
   const etc = layout.container(etcOwner);
+  const mounted = (target: string) => definition.mounts.find(({ Destination }) => Destination === target)?.Source;
   const [path = "", ...args] = definition.command;
   return {
     Id: id,
@@ -37,9 +38,9 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     Args: args,
     State: projectState(state),
     Image: definition.imageId,
-    ResolvConfPath: etc.resolvConf,
-    HostnamePath: etc.hostname,
-    HostsPath: etc.hosts,
+    ResolvConfPath: mounted("/etc/resolv.conf") || etc.resolvConf,
+    HostnamePath: mounted("/etc/hostname") || etc.hostname,
+    HostsPath: mounted("/etc/hosts") || etc.hosts,
     LogPath: definition.hostConfig.LogConfig?.Type === "none" ? "" : layout.container(id).log,
     Name: `/${name}`,
     RestartCount: 0,

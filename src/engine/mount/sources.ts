@@ -5,6 +5,7 @@ import type { ContainerMount } from "../container/definition.ts";
 import type { EngineContext } from "../context.ts";
 import { prepareBindSources } from "./bind-sources.ts";
 import { checkPropagation } from "./propagation.ts";
+import { relabelSources } from "./relabel.ts";
 
 export interface MountSources extends Disposable {
   /** The path that is to be bound: it may be one of a descriptor of this process, and means nothing after the disposal. */
@@ -23,19 +24,21 @@ export async function openMountSources(
 ): Promise<MountSources> {
   const { definition } = container;
   const directories = new Map<string, string>();
+  const of = (mount: ContainerMount) => (mount.Name === undefined ? mount.Source : directories.get(mount.Name)!);
   try {
     await prepareBindSources(definition);
     if (userId === container.id) checkPropagation(definition.mounts, context.layout.root);
     for (const { Name } of volumeMounts(container)) {
       directories.set(Name, await context.volumes.acquire(Name, userId));
     }
+    if (userId === container.id) await relabelSources(container, of);
   } catch (error) {
     await releaseVolumes(context, container, userId).runAndLog();
     throw error;
   }
   if (userId === container.id) publishMounts(context, container);
   return {
-    of: (mount) => (mount.Name === undefined ? mount.Source : directories.get(mount.Name)!),
+    of,
     [Symbol.dispose]: () => undefined,
   };
 }

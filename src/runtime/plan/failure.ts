@@ -40,12 +40,21 @@ export function planError(running: PlanOutcome, compiled: CompiledPlan, process:
   }
   const field = failure.why === undefined ? "" : `${failure.why}: `;
   const details = { stage: "init", cause: failure.error };
-  const message = `${field}${failure.error.message}`;
+  const message = `${field}${failure.error.message}${kindsOf(failure)}`;
   if (isErrno(failure.error, "ENOSPC", "EDQUOT")) return new EngineError("no_space", message, details);
   // The youngest calls that every plan makes are mount_setattr and close_range with CLOSE_RANGE_CLOEXEC.
   const hint = "containers need Linux 5.12 or newer";
   if (isErrno(failure.error, "ENOSYS")) return new EngineError("unsupported", message, { ...details, hint });
   return new EngineError("internal", message, details);
+}
+
+/** The kernel has one errno for all that is wrong with a mount; this is what it is in nearly all cases. */
+function kindsOf({ call, errno }: PlanFailure): string {
+  if (call !== "move_mount" || errno !== "EINVAL") return "";
+  return (
+    ": Are you trying to mount a directory onto a file (or vice-versa)? " +
+    "Check if the specified host path exists and is the expected type"
+  );
 }
 
 function commandError(
