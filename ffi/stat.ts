@@ -10,10 +10,10 @@ import {
   STATX_BASIC_STATS,
   STATX_MNT_ID,
 } from "./constants/stat.ts";
-import { type Descriptor, descriptorNumber } from "./fd.ts";
+import { type Descriptor, descriptorNumber, type Fd } from "./fd.ts";
 import { type FileTime, type Path, shownPath } from "./files.ts";
 import { call, cString } from "./syscall.ts";
-import { decodeText } from "./text.ts";
+import { decodeText, encodeText } from "./text.ts";
 
 export interface FileStatus {
   /** File type and permissions: S_IF* and the twelve bits of chmod. */
@@ -119,6 +119,15 @@ function parseStatfs(bytes: Uint8Array): FileSystemStatus {
 
 /** A file for the xattr calls: an open one, or a path whose last symlink is not followed. */
 export type XattrTarget = Descriptor | { path: Path };
+
+/** A file by the directory that it is in: there is no lsetxattrat in the kernels that tsd runs on. */
+export function xattrTargetIn(directory: Fd, name: Uint8Array): { path: Uint8Array } {
+  const prefix = encodeText(`/proc/self/fd/${directory.number}/`);
+  const path = new Uint8Array(prefix.length + name.length);
+  path.set(prefix);
+  path.set(name, prefix.length);
+  return { path };
+}
 
 function isPath(target: XattrTarget): target is { path: Path } {
   return typeof target === "object" && "path" in target;

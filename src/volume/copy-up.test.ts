@@ -17,15 +17,16 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { mount, umount2 } from "../../ffi/mount.ts";
 import { getXattr, setXattr } from "../../ffi/stat.ts";
-import { copyUp } from "./copy-up.ts";
+import { copyUp, type FilledVolume } from "./copy-up.ts";
 
 let work: string;
-let volume: { name: string; path: string };
+let volume: FilledVolume;
 beforeEach(() => {
   // Not under /tmp: overlayfs needs a file system that may be its lower directory.
   work = mkdtempSync("/var/tmp/tsd-copy-up-");
-  volume = { name: "v", path: join(work, "v", "_data") };
+  volume = { name: "v", path: join(work, "v", "_data"), staging: join(work, "v") };
   mkdirSync(volume.path, { recursive: true });
 });
 afterEach(() => rmSync(work, { recursive: true, force: true }));
@@ -108,15 +109,74 @@ describe.skipIf(process.getuid?.() !== 0)("copy-up", () => {
   test("a copy that was cut short is thrown away; a move that was cut short goes on", async () => {
     const base = layer("base");
     writeFileSync(join(base, "data/file"), "image");
-    mkdirSync(join(work, "v", ".copying"));
-    writeFileSync(join(work, "v", ".copying", "half"), "");
+    mkdirSync(join(work, "v", ".tsd-copying"));
+    writeFileSync(join(work, "v", ".tsd-copying", "half"), "");
     await copyUp(volume, [base], "/data");
     expect(readdirSync(volume.path)).toEqual(["file"]);
-    mkdirSync(join(work, "v", ".copied"), { mode: 0o750 });
-    writeFileSync(join(work, "v", ".copied", "rest"), "");
+    mkdirSync(join(work, "v", ".tsd-copied"), { mode: 0o750 });
+    writeFileSync(join(work, "v", ".tsd-copied", "rest"), "");
     await copyUp(volume, [base], "/data");
     expect(readdirSync(volume.path).sort()).toEqual(["file", "rest"]);
     expect(lstatSync(volume.path).mode & 0o7777).toBe(0o750);
-    expect(existsSync(join(work, "v", ".copied"))).toBe(false);
+    expect(existsSync(join(work, "v", ".tsd-copied"))).toBe(false);
+  });
+
+  test("a move that goes on takes nothing from those who have filled the volume meanwhile", async () => {
+    const base = layer("base");
+    mkdirSync(join(work, "v", ".tsd-copied/sub"), { recursive: true });
+    for (const name of ["file", "rest", "sub/image"]) writeFileSync(join(work, "v", ".tsd-copied", name), "image");
+    mkdirSync(join(volume.path, "sub"));
+    writeFileSync(join(volume.path, "file"), "mine");
+    expect(await copyUp(volume, [base], "/data")).toBe(true);
+    expect(readdirSync(volume.path).sort()).toEqual(["file", "rest", "sub"]);
+    expect(readFileSync(join(volume.path, "file"), "utf8")).toBe("mine");
+    expect(readdirSync(join(volume.path, "sub"))).toEqual([]);
+    expect(existsSync(join(work, "v", ".tsd-copied"))).toBe(false);
+  });
+
+  test("sockets, fifos, devices, names that are no text, and sparse large files arrive as what they are", async () => {
+    const base = layer("base");
+    const made = [
+      "mkfifo fifo",
+      "mknod device c 1 3",
+      "chown 4:5 fifo",
+      "truncate -s 40M large",
+      "printf end >> large",
+    ];
+    expect(Bun.spawnSync(["sh", "-ec", made.join(";")], { cwd: join(base, "data") }).success).toBe(true);
+    using socket = Bun.listen({ unix: join(base, "data/socket"), socket: { data: () => undefined } });
+    const strange = Buffer.concat([Buffer.from(`${base}/data/`), Buffer.from([0xff, 0x0a, 0x20])]);
+    writeFileSync(strange, "");
+    expect(await copyUp(volume, [base], "/data")).toBe(true);
+    const kinds = ["fifo", "device", "socket", "large"].map((name) => {
+      const status = lstatSync(join(volume.path, name));
+      return [status.isFIFO(), status.isCharacterDevice() && status.rdev, status.isSocket(), status.size];
+    });
+    expect(kinds).toEqual([
+      [true, false, false, 0],
+      [false, 0x103, false, 0],
+      [false, false, true, 0],
+      [false, false, false, 40 * 2 ** 20 + 3],
+    ]);
+    expect(lstatSync(join(volume.path, "fifo"))).toMatchObject({ uid: 4, gid: 5 });
+    expect(readdirSync(volume.path, { encoding: "buffer" })).toContainEqual(Buffer.from([0xff, 0x0a, 0x20]));
+    expect(socket.unix).toBe(join(base, "data/socket"));
+  });
+
+  test("a volume that is a mount of its own is filled in place, and what a crash left there is thrown away", async () => {
+    const base = layer("base");
+    writeFileSync(join(base, "data/file"), "image");
+    chmodSync(join(base, "data"), 0o1770);
+    mount("tmpfs", volume.path, "tmpfs", 0);
+    try {
+      const own = { ...volume, staging: volume.path };
+      mkdirSync(join(volume.path, ".tsd-copying/half"), { recursive: true });
+      expect(await copyUp(own, [base], "/data")).toBe(true);
+      expect(readdirSync(volume.path)).toEqual(["file"]);
+      expect(statSync(volume.path).mode & 0o7777).toBe(0o1770);
+      expect(await copyUp(own, [base], "/data")).toBe(false);
+    } finally {
+      umount2(volume.path);
+    }
   });
 });

@@ -1,33 +1,48 @@
 /**
  * What the image has at a volume's target is copied into the volume when the volume is empty, as Docker does.
  *
- * The copy is made beside the volume and then moved in, entry by entry, so that the volume may be in use meanwhile.
- * A crash leaves `.copying` (thrown away) or `.copied` (the move goes on where it stopped), never a volume that
- * is half filled and looks whole.
+ * The copy is made in another place of the same file system and then moved in, entry by entry, so that the volume may be
+ * in use meanwhile: what others have put there by then stays. A crash leaves `.tsd-copying` (thrown away) or `.tsd-copied`
+ * (the move goes on where it stopped), never a volume that is half filled and looks whole.
  */
 import { mkdtempSync, rmdirSync } from "node:fs";
-import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { syncfsInBackground } from "../../ffi/background-sync.ts";
 import { MNT_DETACH } from "../../ffi/constants/mount.ts";
-import { O_DIRECTORY, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../../ffi/constants/open.ts";
+import {
+  O_DIRECTORY,
+  O_RDONLY,
+  RENAME_NOREPLACE,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+} from "../../ffi/constants/open.ts";
+import { copyXattrs } from "../../ffi/copy-file.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { fchmod, fchown, open, openat2, syncfs, utimensat } from "../../ffi/files.ts";
+import { fchmod, fchown, open, openat2, readDirectory, renameat2, utimensat } from "../../ffi/files.ts";
 import { umount2 } from "../../ffi/mount.ts";
 import { mountOverlay } from "../../ffi/overlay.ts";
 import { statx } from "../../ffi/stat.ts";
 import { isErrno, wrapError } from "../core/errors.ts";
-import { type CopiedOwners, copyTree } from "./tree-copy.ts";
+import { type CopiedOwners, copyTree, overlayAttributes } from "./tree-copy.ts";
 
 export type { CopiedOwners } from "./tree-copy.ts";
 
-interface FilledVolume {
+export interface FilledVolume {
   name: string;
-  /** Where its files are. The directory that this is in belongs to it too. */
+  /** Where its files are. */
   path: string;
+  /** A directory on the same mount for the copy while it is made: `path` itself where there is no other. */
+  staging: string;
 }
 
+/** In the staging directory. */
+const copyingName = ".tsd-copying";
+const copiedName = ".tsd-copied";
+
 /**
+ * Whoever calls it does so once at a time for a volume.
  * @param lower the image's directories, topmost first.
  * @param target where the container sees the volume.
  * @param owners whose the copies are; absent: those whose the originals are.
@@ -39,22 +54,26 @@ export async function copyUp(
   target: string,
   owners?: CopiedOwners,
 ): Promise<boolean> {
-  const copying = join(volume.path, "..", ".copying");
-  const copied = join(volume.path, "..", ".copied");
+  const copying = join(volume.staging, copyingName);
+  const copied = join(volume.staging, copiedName);
   try {
     await rm(copying, { recursive: true, force: true });
     if (await exists(copied)) {
       await moveIn(copied, volume.path);
       return true;
     }
-    if ((await readdir(volume.path)).length > 0) return false;
+    if (!(await isEmpty(volume.path))) return false;
     using root = openImage(lower);
     using source = openBelow(root, target);
     if (source === undefined) return false;
     await mkdir(copying, { mode: 0o700 });
     using destination = open(copying, O_RDONLY | O_DIRECTORY);
     await copyTree(source, destination, owners);
-    syncfs(destination);
+    await syncfsInBackground(destination, copying);
+    if (!(await isEmpty(volume.path))) {
+      await rm(copying, { recursive: true, force: true });
+      return false;
+    }
     await rename(copying, copied);
     await moveIn(copied, volume.path);
     return true;
@@ -62,6 +81,10 @@ export async function copyUp(
     await rm(copying, { recursive: true, force: true });
     throw wrapError(error, `copy ${target} of the image into volume ${volume.name}`, { stage: "volume" });
   }
+}
+
+async function isEmpty(path: string): Promise<boolean> {
+  return (await readdir(path)).every((name) => name === copyingName || name === copiedName);
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -75,21 +98,28 @@ async function exists(path: string): Promise<boolean> {
 }
 
 async function moveIn(copied: string, path: string): Promise<void> {
-  for (const name of await readdir(copied, { encoding: "buffer" })) {
-    await rename(beneath(copied, name), beneath(path, name));
-  }
   using from = open(copied, O_RDONLY | O_DIRECTORY);
   using to = open(path, O_RDONLY | O_DIRECTORY);
+  for (const { bytes: name } of [...readDirectory(from)]) moveEntry(from, to, name);
   const status = statx(from);
   fchown(to, status.uid, status.gid);
   fchmod(to, status.mode & 0o7777);
+  copyXattrs(from, to, overlayAttributes);
   utimensat(to, "", status.accessed, status.modified);
-  syncfs(to);
-  await rmdir(copied);
+  await syncfsInBackground(to, path);
+  await rm(copied, { recursive: true });
 }
 
-function beneath(directory: string, name: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from(`${directory}/`), name]);
+/** What somebody has made there meanwhile stays: then the copy is left behind. */
+function moveEntry(from: Fd, to: Fd, name: Uint8Array): void {
+  try {
+    renameat2(from, name, to, name, RENAME_NOREPLACE);
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return;
+    // Not all file systems know the flag: rename(2).
+    if (!isErrno(error, "EINVAL")) throw error;
+    renameat2(from, name, to, name);
+  }
 }
 
 /** The directory at a path of the image, undefined where there is none; the image's symlinks stay inside the image. */

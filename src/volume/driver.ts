@@ -31,6 +31,11 @@ export interface VolumeDriver {
    */
   restore?(name: string, userId: string): Promise<string>;
   /**
+   * A directory that belongs to the volume and lies on the same mount as its files, beside them: what is made there can be
+   * moved to them.
+   */
+  staging?(name: string): string | undefined;
+  /**
    * Removes what has no record, and unmounts what nobody has restored, when the daemon starts. For the volumes of a
    * driver that has this, the record is written after the files are made, and deleted before they go.
    * @param recorded names of its volumes.

@@ -4,15 +4,19 @@
  * of the source is ever looked up from the host's root.
  */
 
-import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../../ffi/constants/open.ts";
-import { copyOwnerAndMode, copyRegularFile, copySpecialFile, copyTimes, copyXattrs } from "../../ffi/copy-file.ts";
+import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../../ffi/constants/open.ts";
+import { copyOwnerAndMode, copyPieces, copySpecialFile, copyTimes, copyXattrs } from "../../ffi/copy-file.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { linkat, mkdirat, openat, readDirectory } from "../../ffi/files.ts";
-import { type FileStatus, isDirectory, isRegularFile, statx } from "../../ffi/stat.ts";
+import { type FileStatus, isDirectory, isRegularFile, statx, type XattrTarget, xattrTargetIn } from "../../ffi/stat.ts";
+import { isErrno } from "../core/errors.ts";
 
 /** How long the copy may hold the event loop before others have their turn. */
 const sliceMs = 8;
-const overlayAttributes = /^(trusted|user)\.overlay\./;
+/** Of a file in one go: it takes about as long. */
+const pieceBytes = 8 * 2 ** 20;
+/** The kernel's own on overlay layers. */
+export const overlayAttributes = /^(trusted|user)\.overlay\./;
 
 /** The owner of a copy by that of its original. */
 export interface CopiedOwners {
@@ -40,10 +44,7 @@ export async function copyTree(from: Fd, to: Fd, owners: CopiedOwners = asTheyAr
 
 async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Promise<void> {
   for (const { bytes: name } of readDirectory(from)) {
-    if (performance.now() > copy.sliceEnds) {
-      await new Promise((resolve) => setImmediate(resolve));
-      copy.sliceEnds = performance.now() + sliceMs;
-    }
+    if (performance.now() > copy.sliceEnds) await othersTurn(copy);
     const status = owned(copy, statx(from, name));
     const here = path.length === 0 ? name : Buffer.concat([path, Buffer.from("/"), name]);
     if (isDirectory(status)) {
@@ -53,9 +54,14 @@ async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Prom
       await copyContent(copy, source, target, here);
       copyAttributes(source, target, status);
     } else if (!linkedAlready(copy, status, to, name, here)) {
-      copyFile(from, to, name, status);
+      await copyFile(copy, from, to, name, status);
     }
   }
+}
+
+async function othersTurn(copy: Copy): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  copy.sliceEnds = performance.now() + sliceMs;
 }
 
 function owned({ owners }: Copy, status: FileStatus): FileStatus {
@@ -72,18 +78,31 @@ function linkedAlready(copy: Copy, status: FileStatus, to: Fd, name: Uint8Array,
   return first !== undefined;
 }
 
-function copyFile(from: Fd, to: Fd, name: Uint8Array, status: FileStatus): void {
+async function copyFile(copy: Copy, from: Fd, to: Fd, name: Uint8Array, status: FileStatus): Promise<void> {
   if (!isRegularFile(status)) {
     copySpecialFile(from, name, to, name, status);
+    copyAttributesOf(xattrTargetIn(from, name), xattrTargetIn(to, name));
     return;
   }
   using source = openat(from, name, O_RDONLY | O_NOFOLLOW);
-  using target = copyRegularFile(source, to, name);
+  using target = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  for (const _piece of copyPieces(source, target, pieceBytes)) {
+    if (performance.now() > copy.sliceEnds) await othersTurn(copy);
+  }
   copyAttributes(source, target, status);
 }
 
 function copyAttributes(source: Fd, target: Fd, status: FileStatus): void {
   copyOwnerAndMode(target, status);
-  copyXattrs(source, target, overlayAttributes);
+  copyAttributesOf(source, target);
   copyTimes(target, status);
+}
+
+/** As in Docker the volume's file system need not have them all. */
+function copyAttributesOf(source: XattrTarget, target: XattrTarget): void {
+  try {
+    copyXattrs(source, target, overlayAttributes);
+  } catch (error) {
+    if (!isErrno(error, "EOPNOTSUPP", "EPERM")) throw error;
+  }
 }

@@ -123,7 +123,7 @@ async function fillVolume(
   const path = await volumes.acquire(name, containerId);
   try {
     if (isGivenAway) chownSync(path, owners.uid(0), owners.gid(0));
-    if (!mount.noCopy) await copyUp({ name, path }, lower, mount.target, owners);
+    if (!mount.noCopy) await volumes.fill(name, path, (volume) => copyUp(volume, lower, mount.target, owners));
   } finally {
     await volumes.release(name, containerId);
   }

@@ -6,6 +6,7 @@ import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import { KeyedLock } from "../../core/lock.ts";
 import { log } from "../../core/log.ts";
+import type { FilledVolume } from "../../volume/copy-up.ts";
 import type { DriverVolume, VolumeDriver } from "../../volume/driver.ts";
 import type { VolumeDrivers } from "../../volume/drivers.ts";
 import type { Volume, VolumeStore } from "../../volume/volumes.ts";
@@ -42,6 +43,7 @@ export class VolumeService {
   readonly #store: VolumeStore;
   readonly #events: EventBus;
   readonly #locks = new KeyedLock();
+  readonly #filling = new KeyedLock();
   /** Directories by who has them mounted, by the volume's name. */
   readonly #mounted = new Map<string, Map<string, string>>();
   /** Who waits until nobody has a volume mounted. */
@@ -204,6 +206,12 @@ export class VolumeService {
         }
       }
     });
+  }
+
+  /** Has a mounted volume filled, by one at a time. @param work is told what `FilledVolume` says. */
+  fill<T>(name: string, path: string, work: (volume: FilledVolume) => Promise<T>): Promise<T> {
+    const staging = this.drivers.known(this.#driverName(name)).staging?.(name) ?? path;
+    return this.#filling.run(name, () => work({ name, path, staging }));
   }
 
   /** When the daemon starts and all have what they have. @returns what had no record and was removed. */

@@ -8,7 +8,7 @@ import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "..
 import { copyOwnerAndMode, copyPieces, copySpecialFile, copyTimes, copyXattrs } from "../../../ffi/copy-file.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { linkat, openat, unlinkat, utimensat } from "../../../ffi/files.ts";
-import { type FileStatus, isDirectory, isRegularFile, statx } from "../../../ffi/stat.ts";
+import { type FileStatus, isDirectory, isRegularFile, statx, xattrTargetIn } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { nameOf, parentOf } from "../../tar/entry-path.ts";
 import { printable } from "../../tar/tar-entry.ts";
@@ -116,7 +116,7 @@ function findFile(lower: readonly Fd[], path: string): { directory: Fd; status: 
 
 /** As overlayfs does on the first write: content, owner, mode, attributes, time. @returns the bytes of its content. */
 async function copyUp(from: Fd, to: Fd, name: Uint8Array, status: FileStatus): Promise<number> {
-  const copyAttributes = () => copyXattrs(inDirectory(from, name), inDirectory(to, name), overlayAttributes);
+  const copyAttributes = () => copyXattrs(xattrTargetIn(from, name), xattrTargetIn(to, name), overlayAttributes);
   if (isRegularFile(status)) {
     using source = openat(from, name, O_RDONLY | O_NOFOLLOW);
     using copy = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
@@ -130,11 +130,6 @@ async function copyUp(from: Fd, to: Fd, name: Uint8Array, status: FileStatus): P
   copySpecialFile(from, name, to, name, status);
   copyAttributes();
   return 0;
-}
-
-/** There is no lsetxattrat in the kernels that tsd runs on. */
-function inDirectory(directory: Fd, name: Uint8Array): { path: Uint8Array } {
-  return { path: Buffer.concat([Buffer.from(`/proc/self/fd/${directory.number}/`), name]) };
 }
 
 /** The layer is told to be on the disk already: this has to be as well. Beside the event loop, for it takes a while. */

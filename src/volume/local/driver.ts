@@ -86,6 +86,12 @@ export class LocalDriver implements VolumeDriver {
     return this.#dataPath(name);
   }
 
+  /** Not of one that something is mounted on, or whose limit holds in its directory alone. */
+  staging(name: string): string | undefined {
+    const { mount, sizeBytes } = this.#options.get(name) ?? {};
+    return mount === undefined && sizeBytes === undefined ? join(this.#directory, name) : undefined;
+  }
+
   async removeLeftovers(recorded: ReadonlySet<string>): Promise<string[]> {
     const removed: string[] = [];
     for (const name of await listDirectory(this.#directory)) {
