@@ -57,11 +57,7 @@ export async function copyUp(
   const copying = join(volume.staging, copyingName);
   const copied = join(volume.staging, copiedName);
   try {
-    await rm(copying, { recursive: true, force: true });
-    if (await exists(copied)) {
-      await moveIn(copied, volume.path);
-      return true;
-    }
+    if (await finishCopyUp(volume)) return true;
     if (!(await isEmpty(volume.path))) return false;
     using root = openImage(lower);
     using source = openBelow(root, target);
@@ -81,6 +77,15 @@ export async function copyUp(
     await rm(copying, { recursive: true, force: true });
     throw wrapError(error, `copy ${target} of the image into volume ${volume.name}`, { stage: "volume" });
   }
+}
+
+/** Goes on with what an earlier daemon could not finish. @returns whether anything was there that is now in the volume. */
+export async function finishCopyUp({ path, staging }: Omit<FilledVolume, "name">): Promise<boolean> {
+  const copied = join(staging, copiedName);
+  await rm(join(staging, copyingName), { recursive: true, force: true });
+  if (!(await exists(copied))) return false;
+  await moveIn(copied, path);
+  return true;
 }
 
 async function isEmpty(path: string): Promise<boolean> {

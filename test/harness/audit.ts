@@ -32,7 +32,11 @@ async function differences(workspace: Workspace, daemon: Daemon): Promise<string
   const column = (sql: string) => (database.query(sql).values() as string[][]).map(([value]) => value!);
   const links = (await workspace.run(["ip", "-o", "link", "show"])).stdout;
   const rootfsMount = new RegExp(`^${root}/containers/([0-9a-f]{64})/rootfs$`);
-  const mounts = mountPoints(workspace.directory).map((point) => rootfsMount.exec(point)?.[1] ?? point);
+  const volumeMount = new RegExp(`^${root}/volumes/([^/]+)/_data$`);
+  const places = mountPoints(workspace.directory);
+  const mounts = places
+    .filter((point) => !volumeMount.test(point))
+    .map((point) => rootfsMount.exec(point)?.[1] ?? point);
   return [
     ...unequal("rows of containers", column("SELECT id FROM containers"), all),
     ...unequal("directories of containers", entries(join(root, "containers")), all),
@@ -52,6 +56,16 @@ async function differences(workspace: Workspace, daemon: Daemon): Promise<string
     ),
     ...entries(join(root, "snapshots", "trash")).map((name) => `trash ${name}`),
     ...unequal("volumes", entries(join(root, "volumes")), column("SELECT name FROM volumes")),
+    ...unequal(
+      "mounted volumes",
+      places.flatMap((point) => volumeMount.exec(point)?.[1] ?? []),
+      column(
+        `SELECT DISTINCT volumes.name FROM volumes, containers, json_each(containers.definition, '$.mounts') AS mount
+         WHERE volumes.name = mount.value ->> '$.Name' AND volumes.options ->> '$.type' <> ''
+           AND containers.id IN (${running.map((id) => `'${id}'`).join(", ")})`,
+      ),
+    ),
+    ...entriesOfVolumes(join(root, "volumes")).filter((path) => !path.endsWith("/_data")),
     ...damagedBlobs(join(root, "content", "blobs", "sha256")),
     ...column("SELECT DISTINCT digest FROM image_content")
       .filter((digest) => !existsSync(join(root, "content", "blobs", digest.replace(":", "/"))))
@@ -66,6 +80,11 @@ async function differences(workspace: Workspace, daemon: Daemon): Promise<string
       .map((id) => `network sandbox of ${id}`),
     ...shimDifference(shims(state), running.length),
   ];
+}
+
+/** What lies beside the files of volumes was left there by a copy that was cut short. */
+function entriesOfVolumes(directory: string): string[] {
+  return entries(directory).flatMap((name) => readdirSync(join(directory, name)).map((entry) => `${name}/${entry}`));
 }
 
 /** A blob under its name is whole. What no image needs may lie there for a pull that goes on with it. */

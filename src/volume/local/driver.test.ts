@@ -89,6 +89,25 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
     expect(await mountPointsIn(root)).toEqual([]);
   });
 
+  test("finishes at its start what an earlier daemon had begun to fill, and is not stopped by what it cannot remove", async () => {
+    await driver.create("filled", {});
+    for (const name of [".tsd-copied", ".tsd-copying"]) {
+      mkdirSync(join(root, "volumes/filled", name));
+      writeFileSync(join(root, "volumes/filled", name, name), "");
+    }
+    mkdirSync(join(root, "volumes/stubborn/_data"), { recursive: true });
+    const attribute = (flag: string) => Bun.spawnSync(["chattr", flag, join(root, "volumes/stubborn/_data")]).success;
+    const canBeFixed = attribute("+i");
+    try {
+      const next = new LocalDriver(root, [record("filled", null)]);
+      expect(await next.removeLeftovers(new Set(["filled"]))).toEqual(canBeFixed ? [] : ["stubborn"]);
+    } finally {
+      attribute("-i");
+    }
+    expect(readdirSync(join(root, "volumes/filled"))).toEqual(["_data"]);
+    expect(readdirSync(data("filled"))).toEqual([".tsd-copied"]);
+  });
+
   test("says in docker's words what cannot be mounted, and what the file system said, without the password", async () => {
     const refusals: [Record<string, string>, string][] = [
       [

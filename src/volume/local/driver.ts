@@ -7,8 +7,10 @@
  */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
 import { parseVolumeName } from "../bind-spec.ts";
+import { finishCopyUp } from "../copy-up.ts";
 import type { DriverVolume, VolumeDriver } from "../driver.ts";
 import type { Volume } from "../volumes.ts";
 import { mountLocal } from "./mount.ts";
@@ -95,14 +97,17 @@ export class LocalDriver implements VolumeDriver {
   async removeLeftovers(recorded: ReadonlySet<string>): Promise<string[]> {
     const removed: string[] = [];
     for (const name of await listDirectory(this.#directory)) {
-      if (recorded.has(name)) continue;
-      await this.#discard(name);
-      removed.push(name);
-    }
-    for (const [name, { mount }] of this.#options) {
-      if (mount !== undefined && !this.#holders.has(name)) await unmountAllIn(this.#dataPath(name));
+      if (recorded.has(name)) await attempt(name, () => this.#settle(name));
+      else if (await attempt(name, () => this.#discard(name))) removed.push(name);
     }
     return removed;
+  }
+
+  /** Finishes what an earlier daemon has begun with a volume: it has been unmounted, or filled. */
+  async #settle(name: string): Promise<void> {
+    const staging = this.staging(name);
+    if (staging !== undefined) await finishCopyUp({ path: this.#dataPath(name), staging });
+    else if (!this.#holders.has(name)) await unmountAllIn(this.#dataPath(name));
   }
 
   #hold(name: string, userId: string): void {
@@ -129,6 +134,17 @@ export class LocalDriver implements VolumeDriver {
 
   #dataPath(name: string): string {
     return join(this.#directory, name, "_data");
+  }
+}
+
+/** One volume that cannot be put in order does not keep the daemon from its work. */
+async function attempt(name: string, work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    log("error", "could not put a volume in order", { volume: name, error: errorMessage(error) });
+    return false;
   }
 }
 
