@@ -33,6 +33,11 @@ export function takesMappedLayers(): boolean {
   return isKernel(5, 19);
 }
 
+/** Since Linux 6.15 layers may be descriptors, opened with O_PATH, of mounts that are attached nowhere. */
+export function takesDetachedLayers(): boolean {
+  return isKernel(6, 15);
+}
+
 function isKernel(...least: [major: number, minor: number]): boolean {
   const [major = 0, minor = 0] = readFileSync("/proc/sys/kernel/osrelease", "utf8").split(".").map(Number);
   return major > least[0] || (major === least[0] && minor >= least[1]);

@@ -1,6 +1,7 @@
 /** Records that attach mounts and change their attributes, by descriptor. */
 import {
   FSCONFIG_CMD_CREATE,
+  FSCONFIG_SET_FD,
   FSCONFIG_SET_FLAG,
   FSCONFIG_SET_STRING,
   FSMOUNT_CLOEXEC,
@@ -70,7 +71,8 @@ export function attachAtPath(plan: PlanBuilder, mount: Argument, path: string): 
 export interface FileSystem {
   type: string;
   source: string;
-  data: readonly (readonly [key: string, value: string | undefined])[];
+  /** A descriptor stands for what it is of. */
+  data: readonly (readonly [key: string, value: string | Ref | undefined])[];
   /** MOUNT_ATTR_* of the mount. */
   attributes: number;
   /** The file system itself refuses writing, not only this mount of it. */
@@ -94,7 +96,12 @@ export function newFileSystem(plan: PlanBuilder, fileSystem: FileSystem): Ref {
   };
   configure(FSCONFIG_SET_STRING, "source", source);
   for (const [key, value] of data) {
-    configure(value === undefined ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, key, value);
+    if (value === undefined || typeof value === "string") {
+      configure(value === undefined ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, key, value);
+      continue;
+    }
+    const args = [context, constant(FSCONFIG_SET_FD, fsconfigCommands), str(key), null, value];
+    plan.call("fsconfig", args, { what: `${what}: ${key}`, onError: explained });
   }
   if (fileSystem.readonly) configure(FSCONFIG_SET_FLAG, "ro");
   configure(FSCONFIG_CMD_CREATE, null);

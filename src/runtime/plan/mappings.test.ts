@@ -1,16 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import { chownSync, lstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { MS_REC, MS_SLAVE, mountFlags } from "../../../ffi/constants/mount.ts";
+import { CLONE_NEWNS, cloneFlags } from "../../../ffi/constants/namespace.ts";
+import { takesDetachedLayers } from "../../../ffi/overlay.ts";
 import { PlanBuilder } from "../../../ffi/plan/builder.ts";
-import type { PlanProcess } from "../../../ffi/plan/spawn.ts";
+import { type PlanProcess, spawnPlan } from "../../../ffi/plan/spawn.ts";
+import { constant, flags, str } from "../../../ffi/plan/values.ts";
 import type { OciMount, RuntimeConfig } from "../../oci/runtime.ts";
 import { makeMappingNamespace } from "../mapping-namespace.ts";
 import type { OverlayMount } from "../options.ts";
 import { writeUserMaps } from "../user-maps.ts";
+import { attachAtPath } from "./attributes.ts";
 import { type Bundle, canRunPlans, dockerLikeConfig, makeBundle, type Outcome, runConfig } from "./fixture.ts";
 import { compileInit } from "./init.ts";
 import { mappedOverlay } from "./mapped-overlay.ts";
-import { Mappings, mappingNamespaces } from "./mappings.ts";
+import { type MappingNamespace, Mappings, mappingNamespaces } from "./mappings.ts";
 
 const asRoot = test.skipIf(!canRunPlans);
 const container = [{ containerID: 0, hostID: 200000, size: 65536 }];
@@ -169,10 +174,37 @@ describe("an overlay with mapped layers", () => {
     expect(statSync(join(bundle.rootfs, "etc/owned"))).toMatchObject({ uid: 7, gid: 8 });
   });
 
+  for (const detached of [true, false]) {
+    const can = test.skipIf(!canRunPlans || (detached && !takesDetachedLayers()));
+    can(`shows the host mapped owners, by ${detached ? "descriptors, of Linux 6.15" : "paths"}`, () => {
+      using bundle = makeBundle();
+      const overlay = { ...overlayOf(bundle), mapped: true };
+      const place = join(bundle.path, "place");
+      mkdirSync(place);
+      chownSync(join(bundle.rootfs, "etc"), 7, 8);
+      const config = inUserNamespace("true");
+      const plan = new PlanBuilder();
+      plan.call("unshare", [constant(CLONE_NEWNS, cloneFlags)]);
+      plan.call("mount", [null, str("/"), null, flags(MS_SLAVE | MS_REC, mountFlags), null]);
+      const root = mappedOverlay(plan, overlay, place, new Mappings(config, true), { mapped: true, detached });
+      attachAtPath(plan, root, place);
+      plan.checkpoint("made", true);
+      const [{ name, mappings }] = mappingNamespaces(config, true) as [MappingNamespace];
+      using namespace = makeMappingNamespace(mappings.uids, mappings.gids);
+      plan.call("exit_group", [0]);
+      using process = spawnPlan(plan.build(), { descriptors: { [name]: namespace } });
+      expect(process.next() ?? process.failure()?.error).toBe("made");
+      const { uid, gid } = statSync(`/proc/${process.pid}/root${place}/etc`);
+      expect([uid, gid]).toEqual([200_007, 200_008]);
+      expect(readdirSync(place)).toEqual([]);
+      process.kill();
+    });
+  }
+
   test("is refused by kernels before 5.19", () => {
     const overlay = { lower: ["/l/1"], upper: "/l/u", work: "/l/w", mapped: true };
     const mappings = new Mappings(inUserNamespace("true"), true);
-    expect(() => mappedOverlay(new PlanBuilder(), overlay, "/r", mappings, false)).toThrow(
+    expect(() => mappedOverlay(new PlanBuilder(), overlay, "/r", mappings, { mapped: false, detached: false })).toThrow(
       "root.path: layers with mapped owners need Linux 5.19 or newer",
     );
   });

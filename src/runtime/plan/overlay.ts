@@ -4,7 +4,6 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH, openFlags } from "../../../ffi/constant
 import {
   fitsOneByOne,
   layersOneByOne,
-  type OverlayParameters,
   optionsMax,
   parameterMax,
   relativeOptions,
@@ -51,7 +50,12 @@ export function detachedOverlay(
   return newOverlay(plan, parameters, path);
 }
 
-function newOverlay(plan: PlanBuilder, data: OverlayParameters, path: string): Ref {
+/** An overlay that is attached nowhere. */
+export function newOverlay(
+  plan: PlanBuilder,
+  data: readonly (readonly [key: string, value: string | Ref])[],
+  path: string,
+): Ref {
   const what = `overlay on ${path}`;
   return newFileSystem(plan, { type: "overlay", source: "overlay", data, attributes: 0, what, name: "root" });
 }
