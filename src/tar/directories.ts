@@ -22,6 +22,10 @@ const symlinksMax = 40;
 export interface DirectoryEvents {
   /** A directory that no entry described was needed and made. */
   onImplicit(path: string): void;
+  /** As it is opened then. */
+  onMade?(directory: Fd): void;
+  /** Something is about to be made in it. What this throws, comes out. */
+  onMissing?(parent: Fd): void;
   /** A name on the way is no directory. True: it was removed, and a directory shall be made of it. */
   onObstacle(parent: Fd, path: string, status: FileStatus): boolean;
 }
@@ -109,9 +113,12 @@ export class Directories implements Disposable {
     const parent = this.#findOrMake(parentPath, symlinks);
     using _parent = parent.own;
     const name = Buffer.from(nameOf(path), "latin1");
+    this.#events.onMissing?.(parent.fd);
     for (let attempt = 0; ; attempt++) {
+      let isMade = false;
       try {
         mkdirat(parent.fd, name, 0o755);
+        isMade = true;
         this.#events.onImplicit(path);
       } catch (error) {
         if (!isErrno(error, "EEXIST") || attempt > 0) throw error;
@@ -123,7 +130,9 @@ export class Directories implements Disposable {
         }
         if (!isDirectory(status) && this.#events.onObstacle(parent.fd, path, status)) continue;
       }
-      return openat2(parent.fd, name, { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW });
+      using directory = openat2(parent.fd, name, { flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW });
+      if (isMade) this.#events.onMade?.(directory);
+      return directory.move();
     }
   }
 

@@ -3,7 +3,7 @@
  * names. By descriptor throughout, and of a tree that may change meanwhile: what is gone is left out, and a file that
  * shrinks or grows keeps in the archive the size that its header says.
  */
-import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from "../../ffi/constants/open.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY } from "../../ffi/constants/open.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../../ffi/constants/stat.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openat, pread, readDirectory, readlinkBytes } from "../../ffi/files.ts";
@@ -39,8 +39,8 @@ export interface PackOptions {
   mountPoints?: ReadonlySet<string>;
   /** Describe the root itself. */
   describesRoot?: boolean;
-  /** Of a directory other than the first: true where it is to be in the archive without what is in it. */
-  isLeftOut?: (directory: Fd, path: string, parent: Fd) => boolean;
+  /** Of what is mounted on something below the first: true for a directory whose content, and for a file that, is left out. */
+  isLeftOut?: (thing: Fd) => boolean;
 }
 
 interface Level {
@@ -48,6 +48,7 @@ interface Level {
   /** With its final slash, "" for the root. A byte string. */
   prefix: string;
   names: Uint8Array[];
+  mountId: bigint;
 }
 
 export class TreePacker {
@@ -104,11 +105,7 @@ export class TreePacker {
           continue;
         }
         const path = level.prefix + Buffer.from(name).toString("latin1");
-        const below = yield* this.#entry(level.directory, name, path);
-        if (below && this.#options.isLeftOut?.(below.directory, path, level.directory)) {
-          below.directory.close();
-          continue;
-        }
+        const below = yield* this.#entry(level.directory, name, path, level.mountId);
         if (below) levels.push(below);
         if (levels.length > depthMax)
           throw new EngineError("unsupported", `${printable(below!.prefix)}: more than ${depthMax} directories deep`);
@@ -119,19 +116,26 @@ export class TreePacker {
   }
 
   /** Names from the last to the first, so that the next is taken from the end. */
-  #level(directory: Fd, prefix: string): Level {
-    const names = readDirectory(directory).map(({ bytes }) => bytes);
-    return { directory, prefix, names: names.sort((a, b) => Buffer.compare(b, a)) };
+  #level(directory: Fd, prefix: string, { mountId } = statx(directory), isLeftOut = false): Level {
+    const names = isLeftOut ? [] : readDirectory(directory).map(({ bytes }) => bytes);
+    return { directory, prefix, names: names.sort((a, b) => Buffer.compare(b, a)), mountId };
   }
 
-  *#entry(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, Level | undefined, void> {
+  /** @param mountId of the mount that the parent is in; absent: of whatever mount, it is wanted. */
+  *#entry(
+    parent: Fd,
+    name: Uint8Array,
+    path: string,
+    mountId?: bigint,
+  ): Generator<Uint8Array, Level | undefined, void> {
     try {
       const status = statx(parent, name);
       if (this.#options.form === "layer" && isWhiteout(status)) {
         yield* this.#marker(whiteoutOf(path));
         return undefined;
       }
-      if (isDirectory(status)) return yield* this.#directory(parent, name, path);
+      if (isDirectory(status)) return yield* this.#directory(parent, name, path, mountId);
+      if (this.#isMountLeftOut(parent, name, status, mountId)) return undefined;
       if (isRegularFile(status)) yield* this.#file(parent, name, path);
       else yield* this.#special(parent, name, path, status);
     } catch (error) {
@@ -142,16 +146,31 @@ export class TreePacker {
     return undefined;
   }
 
-  *#directory(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, Level | undefined, void> {
+  /** Opening it may have effects. */
+  #isMountLeftOut(parent: Fd, name: Uint8Array, status: FileStatus, mountId: bigint | undefined): boolean {
+    if (this.#options.isLeftOut === undefined || mountId === undefined || status.mountId === mountId) return false;
+    using thing = openat(parent, name, O_PATH | O_NOFOLLOW);
+    return this.#options.isLeftOut(thing);
+  }
+
+  *#directory(
+    parent: Fd,
+    name: Uint8Array,
+    path: string,
+    mountId: bigint | undefined,
+  ): Generator<Uint8Array, Level | undefined, void> {
     const directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     try {
-      const level = this.#level(directory, path === "/" ? path : `${path}/`);
+      const status = statx(directory);
+      const isMount = mountId !== undefined && status.mountId !== mountId;
+      const isLeftOut = isMount && this.#options.isLeftOut?.(directory);
+      const level = this.#level(directory, path === "/" ? path : `${path}/`, status, isLeftOut);
       if (level.names.length === 0 && this.#options.mountPoints?.has(path)) {
         directory.close();
         return undefined;
       }
       this.entries++;
-      yield* this.#add(tarHeader(entryOf(level.prefix, "directory", statx(directory), directory)));
+      yield* this.#add(tarHeader(entryOf(level.prefix, "directory", status, directory)));
       if (this.#options.opaque?.has(path)) yield* this.#marker(level.prefix + opaqueMarker);
       return level;
     } catch (error) {

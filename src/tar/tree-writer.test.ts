@@ -17,6 +17,7 @@ import {
 import { join } from "node:path";
 import { O_DIRECTORY, O_PATH } from "../../ffi/constants/open.ts";
 import { open } from "../../ffi/files.ts";
+import { statx } from "../../ffi/stat.ts";
 import { archive, type FixtureEntry } from "./tar-fixture.ts";
 import { TarReader } from "./tar-reader.ts";
 import { TreeWriter, type TreeWriterOptions } from "./tree-writer.ts";
@@ -118,6 +119,53 @@ describe("an archive in a directory that is in use", () => {
     expect(owners()).toEqual(["3:4", "5:6", "7:8"]);
     unpack(entries, { owner: { uid: 70_000, gid: 9 } });
     expect(owners()).toEqual(["70000:9", "70000:9", "70000:9"]);
+    unpack([{ name: "i/j/f", data: "f" }], { owner: { uid: 70_000, gid: 9 } });
+    const implicit = ["i", "i/j", "i/j/f"].map((name) => statSync(inside(name)).uid);
+    expect(implicit).toEqual([70_000, 70_000, 70_000]);
+  });
+
+  test("that breaks off leaves the files as they were that it had not come to the end of", () => {
+    writeFileSync(inside("old"), "old");
+    for (const name of ["old", "new"]) {
+      const broken = archive([
+        { name: "whole", data: name },
+        { name, data: "x".repeat(10_000) },
+      ]).subarray(0, 4096);
+      using root = open(directory, O_PATH | O_DIRECTORY);
+      using writer = new TreeWriter(root, { rootName: "", keepsKinds: true, owner: "writer" });
+      new TarReader(writer).write(broken);
+      expect(text("whole")).toBe(name);
+    }
+    expect([readdirSync(directory).sort(), text("old")]).toEqual([["old", "whole"], "old"]);
+  });
+
+  test("has hard links to themselves, by other ways too, which change nothing", () => {
+    symlinkSync(".", inside("d"));
+    unpack([
+      { name: "f", data: "f" },
+      { name: "f", type: "1", link: "f" },
+      { name: "f", type: "1", link: "d/f" },
+      { name: "d/f", type: "1", link: "f" },
+    ]);
+    expect([text("f"), statSync(inside("f")).nlink]).toEqual(["f", 1]);
+    writeFileSync(inside("kept"), "kept");
+    expect(() => unpack([{ name: "kept", type: "1", link: "none" }])).toThrow("hard link target /none is not there");
+    expect(text("kept")).toBe("kept");
+  });
+
+  test("leaves alone what it is told to, with all below it", () => {
+    for (const name of ["k", "k/there"]) mkdirSync(inside(name), { mode: 0o700 });
+    const { inode } = statx(open(inside("k"), O_PATH | O_DIRECTORY));
+    unpack(
+      [
+        { name: "k/", type: "5", mode: 0o777 },
+        { name: "k/f", data: "f" },
+        { name: "k/new/f", data: "f" },
+        { name: "g", data: "g" },
+      ],
+      { isLeftOut: (thing) => statx(thing).inode === inode },
+    );
+    expect([readdirSync(inside("k")), statSync(inside("k")).mode & 0o777, text("g")]).toEqual([["there"], 0o700, "g"]);
   });
 });
 

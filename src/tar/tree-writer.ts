@@ -2,18 +2,8 @@
  * Writes an archive's files below a directory that is in use: a container's, which changes it meanwhile, or the user's
  * own. What has another kind than the entry of its name is in the way, and replaced or an error; directories are merged.
  */
-import {
-  AT_FDCWD,
-  O_CREAT,
-  O_DIRECTORY,
-  O_EXCL,
-  O_NOFOLLOW,
-  O_PATH,
-  O_RDONLY,
-  O_TRUNC,
-  O_WRONLY,
-} from "../../ffi/constants/open.ts";
-import { S_IFBLK, S_IFCHR, S_IFIFO } from "../../ffi/constants/stat.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TRUNC, O_WRONLY } from "../../ffi/constants/open.ts";
+import { S_IFBLK, S_IFCHR, S_IFIFO, STATX_ATTR_MOUNT_ROOT } from "../../ffi/constants/stat.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import {
   fchmod,
@@ -26,6 +16,7 @@ import {
   mkdirat,
   mknodat,
   openat,
+  pread,
   pwrite,
   removeTree,
   symlinkat,
@@ -36,6 +27,7 @@ import { type FileStatus, isDirectory, isRegularFile, isSymlink, statx } from ".
 import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import { Directories } from "./directories.ts";
 import { cleanEntryPath, join, nameOf, parentOf } from "./entry-path.ts";
+import { PendingFile } from "./pending-file.ts";
 import { printable, type TarEntry, type TarSink } from "./tar-entry.ts";
 import { XattrWriter } from "./xattrs.ts";
 
@@ -48,10 +40,15 @@ export interface TreeWriterOptions {
   keepsKinds: boolean;
   /** Of what is written: as the archive says, who writes it, or one for all. */
   owner: "archive" | "writer" | { uid: number; gid: number };
+  /** True for what is left as it is, with all below it. */
+  isLeftOut?: (thing: Fd) => boolean;
 }
 
 /** A container may put something into the way again and again. */
 const attemptsMax = 16;
+/** The size from which it is asked beforehand whether a file may be where it is to be. */
+const largeBytes = 2 ** 20;
+const copyBytes = 2 ** 20;
 /** Needed to put something into a directory: it gets the rest of its mode last. */
 const writableMode = 0o700;
 
@@ -62,7 +59,8 @@ export class TreeWriter implements TarSink, Disposable {
   readonly #xattrs: XattrWriter;
   /** Described by the archive: their times, and modes that keep out whoever writes, are set last of all. */
   readonly #described = new Map<string, Pick<TarEntry, "mode" | "mtime">>();
-  #file: { fd: Fd; entry: TarEntry } | undefined;
+  readonly #leftOut = new WeakMap<Fd, boolean>();
+  #file: WrittenFile | undefined;
   entries = 0;
 
   /** @param root the directory that no name and no symlink leads out of; it stays the caller's to close. */
@@ -70,37 +68,49 @@ export class TreeWriter implements TarSink, Disposable {
     this.#options = options;
     this.#at = options.at ?? "";
     this.#xattrs = new XattrWriter(options.owner === "writer");
-    this.#directories = new Directories(root, { onImplicit: () => undefined, onObstacle: () => false });
+    const { owner } = options;
+    this.#directories = new Directories(root, {
+      onImplicit: () => undefined,
+      onMade: (directory) => {
+        if (typeof owner === "object") fchown(directory, owner.uid, owner.gid);
+      },
+      onMissing: (parent) => {
+        if (this.#isLeftOut(parent)) throw new LeftOut();
+      },
+      onObstacle: () => false,
+    });
   }
 
   entry(entry: TarEntry): void {
     this.entries++;
     this.#directories.closeForgotten();
-    this.#named(entry, () => this.#apply(entry));
+    this.#named(entry, () => {
+      try {
+        this.#apply(entry);
+      } catch (error) {
+        if (!(error instanceof LeftOut)) throw error;
+      }
+    });
   }
 
   data(chunk: Uint8Array, offset: number): void {
     const file = this.#file;
-    if (!file) throw new EngineError("internal", "data of an archive without a file");
+    if (!file) return; // of a file that is left out
     this.#named(file.entry, () => {
-      if (file.entry.sparse) pwrite(file.fd, chunk, offset);
-      else write(file.fd, chunk);
+      if (file.entry.sparse) pwrite(file.pending.fd, chunk, offset);
+      else write(file.pending.fd, chunk);
     });
   }
 
   entryEnd(): void {
     if (!this.#file) return;
-    const { fd, entry } = this.#file;
+    const { pending, parent, path, entry } = this.#file;
     this.#file = undefined;
-    using file = fd;
+    using file = pending;
     this.#named(entry, () => {
-      if (entry.sparse) ftruncate(file, entry.size);
-      const owner = this.#ownerOf(entry);
-      if (owner) fchown(file, owner.uid, owner.gid);
-      // chown and write clear the set-id bits and security.capability: mode and attributes come after them.
-      fchmod(file, entry.mode);
-      this.#xattrs.set(file, entry.xattrs);
-      utimensat(file, "", entry.mtime, entry.mtime);
+      if (entry.sparse) ftruncate(file.fd, entry.size);
+      this.#describe(file.fd, entry);
+      this.#place(file, parent, path, entry);
     });
   }
 
@@ -122,7 +132,7 @@ export class TreeWriter implements TarSink, Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#file?.fd.close();
+    this.#file?.pending[Symbol.dispose]();
     this.#directories[Symbol.dispose]();
   }
 
@@ -134,6 +144,7 @@ export class TreeWriter implements TarSink, Disposable {
     }
     const whole = join(this.#at, path);
     const parent = this.#directories.get(parentOf(whole));
+    if (this.#isLeftOut(parent)) throw new LeftOut();
     if (entry.type === "directory") this.#directory(parent, whole, entry);
     else if (entry.type === "hardlink") this.#link(parent, whole, entry);
     else if (entry.type === "file") this.#openFile(parent, whole, entry);
@@ -146,6 +157,7 @@ export class TreeWriter implements TarSink, Disposable {
     if (!there) this.#retrying(parent, path, entry, () => mkdirat(parent, name, writableMode));
     const directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     this.#directories.adopt(path, directory);
+    if (there && this.#isLeftOut(directory)) throw new LeftOut();
     const owner = this.#ownerOf(entry);
     if (owner) fchown(directory, owner.uid, owner.gid);
     fchmod(directory, entry.mode | writableMode);
@@ -154,30 +166,69 @@ export class TreeWriter implements TarSink, Disposable {
   }
 
   #openFile(parent: Fd, path: string, entry: TarEntry): void {
+    if (entry.size >= largeBytes) this.#assertReplaceable(parent, path, entry);
+    this.#file = { pending: PendingFile.open(parent), parent, path, entry };
+  }
+
+  #describe(file: Fd, entry: TarEntry): void {
+    const owner = this.#ownerOf(entry);
+    if (owner) fchown(file, owner.uid, owner.gid);
+    // chown and write clear the set-id bits and security.capability: mode and attributes come after them.
+    fchmod(file, entry.mode);
+    this.#xattrs.set(file, entry.xattrs);
+    utimensat(file, "", entry.mtime, entry.mtime);
+  }
+
+  /** Somebody may put something into the way, or take it away, again and again. */
+  #place(file: PendingFile, parent: Fd, path: string, entry: TarEntry): void {
     const name = bytes(nameOf(path));
-    const flags = O_WRONLY | O_NOFOLLOW;
-    // What something is mounted on cannot be replaced: it is written into, and keeps its name.
-    const there = this.#clear(parent, path, entry, () => false, isRegularFile);
-    const fd = there
-      ? openat(parent, name, flags | O_TRUNC)
-      : this.#retrying(parent, path, entry, () => openat(parent, name, flags | O_CREAT | O_EXCL, 0o600));
-    this.#file = { fd, entry };
+    const retried = ["EEXIST", "ENOENT", "EISDIR", "ENOTDIR"];
+    for (let attempt = 1; ; attempt++) {
+      const status = attempt === 1 ? undefined : this.#assertReplaceable(parent, path, entry);
+      try {
+        if (status === undefined) file.name(name);
+        else if (isDirectory(status)) this.#remove(parent, path, status);
+        else file.replace(name);
+        if (status === undefined || !isDirectory(status)) return;
+      } catch (error) {
+        if (isErrno(error, "EBUSY") && status !== undefined && isRegularFile(status)) {
+          this.#overwrite(file.fd, parent, name, entry);
+          return;
+        }
+        if (!isErrno(error, ...retried) || attempt === attemptsMax) throw error;
+      }
+    }
+  }
+
+  /** What something is mounted on cannot be replaced: it is written into, and keeps its name. */
+  #overwrite(source: Fd, parent: Fd, name: Uint8Array, entry: TarEntry): void {
+    {
+      using thing = openat(parent, name, O_PATH | O_NOFOLLOW);
+      if (this.#options.isLeftOut?.(thing)) return;
+    }
+    using target = openat(parent, name, O_WRONLY | O_NOFOLLOW | O_TRUNC);
+    const buffer = new Uint8Array(Math.min(copyBytes, entry.size));
+    for (let at = 0; at < entry.size; ) {
+      const length = pread(source, buffer, at);
+      if (length === 0) throw new EngineError("internal", `it has ${at} bytes and not ${entry.size}`);
+      write(target, buffer.subarray(0, length));
+      at += length;
+    }
+    this.#describe(target, entry);
   }
 
   #link(parent: Fd, path: string, entry: TarEntry): void {
     const target = join(this.#at, cleanEntryPath(entry.linkPath, "hard link target", "archive"));
-    if (target === path) return;
-    this.#clear(parent, path, entry, () => false);
     const directory = this.#directories.find(parentOf(target));
-    const make = () => linkat(directory!, bytes(nameOf(target)), parent, bytes(nameOf(path)));
-    try {
-      if (directory) this.#retrying(parent, path, entry, make);
-    } catch (error) {
-      if (!isErrno(error, "ENOENT")) throw error;
-    }
-    if (!directory || !look(parent, path)) {
+    const first = directory && look(directory, target);
+    if (!directory || !first) {
       throw new EngineError("invalid_argument", `hard link target ${this.#shown(target)} is not there`);
     }
+    const there = look(parent, path);
+    // By another way it may be the same name: that must not be removed for itself.
+    if (there && isSameFile(there, first)) return;
+    this.#clear(parent, path, entry, () => false);
+    this.#retrying(parent, path, entry, () => linkat(directory, bytes(nameOf(target)), parent, bytes(nameOf(path))));
   }
 
   #special(parent: Fd, path: string, entry: TarEntry): void {
@@ -198,30 +249,49 @@ export class TreeWriter implements TarSink, Disposable {
 
   /**
    * Removes what is at the path, unless it may stay.
-   * @param mayStay what the entry is merged with. @param mayStayMounted likewise, where it cannot be removed.
-   * @returns true where something stays. @throws EngineError conflict where its kind may not change.
+   * @param mayStay what the entry is merged with.
+   * @returns true where something stays. @throws EngineError where its kind may not change.
    */
-  #clear(
-    parent: Fd,
-    path: string,
-    entry: TarEntry,
-    mayStay: (status: FileStatus) => boolean,
-    mayStayMounted: (status: FileStatus) => boolean = () => false,
-  ): boolean {
+  #clear(parent: Fd, path: string, entry: TarEntry, mayStay: (status: FileStatus) => boolean): boolean {
     const status = look(parent, path);
     if (status === undefined) return false;
     if (mayStay(status)) return true;
-    if (this.#options.keepsKinds && isDirectory(status) !== (entry.type === "directory")) {
-      throw this.#otherKind(path, isDirectory(status));
+    this.#assertKind(path, status, entry);
+    this.#remove(parent, path, status);
+    return false;
+  }
+
+  #remove(parent: Fd, path: string, status: FileStatus): void {
+    // It would lose what is in it, and stay.
+    if (isMountedDirectory(status)) {
+      throw new EngineError("invalid_argument", `${this.#shown(path)} is a mount, and cannot be replaced`);
     }
     try {
       removeTree(parent, bytes(nameOf(path)));
     } catch (error) {
-      if (isErrno(error, "EBUSY") && mayStayMounted(status)) return true;
       if (!isErrno(error, "ENOENT")) throw error;
     }
     if (isDirectory(status)) this.#directories.forget();
-    return false;
+  }
+
+  #assertReplaceable(parent: Fd, path: string, entry: TarEntry): FileStatus | undefined {
+    const status = look(parent, path);
+    if (status !== undefined) this.#assertKind(path, status, entry);
+    return status;
+  }
+
+  #assertKind(path: string, status: FileStatus, entry: TarEntry): void {
+    if (this.#options.keepsKinds && isDirectory(status) !== (entry.type === "directory")) {
+      throw this.#otherKind(path, isDirectory(status));
+    }
+  }
+
+  #isLeftOut(directory: Fd): boolean {
+    const { isLeftOut } = this.#options;
+    if (isLeftOut === undefined) return false;
+    const known = this.#leftOut.get(directory) ?? isLeftOut(directory);
+    this.#leftOut.set(directory, known);
+    return known;
   }
 
   #otherKind(path: string, isDirectoryNow: boolean): EngineError {
@@ -261,6 +331,24 @@ export class TreeWriter implements TarSink, Disposable {
       throw wrapError(error, `archive entry ${printable(entry.path)}`, { stage: "copy" });
     }
   }
+}
+
+interface WrittenFile {
+  pending: PendingFile;
+  parent: Fd;
+  path: string;
+  entry: TarEntry;
+}
+
+/** The entry has no place that may be written to. */
+class LeftOut extends Error {}
+
+function isMountedDirectory(status: FileStatus): boolean {
+  return isDirectory(status) && (status.attributes & BigInt(STATX_ATTR_MOUNT_ROOT)) !== 0n;
+}
+
+function isSameFile(a: FileStatus, b: FileStatus): boolean {
+  return a.inode === b.inode && a.deviceMajor === b.deviceMajor && a.deviceMinor === b.deviceMinor;
 }
 
 function look(parent: Fd, path: string): FileStatus | undefined {

@@ -111,6 +111,31 @@ describe("a container's mounts", () => {
     expect(existsSync(`${here}/v`)).toBe(false);
   });
 
+  test("of the kernel are left out where a file of theirs is mounted by itself, and where an archive would write", async () => {
+    await ok(
+      "run",
+      "-d",
+      ...none,
+      "-v",
+      "/proc/version:/w/version",
+      "--name",
+      "filled",
+      engine.busybox,
+      "sleep",
+      "1000",
+    );
+    const script = `${tsd} cp filled:/w - | tar -t && ${tsd} export still | ${tsd} cp - filled:/`;
+    const { status, stdout, stderr } = await command(["sh", "-c", script], { env: engine.daemon.env });
+    expect([status, stdout, stderr]).toEqual([0, "w/\n", ""]);
+    const files: FixtureEntry[] = ["sys/kernel/x", "proc/none/x", "dev/null", "w/version", "after"].map((name) => {
+      return { name, data: "x" };
+    });
+    const { status: written } = await engine.daemon.tsd(["cp", "-", "filled:/"], { stdin: archive(files) });
+    const look = "cat /after; echo > /dev/null && stat -c %F /dev/null; grep -c Linux /w/version";
+    expect([written, await inside("filled", look)]).toEqual([0, "xcharacter special file\n1"]);
+    await ok("rm", "-f", "filled");
+  });
+
   test("of a file are written into: the name stays", async () => {
     await ok("cp", `${here}/file`, "live:/etc/hosts");
     expect(await inside("live", "cat /etc/hosts")).toBe("from here");

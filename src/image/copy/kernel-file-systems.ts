@@ -34,16 +34,14 @@ export function assertCopyable(thing: Fd, path: string): void {
 }
 
 /**
- * Tells which directories are left empty when a directory above them is copied: mounts of the kernel's, and the /dev that
- * a container has while it runs.
+ * Tells of what is mounted somewhere in a tree whether it is left alone when a directory above it is copied, or copied
+ * into: mounts of the kernel's, and the /dev that a container has while it runs.
+ * @param from where the copy begins: what has been named itself is copied.
  */
-export function kernelMounts(root: Fd): (directory: Fd, path: string, parent: Fd) => boolean {
-  const devices = mountOfDevices(root);
-  return (directory, _path, parent) => {
-    const { mountId } = statx(directory);
-    if (mountId === statx(parent).mountId) return false;
-    return mountId === devices || kernelFileSystems.has(fstatfs(directory).type);
-  };
+export function kernelMounts(root: Fd, from: Fd): (thing: Fd) => boolean {
+  const found = mountOfDevices(root);
+  const devices = found === statx(from).mountId ? undefined : found;
+  return (thing) => kernelFileSystems.has(fstatfs(thing).type) || statx(thing).mountId === devices;
 }
 
 function mountOfDevices(root: Fd): bigint | undefined {

@@ -46,7 +46,7 @@ export async function copy(
   using place = findPlace(root, path);
   tell({ kind: "stat", stat: statOf(root, place, path) });
   if (request.verb === "stat") return { entries: 0 };
-  const packer = new TreePacker(root, { form: "tree", isLeftOut: kernelMounts(root) });
+  const packer = new TreePacker(root, { form: "tree", isLeftOut: kernelMounts(root, place.parent) });
   const name = Buffer.from(nameInArchive(path)).toString("latin1");
   for (const piece of packer.packOne(place.parent, place.name, name)) write(standardOutput, piece);
   return { entries: packer.entries };
@@ -70,6 +70,7 @@ async function writeFiles(
     rootName: "",
     keepsKinds,
     owner: owner ?? "archive",
+    isLeftOut: kernelMounts(root, target),
   });
   const reader = new TarReader(writer);
   for await (const piece of inflate(input(), "archive")) reader.write(piece);
