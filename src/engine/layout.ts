@@ -67,6 +67,11 @@ export class Layout {
     return join(this.state, "resolver.log");
   }
 
+  /** Mounts on their way into containers. Nothing in it may ever be removed recursively. */
+  get mountPlaces(): string {
+    return join(this.state, "mounts");
+  }
+
   /** The built-in runtime's state root. */
   get runtime(): string {
     return join(this.state, "runtime");

@@ -137,7 +137,10 @@ export interface SnapshotPart {
   mounts(key: string): OverlayRoot;
   /** Keeps the layers of an image that is mounted in the container until `remove`. Synchronous, too. */
   hold(key: string, image: Pick<Image, "chainId">): void;
-  /** An image's directories, topmost first; none of one without layers. @throws EngineError corrupt when one is missing. */
+  /**
+   * An image's directories, topmost first: two at least, or none of one without layers.
+   * @throws EngineError corrupt when one is missing.
+   */
   layers(chainId: Image["chainId"]): string[];
   remove(key: string): void;
   /** Removes those of all other keys. */

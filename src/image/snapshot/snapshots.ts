@@ -68,11 +68,14 @@ export class SnapshotStore {
   }
 
   /**
-   * An image's files as directories, topmost first; none of one without layers.
+   * An image's files as the directories of an overlay that is only read, topmost first; none of one without layers.
    * @throws EngineError corrupt when one is missing.
    */
   layers(chainId: Digest | undefined): string[] {
-    return chainId === undefined ? [] : this.#layers.paths(chainId);
+    if (chainId === undefined) return [];
+    const paths = this.#layers.paths(chainId);
+    // overlayfs wants two of them, on one file system, or its files would not be on the one that its directories are on.
+    return paths.length > 1 ? paths : [...paths, this.#directories.empty()];
   }
 
   /** Why what containers write cannot be limited; undefined where it can. */
