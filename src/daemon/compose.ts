@@ -12,6 +12,7 @@ import { Engine, engineSchema } from "../engine/engine.ts";
 import { ImageParts } from "../engine/image/parts.ts";
 import { CgroupKernel, isServiceUnit, moveToCgroup } from "../engine/kernel.ts";
 import type { Layout } from "../engine/layout.ts";
+import { usesImage } from "../engine/mount/image-mount.ts";
 import { ShimPool } from "../engine/shim/pool.ts";
 import { readHostFacts } from "../engine/system/facts.ts";
 import { readPath, statPath, writePath } from "../image/copy/copier.ts";
@@ -73,7 +74,7 @@ export async function composeEngine(
     usersOf: (imageId) =>
       containers
         .all()
-        .filter(({ definition }) => definition.imageId === imageId)
+        .filter(({ definition }) => usesImage(definition, imageId))
         .map(({ id, active }) => ({ containerId: id, running: active })),
   });
   if (configuration.containerBytes !== undefined) checkStorageLimits(images.snapshots.whyNoLimit());

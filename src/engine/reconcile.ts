@@ -17,6 +17,7 @@ import { removeContainer, removeFiles } from "./container/remove.ts";
 import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
 import type { EngineContext } from "./context.ts";
+import { removeMountPlaces } from "./mount/places.ts";
 import { restoreMountSources } from "./mount/sources.ts";
 import type { ShimPart, SurvivingShim } from "./parts.ts";
 import { rangesOf } from "./userns/mapping.ts";
@@ -35,8 +36,8 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   const result: Reconciliation = { adopted: 0, ended: 0, leftovers: 0 };
   for (const container of context.containers.all()) {
     holdUserRange(context, container);
-    for (const { Name } of container.definition.mounts) {
-      if (Name !== undefined) context.volumes.users.add(Name, container.id);
+    for (const { Type, Name } of container.definition.mounts) {
+      if (Type === "volume" && Name !== undefined) context.volumes.users.add(Name, container.id);
     }
     identifyNetworks(context, container);
   }
@@ -66,6 +67,8 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
     if (!adopted.has(containerId)) await endShim(containerId, shim);
   }
   await context.networks.restore(live);
+  // Whoever was starting has what it needs of them by now.
+  removeMountPlaces(context.layout.mountPlaces);
   for (const container of running) await context.locks.run(container.id, () => settleNetworks(context, container));
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);

@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -17,6 +18,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { O_PATH } from "../../ffi/constants/open.ts";
+import { open } from "../../ffi/files.ts";
 import { mount, umount2 } from "../../ffi/mount.ts";
 import { getXattr, setXattr } from "../../ffi/stat.ts";
 import { copyUp, type FilledVolume } from "./copy-up.ts";
@@ -161,6 +164,32 @@ describe.skipIf(process.getuid?.() !== 0)("copy-up", () => {
     expect(lstatSync(join(volume.path, "fifo"))).toMatchObject({ uid: 4, gid: 5 });
     expect(readdirSync(volume.path, { encoding: "buffer" })).toContainEqual(Buffer.from([0xff, 0x0a, 0x20]));
     expect(socket.unix).toBe(join(base, "data/socket"));
+  });
+
+  test("a part of a volume is filled by its descriptor, whatever has its name by then", async () => {
+    const base = layer("base");
+    writeFileSync(join(base, "data/file"), "x");
+    chmodSync(join(base, "data"), 0o700);
+    mkdirSync(join(volume.path, "part"));
+    using directory = open(join(volume.path, "part"), O_PATH);
+    renameSync(join(volume.path, "part"), join(volume.path, "moved"));
+    symlinkSync(work, join(volume.path, "part"));
+    const path = `/proc/self/fd/${directory.number}`;
+    expect(await copyUp({ name: "v", path, staging: path }, [base], "/data")).toBe(true);
+    expect(readdirSync(join(volume.path, "moved"))).toEqual(["file"]);
+    expect(statSync(join(volume.path, "moved")).mode & 0o7777).toBe(0o700);
+    expect(readdirSync(work).sort()).toEqual(["base", "v"]);
+  });
+
+  test("a symlink that a container has put in the place of the copy leads nowhere", async () => {
+    const base = layer("base");
+    writeFileSync(join(base, "data/file"), "x");
+    mkdirSync(join(work, "outside"));
+    writeFileSync(join(work, "outside/host"), "host");
+    for (const name of [".tsd-copied", ".tsd-copying"]) symlinkSync("../../outside", join(volume.path, name));
+    const own = { ...volume, staging: volume.path };
+    await expect(copyUp(own, [base], "/data")).rejects.toThrow("rename");
+    expect(readdirSync(join(work, "outside"))).toEqual(["host"]);
   });
 
   test("a volume that is a mount of its own is filled in place, and what a crash left there is thrown away", async () => {

@@ -6,13 +6,14 @@
  * (the move goes on where it stopped), never a volume that is half filled and looks whole.
  */
 import { mkdtempSync, rmdirSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { syncfsInBackground } from "../../ffi/background-sync.ts";
 import { MNT_DETACH } from "../../ffi/constants/mount.ts";
 import {
   O_DIRECTORY,
+  O_NOFOLLOW,
   O_RDONLY,
   RENAME_NOREPLACE,
   RESOLVE_IN_ROOT,
@@ -40,6 +41,8 @@ export interface FilledVolume {
 /** In the staging directory. */
 const copyingName = ".tsd-copying";
 const copiedName = ".tsd-copied";
+/** Containers that have the volume may put a symlink in the place of the copy, if it is made in the volume itself. */
+const ownDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 /**
  * Whoever calls it does so once at a time for a volume.
@@ -63,7 +66,7 @@ export async function copyUp(
     using source = openBelow(root, target);
     if (source === undefined) return false;
     await mkdir(copying, { mode: 0o700 });
-    using destination = open(copying, O_RDONLY | O_DIRECTORY);
+    using destination = open(copying, ownDirectory);
     await copyTree(source, destination, owners);
     await syncfsInBackground(destination, copying);
     if (!(await isEmpty(volume.path))) {
@@ -94,8 +97,7 @@ async function isEmpty(path: string): Promise<boolean> {
 
 async function exists(path: string): Promise<boolean> {
   try {
-    await readdir(path);
-    return true;
+    return (await lstat(path)).isDirectory();
   } catch (error) {
     if (isErrno(error, "ENOENT")) return false;
     throw error;
@@ -103,7 +105,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 async function moveIn(copied: string, path: string): Promise<void> {
-  using from = open(copied, O_RDONLY | O_DIRECTORY);
+  using from = open(copied, ownDirectory);
   using to = open(path, O_RDONLY | O_DIRECTORY);
   for (const { bytes: name } of [...readDirectory(from)]) moveEntry(from, to, name);
   const status = statx(from);

@@ -55,7 +55,8 @@ async function createMissing(
   try {
     return await client.createContainer(body, options);
   } catch (error) {
-    const isImageMissing = isEngineError(error, "not_found") && /no such image/i.test(error.message);
+    // Not that of a mount, whose message begins with the mount.
+    const isImageMissing = isEngineError(error, "not_found") && /^no such image/i.test(error.message);
     if (!isImageMissing || pull === undefined) throw error;
     await pull();
     return client.createContainer(body, options);

@@ -51,7 +51,7 @@ describe("what is not built is refused by its field", () => {
     [{ HostConfig: { RestartPolicy: { Name: "always" } } }, "HostConfig.RestartPolicy"],
     [{ HostConfig: { LogConfig: { Type: "syslog" } } }, "HostConfig.LogConfig.Type"],
     [{ HostConfig: { LogConfig: { Type: "json-file", Config: { tag: "x" } } } }, "HostConfig.LogConfig.Config"],
-    [{ HostConfig: { Mounts: [{ Type: "image", Target: "/x" }] } }, "HostConfig.Mounts[/x].Type"],
+    [{ HostConfig: { Mounts: [{ Type: "cluster", Target: "/x" }] } }, "HostConfig.Mounts[/x].Type"],
     [{ Healthcheck: { Test: ["CMD", "true"] } }, "Healthcheck"],
   ] as [ContainerCreateRequest, string][])("%j", (request, field) => {
     let refusal: unknown;

@@ -9,9 +9,10 @@ import { withoutSync } from "../../core/database.ts";
 import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import type { Image } from "../../image/image.ts";
-import { formatPlatform, parsePlatform } from "../../image/platform.ts";
+import { formatPlatform } from "../../image/platform.ts";
 import type { EngineContext } from "../context.ts";
 import { manifestDescriptor } from "../image/manifests.ts";
+import { resolveImage } from "../image/resolve.ts";
 import { type PlannedMount, planMounts } from "../mount/plan.ts";
 import { realizeMounts } from "../mount/realize.ts";
 import type { OverlayRoot } from "../parts.ts";
@@ -108,6 +109,7 @@ async function buildContainer(
   const realized = await realizeMounts(planned, {
     containerId: id,
     volumes,
+    images: context,
     cleanup,
     lower: root.lower,
     userNamespace,
@@ -175,16 +177,6 @@ function draftContainer(
     storageBytes,
     warnings: [...settled.warnings, ...portWarnings(hostConfig), ...warningsFor(image)],
   };
-}
-
-/** @throws EngineError not_found in docker's words. */
-function resolveImage(context: EngineContext, reference: string, platform: string | undefined): Image {
-  if (reference === "") throw new EngineError("invalid_argument", "no image given: the field Image is empty");
-  const image = context.images.resolve(reference, platform ? parsePlatform(platform) : undefined);
-  if (image !== undefined) return image;
-  const shown = /[:@]/.test(reference.slice(reference.lastIndexOf("/") + 1)) ? reference : `${reference}:latest`;
-  const suffix = platform ? ` for platform ${platform}` : "";
-  throw new EngineError("not_found", `No such image: ${shown}${suffix}`, { hint: `tsd pull ${shown}` });
 }
 
 /** Another container is stored by its id: a name may come to mean another one, this container's own descendant even. */

@@ -1,6 +1,7 @@
 import type { MountPoint } from "../../api/schema/container.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../api/schema/container-config.ts";
 import type { OciDescriptor } from "../../api/schema/image.ts";
+import type { Digest } from "../../core/digest.ts";
 import type { MountIdMapping } from "../mount/id-mapping.ts";
 import type { UserNamespace } from "../userns/mapping.ts";
 
@@ -42,7 +43,7 @@ export interface ContainerMount extends MountPoint {
   /** Of the volume or image only what is there. */
   subpath?: string;
   /** Whose files an image mount has: the image itself may be gone by now, its layers are not. */
-  image?: { id: string; manifestDigest: string; chainId?: string };
+  image?: { id: string; manifestDigest: string; chainId?: Digest };
   /** The volume was made for this container: removed with it when that is asked for. */
   anonymous?: boolean;
   /** Of a tmpfs, as in HostConfig.Tmpfs. */

@@ -60,13 +60,10 @@ function refuseLogConfig(host: HostConfig): void {
   }
 }
 
-function refuseMount({ Type, Target = "", VolumeOptions }: Mount): void {
-  const field = `HostConfig.Mounts[${Target}]`;
-  if (Type === "image" || Type === "cluster" || Type === "npipe") {
-    throw unbuilt(`${field}.Type`, Type, "mounts of this type");
+function refuseMount({ Type, Target = "" }: Mount): void {
+  if (Type === "cluster" || Type === "npipe") {
+    throw unbuilt(`HostConfig.Mounts[${Target}].Type`, Type, "mounts of this type");
   }
-  const { Subpath } = VolumeOptions ?? {};
-  if (Subpath) throw unbuilt(`${field}.VolumeOptions.Subpath`, Subpath, "sub-paths of volumes");
 }
 
 function unbuilt(field: string, value: string, what: string): EngineError {

@@ -7,6 +7,7 @@ import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "..
 import { log } from "../../core/log.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
+import { imagesOf } from "../mount/image-mount.ts";
 import { openMountSources, releaseMountSources } from "../mount/sources.ts";
 import { openUserNamespace } from "../userns/open.ts";
 import { ensureShim } from "./attach.ts";
@@ -51,7 +52,7 @@ export async function launch(context: EngineContext, container: Container, start
   } catch (error) {
     throw failStart(context, container, starting, error);
   }
-  context.images.touch(container.definition.imageId);
+  for (const id of imagesOf(container.definition)) context.images.touch(id);
   containerEvent(context, container, "start");
   tellLinked(context, container);
   void watchExit(context, container, container.shim!);
@@ -68,7 +69,7 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
     ensureShim(context, container),
     // What it writes it writes at once, and for this boot only: no need to wait for the disk.
     withoutSync(context.database, () => context.networks.attach(container.id, request)),
-    openMountSources(context, container),
+    openMountSources(context, container, container.id, userNamespace),
   ]).then(([shim, sandbox, sources]) => {
     if (sandbox.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
     const { state } = context.layout.container(container.id);

@@ -18,12 +18,13 @@ export function manifestDescriptor(image: Image): Descriptor {
 /** What a manifest without a type of its own is, below an index (image specification, manifest.md "mediaType"). */
 const defaultMediaType = "application/vnd.oci.image.manifest.v1+json";
 
-/** Whether a container is of that manifest. Those of earlier versions know their platform alone. */
+/** Whether a container is of that manifest, or has it mounted. Those of earlier versions know their platform alone. */
 export function isOfManifest(
-  { imageId, imageManifest, platform }: ContainerDefinition,
+  { imageId, imageManifest, platform, mounts }: ContainerDefinition,
   id: string,
   manifest: { manifestDigest: string; platform: Platform | undefined },
 ): boolean {
+  if (mounts.some(({ image }) => image?.manifestDigest === manifest.manifestDigest)) return true;
   if (imageManifest !== undefined) return imageManifest.digest === manifest.manifestDigest;
   return imageId === id && manifest.platform !== undefined && platform === formatPlatform(manifest.platform);
 }

@@ -1,13 +1,19 @@
 /** From the mounts that were asked for to mounts that exist: volumes are made and filled, sources checked. */
 import { chownSync } from "node:fs";
+import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
+import type { Fd } from "../../../ffi/fd.ts";
+import { open } from "../../../ffi/files.ts";
+import { isDirectory, statx } from "../../../ffi/stat.ts";
 import type { Cleanup } from "../../core/cleanup.ts";
-import { EngineError } from "../../core/errors.ts";
-import { type CopiedOwners, copyUp } from "../../volume/copy-up.ts";
+import { isEngineError } from "../../core/errors.ts";
+import { type CopiedOwners, copyUp, type FilledVolume } from "../../volume/copy-up.ts";
+import { openSubpath } from "../../volume/subpath.ts";
 import type { Volume } from "../../volume/volumes.ts";
 import type { ContainerMount } from "../container/definition.ts";
 import { toHost, type UserNamespace } from "../userns/mapping.ts";
 import type { VolumeDetails, VolumeService } from "../volume/volumes.ts";
 import { checkBindSource } from "./bind-sources.ts";
+import { holdImage, type ImageHolder, realizeImage } from "./image-mount.ts";
 import type { PlannedBind, PlannedInherited, PlannedMount, PlannedVolume } from "./plan.ts";
 
 export interface RealizedMounts {
@@ -19,6 +25,7 @@ export interface RealizedMounts {
 interface Context {
   containerId: string;
   volumes: VolumeService;
+  images: ImageHolder;
   cleanup: Cleanup;
   /** The image's directories, topmost first: what empty volumes are filled from. */
   lower: readonly string[];
@@ -45,7 +52,8 @@ export async function realizeMounts(planned: readonly PlannedMount[], context: C
         realized.mounts.push(inheritMount(mount, context));
         break;
       case "image":
-        throw new EngineError("unsupported", `mount ${mount.target}: mounts of type image are not built`);
+        realized.mounts.push(await realizeImage(context.images, context.containerId, mount));
+        break;
     }
   }
   return realized;
@@ -72,18 +80,20 @@ async function realizeVolume(
     RW: !mount.readOnly,
     Propagation: "",
     ...(volume.anonymous && { anonymous: true }),
+    ...(mount.subpath !== undefined && { subpath: mount.subpath }),
     ...(mapping !== undefined && { idMapping: mapping }),
   };
 }
 
-/** Its volume is there for as long as the other container is, and from now on for as long as this one. */
+/** Its volume or image is there for as long as the other container is, and from now on for as long as this one. */
 function inheritMount(
   { from, mode, readOnly }: PlannedInherited,
-  { volumes, cleanup, containerId, userNamespace }: Context,
+  { volumes, images, cleanup, containerId, userNamespace }: Context,
 ): ContainerMount {
   const mount: ContainerMount = { ...from, Mode: mode, RW: !readOnly };
-  const { Name: name } = from;
-  if (name === undefined) return mount;
+  const { Type, Name: name, image } = from;
+  if (image !== undefined) holdImage(images, containerId, image);
+  if (Type !== "volume" || name === undefined) return mount;
   volumes.users.add(name, containerId);
   cleanup.add(`give up volume ${name}`, () => volumes.users.delete(name, containerId));
   // Whether its owners are mapped by the namespace follows from the namespace, which is another one here.
@@ -123,10 +133,35 @@ async function fillVolume(
   const path = await volumes.acquire(name, containerId);
   try {
     if (isGivenAway) chownSync(path, owners.uid(0), owners.gid(0));
-    if (!mount.noCopy) await volumes.fill(name, path, (volume) => copyUp(volume, lower, mount.target, owners));
+    if (mount.noCopy) return;
+    await volumes.fill(name, path, (volume) =>
+      mount.subpath === undefined
+        ? copyUp(volume, lower, mount.target, owners)
+        : fillPart(volume, mount.subpath, (part) => copyUp(part, lower, mount.target, owners)),
+    );
   } finally {
     await volumes.release(name, containerId);
   }
+}
+
+/** Not if it is no directory. What cannot be found is for the start to say, by when it may be there. */
+async function fillPart(
+  { name, path }: FilledVolume,
+  subpath: string,
+  fill: (part: FilledVolume) => Promise<boolean>,
+): Promise<boolean> {
+  using root = open(path, O_PATH | O_DIRECTORY);
+  let found: Fd;
+  try {
+    found = openSubpath(root, subpath, { kind: "volume", shown: path });
+  } catch (error) {
+    if (isEngineError(error, "not_found") || isEngineError(error, "invalid_argument")) return false;
+    throw error;
+  }
+  using part = found;
+  if (!isDirectory(statx(part))) return false;
+  const itself = `/proc/self/fd/${part.number}`;
+  return await fill({ name, path: itself, staging: itself });
 }
 
 /** As in Docker what belongs to the container's root belongs to a user of the host's beyond the container's reach. */

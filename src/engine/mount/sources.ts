@@ -1,9 +1,11 @@
 /** Where a container's mounts come from, for as long as it, or whoever works on its files, has them. */
+import type { Fd } from "../../../ffi/fd.ts";
 import { Cleanup } from "../../core/cleanup.ts";
 import type { Container } from "../container/container.ts";
 import type { ContainerMount } from "../container/definition.ts";
 import type { EngineContext } from "../context.ts";
 import { prepareBindSources } from "./bind-sources.ts";
+import { placeMounts } from "./placed.ts";
 import { checkPropagation } from "./propagation.ts";
 import { relabelSources } from "./relabel.ts";
 
@@ -16,31 +18,36 @@ export interface MountSources extends Disposable {
  * Mounts the container's volumes and makes the sources that are missing. What this made is to be undone with
  * `releaseMountSources`; if it fails nothing is left of it.
  * @param userId as whom volumes are held: somebody else than the container itself where it does not start.
+ * @param userNamespace the container's own, whose owners mounted images get.
  */
 export async function openMountSources(
   context: EngineContext,
   container: Container,
   userId: string = container.id,
+  userNamespace?: Fd,
 ): Promise<MountSources> {
   const { definition } = container;
   const directories = new Map<string, string>();
-  const of = (mount: ContainerMount) => (mount.Name === undefined ? mount.Source : directories.get(mount.Name)!);
   try {
     await prepareBindSources(definition);
     if (userId === container.id) checkPropagation(definition.mounts, context.layout.root);
     for (const { Name } of volumeMounts(container)) {
       directories.set(Name, await context.volumes.acquire(Name, userId));
     }
-    if (userId === container.id) await relabelSources(container, of);
+    using stack = new DisposableStack();
+    const placed = stack.use(placeMounts(context, definition.mounts, { directories, userNamespace }));
+    const of = (mount: ContainerMount) =>
+      placed.get(mount) ?? (isVolume(mount) ? directories.get(mount.Name)! : mount.Source);
+    if (userId === container.id) {
+      await relabelSources(container, of);
+      publishMounts(context, container);
+    }
+    const kept = stack.move();
+    return { of, [Symbol.dispose]: () => kept.dispose() };
   } catch (error) {
     await releaseVolumes(context, container, userId).runAndLog();
     throw error;
   }
-  if (userId === container.id) publishMounts(context, container);
-  return {
-    of,
-    [Symbol.dispose]: () => undefined,
-  };
 }
 
 /** Lets go of the container's volumes. All are released, whichever fails. */
@@ -80,5 +87,9 @@ function publishMounts({ volumes }: EngineContext, container: Container): void {
 }
 
 function volumeMounts({ definition }: Container): (ContainerMount & { Name: string })[] {
-  return definition.mounts.filter((mount): mount is ContainerMount & { Name: string } => mount.Name !== undefined);
+  return definition.mounts.filter(isVolume);
+}
+
+function isVolume(mount: ContainerMount): mount is ContainerMount & { Name: string } {
+  return mount.Type === "volume" && mount.Name !== undefined;
 }

@@ -1,0 +1,184 @@
+/** Parts of volumes on the kernel: which directory or file it is, whoever exchanges names meanwhile, and what is left. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { command, until } from "../harness/command.ts";
+import { Engine } from "../harness/engine.ts";
+import { dockerClient } from "../harness/packages.ts";
+import { Random } from "../harness/random.ts";
+import { exchange } from "../runtime/escapes/attacker.ts";
+
+let engine: Engine;
+const none = ["--network", "none"];
+const part = (subpath: string, target = "/p", ...more: string[]) => [
+  "--mount",
+  [`type=volume,source=data,target=${target},volume-subpath=${subpath}`, ...more].join(","),
+];
+const ok = (...args: string[]) => engine.daemon.ok(...args);
+const data = (path: string) => `${engine.daemon.root}/volumes/data/_data/${path}`;
+
+/** Where mounts lie on their way into containers. */
+function places(): string[] {
+  const directory = `${engine.daemon.state}/mounts`;
+  const mounted = engine.workspace.mounts().filter((place) => place.startsWith(directory));
+  return [...(existsSync(directory) ? readdirSync(directory) : []), ...mounted];
+}
+
+/** Of a mount point in a container: what is mounted there, and its options. */
+const mountinfo = (target: string) => `grep ' ${target} ' /proc/self/mountinfo | cut -d' ' -f4,6`;
+
+beforeAll(async () => {
+  engine = await Engine.open({ flags: ["--add-runtime", "other=/usr/sbin/runc"] });
+  const script = `cd /v; mkdir -p folder/below hack; echo inside > folder/file; echo top > top; chown 7:8 folder/file
+ln -s ../folder hack/good; ln -s / hack/root; ln -s root hack/bad; ln -s ../../../../../etc hack/up`;
+  await engine.sh([...none, "-v", "data:/v"], script);
+}, 60_000);
+afterAll(() => engine?.[Symbol.asyncDispose]());
+
+describe.each([
+  ["tsd's runtime", "tsd"],
+  ["runc", "other"],
+])("a part of a volume with %s", (_, runtime) => {
+  const flags = [...none, "--runtime", runtime];
+
+  test("is a folder, a file, or what a symlink inside leads to", async () => {
+    const mounts = [...part("folder"), ...part("top", "/top"), ...part("hack/good/../folder/file", "/linked")];
+    const fixed = part("folder", "/fixed", "readonly");
+    const script = `cat /p/file /top /linked; echo ${runtime} > /p/below/new; touch /fixed/x 2>&1
+${mountinfo("/p")}; ${mountinfo("/fixed")}; ls /p`;
+    const lines = (await engine.sh([...flags, ...mounts, ...fixed], script)).split("\n");
+    expect(lines.slice(0, 4)).toEqual(["inside", "top", "inside", "touch: /fixed/x: Read-only file system"]);
+    expect(lines[4]).toMatch(/\/volumes\/data\/_data\/folder rw,/);
+    expect(lines[5]).toMatch(/\/volumes\/data\/_data\/folder ro,/);
+    expect(lines.slice(6)).toEqual(["below", "file"]);
+    expect(readFileSync(data("folder/below/new"), "utf8")).toBe(`${runtime}\n`);
+    expect(places()).toEqual([]);
+  });
+});
+
+describe("what cannot be had", () => {
+  test("is refused in docker's words, when the container is created or when it starts, and nothing is left", async () => {
+    const refusals: [string[], string][] = [
+      [part("missing"), `mount /p: cannot access path ${data("missing")}: no such file or directory`],
+      [part("top/x"), `mount /p: cannot access path ${data("top/x")}: not a directory`],
+      [part("hack/bad"), `path concatenation escapes the base directory, base: ${data("")}`.replace(/\/$/, "")],
+      [part("hack/up"), `base: ${data("").slice(0, -1)}, subpath: hack/up`],
+      [part("../data"), 'invalid mount config for type "volume": subpath must be a relative path within the volume'],
+      [part("/etc"), "subpath must be a relative path within the volume"],
+      [["--mount", "type=volume,target=/p,volume-subpath=a"], "must not set Subpath when using anonymous volumes"],
+    ];
+    for (const [flags, message] of refusals) {
+      const { status, stderr } = await engine.run([...none, ...flags], ["true"]);
+      expect([status, stderr]).toEqual([125, expect.stringContaining(message)]);
+    }
+    await engine.untilNoTrace();
+    expect(places()).toEqual([]);
+  });
+
+  test("may be there when the container is started again", async () => {
+    await ok("create", ...none, "--name", "later", ...part("later"), engine.busybox, "cat", "/p/file");
+    expect((await engine.tsd(["start", "later"])).stderr).toContain("cannot access path");
+    mkdirSync(data("later"));
+    writeFileSync(data("later/file"), "there");
+    expect(await ok("start", "-a", "later")).toBe("there");
+    await ok("rm", "later");
+  });
+});
+
+test("an empty part gets what the image has there, unless it is not to", async () => {
+  for (const name of ["filled", "left"]) mkdirSync(data(name));
+  const mounts = [
+    ...part("filled", "/home"),
+    ...part("left", "/etc/init.d", "volume-nocopy"),
+    ...part("left", "/etc/x"),
+  ];
+  await engine.sh([...none, ...mounts], "true");
+  await engine.sh([...none, ...part("filled", "/etc")], "true");
+  expect(readdirSync(data("left"))).toEqual([]);
+  // And places for what is mounted in it.
+  const own = ["hostname", "hosts", "resolv.conf"];
+  expect(readdirSync(data("filled")).sort()).toEqual(["group", "not-executable", "passwd", ...own].sort());
+});
+
+test("files are copied from and to a part, whether the container runs or not", async () => {
+  const file = engine.workspace.path("file");
+  writeFileSync(file, "copied");
+  await ok("create", ...none, "--name", "copies", ...part("folder"), engine.busybox, "sleep", "1000");
+  await ok("cp", file, "copies:/p/still");
+  await ok("start", "copies");
+  await ok("cp", file, "copies:/p/live");
+  expect([readFileSync(data("folder/still"), "utf8"), readFileSync(data("folder/live"), "utf8")]).toEqual([
+    "copied",
+    "copied",
+  ]);
+  await ok("cp", "copies:/p/live", engine.workspace.path("back"));
+  expect(readFileSync(engine.workspace.path("back"), "utf8")).toBe("copied");
+  expect(await ok("diff", "copies")).toBe("A /p");
+  await ok("rm", "-f", "copies");
+  expect(places()).toEqual([]);
+});
+
+test("in a user namespace a part has the container's owners", async () => {
+  const script = "stat -c %u:%g /p/file; touch /p/own";
+  expect(await engine.sh([...none, "--userns", "auto", ...part("folder")], script)).toBe("7:8");
+  expect(statSync(data("folder/own"))).toMatchObject({ uid: 0, gid: 0 });
+});
+
+test("docker's client gets the same, and inspect says what was asked for", async () => {
+  const { env } = engine.daemon;
+  const docker = (...args: string[]) => command([dockerClient(), ...args], { env });
+  const flags = [...none, "--name", "docker", ...part("folder")];
+  const ran = await docker("run", ...flags, engine.busybox, "cat", "/p/file");
+  expect(ran).toMatchObject({ status: 0, stdout: "inside\n" });
+  const asked = await docker("inspect", "--format", "{{json .HostConfig.Mounts}} {{json .Mounts}}", "docker");
+  const [mounts, points] = asked.stdout.trim().split(" ");
+  expect(JSON.parse(mounts!)).toEqual([
+    { Type: "volume", Source: "data", Target: "/p", VolumeOptions: { Subpath: "folder", DriverConfig: {} } },
+  ]);
+  expect(JSON.parse(points!)).toMatchObject([{ Type: "volume", Name: "data", Destination: "/p", RW: true }]);
+  await docker("rm", "docker");
+  const missing = await docker("run", "--rm", ...none, ...part("missing"), engine.busybox);
+  expect(missing.stderr).toContain(`cannot access path ${data("missing")}: no such file or directory`);
+});
+
+test("a container that exchanges the folder for a symlink gets nobody what is outside of the volume", async () => {
+  const outside = engine.workspace.path("outside");
+  mkdirSync(outside);
+  writeFileSync(`${outside}/file`, "the host's");
+  await engine.sh([...none, "-v", "data:/v"], `mkdir /v/race; echo own > /v/race/file; ln -s ${outside} /v/link`);
+  const programs = ["/usr", "/lib", "/lib64"].flatMap((path) => ["-v", `${path}:${path}:ro`]);
+  const swap = exchange(new Random("subpath race").below(2 ** 31), "/v", [["race", "link"]]);
+  const racer = await engine.start([...none, "-v", "data:/v", ...programs], ...swap);
+  const kinds = new Set<boolean>();
+  await until("names are exchanged", () => kinds.add(statSync(data("race")).ino === statSync(outside).ino).size === 2);
+  const outcomes = new Set<string>();
+  for (let tries = 0; tries < 100 && (tries < 12 || outcomes.size < 2); tries++) {
+    const { status, stdout, stderr } = await engine.run([...none, ...part("race")], ["cat", "/p/file"]);
+    if (status === 0) expect(stdout).toBe("own\n");
+    else expect(stderr).toContain("path concatenation escapes the base directory");
+    outcomes.add(String(status));
+  }
+  expect([...outcomes].sort()).toEqual(["0", "125"]);
+  expect(readdirSync(outside)).toEqual(["file"]);
+  await ok("rm", "-f", racer);
+});
+
+test("a daemon that is killed leaves the running container its part, and the next one clears away what lay between", async () => {
+  const running = await engine.start([...none, ...part("folder")], "sleep", "1000");
+  // As if it had been killed in the middle of a start.
+  const left = `${engine.daemon.state}/mounts/left`;
+  mkdirSync(left);
+  await command(["mount", "-t", "tmpfs", "tmpfs", left]);
+  mkdirSync(`${left}/0`);
+  await command(["mount", "--bind", data("folder"), `${left}/0`]);
+  expect(existsSync(`${left}/0/file`)).toBe(true);
+  await engine.daemon.stop("SIGKILL");
+  await engine.daemon.start();
+  expect(places()).toEqual([]);
+  expect(await ok("exec", running, "cat", "/p/file")).toBe("inside");
+  expect((await engine.tsd(["volume", "rm", "data"])).status).not.toBe(0);
+  await ok("kill", running);
+  await ok("wait", running);
+  await ok("start", running);
+  expect(await ok("exec", running, "cat", "/p/file")).toBe("inside");
+  await ok("rm", "-f", running);
+});
