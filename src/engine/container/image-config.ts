@@ -7,7 +7,7 @@ import type { ImageConfigDefaults } from "../../oci/image.ts";
 export function mergeImageConfig(request: ContainerConfig, image: ImageConfigDefaults): ContainerConfig {
   const ports = { ...image.ExposedPorts, ...request.ExposedPorts };
   const volumes = { ...image.Volumes, ...request.Volumes };
-  const { Entrypoint: _, ...others } = request;
+  const { Entrypoint: _entrypoint, Volumes: _volumes, ...others } = request;
   return {
     ...withoutEmpty({
       User: image.User ?? "",
