@@ -83,6 +83,7 @@ export async function composeEngine(
   const companions = companionsOf(layout, logLevel, cgroup);
   const networks = new Networks(networksOptions(database, configuration, companions));
   const volumes = new VolumeStore(database);
+  const localVolumes = new LocalDriver(configuration.root, volumes.list(), quotas);
   const plugins = volumePlugins(database, configuration, volumes);
   const engine = await Engine.open(configuration, layout, {
     database,
@@ -91,14 +92,14 @@ export async function composeEngine(
     snapshots: images.snapshots,
     networks,
     volumes,
-    volumeDrivers: new VolumeDrivers(new LocalDriver(configuration.root, volumes.list()), plugins),
+    volumeDrivers: new VolumeDrivers(localVolumes, plugins),
     shims: new ShimPool(layout, logLevel, cgroup),
     kernel: new CgroupKernel(),
     files: { stat: statPath, read: readPath, write: writePath },
     facts: readHostFacts,
   });
-  // When it is known which containers there are.
-  quotas.restore(new Set(images.snapshots.paths()));
+  // When it is known which containers and volumes there are.
+  quotas.restore(new Set([...images.snapshots.paths(), ...localVolumes.limitedDirectories()]));
   return {
     engine,
     async close() {

@@ -4,6 +4,7 @@
  * of the source is ever looked up from the host's root.
  */
 
+import { withoutCapability } from "../../ffi/capability.ts";
 import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "../../ffi/constants/open.ts";
 import { copyOwnerAndMode, copyPieces, copySpecialFile, copyTimes, copyXattrs } from "../../ffi/copy-file.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -33,13 +34,25 @@ interface Copy {
   /** `device:inode` of files with several names, to the first name's path below the root. */
   linked: Map<string, Uint8Array>;
   sliceEnds: number;
+  /** ext4 lets those who have CAP_SYS_RESOURCE exceed quotas. Undefined while it is others' turn. */
+  obeying: Disposable | undefined;
 }
 
 /** Copies what is below `from` into the directory `to`, and gives `to` the attributes of `from`. */
 export async function copyTree(from: Fd, to: Fd, owners: CopiedOwners = asTheyAre): Promise<void> {
-  const copy: Copy = { owners, root: to, linked: new Map(), sliceEnds: performance.now() + sliceMs };
-  await copyContent(copy, from, to, new Uint8Array(0));
-  copyAttributes(from, to, owned(copy, statx(from)));
+  const copy: Copy = { owners, root: to, linked: new Map(), sliceEnds: 0, obeying: undefined };
+  try {
+    ownTurn(copy);
+    await copyContent(copy, from, to, new Uint8Array(0));
+    copyAttributes(from, to, owned(copy, statx(from)));
+  } finally {
+    copy.obeying?.[Symbol.dispose]();
+  }
+}
+
+function ownTurn(copy: Copy): void {
+  copy.obeying = withoutCapability("CAP_SYS_RESOURCE");
+  copy.sliceEnds = performance.now() + sliceMs;
 }
 
 async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Promise<void> {
@@ -60,8 +73,10 @@ async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Prom
 }
 
 async function othersTurn(copy: Copy): Promise<void> {
+  copy.obeying?.[Symbol.dispose]();
+  copy.obeying = undefined;
   await new Promise((resolve) => setImmediate(resolve));
-  copy.sliceEnds = performance.now() + sliceMs;
+  ownTurn(copy);
 }
 
 function owned({ owners }: Copy, status: FileStatus): FileStatus {

@@ -22,6 +22,19 @@ test("--storage-opt is refused in docker's words, with what the file system lack
   expect(await scene.ok("ps", "-aq")).toBe("");
 });
 
+test("a volume of a size is refused in docker's words, with what the file system lacks, and is not there", async () => {
+  const created = ["volume", "create", "-o", "size=1g", "small"];
+  const mounted = ["run", "--rm", "--mount", "source=small,target=/data,volume-opt=size=1g", scene.image, "true"];
+  for (const args of [created, mounted]) {
+    for (const result of [await scene.docker(args), await scene.daemon.tsd(args)]) {
+      expect([args[0], result.status]).toEqual([args[0], args === created ? 1 : 125]);
+      expect(result.stderr).toContain("quota size requested but no quota support");
+      expect(result.stderr).toMatch(why);
+    }
+  }
+  expect(await scene.ok("volume", "ls", "-q")).toBe("");
+});
+
 test("an option without a value is refused by the command line", async () => {
   const { status, stderr } = await scene.daemon.tsd(["create", "--storage-opt", "size", scene.image]);
   expect([status, stderr]).toEqual([125, expect.stringContaining("invalid storage option")]);

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MNT_DETACH } from "../../../ffi/constants/mount.ts";
 import { umount2 } from "../../../ffi/mount.ts";
+import type { DirectoryLimits } from "../../core/directory-limits.ts";
 import type { Volume } from "../volumes.ts";
 import { LocalDriver } from "./driver.ts";
 import { mountPointsIn } from "./mounted.ts";
@@ -147,5 +148,43 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
     expect(optionsOf(data("long"))).toBe("rw,nodev,relatime");
     await driver.unmount("long", "a");
     expect(await mountPointsIn(root)).toEqual([]);
+  });
+
+  test("of a size are limited with all that is ever in them, and anew when somebody has removed their directory", async () => {
+    const told: string[] = [];
+    const limited = new Set<string>();
+    const place = join(root, "volumes", "small");
+    const limits: DirectoryLimits = {
+      whyNot: () => undefined,
+      limit: (path, bytes) => {
+        told.push(`limit ${bytes} with ${readdirSync(path)}`);
+        limited.add(path);
+      },
+      usage: (path) => (limited.has(path) ? { used: 0, limit: 5 } : undefined),
+      release: (path) => void (limited.delete(path) && told.push(`release ${existsSync(path)}`)),
+    };
+    const small = new LocalDriver(root, [], limits);
+    await small.create("small", { size: "5" });
+    await small.create("large", {});
+    expect(small.limitedDirectories()).toEqual([place]);
+    await small.mount("small", "a");
+    rmSync(place, { recursive: true });
+    await small.mount("small", "a");
+    await small.remove("small");
+    expect(told).toEqual(["limit 5 with ", "release true", "limit 5 with ", "release false"]);
+  });
+
+  test("of a size are refused in docker's words where nothing limits them, and leave nothing", async () => {
+    await expect(driver.create("small", { size: "1g" })).rejects.toThrow("quota size requested but no quota support");
+    const fails = new LocalDriver(root, [], {
+      whyNot: () => undefined,
+      limit: () => {
+        throw new Error("the file system is broken");
+      },
+      usage: () => undefined,
+      release: () => undefined,
+    });
+    await expect(fails.create("small", { size: "1g" })).rejects.toThrow("volume small: the file system is broken");
+    expect(readdirSync(join(root, "volumes"))).toEqual([]);
   });
 });

@@ -7,6 +7,7 @@
  */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { DirectoryLimits } from "../../core/directory-limits.ts";
 import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { parseVolumeName } from "../bind-spec.ts";
@@ -23,14 +24,17 @@ export class LocalDriver implements VolumeDriver {
   readonly #directory: string;
   /** Of all volumes that there are. */
   readonly #options = new Map<string, LocalOptions>();
+  readonly #limits: DirectoryLimits | undefined;
   /** Users of those that are mounted. */
   readonly #holders = new Map<string, Set<string>>();
 
   /**
    * @param root the daemon's root: volumes lie in `<root>/volumes`.
    * @param records of all volumes.
+   * @param limits what limits those that have a size; absent: nothing does.
    */
-  constructor(root: string, records: readonly Volume[]) {
+  constructor(root: string, records: readonly Volume[], limits?: DirectoryLimits) {
+    this.#limits = limits;
     this.#directory = join(root, "volumes");
     for (const { name, driver, options } of records) {
       if (driver === this.name) this.#options.set(name, parseLocalOptions(options ?? {}));
@@ -40,11 +44,20 @@ export class LocalDriver implements VolumeDriver {
   async create(name: string, options: Record<string, string>): Promise<void> {
     parseVolumeName(name);
     const parsed = parseLocalOptions(options);
-    if (parsed.sizeBytes !== undefined) {
-      throw new EngineError("invalid_argument", "quota size requested but no quota support");
+    if (parsed.sizeBytes !== undefined) await this.#assertLimits();
+    try {
+      await this.#makeDirectory(name, parsed.sizeBytes);
+    } catch (error) {
+      if (parsed.sizeBytes !== undefined) await this.#discard(name);
+      throw error;
     }
-    await this.#makeDirectory(name);
     this.#options.set(name, parsed);
+  }
+
+  /** Of volumes that have a size: the directories that are limited. */
+  limitedDirectories(): string[] {
+    const limited = [...this.#options].filter(([, { sizeBytes }]) => sizeBytes !== undefined);
+    return limited.map(([name]) => join(this.#directory, name));
   }
 
   async remove(name: string): Promise<void> {
@@ -61,9 +74,9 @@ export class LocalDriver implements VolumeDriver {
   }
 
   async mount(name: string, userId: string): Promise<string> {
-    await this.#makeDirectory(name);
+    const { mount, sizeBytes } = this.#options.get(name) ?? {};
+    await this.#makeDirectory(name, sizeBytes);
     const path = this.#dataPath(name);
-    const { mount } = this.#options.get(name) ?? {};
     if (mount !== undefined) {
       try {
         if (!(await isMounted(path))) await mountLocal(mount, path);
@@ -120,16 +133,36 @@ export class LocalDriver implements VolumeDriver {
   async #discard(name: string): Promise<void> {
     await unmountAllIn(join(this.#directory, name));
     await rm(join(this.#directory, name), { recursive: true, force: true });
+    this.#limits?.release(join(this.#directory, name));
   }
 
-  async #makeDirectory(name: string): Promise<void> {
+  /** @throws EngineError invalid_argument in docker's words. */
+  async #assertLimits(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o711 });
+    const refusal = this.#limits === undefined ? { reason: "nothing limits it" } : this.#limits.whyNot(this.#directory);
+    if (refusal === undefined) return;
+    const { reason, hint } = refusal;
+    const message = `quota size requested but no quota support: ${reason}`;
+    throw new EngineError("invalid_argument", message, hint === undefined ? {} : { hint });
+  }
+
+  async #makeDirectory(name: string, sizeBytes: number | undefined): Promise<void> {
+    const place = join(this.#directory, name);
     try {
       await mkdir(this.#directory, { recursive: true, mode: 0o711 });
-      await mkdir(join(this.#directory, name), { recursive: true, mode: 0o711 });
+      const isNew = (await mkdir(place, { recursive: true, mode: 0o711 })) !== undefined;
+      if (sizeBytes !== undefined) this.#limit(place, sizeBytes, isNew);
       await mkdir(this.#dataPath(name), { recursive: true, mode: 0o755 });
     } catch (error) {
       throw wrapError(error, `make the directory of volume ${name}`, { stage: "volume" });
     }
+  }
+
+  /** All that is ever in it: also what is on its way into the volume. */
+  #limit(place: string, bytes: number, isNew: boolean): void {
+    // Somebody has removed it, and what limited it was something else.
+    if (isNew) this.#limits?.release(place);
+    if (this.#limits?.usage(place) === undefined) this.#limits?.limit(place, bytes);
   }
 
   #dataPath(name: string): string {

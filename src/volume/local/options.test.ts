@@ -23,6 +23,7 @@ describe("the options of a local volume", () => {
     [{ o: "bind", type: "none" }, 'missing required option: "device"'],
     [{ o: "bind", device: "/x" }, 'missing required option: "type"'],
     [{ size: "much" }, "invalid size: 'much'"],
+    [{ type: "tmpfs", device: "tmpfs", size: "1m" }, 'option "size" is for volumes without a type'],
     [{ type: "none", device: "/x", o: "bind,idmap" }, 'invalid mount option "idmap" for a volume'],
     [{ type: "none", device: "/x", o: "remount" }, 'invalid mount option "remount" for a volume'],
   ] as [Record<string, string>, string][])("%j is refused", (options, message) => {

@@ -36,6 +36,15 @@ export function parseLocalOptions(options: Record<string, string>): LocalOptions
   const sizeBytes = size === undefined ? 0 : parseBytes(size);
   const mount = type || device ? { type: type!, device: device!, options: o } : undefined;
   if (mount !== undefined) parseOptions(mount);
+  if (mount !== undefined && sizeBytes > 0) {
+    throw new EngineError(
+      "invalid_argument",
+      `option "size" is for volumes without a type: a ${type} has its own options`,
+      {
+        hint: "those of a file system go into o: for a tmpfs o=size=SIZE",
+      },
+    );
+  }
   return { ...(mount && { mount }), ...(sizeBytes > 0 && { sizeBytes }) };
 }
 
