@@ -1,12 +1,14 @@
 /** The file system of a container, running or not, as records for the plan of somebody who works on its files. */
 import { MS_NODEV, MS_NOSUID, mountFlags } from "../../ffi/constants/mount.ts";
 import { CLONE_NEWNS } from "../../ffi/constants/namespace.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import type { PlanBuilder } from "../../ffi/plan/builder.ts";
 import { flags, octal, str } from "../../ffi/plan/values.ts";
 import type { OciMount, RuntimeConfig } from "../oci/runtime.ts";
+import { makeMappingNamespace } from "./mapping-namespace.ts";
 import type { OverlayMount } from "./options.ts";
 import { here } from "./plan/emit.ts";
-import { Mappings } from "./plan/mappings.ts";
+import { Mappings, mappingNamespaces } from "./plan/mappings.ts";
 import { addMounts } from "./plan/mounts.ts";
 import { enterRoot, finishRoot, isolateMounts, openRoot, rootfsPath } from "./plan/root.ts";
 
@@ -33,6 +35,22 @@ export function enterMounts(plan: PlanBuilder, descriptor: string): void {
 }
 
 /**
+ * What the records of `assembleRoot` take as descriptors: a user namespace for each mapping of owners.
+ * @throws EngineError.
+ */
+export function rootDescriptors({
+  config,
+}: Pick<AssembledRoot, "config">): Disposable & { byName: Record<string, Fd> } {
+  using made = new DisposableStack();
+  const byName: Record<string, Fd> = {};
+  for (const { name, mappings } of mappingNamespaces(bindsOf(config))) {
+    byName[name] = made.use(makeMappingNamespace(mappings.uids, mappings.gids));
+  }
+  const held = made.move();
+  return { byName, [Symbol.dispose]: () => held.dispose() };
+}
+
+/**
  * Mounts root and bind mounts of a container that does not run in one more mount namespace, in which the root is "/".
  * Places for mounts that are missing are made, as at a start; of what exists only while the container runs (proc,
  * tmpfs …) there is nothing.
@@ -40,7 +58,7 @@ export function enterMounts(plan: PlanBuilder, descriptor: string): void {
  */
 export function assembleRoot(plan: PlanBuilder, assembled: AssembledRoot): void {
   const { config, bundle } = assembled;
-  const only: RuntimeConfig = { ...config, mounts: (config.mounts ?? []).filter(isBind) };
+  const only = bindsOf(config);
   plan.call("unshare", [mountNamespace]);
   plan.call("umask", [0]);
   isolateMounts(plan, only);
@@ -74,6 +92,10 @@ function layersOf(plan: PlanBuilder, { config, bundle, rootfsMount, onlyReads }:
   plan.call("mkdirat", [here, str(work), octal(0o700)], { what });
   const own = rootfsMount.upper === undefined ? [] : [rootfsMount.upper];
   return { lower: [...own, ...rootfsMount.lower], upper, work };
+}
+
+function bindsOf(config: RuntimeConfig): RuntimeConfig {
+  return { ...config, mounts: (config.mounts ?? []).filter(isBind) };
 }
 
 function isBind({ type, options = [] }: OciMount): boolean {

@@ -168,6 +168,20 @@ describe("owners", () => {
     expect([await owner("alices", "/tmp/a"), await owner("alices", "/tmp/b")]).toEqual(["1000:1000", "0:0"]);
   });
 
+  test("of a mount that maps them are those that the container sees, whether it runs or not", async () => {
+    await command(["sh", "-c", "mkdir owned; echo x > owned/x; chown -R 4321:4322 owned"], { cwd: here });
+    const mounts = ["-v", `${here}/owned:/owned:idmap`, "--user", "alice", "--name", "mapping"];
+    await ok("create", ...none, ...mounts, engine.busybox, "sleep", "1000");
+    const list = async () => {
+      const script = `${tsd} cp mapping:/owned/x - | tar -tv --numeric-owner`;
+      return (await command(["sh", "-c", script], { env: engine.daemon.env })).stdout;
+    };
+    expect(await list()).toContain(" 1000/1000 ");
+    await ok("start", "mapping");
+    expect(await list()).toContain(" 1000/1000 ");
+    await ok("rm", "-f", "mapping");
+  });
+
   test("of what is copied out are the user here, or whom --chown says", async () => {
     await inside("live", "echo x > /root/x; chown 5:6 /root/x");
     await cp("live:/root/x", "mine");

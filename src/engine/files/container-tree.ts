@@ -9,7 +9,7 @@ import { EngineError, isErrno } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import type { CopyRoot } from "../../image/copy/child.ts";
 import { throwIfAborted } from "../../image/shared-work.ts";
-import { assembleRoot, enterMounts } from "../../runtime/assembled-root.ts";
+import { type AssembledRoot, assembleRoot, enterMounts, rootDescriptors } from "../../runtime/assembled-root.ts";
 import { bindMounts, etcMounts, joinedContainer } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
 import type { GoingCopy } from "../container/copies.ts";
@@ -139,7 +139,13 @@ async function withStillTree<T>(
   const holder = newId();
   using sources = await openMountSources(context, container, holder);
   try {
-    return await work(stillTree(context, container, sources, access));
+    const assembled = stillTree(context, container, sources, access);
+    using descriptors = rootDescriptors(assembled);
+    return await work({
+      enter: (plan) => assembleRoot(plan, assembled),
+      descriptors: descriptors.byName,
+      place: context.layout.container(container.id).rootfs,
+    });
   } finally {
     await releaseMountSources(context, container, holder);
   }
@@ -150,28 +156,34 @@ function stillTree(
   container: Container,
   sources: MountSources,
   access: "read" | "write",
-): CopyRoot {
+): AssembledRoot {
   const { id, definition } = container;
-  const { hostConfig } = definition;
+  const { hostConfig, config: containerConfig, userNamespace } = definition;
   const paths = context.layout.container(id);
   const etcPaths = context.layout.container(joinedContainer(context, container)?.id ?? id);
   // Without a user namespace of its own: everywhere files have the owners that they have on the disk.
   const etc = etcMounts(container, etcPaths).map(({ idMapping: _, ...mount }) => mount);
+  const rootfsMount = context.snapshots.mounts(id);
+  const layers = [rootfsMount.upper, ...rootfsMount.lower];
+  const lookupUser = (name: string) => context.bundles.user(layers, name, hostConfig.GroupAdd ?? []);
+  const mapping = {
+    userNamespace,
+    fromWithin: true,
+    lookupUser,
+    // Where it is needed: the container may name one that it does not have.
+    get user() {
+      return lookupUser(containerConfig.User ?? "");
+    },
+  };
   const config = {
     ociVersion: "1.2.0",
     root: { path: paths.rootfs, readonly: hostConfig.ReadonlyRootfs === true },
     mounts: context.bundles.mounts(hostConfig, [
       ...etc.filter(({ source }) => existsSync(source)),
-      ...bindMounts(container, sources),
+      ...bindMounts(container, sources, mapping),
     ]),
   };
-  const rootfsMount = context.snapshots.mounts(id);
   const { mode, uid, gid } = statSync(rootfsMount.upper);
   const onlyReads = access === "read" ? { mode: mode & 0o7777, uid, gid } : undefined;
-  const assembled = { config, bundle: paths.directory, rootfsMount, ...(onlyReads && { onlyReads }) };
-  return {
-    enter: (plan) => assembleRoot(plan, assembled),
-    descriptors: {},
-    place: paths.rootfs,
-  };
+  return { config, bundle: paths.directory, rootfsMount, ...(onlyReads && { onlyReads }) };
 }

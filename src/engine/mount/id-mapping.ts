@@ -31,6 +31,8 @@ export function idMapping(
 
 interface Context {
   userNamespace: UserNamespace | undefined;
+  /** Owners are to be the numbers that the container sees, for somebody who works on its files without its namespace. */
+  fromWithin?: boolean;
   /** Of the container's first process. */
   user: BundleUser;
   /** The number of another user by the container's own files. */
@@ -44,8 +46,11 @@ export function bundleIdMapping(
   context: Context,
 ): Pick<BundleMount, "idMapping"> {
   if (mapping === undefined) return {};
-  const { userNamespace } = context;
-  if (mapping.kind !== "match-user" && userNamespace !== undefined) return { idMapping: "container" };
+  const { userNamespace, fromWithin = false } = context;
+  if (mapping.kind !== "match-user" && userNamespace !== undefined) {
+    // On the disk they are that already.
+    return fromWithin ? {} : { idMapping: "container" };
+  }
   if (mapping.kind === "container") {
     throw invalidAt(
       mount,
@@ -55,7 +60,9 @@ export function bundleIdMapping(
   const other = mapping.kind === "match-user" ? mapping.user : undefined;
   const { uid, gid } = other === undefined ? context.user : context.lookupUser(other);
   const [hostUid, hostGid] =
-    userNamespace === undefined ? [uid, gid] : [toHost(userNamespace.uids, uid), toHost(userNamespace.gids, gid)];
+    userNamespace === undefined || fromWithin
+      ? [uid, gid]
+      : [toHost(userNamespace.uids, uid), toHost(userNamespace.gids, gid)];
   if (hostUid === undefined || hostGid === undefined) {
     throw invalidAt(mount, `user ${uid}:${gid} is not in the container's user namespace`);
   }
