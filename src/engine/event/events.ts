@@ -1,4 +1,5 @@
 import type { EventMessage } from "../../api/schema/event.ts";
+import { inKeyOrder } from "../../core/key-order.ts";
 import type { EngineEvent, EventBus } from "./bus.ts";
 
 /** The service that the API's event route calls: the bus in the Engine API's words. */
@@ -31,7 +32,7 @@ function eventMessage({ type, action, actor, timeMicros }: EngineEvent): EventMe
   return {
     Type: type,
     Action: action,
-    Actor: { ID: actor.id, Attributes: actor.attributes },
+    Actor: { ID: actor.id, Attributes: inKeyOrder(actor.attributes) },
     scope: "local",
     time: Math.floor(timeMicros / 1e6),
     timeNano: BigInt(timeMicros) * 1000n,
