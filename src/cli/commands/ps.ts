@@ -44,13 +44,14 @@ export const psCommand = command({
     }
     const shown = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", ...(flags.size ? ["Size"] : [])];
     const format = flags.format || configuredFormat(session, "psFormat");
-    const text = formatList(containers, columns(truncate), shown, format);
+    const text = formatList(containers, containerColumns(truncate), shown, format);
     if (text !== "") printLine(text);
     return 0;
   },
 });
 
-function columns(truncate: boolean): Column<ContainerSummary>[] {
+/** Of `system df -v`, too. */
+export function containerColumns(truncate: boolean): Column<ContainerSummary>[] {
   return [
     { name: "ID", header: "CONTAINER ID", value: (it) => (truncate ? shortId(it.Id) : it.Id) },
     { name: "Image", header: "IMAGE", value: (it) => imageName(it.Image, truncate) },
@@ -63,7 +64,11 @@ function columns(truncate: boolean): Column<ContainerSummary>[] {
     { name: "Names", header: "NAMES", value: (it) => names(it.Names, truncate) },
     { name: "Labels", header: "LABELS", value: (it) => labelsText(it.Labels) },
     labelColumn((it) => it.Labels),
-    { name: "Mounts", header: "MOUNTS", value: (it) => it.Mounts.map((mount) => mount.Name ?? mount.Source).join(",") },
+    {
+      name: "Mounts",
+      header: "MOUNTS",
+      value: (it) => it.Mounts.map((mount) => mountName(mount, truncate)).join(","),
+    },
     {
       name: "LocalVolumes",
       header: "LOCAL VOLUMES",
@@ -80,6 +85,11 @@ function names(list: string[], truncate: boolean): string {
   const bare = list.map((name) => name.replace(/^\//, ""));
   const own = truncate ? bare.find((name) => !name.includes("/")) : undefined;
   return own ?? bare.join(",");
+}
+
+function mountName({ Name, Source }: { Name?: string; Source: string }, truncate: boolean): string {
+  const name = Name || Source;
+  return truncate ? ellipsis(name, 15) : name;
 }
 
 function imageName(image: string, truncate: boolean): string {
