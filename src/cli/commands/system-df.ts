@@ -1,17 +1,18 @@
-import type { ContainerSummary } from "../../api/schema/container.ts";
 import type { DiskUsageResponse, KindUsage, RootUsage } from "../../api/schema/disk-usage.ts";
 import type { ImageSummary } from "../../api/schema/image.ts";
-import type { VolumeUsageItem } from "../../api/schema/volume.ts";
 import { diskUsage, rootUsage } from "../../client/storage.ts";
 import { shortId } from "../../core/id.ts";
+import { inKeyOrder } from "../../core/key-order.ts";
 import { formatBytesDecimal, formatHumanSize } from "../../core/size.ts";
 import { command, noArguments } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList, unescapeTemplate } from "../format.ts";
+import { type Column, formatList, goJson, unescapeTemplate } from "../format.ts";
 import { printLine } from "../output.ts";
-import { ellipsis, formatTable } from "../table.ts";
+import { formatTable } from "../table.ts";
 import { compileTemplate } from "../template/execute.ts";
-import { ago } from "../time.ts";
+import { ago, goTime } from "../time.ts";
+import { volumeColumns } from "../volume-columns.ts";
+import { containerColumns } from "./ps.ts";
 
 interface Row {
   type: string;
@@ -74,7 +75,8 @@ async function verboseText(
   format: string,
 ): Promise<string> {
   const images = usage.ImageUsage?.Items ?? [];
-  const containers = usage.ContainerUsage?.Items ?? [];
+  // Beside what they have written docker says nothing of their size here.
+  const containers = (usage.ContainerUsage?.Items ?? []).map(({ SizeRootFs: _, ...container }) => container);
   const volumes = usage.VolumeUsage?.Items ?? [];
   if (format !== "" && format !== "table") {
     const truncate = false;
@@ -84,29 +86,23 @@ async function verboseText(
       Volumes: volumes.map((item) => fieldsOf(item, volumeColumns)),
       BuildCache: [],
     };
-    return format === "json" ? JSON.stringify(fields) : compileTemplate(unescapeTemplate(format)).execute(fields);
+    return format === "json" ? goJson(fields) : compileTemplate(unescapeTemplate(format)).execute(fields);
   }
   const size = formatHumanSize(usage.BuildCacheUsage?.TotalSize ?? 0);
   return [
-    `Images space usage:\n\n${table(images, imageColumns(true))}`,
-    `\nContainers space usage:\n\n${table(containers, containerColumns(true))}`,
-    `\nLocal Volumes space usage:\n\n${table(volumes, volumeColumns)}`,
+    `Images space usage:\n\n${formatList(images, imageColumns(true), shownOfImages, "")}`,
+    `\nContainers space usage:\n\n${formatList(containers, containerColumns(true), shownOfContainers, "")}`,
+    `\nLocal Volumes space usage:\n\n${formatList(volumes, volumeColumns, ["Name", "Links", "Size"], "")}`,
     `\nBuild cache usage: ${size}\n\n${formatTable([["CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED"]])}`,
     `\n${rootText(await measure())}`,
   ].join("\n");
 }
 
-function table<T>(items: T[], all: Column<T>[]): string {
-  return formatList(
-    items,
-    all,
-    all.map(({ name }) => name),
-    "",
-  );
-}
+const shownOfImages = ["Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"];
+const shownOfContainers = ["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"];
 
 function fieldsOf<T>(item: T, all: Column<T>[]): Record<string, unknown> {
-  return Object.fromEntries(all.map(({ name, value }) => [name, value(item)]));
+  return inKeyOrder(Object.fromEntries(all.map(({ name, value }) => [name, value(item)])));
 }
 
 function imageColumns(truncate: boolean): Column<ImageSummary>[] {
@@ -121,47 +117,23 @@ function imageColumns(truncate: boolean): Column<ImageSummary>[] {
     { name: "Tag", header: "TAG", value: tag! },
     { name: "ID", header: "IMAGE ID", value: ({ Id }) => (truncate ? shortId(Id) : Id) },
     { name: "CreatedSince", header: "CREATED", value: ({ Created }) => (Created > 0 ? ago(Created) : "N/A") },
+    { name: "CreatedAt", header: "CREATED AT", value: ({ Created }) => goTime(Created) },
+    { name: "Digest", header: "DIGEST", value: () => "" },
     { name: "Size", header: "SIZE", value: ({ Size }) => formatBytesDecimal(Size) },
+    { name: "VirtualSize", header: "SIZE", value: ({ Size }) => formatHumanSize(Size) },
     {
       name: "SharedSize",
       header: "SHARED SIZE",
-      value: ({ SharedSize }) => formatBytesDecimal(Math.max(0, SharedSize)),
+      value: ({ SharedSize }) => formatHumanSize(Math.max(0, SharedSize)),
     },
     {
       name: "UniqueSize",
       header: "UNIQUE SIZE",
-      value: ({ Size, SharedSize }) => formatBytesDecimal(Size - Math.max(0, SharedSize)),
+      value: ({ Size, SharedSize }) => formatHumanSize(Size - Math.max(0, SharedSize)),
     },
     { name: "Containers", header: "CONTAINERS", value: ({ Containers }) => String(Containers) },
   ];
 }
-
-function containerColumns(truncate: boolean): Column<ContainerSummary>[] {
-  return [
-    { name: "ID", header: "CONTAINER ID", value: ({ Id }) => (truncate ? shortId(Id) : Id) },
-    {
-      name: "Image",
-      header: "IMAGE",
-      value: ({ Image }) => (truncate && /^sha256:[0-9a-f]{64}$/.test(Image) ? shortId(Image) : Image),
-    },
-    { name: "Command", header: "COMMAND", value: ({ Command }) => `"${truncate ? ellipsis(Command, 20) : Command}"` },
-    {
-      name: "LocalVolumes",
-      header: "LOCAL VOLUMES",
-      value: ({ Mounts }) => String(Mounts.filter(({ Driver }) => Driver === "local").length),
-    },
-    { name: "Size", header: "SIZE", value: ({ SizeRw = 0 }) => formatBytesDecimal(SizeRw) },
-    { name: "RunningFor", header: "CREATED", value: ({ Created }) => ago(Created) },
-    { name: "Status", header: "STATUS", value: ({ Status }) => Status },
-    { name: "Names", header: "NAMES", value: ({ Names }) => Names.map((name) => name.replace(/^\//, "")).join(",") },
-  ];
-}
-
-const volumeColumns: Column<VolumeUsageItem>[] = [
-  { name: "Name", header: "VOLUME NAME", value: ({ Name }) => Name },
-  { name: "Links", header: "LINKS", value: ({ UsageData }) => String(UsageData.RefCount) },
-  { name: "Size", header: "SIZE", value: ({ UsageData }) => formatHumanSize(UsageData.Size) },
-];
 
 function rootText({ Root, Rows, TotalBytes, TotalInodes, FileSystem }: RootUsage): string {
   const inodes = (count: number) => count.toLocaleString("en-US");
