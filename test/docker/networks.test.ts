@@ -3,7 +3,8 @@
  * answers, and end with the same status.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { NetworkScene, type Step, withoutIds } from "./network-scene.ts";
+import { type Step, withoutIds } from "./both-clients.ts";
+import { NetworkScene } from "./network-scene.ts";
 
 let scene: NetworkScene;
 beforeAll(async () => {

@@ -1,6 +1,7 @@
 /** Published ports: what docker's command line and tsd's ask one daemon for, show of it, and are refused. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { NetworkScene, type Step } from "./network-scene.ts";
+import type { Step } from "./both-clients.ts";
+import { NetworkScene } from "./network-scene.ts";
 
 let scene: NetworkScene;
 beforeAll(async () => {

@@ -1,6 +1,7 @@
 /** The flags of networks and ports: what docker's `run` and tsd's ask one daemon for, and how both are refused. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { NetworkScene, type Step } from "./network-scene.ts";
+import type { Step } from "./both-clients.ts";
+import { NetworkScene } from "./network-scene.ts";
 
 let scene: NetworkScene;
 beforeAll(async () => {
