@@ -13,6 +13,7 @@ export const volumeSchema: Schema = {
      ) STRICT`,
     "ALTER TABLE volumes ADD COLUMN driver TEXT NOT NULL DEFAULT 'local'",
     "ALTER TABLE volumes ADD COLUMN options TEXT",
+    "ALTER TABLE volumes ADD COLUMN doomed INTEGER NOT NULL DEFAULT 0",
   ],
 };
 
@@ -35,20 +36,26 @@ interface Row {
   labels: string;
   created_at: string;
   anonymous: number;
+  doomed: number;
 }
 
 export class VolumeStore {
   readonly #volumes = new Map<string, Volume>();
   readonly #insert: Statement;
   readonly #delete: Statement;
+  readonly #setDoomed: Statement;
+  /** Volumes that are to be removed, with their container that is gone. */
+  readonly #doomed = new Set<string>();
 
   constructor(database: Database) {
     this.#insert = database.query(
       "INSERT INTO volumes (name, driver, options, labels, created_at, anonymous) VALUES (?, ?, ?, ?, ?, ?)",
     );
     this.#delete = database.query("DELETE FROM volumes WHERE name = ?");
+    this.#setDoomed = database.query("UPDATE volumes SET doomed = ? WHERE name = ?");
     const rows = database.query<Row, []>("SELECT * FROM volumes").all();
-    for (const { name, driver, options, labels, created_at, anonymous } of rows) {
+    for (const { name, driver, options, labels, created_at, anonymous, doomed } of rows) {
+      if (doomed !== 0) this.#doomed.add(name);
       this.#volumes.set(name, {
         name,
         driver,
@@ -73,6 +80,29 @@ export class VolumeStore {
   delete(name: string): void {
     this.#delete.run(name);
     this.#volumes.delete(name);
+    this.#doomed.delete(name);
+  }
+
+  /**
+   * Volumes that go with their container, whose record is deleted in the same transaction: a crash before they are gone
+   * leaves no volume that nobody knows of.
+   */
+  doom(names: readonly string[]): void {
+    for (const name of names) {
+      if (!this.#volumes.has(name)) continue;
+      this.#setDoomed.run(1, name);
+      this.#doomed.add(name);
+    }
+  }
+
+  /** Somebody else has it by now. */
+  spare(name: string): void {
+    if (!this.#doomed.delete(name)) return;
+    this.#setDoomed.run(0, name);
+  }
+
+  doomed(): string[] {
+    return [...this.#doomed];
   }
 
   get(name: string): Volume | undefined {

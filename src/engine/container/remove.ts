@@ -56,7 +56,7 @@ export async function removeContainer(
       throw wrapError(error, `remove container ${container.name}`, { stage: "remove" });
     }
     const volumes = options.volumes ? anonymousVolumes(container) : [];
-    context.containers.delete(container);
+    context.containers.delete(container, () => context.volumes.doom(volumes, container.id));
     forget(context, container);
     containerEvent(context, container, "destroy");
     await removeVolumes(context, container, volumes);
@@ -69,9 +69,9 @@ export async function removeContainer(
  * record: its definition says so, and the next daemon removes what this one did not get to.
  */
 export function autoRemove(context: EngineContext, container: Container, cleaned: Promise<void>): void {
-  context.containers.deleteSoon(container);
-  forget(context, container);
   const volumes = anonymousVolumes(container);
+  context.containers.deleteSoon(container, () => context.volumes.doom(volumes, container.id));
+  forget(context, container);
   const removed = cleaned
     .then(() => containerEvent(context, container, "destroy"))
     .then(() => container.copies.end(removedMeanwhile(container)))

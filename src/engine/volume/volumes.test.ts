@@ -111,6 +111,24 @@ describe("volumes", () => {
     expect(existsSync(volume.mountpoint)).toBe(false);
   });
 
+  test("those that were to go with a container go when the next daemon starts, unless another has them", async () => {
+    const [gone, shared] = [await volumes.ensure(undefined), await volumes.ensure(undefined)];
+    const [{ name: goneName }, { name: sharedName }] = [gone.volume, shared.volume];
+    volumes.insert([gone.volume, shared.volume]);
+    volumes.users.add(sharedName, "first");
+    volumes.doom([goneName, sharedName], "first");
+    volumes = open();
+    volumes.users.add(sharedName, "second");
+    await volumes.removeLeftovers();
+    expect(volumes.records().map(({ name }) => name)).toEqual([sharedName]);
+    expect(existsSync(directory(goneName))).toBe(false);
+    expect(happened).toEqual([`destroy ${goneName} local`]);
+    // It is nobody's business any more that it was to go.
+    volumes = open();
+    await volumes.removeLeftovers();
+    expect(existsSync(directory(sharedName))).toBe(true);
+  });
+
   test("a name that could leave the directory, and a driver that is not there, are refused and leave nothing", async () => {
     for (const name of ["../x", "a/b", ".hidden"]) {
       const [code, message] = await refusal(volumes.ensure(name));

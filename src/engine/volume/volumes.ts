@@ -166,7 +166,11 @@ export class VolumeService {
   removeUnused(name: string, besides: string): Promise<boolean> {
     return this.#whenReleased(name, async () => {
       const volume = this.record(name);
-      if (volume === undefined || this.users.others(name, besides)) return false;
+      if (volume === undefined) return false;
+      if (this.users.others(name, besides)) {
+        this.#store.spare(name);
+        return false;
+      }
       await this.#remove(volume);
       return true;
     });
@@ -208,6 +212,14 @@ export class VolumeService {
     });
   }
 
+  /**
+   * Puts on record that volumes go with this container, for `removeUnused` and, after a crash, the next start. In the
+   * transaction that deletes the container.
+   */
+  doom(names: readonly string[], containerId: string): void {
+    this.#store.doom(names.filter((name) => !this.users.others(name, containerId)));
+  }
+
   /** Has a mounted volume filled, by one at a time. @param work is told what `FilledVolume` says. */
   fill<T>(name: string, path: string, work: (volume: FilledVolume) => Promise<T>): Promise<T> {
     const staging = this.drivers.known(this.#driverName(name)).staging?.(name) ?? path;
@@ -216,6 +228,13 @@ export class VolumeService {
 
   /** When the daemon starts and all have what they have. @returns what had no record and was removed. */
   async removeLeftovers(): Promise<string[]> {
+    for (const name of this.#store.doomed()) {
+      const removed = this.removeUnused(name, "").catch((error: unknown) => {
+        log("error", "could not remove a removed container's volume", { volume: name, error: errorMessage(error) });
+      });
+      // A plugin may take its time.
+      if (this.#driverName(name) === "local") await removed;
+    }
     const local = this.records().filter(({ driver }) => driver === "local");
     return await this.drivers.removeLeftovers(new Set(local.map(({ name }) => name)));
   }
