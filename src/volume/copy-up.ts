@@ -91,6 +91,13 @@ export async function finishCopyUp({ path, staging }: Omit<FilledVolume, "name">
   return true;
 }
 
+/** Whether there is anything to copy, so that a volume whose mounting takes work need not be mounted for nothing. */
+export function imageHas(lower: readonly string[], target: string): boolean {
+  using root = openImage(lower);
+  using source = openBelow(root, target);
+  return source !== undefined;
+}
+
 async function isEmpty(path: string): Promise<boolean> {
   return (await readdir(path)).every((name) => name === copyingName || name === copiedName);
 }

@@ -6,7 +6,7 @@ import { open } from "../../../ffi/files.ts";
 import { isDirectory, statx } from "../../../ffi/stat.ts";
 import type { Cleanup } from "../../core/cleanup.ts";
 import { isEngineError } from "../../core/errors.ts";
-import { type CopiedOwners, copyUp, type FilledVolume } from "../../volume/copy-up.ts";
+import { type CopiedOwners, copyUp, type FilledVolume, imageHas } from "../../volume/copy-up.ts";
 import { openSubpath } from "../../volume/subpath.ts";
 import type { Volume } from "../../volume/volumes.ts";
 import type { ContainerMount } from "../container/definition.ts";
@@ -124,12 +124,15 @@ async function ensureVolume(
 
 /** What the image has at the target goes into an empty volume. */
 async function fillVolume(
-  { name }: Volume,
+  { name, driver, options }: Volume,
   { mount, created, owners }: { mount: PlannedVolume; created: boolean; owners: CopiedOwners | undefined },
   { volumes, containerId, lower }: Context,
 ): Promise<void> {
   const isGivenAway = created && owners !== undefined;
   if (mount.noCopy && !isGivenAway) return;
+  // As in Docker: what is mounted by somebody else is not for nothing.
+  const isPlain = driver === "local" && options === null;
+  if (!isGivenAway && !isPlain && !imageHas(lower, mount.target)) return;
   const path = await volumes.acquire(name, containerId);
   try {
     if (isGivenAway) chownSync(path, owners.uid(0), owners.gid(0));

@@ -383,7 +383,7 @@ export class VolumeService {
         this.#mounted.set(name, holders);
         return directory;
       } catch (error) {
-        throw wrapError(error, `mount volume ${name}`, { stage: "volume" });
+        throw wrapError(error, `error while mounting volume '${name}'`, { stage: "volume" });
       }
     });
   }

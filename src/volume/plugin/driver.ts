@@ -93,9 +93,11 @@ export class PluginDriver implements VolumeDriver {
 
   async remove(name: string): Promise<void> {
     await this.activate(this.#options.times.patienceMs);
-    // A plugin may refuse to remove what it believes to be mounted.
-    for (const mount of this.#options.mounts.owed(this.name, name)) await this.#giveUp(mount);
-    await this.#call("Remove", { Name: name });
+    await this.#locks.run(name, async () => {
+      // A plugin may refuse to remove what it believes to be mounted.
+      for (const mount of this.#options.mounts.owed(this.name, name)) await this.#giveUp(mount);
+      await this.#call("Remove", { Name: name });
+    });
   }
 
   async get(name: string): Promise<DriverVolume | undefined> {
@@ -179,9 +181,9 @@ export class PluginDriver implements VolumeDriver {
     return Promise.resolve(mount.directory);
   }
 
-  /** Does not wait for a plugin that is away: it is told when it comes back. */
-  unmount(name: string, userId: string): Promise<void> {
-    return this.#locks.run(name, async () => {
+  /** Does not wait long: a plugin that is away is told when it comes back, and one that is slow goes on by itself. */
+  async unmount(name: string, userId: string): Promise<void> {
+    const told = this.#locks.run(name, async () => {
       const { mounts } = this.#options;
       const mount = mounts.get(this.name, name, userId);
       if (mount === undefined) return;
@@ -189,6 +191,9 @@ export class PluginDriver implements VolumeDriver {
       mounts.set(owed);
       await this.#giveUp(owed);
     });
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, this.#options.times.probeMs);
+    await Promise.race([told, late.promise]).finally(() => clearTimeout(timer));
   }
 
   /** Tells the plugin what it does not know yet, now and until it knows. */

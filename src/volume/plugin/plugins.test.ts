@@ -7,7 +7,14 @@ import { FakePlugin } from "./fake-plugin.ts";
 import { PluginMounts, pluginSchema } from "./mounts.ts";
 import { VolumePlugins } from "./plugins.ts";
 
-const times: PluginTimes = { longMs: 200, shortMs: 200, probeMs: 100, patienceMs: 100, strangerPatienceMs: 30 };
+/** Long where nothing is to be waited for: the machine may be busy. */
+const patient: PluginTimes = {
+  longMs: 10_000,
+  shortMs: 10_000,
+  probeMs: 10_000,
+  patienceMs: 10_000,
+  strangerPatienceMs: 30,
+};
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
@@ -44,11 +51,11 @@ class Scene {
   }
 
   /** A daemon's life. */
-  plugins(): VolumePlugins & AsyncDisposable {
+  plugins(times: Partial<PluginTimes> = {}): VolumePlugins & AsyncDisposable {
     const database = openDatabase(join(this.root, "metadata.db"), [pluginSchema]);
     const mounts = new PluginMounts(database);
     const { directory, reserved } = this;
-    const plugins = new VolumePlugins({ mounts, directories: [directory], reserved, times });
+    const plugins = new VolumePlugins({ mounts, directories: [directory], reserved, times: { ...patient, ...times } });
     let isOpen = true;
     const end = async () => {
       if (!isOpen) return;
@@ -122,7 +129,8 @@ describe("a volume plugin as a driver", () => {
   test("fails with the plugin's own words, and has no volume that it does not tell of", async () => {
     const scene = new Scene();
     await scene.listen();
-    const driver = (await scene.plugins().find("fake"))!;
+    const driver = scene.plugins({ probeMs: 50 }).known("fake");
+    await driver.activate(0);
     scene.fake.answers["VolumeDriver.Create"] = { Err: "disk on fire" };
     expect((await failureOf(driver.create("v", {}))).message).toBe("disk on fire");
     for (const answer of [{ Err: "no such volume" }, {}, { Volume: null }]) {
@@ -130,7 +138,7 @@ describe("a volume plugin as a driver", () => {
       expect(await driver.get("v")).toBeUndefined();
     }
     scene.fake.answers["VolumeDriver.Get"] = () => undefined;
-    expect(await failureOf(driver.get("v"))).toMatchObject({ code: "timeout" });
+    expect(await failureOf(driver.probe("v"))).toMatchObject({ code: "timeout" });
   });
 
   test("is refused a mountpoint where no volume can be, and told that nobody uses it", async () => {
@@ -173,7 +181,7 @@ describe("a volume plugin as a driver", () => {
   test("is told of the end of a mount whose answer nobody got", async () => {
     const scene = new Scene();
     await scene.listen();
-    const driver = (await scene.plugins().find("fake"))!;
+    const driver = (await scene.plugins({ longMs: 50 }).find("fake"))!;
     scene.fake.answers["VolumeDriver.Mount"] = () => undefined;
     expect(await failureOf(driver.mount("v", "c1"))).toMatchObject({ code: "timeout" });
     expect(scene.unmounts()).toEqual(["c1"]);
@@ -196,9 +204,10 @@ describe("a volume plugin as a driver", () => {
     const scene = new Scene();
     await scene.listen();
     {
-      await using first = scene.plugins();
-      const driver = (await first.find("fake"))!;
-      for (const user of ["lives", "ended"]) await driver.mount("v", user);
+      await using before = scene.plugins();
+      for (const user of ["lives", "ended"]) await before.known("fake").mount("v", user);
+      await using first = scene.plugins({ longMs: 50 });
+      const driver = first.known("fake");
       scene.fake.answers["VolumeDriver.Mount"] = () => undefined;
       scene.fake.answers["VolumeDriver.Unmount"] = (response) => response.socket!.destroy();
       await failureOf(driver.mount("v", "asked"));
@@ -238,7 +247,7 @@ describe("the plugins of a host", () => {
     const plugins = scene.plugins();
     const start = performance.now();
     expect(await plugins.find("fake")).toBeUndefined();
-    expect(performance.now() - start).toBeGreaterThanOrEqual(times.strangerPatienceMs);
+    expect(performance.now() - start).toBeGreaterThanOrEqual(patient.strangerPatienceMs);
     expect(await plugins.find("vieux/sshfs:latest")).toBeUndefined();
     // Something of it is there, so it may be starting.
     writeFileSync(join(scene.directory, "fake.spec"), `unix://${scene.root}/later.sock`);
@@ -253,7 +262,7 @@ describe("the plugins of a host", () => {
   test("one that is there and does not answer, or is for something else, fails in docker's words", async () => {
     const scene = new Scene();
     writeFileSync(join(scene.directory, "fake.spec"), `unix://${scene.root}/none.sock`);
-    const plugins = scene.plugins();
+    const plugins = scene.plugins({ patienceMs: 50 });
     expect((await failureOf(plugins.find("fake"))).message).toBe(
       `error looking up volume plugin fake: plugin "fake": Plugin.Activate: dial unix ${scene.root}/none.sock: connect: no such file or directory`,
     );
@@ -274,7 +283,8 @@ describe("the plugins of a host", () => {
     silent.answers["Plugin.Activate"] = () => undefined;
     await silent.listen(join(scene.directory, "silent.sock"));
     closers.push(() => silent.close());
-    const plugins = scene.plugins();
+    const plugins = scene.plugins({ probeMs: 100 });
+    await plugins.find("fake");
     const names = async () => (await plugins.list()).map(({ name }) => name);
     expect(await names()).toEqual(["fake"]);
     await scene.fake.close();
