@@ -1,3 +1,4 @@
+import type { ContainerInspect } from "../../api/schema/container.ts";
 import type { Client } from "../../client/client.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
@@ -93,8 +94,22 @@ function withId(json: { Id: string }): Found {
   return { json, view: Object.defineProperty({ ...json }, "ID", { value: json.Id }) };
 }
 
+/** Templates know as well what the JSON leaves out when it is empty, as the parts of a structure of Go's. */
+function containerFound(json: ContainerInspect): Found {
+  const { view } = withId(json);
+  const Mounts = json.Mounts.map((mount) => withAbsent(mount, { Name: "", Driver: "" }));
+  const HostConfig = withAbsent(json.HostConfig, { Mounts: null, Tmpfs: null, StorageOpt: null, Sysctls: null });
+  return { json, view: Object.assign(view, { Mounts, HostConfig }) };
+}
+
+function withAbsent(value: object, empty: Record<string, unknown>): object {
+  const absent = Object.entries(empty).filter(([name]) => !(name in value));
+  const properties = absent.map(([name, field]) => [name, { value: field }] as const);
+  return Object.defineProperties({ ...value }, Object.fromEntries(properties));
+}
+
 function finderOf(type: string, size: boolean): Find {
-  const container: Find = async (client, name) => withId(await client.inspectContainer(name, { size }));
+  const container: Find = async (client, name) => containerFound(await client.inspectContainer(name, { size }));
   const image: Find = async (client, name) => withId(await client.inspectImage(name));
   const network = networkFinder({});
   switch (type) {
