@@ -1,7 +1,7 @@
 /**
  * A part of a volume or of an image: what a path leads to inside of it. It is looked up once, by descriptor, and the mount
  * is made of what was found, because a container that has the same volume may exchange a folder for a symlink at any
- * moment (CVE-2024-23653).
+ * moment (as in CVE-2021-25741 and CVE-2024-23651).
  */
 import { O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
