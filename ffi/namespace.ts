@@ -1,7 +1,7 @@
 /** Namespaces of this thread. The calls change the calling thread alone; JavaScript runs on the main one. */
 
 import { MS_REC, MS_SLAVE } from "./constants/mount.ts";
-import { CLONE_FS, CLONE_NEWNS, NS_GET_PARENT } from "./constants/namespace.ts";
+import { CLONE_FS, CLONE_NEWNS, NS_GET_PARENT, NS_GET_USERNS } from "./constants/namespace.ts";
 import { O_DIRECTORY, O_PATH, O_RDONLY } from "./constants/open.ts";
 import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
 import { open } from "./files.ts";
@@ -16,6 +16,11 @@ export function setns(namespace: Descriptor, type = 0): void {
 /** The namespace in which a user or pid namespace was made (ioctl_ns(2)). @throws SyscallError EPERM beyond the caller's own. */
 export function parentNamespace(namespace: Descriptor): Fd {
   return new Fd(call("ioctl", "NS_GET_PARENT", descriptorNumber(namespace), NS_GET_PARENT, 0));
+}
+
+/** The user namespace that another namespace belongs to (ioctl_ns(2)). @throws SyscallError EPERM beyond the caller's own. */
+export function owningUserNamespace(namespace: Descriptor): Fd {
+  return new Fd(call("ioctl", "NS_GET_USERNS", descriptorNumber(namespace), NS_GET_USERNS, 0));
 }
 
 /** unshare(2). CLONE_NEWUSER and CLONE_NEWNS with shared CLONE_FS are refused in a process with threads. */

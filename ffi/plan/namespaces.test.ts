@@ -1,10 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { call } from "../syscall.ts";
+import { owningUserNamespace } from "../namespace.ts";
 import { createNetworkNamespaceIn, createUserNamespace } from "./namespaces.ts";
-
-/** ioctl_ns(2): the user namespace that another namespace belongs to. */
-const NS_GET_USERNS = 0xb701;
 
 function writeMaps(pid: number): void {
   for (const file of ["uid_map", "gid_map"]) writeFileSync(`/proc/${pid}/${file}`, "0 300000 10\n");
@@ -31,12 +28,8 @@ describe.skipIf(process.getuid?.() !== 0)("a namespace that is held", () => {
     using user = createUserNamespace(writeMaps);
     using network = createNetworkNamespaceIn(user);
     expect(nameOf(network.number)).toMatch(/^net:\[\d+\]$/);
-    const owner = call("ioctl", "owner", network.number, NS_GET_USERNS, 0);
-    try {
-      expect(nameOf(owner)).toBe(nameOf(user.number));
-    } finally {
-      call("close", "owner", owner);
-    }
+    using owner = owningUserNamespace(network);
+    expect(nameOf(owner.number)).toBe(nameOf(user.number));
   });
 
   test("and nothing is left when its preparation fails", () => {

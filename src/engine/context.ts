@@ -9,6 +9,7 @@ import type { Layout } from "./layout.ts";
 import type { BundlePart, FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import type { UserRanges } from "./userns/ranges.ts";
 import type { Remap } from "./userns/remap.ts";
+import type { SpareUserNamespace } from "./userns/spare.ts";
 import type { VolumeService } from "./volume/volumes.ts";
 
 /** What the engine's services share: the parts, and the containers as they are now. */
@@ -33,6 +34,7 @@ export interface EngineContext {
   /** Of containers that do not say in which user namespace they are to be. */
   remap: Remap;
   userRanges: UserRanges;
+  spareUsers: SpareUserNamespace;
   shims: ShimSource;
   bundles: BundlePart;
   kernel: KernelPart;

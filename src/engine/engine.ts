@@ -2,7 +2,7 @@
 import type { Database } from "bun:sqlite";
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
-import type { Schema } from "../core/database.ts";
+import { type Schema, withoutSync } from "../core/database.ts";
 import { KeyedLock } from "../core/lock.ts";
 import { log } from "../core/log.ts";
 import type { VolumeDrivers } from "../volume/drivers.ts";
@@ -31,8 +31,10 @@ import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
 import { type HostFacts, SystemService } from "./system/system.ts";
 import { HostFiles } from "./userns/host-files.ts";
+import { makeUserNamespace } from "./userns/open.ts";
 import { UserRanges } from "./userns/ranges.ts";
 import { resolveRemap } from "./userns/remap.ts";
+import { SpareUserNamespace } from "./userns/spare.ts";
 import { VolumeManagement } from "./volume/management.ts";
 import { VolumeService } from "./volume/volumes.ts";
 
@@ -97,6 +99,7 @@ export class Engine {
     const events = new EventBus();
     const bundles = new Bundles(layout);
     const hostFiles = new HostFiles();
+    const userRanges = new UserRanges(hostFiles, configuration.root);
     const context: EngineContext = {
       ...rest,
       configuration,
@@ -108,7 +111,14 @@ export class Engine {
       background: new Background(),
       volumes: new VolumeService({ store, drivers, events }),
       remap: resolveRemap(configuration.usernsRemap ?? "", hostFiles),
-      userRanges: new UserRanges(hostFiles, configuration.root),
+      userRanges,
+      spareUsers: new SpareUserNamespace({
+        ranges: userRanges,
+        make: makeUserNamespace,
+        // For this boot only: no need to wait for the disk.
+        prepare: (namespace, isConnected) =>
+          withoutSync(parts.database, () => parts.networks.prepare(namespace, isConnected)),
+      }),
       get kernelVersion() {
         return bundles.host.kernel;
       },
@@ -131,6 +141,7 @@ export class Engine {
 
   /** The daemon ends; containers do not. Everything that is due is written. */
   async close(): Promise<void> {
+    this.#context.spareUsers.close();
     await this.#collector.close();
     await this.#context.background.close();
     this.#context.containers.flush();

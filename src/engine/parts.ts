@@ -3,6 +3,7 @@
  * tests their own.
  */
 
+import type { Descriptor } from "../../ffi/fd.ts";
 import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
@@ -163,6 +164,11 @@ export interface NetworksPart {
   status(id: string): SubnetStatus[];
   /** What it writes to the database is written before it first waits; what was begun is undone when it fails. */
   attach(containerId: string, request: SandboxRequest): Promise<Sandbox>;
+  /**
+   * Makes ahead what a container in this user namespace will need, which `attach` is given as the same object: on the
+   * default network, or on none.
+   */
+  prepare(userNamespace: Descriptor, isConnected: boolean): void;
   /** Takes a container off all networks; nothing happens when it is on none. */
   detach(containerId: string): Promise<void>;
   sandbox(containerId: string): Sandbox | undefined;

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open } from "../../ffi/files.ts";
+import { owningUserNamespace } from "../../ffi/namespace.ts";
+import { createUserNamespace } from "../../ffi/plan/namespaces.ts";
 import { openDatabase } from "../core/database.ts";
 import { newId } from "../core/id.ts";
 import { BridgeDevice } from "./driver/bridge.ts";
@@ -13,7 +15,7 @@ import { NetworkRecords } from "./records.ts";
 import { heldNamespaces, interfaces, Rig } from "./rig.ts";
 import { networkSchema } from "./schema.ts";
 import { ask, hostAddress, ip, outsideAddress, run, serve, within } from "./testbed.ts";
-import { type Attached, attach } from "./testing.ts";
+import { type Attached, attach, endpointRequest, networksRequest } from "./testing.ts";
 
 const root = process.getuid?.() === 0;
 
@@ -174,6 +176,41 @@ describe.skipIf(!root)("networks", () => {
     expect(ip("link", "show", "dev", vethOf(third))[0]).toMatchObject({ master: "tsd0" });
     within(third.namespacePath!, () => expect(ip("addr", "show", "dev", "eth0").length).toBe(1));
   });
+
+  test("have what a container in a user namespace needs ready when they are told, for that one alone", async () => {
+    const first = await attach(networks, newId());
+    await Bun.sleep(60);
+    const veths = () => interfaces().filter((name) => name.startsWith("veth"));
+    const on = networksRequest(endpointRequest(networks.find("bridge").id));
+    using users = makeUsers();
+    networks.prepare(users, true);
+    expect(veths()).toHaveLength(3);
+    const mapped = await networks.attach(newId(), { ...on, userNamespace: users });
+    expect([first.ipv4, mapped.endpoints[0]!.ipv4]).toEqual(["172.28.0.2", "172.28.0.4"]);
+    expect(veths()).toHaveLength(3);
+    expect(ownerOf(mapped.namespacePath!)).toBe(nameOf(users));
+    // What nobody takes gives way to what is made for others.
+    networks.prepare(users, true);
+    expect(veths()).toHaveLength(4);
+    using others = makeUsers();
+    networks.prepare(others, false);
+    await networks.settled();
+    expect(veths()).toHaveLength(3);
+    const none = await networks.attach(newId(), { kind: "none", userNamespace: others });
+    expect(ownerOf(none.namespacePath!)).toBe(nameOf(others));
+    within(none.namespacePath!, () => expect(ip("link").map((link) => link.ifname)).toEqual(["lo"]));
+  });
+
+  const makeUsers = (): Fd =>
+    createUserNamespace((pid) => {
+      for (const file of ["uid_map", "gid_map"]) writeFileSync(`/proc/${pid}/${file}`, "0 300000 10\n");
+    });
+  const nameOf = ({ number }: Fd): string => readlinkSync(`/proc/self/fd/${number}`);
+  const ownerOf = (path: string): string => {
+    using namespace = open(path, O_RDONLY);
+    using owner = owningUserNamespace(namespace);
+    return nameOf(owner);
+  };
 
   const vethOf = (endpoint: Attached): string => `veth${endpoint.endpointId.slice(0, 11)}`;
 

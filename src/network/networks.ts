@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { isDeepStrictEqual } from "node:util";
+import type { Descriptor } from "../../ffi/fd.ts";
 import { EngineError, errorMessage, isEngineError, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
 import { log } from "../core/log.ts";
@@ -238,6 +239,10 @@ export class Networks {
 
   attach(containerId: string, request: SandboxRequest): Promise<Sandbox> {
     return this.#sandboxes.attach(containerId, request);
+  }
+
+  prepare(userNamespace: Descriptor, isConnected: boolean): void {
+    this.#sandboxes.prepare(userNamespace, isConnected);
   }
 
   detach(containerId: string): Promise<void> {

@@ -12,7 +12,7 @@ import { hasAddressOf, type Reaper } from "./reaper.ts";
 import { type EndpointRecord, type NetworkRecords, noSandboxWishes, noWishes, type SandboxRecord } from "./records.ts";
 import type { EndpointRequest, Sandbox, SandboxRequest, SandboxWishes } from "./sandbox.ts";
 import type { SandboxServices } from "./sandbox-services.ts";
-import { type MadeSandbox, Spares } from "./spares.ts";
+import { type MadeSandbox, Spares, type SparesOptions } from "./spares.ts";
 
 /** How long a container's start may wait for a bridge port that does not forward yet; it is started then as it is. */
 const forwardingWaitMs = 100;
@@ -36,16 +36,36 @@ export interface SandboxesParts {
 export class Sandboxes {
   readonly #parts: SandboxesParts;
   readonly #spares: Spares;
+  /** Those of the user namespace that the next container is expected to have. */
+  #mapped: Spares | undefined;
   /** By sandbox id. */
   readonly #namespaces = new Map<string, NetworkNamespace>();
 
   constructor(parts: SandboxesParts) {
     this.#parts = parts;
-    this.#spares = new Spares({
-      make: () => this.#makeSpare(),
-      isGood: ({ record, namespace }) => parts.endpoints.isConnected(record.endpoints[0]!, namespace),
+    this.#spares = this.#newSpares();
+  }
+
+  #newSpares(owner?: Descriptor): Spares {
+    const options: SparesOptions = {
+      make: () => this.#makeSpare(owner),
+      isGood: ({ record, namespace }) => this.#parts.endpoints.isConnected(record.endpoints[0]!, namespace),
       discard: ({ record }) => this.#discard(record),
-    });
+    };
+    return new Spares(options, owner);
+  }
+
+  /** Makes ahead what a container in this user namespace will need, in place of what was made for another one. */
+  prepare(owner: Descriptor, isConnected: boolean): void {
+    this.#mapped?.close();
+    this.#mapped = this.#newSpares(owner);
+    this.#mapped.make(isConnected);
+  }
+
+  /** What is made ahead for containers in a user namespace; for others than the host's once. */
+  #sparesOf(owner: Descriptor | undefined): Spares | undefined {
+    if (owner === undefined) return this.#spares;
+    return owner === this.#mapped?.owner ? this.#mapped : undefined;
   }
 
   /** @throws EngineError conflict when it has one already, and whatever is in the way; what was begun is undone. */
@@ -100,7 +120,7 @@ export class Sandboxes {
     try {
       const record = this.#addPlain(containerId, "none", wishes ?? noSandboxWishes);
       this.#namespaces.set(record.id, namespace);
-      this.#spares.refillEmpty();
+      if (userNamespace === undefined) this.#spares.refillEmpty();
       return this.#view(record);
     } catch (error) {
       namespace[Symbol.dispose]();
@@ -108,18 +128,17 @@ export class Sandboxes {
     }
   }
 
-  /** What is made ahead is the host's. */
   #newNamespace(owner: Descriptor | undefined): NetworkNamespace {
-    return owner === undefined ? this.#spares.takeEmpty() : NetworkNamespace.create(owner);
+    return this.#sparesOf(owner)?.takeEmpty() ?? NetworkNamespace.create(owner);
   }
 
   async #attachNetworks(containerId: string, request: NetworksRequest): Promise<Sandbox> {
     const freeing = this.#free(request.endpoints);
     // Else what is written is written before anything is waited for.
     if (freeing !== undefined) await freeing;
-    const usesSpare =
-      request.userNamespace === undefined && isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
-    const spare = usesSpare ? this.#takeSpare() : undefined;
+    const owner = request.userNamespace;
+    const usesSpare = isPlain(request.endpoints[0], this.#parts.networks.builtIn("bridge").id);
+    const spare = usesSpare ? this.#takeSpare(owner) : undefined;
     const record = spare === undefined ? this.#make(containerId, request) : this.#giveTo(containerId, spare, request);
     try {
       await this.#parts.services.provide(record, this.#namespaces.get(record.id)!.path);
@@ -127,8 +146,8 @@ export class Sandboxes {
       this.#undo(record);
       throw error;
     }
-    if (usesSpare) this.#spares.refillConnected();
-    else this.#spares.refillEmpty();
+    if (owner === undefined && usesSpare) this.#spares.refillConnected();
+    else if (owner === undefined) this.#spares.refillEmpty();
     for (let waitedMs = 0; waitedMs < forwardingWaitMs; waitedMs++) {
       if (record.endpoints.every((endpoint) => this.#parts.endpoints.isForwarding(endpoint))) break;
       await Bun.sleep(1);
@@ -138,23 +157,24 @@ export class Sandboxes {
 
   /** Takes fixed addresses from those who have no use for them. @returns what to wait for, if there is anything. */
   #free(requests: readonly EndpointRequest[]): Promise<unknown> | undefined {
-    this.#spares.dropConnected(({ record }) =>
-      record.endpoints.some((had) => requests.some((wanted) => hasAddressOf(had, wanted))),
-    );
+    const isInTheWay = ({ record }: MadeSandbox) =>
+      record.endpoints.some((had) => requests.some((wanted) => hasAddressOf(had, wanted)));
+    for (const spares of [this.#spares, this.#mapped]) spares?.dropConnected(isInTheWay);
     return this.#parts.reaper.free(requests);
   }
 
-  #takeSpare(): MadeSandbox | undefined {
+  #takeSpare(owner: Descriptor | undefined): MadeSandbox | undefined {
     const { live, networks } = this.#parts;
     // Also tells whether the firewall is as it was.
     live.use(networks.builtIn("bridge"));
-    return this.#spares.takeConnected();
+    return this.#sparesOf(owner)?.takeConnected();
   }
 
-  #makeSpare(): MadeSandbox {
+  #makeSpare(owner: Descriptor | undefined): MadeSandbox {
     const networkId = this.#parts.networks.builtIn("bridge").id;
     const endpoint: EndpointRequest = { networkId, names: [], links: [], driverOptions: {}, gatewayPriority: 0 };
-    const record = this.#make(null, { ...noSandboxWishes, endpoints: [endpoint] });
+    const ofOwner = owner === undefined ? {} : { userNamespace: owner };
+    const record = this.#make(null, { ...noSandboxWishes, endpoints: [endpoint], ...ofOwner });
     return { record, namespace: this.#namespaces.get(record.id)! };
   }
 
@@ -166,7 +186,8 @@ export class Sandboxes {
     const record: SandboxRecord = { id, containerId, kind: "networks", containerName, dns, ports, endpoints };
     try {
       this.#parts.records.addSandbox(record);
-      const namespace = containerId === null ? NetworkNamespace.create() : this.#newNamespace(request.userNamespace);
+      const owner = request.userNamespace;
+      const namespace = containerId === null ? NetworkNamespace.create(owner) : this.#newNamespace(owner);
       this.#namespaces.set(id, namespace);
       const routes = this.#routes(endpoints);
       for (const endpoint of endpoints) this.#parts.endpoints.make(endpoint, namespace, routes);
@@ -437,7 +458,7 @@ export class Sandboxes {
 
   /** Spares are dropped; what containers use stays. */
   close(): void {
-    this.#spares.close();
+    for (const spares of [this.#spares, this.#mapped]) spares?.close();
     for (const namespace of this.#namespaces.values()) namespace[Symbol.dispose]();
     this.#namespaces.clear();
   }

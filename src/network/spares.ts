@@ -2,6 +2,7 @@
  * What is made ahead of the next container, while nobody waits: a namespace with an interface on the default network,
  * and one with nothing in it.
  */
+import type { Descriptor } from "../../ffi/fd.ts";
 import { errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { NetworkNamespace } from "./namespace.ts";
@@ -26,13 +27,22 @@ export interface SparesOptions {
 
 export class Spares {
   readonly #options: SparesOptions;
+  /** The user namespace that they are for; absent: the host's. */
+  readonly owner: Descriptor | undefined;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #connected: MadeSandbox | undefined;
   #empty: NetworkNamespace | undefined;
   #closed = false;
 
-  constructor(options: SparesOptions) {
+  constructor(options: SparesOptions, owner?: Descriptor) {
     this.#options = options;
+    this.owner = owner;
+  }
+
+  /** At once. @throws as what is made. */
+  make(isConnected: boolean): void {
+    if (isConnected) this.#connected ??= this.#options.make();
+    else this.#empty ??= NetworkNamespace.create(this.owner);
   }
 
   /** One that is on the default network, if there is one. The next is made after this container's start. */
@@ -53,21 +63,17 @@ export class Spares {
   }
 
   takeEmpty(): NetworkNamespace {
-    const namespace = this.#empty ?? NetworkNamespace.create();
+    const namespace = this.#empty ?? NetworkNamespace.create(this.owner);
     this.#empty = undefined;
     return namespace;
   }
 
   refillConnected(): void {
-    this.#later("connected", () => {
-      this.#connected ??= this.#options.make();
-    });
+    this.#later("connected", () => this.make(true));
   }
 
   refillEmpty(): void {
-    this.#later("empty", () => {
-      this.#empty ??= NetworkNamespace.create();
-    });
+    this.#later("empty", () => this.make(false));
   }
 
   /** Makes a spare when there is time. One that cannot be made is no loss: the next attachment says why. */

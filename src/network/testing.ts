@@ -45,7 +45,7 @@ export function endpointRequest(networkId: string, more: Partial<EndpointRequest
   return { networkId, names: [], links: [], driverOptions: {}, gatewayPriority: 0, ...more };
 }
 
-export function networksRequest(...endpoints: EndpointRequest[]): SandboxRequest {
+export function networksRequest(...endpoints: EndpointRequest[]): Extract<SandboxRequest, { kind: "networks" }> {
   return {
     kind: "networks",
     containerName: "test",

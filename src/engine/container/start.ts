@@ -9,7 +9,7 @@ import type { Sandbox } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
 import { imagesOf } from "../mount/image-mount.ts";
 import { openMountSources, releaseMountSources } from "../mount/sources.ts";
-import { openUserNamespace } from "../userns/open.ts";
+import { makeNextUserNamespace, openUserNamespace } from "../userns/open.ts";
 import { ensureShim } from "./attach.ts";
 import { prepareBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
@@ -89,6 +89,7 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
   const shimContainer = prepareBundle(context, container, { sandbox, sources, userNamespace });
   const { pid, startedAt } = await shimResult.value.run(shimContainer);
   connected(context, container, sandbox);
+  makeNextUserNamespace(context, container, sandbox);
   return { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };
 }
 

@@ -67,6 +67,10 @@ export class FakeNetworks implements NetworksPart {
     return [{ subnet: "172.28.0.0/16", inUse: 3n, available: 65_533n }];
   }
 
+  prepare(): void {
+    // Nothing has to be made.
+  }
+
   async attach(containerId: string, request: SandboxRequest): Promise<Sandbox> {
     this.requests.set(containerId, request);
     const { kind } = request;

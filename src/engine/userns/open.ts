@@ -5,10 +5,12 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { open } from "../../../ffi/files.ts";
 import { createUserNamespace } from "../../../ffi/plan/namespaces.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import type { Sandbox } from "../../network/sandbox.ts";
 import type { LinuxIdMapping } from "../../oci/runtime.ts";
 import { namespaceOf } from "../container/bundle.ts";
 import type { Container } from "../container/container.ts";
 import type { EngineContext } from "../context.ts";
+import type { UserNamespace } from "./mapping.ts";
 import { sharedNamespaces } from "./settle.ts";
 
 /**
@@ -23,10 +25,15 @@ export function openUserNamespace(context: EngineContext, container: Container):
   for (const { kind, other } of shared) namespaceOf(context, other.id, kind);
   const [first] = shared;
   if (first !== undefined) return open(namespaceOf(context, first.other.id, "user"), O_RDONLY);
+  return context.spareUsers.take(userNamespace) ?? makeUserNamespace(userNamespace);
+}
+
+/** @throws EngineError conflict when the host allows no more. */
+export function makeUserNamespace({ uids, gids }: UserNamespace): Fd {
   try {
     return createUserNamespace((pid) => {
-      writeFileSync(`/proc/${pid}/uid_map`, lines(userNamespace.uids));
-      writeFileSync(`/proc/${pid}/gid_map`, lines(userNamespace.gids));
+      writeFileSync(`/proc/${pid}/uid_map`, lines(uids));
+      writeFileSync(`/proc/${pid}/gid_map`, lines(gids));
     });
   } catch (error) {
     if (isErrno(error, "ENOSPC", "EUSERS")) {
@@ -35,6 +42,14 @@ export function openUserNamespace(context: EngineContext, container: Container):
     }
     throw wrapError(error, "make the user namespace", { stage: "start" });
   }
+}
+
+/** After a container's start: the next of its kind need not wait for its user namespace. */
+export function makeNextUserNamespace(context: EngineContext, { definition }: Container, sandbox: Sandbox): void {
+  const { userNamespace: users, hostConfig } = definition;
+  const modes = [hostConfig.NetworkMode, hostConfig.IpcMode, hostConfig.PidMode];
+  if (users === undefined || modes.some((mode) => mode?.startsWith("container:"))) return;
+  context.spareUsers.refill({ users, isConnected: sandbox.endpoints[0]?.networkName === "bridge" });
 }
 
 function lines(mappings: readonly LinuxIdMapping[]): string {

@@ -8,6 +8,7 @@ import type { UserNamespace } from "./mapping.ts";
 import { UserRanges } from "./ranges.ts";
 import type { Remap } from "./remap.ts";
 import { checkUserNamespace, settleUserNamespace } from "./settle.ts";
+import { SpareUserNamespace } from "./spare.ts";
 
 const mapping = [{ containerID: 0, hostID: 100_000, size: 65536 }];
 const remapped: UserNamespace = { uids: mapping, gids: mapping };
@@ -22,7 +23,11 @@ function contextWith(remap?: Remap, kernelVersion: [number, number] = [6, 1]): E
     return { name, definition: { ...(userNamespace !== undefined && { userNamespace }) } };
   };
   const userRanges = new UserRanges(new HostFiles("/nonexistent"), "/var/lib/tsd");
-  return { containers: { find }, remap, kernelVersion, userRanges } as unknown as EngineContext;
+  const nothing = () => {
+    throw new Error("nothing is made here");
+  };
+  const spareUsers = new SpareUserNamespace({ ranges: userRanges, make: nothing, prepare: nothing });
+  return { containers: { find }, remap, kernelVersion, userRanges, spareUsers } as unknown as EngineContext;
 }
 
 function settle(hostConfig: HostConfig, remap?: Remap): UserNamespace | undefined {

@@ -67,9 +67,7 @@ export function settleUserNamespace(
   const wanted = wantedNamespace(context, mode);
   if (wanted.kind === "host") return undefined;
   if (wanted.kind === "remap") return wanted.namespace;
-  const { start, size } = context.userRanges.take(id, wanted.size);
-  const mapping = [{ containerID: 0, hostID: start, size }];
-  return { uids: mapping, gids: mapping, isOwn: true, mapsVolumes: true };
+  return context.spareUsers.give(id, wanted.size);
 }
 
 function wantedNamespace({ remap }: EngineContext, mode: UserNamespaceMode): Wanted {
