@@ -84,7 +84,8 @@ describe("a volume of a plugin", () => {
   });
 
   test("is not mounted before a container starts, has the image's content, and goes with it when it is anonymous", async () => {
-    const flags = ["--volume-driver", "plug", "-v", "/nothing/there", "-v", "/etc", "--name", "filled"];
+    const mount = "type=volume,dst=/nothing/there,volume-driver=plug,volume-opt=a=b,volume-label=l=1";
+    const flags = ["--volume-driver", "plug", "--mount", mount, "-v", "/etc", "--name", "filled"];
     await scene.ok("create", ...flags, scene.image, "cat", "/etc/passwd");
     const mounts = JSON.parse(await scene.ok("inspect", "-f", "{{json .Mounts}}", "filled")) as Record<
       string,
@@ -92,6 +93,8 @@ describe("a volume of a plugin", () => {
     >[];
     expect(mounts.map(({ Type, Driver }) => `${Type} ${Driver}`)).toEqual(["volume plug", "volume plug"]);
     const name = mounts.find(({ Destination }) => Destination === "/etc")!.Name!;
+    const created = plugin.requests("VolumeDriver.Create").map(({ body }) => body.Opts ?? {});
+    expect(created).toEqual(expect.arrayContaining([{ a: "b" }, {}]));
     expect(plugin.requests("VolumeDriver.Mount").map(({ body }) => body.Name)).toEqual([name]);
     expect(plugin.requests("VolumeDriver.Unmount").map(({ body }) => body.Name)).toEqual([name]);
     expect(readFileSync(join(plugin.directory, "data", name, "passwd"), "utf8")).toStartWith("root:");
@@ -177,8 +180,9 @@ describe("a plugin that fails", () => {
       ['{"Mountpoint": "/nowhere/at/all"}', "mountpoint /nowhere/at/all: no such file or directory"],
     ] as const) {
       plugin.misbehave({ "VolumeDriver.Mount": { body } });
-      expect(await start()).toContain(`error while mounting volume 'odd': plugin "plug": VolumeDriver.Mount: `);
-      expect(await start()).toContain(reason);
+      const message = await start();
+      expect(message).toContain(`error while mounting volume 'odd': plugin "plug": VolumeDriver.Mount: `);
+      expect(message).toContain(reason);
     }
     plugin.misbehave({ "VolumeDriver.List": { endless: true } });
     const { stdout, stderr } = await scene.daemon.tsd(["volume", "ls", "-q"]);
@@ -233,16 +237,27 @@ describe("a plugin and a daemon that come and go", () => {
     }
     const ended = Number(await scene.ok("inspect", "-f", "{{.State.Pid}}", "ends"));
     const id = await scene.ok("inspect", "-f", "{{.Id}}", "lives");
+    await scene.ok("create", "--name", "gone", "-v", "/p", "--volume-driver", "plug", scene.image);
+    plugin.misbehave({ "VolumeDriver.Remove": { error: "busy" } });
+    await scene.ok("rm", "-v", "gone");
+    expect(await scene.ok("volume", "ls", "-q")).toMatch(/^[0-9a-f]{64}\nboth$/);
+    plugin.misbehave({});
     await scene.daemon.stop("SIGKILL");
     await plugin.kill();
     process.kill(ended, "SIGKILL");
     plugin.forget();
-    // It needs no plugin to start.
+    // It needs no plugin to start: that would be waited for 15 s.
+    const begin = performance.now();
     await scene.daemon.start();
+    expect(performance.now() - begin).toBeLessThan(12_000);
     expect(await scene.ok("exec", "lives", "sh", "-c", "echo y >/p/y; cat /p/y")).toBe("y");
     await plugin.start();
     await until("the plugin hears of the end", () => plugin.volumes().both!.users.length === 1);
     expect(plugin.volumes().both!.users).toEqual([id]);
+    await until(
+      "the volume of the container that is gone is removed",
+      () => Object.keys(plugin.volumes()).length === 1,
+    );
     expect(calls()).not.toContain("Mount");
     await scene.ok("rm", "-f", "lives", "ends");
     await until("nobody is left", () => plugin.volumes().both!.users.length === 0);

@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { Cleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container } from "./container.ts";
 import { containerEvent } from "./event.ts";
@@ -108,8 +109,13 @@ function anonymousVolumes(container: Container): string[] {
   return container.definition.mounts.flatMap(({ anonymous, Name }) => (anonymous && Name !== undefined ? [Name] : []));
 }
 
+/** One that cannot be removed does not keep the container, as in Docker; the next daemon tries again. */
 async function removeVolumes(context: EngineContext, container: Container, names: string[]): Promise<void> {
   for (const name of names) {
-    await context.volumes.removeUnused(name, container.id);
+    try {
+      await context.volumes.removeUnused(name, container.id);
+    } catch (error) {
+      log("error", "could not remove a container's volume", { volume: name, error: errorMessage(error) });
+    }
   }
 }

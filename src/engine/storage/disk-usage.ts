@@ -54,9 +54,9 @@ async function containerUsage(containers: ContainerService): Promise<KindUsage<C
 
 async function volumeUsage({ volumes }: EngineContext): Promise<KindUsage<VolumeUsageItem>> {
   const items: VolumeUsageItem[] = [];
-  for (const volume of (await volumes.list()).volumes) {
-    // What plugins keep, and what is mounted from elsewhere, takes nothing of this disk.
-    if (volume.driver !== "local" || volume.options?.device !== undefined) continue;
+  // What plugins keep, and what is mounted from elsewhere, takes nothing of this disk.
+  for (const volume of await volumes.listLocal()) {
+    if (volume.options?.device !== undefined) continue;
     const { bytes } = await ownUsage(volume.mountpoint);
     items.push({ ...volumeView(volume), UsageData: { RefCount: volumes.inUse(volume.name).length, Size: bytes } });
   }

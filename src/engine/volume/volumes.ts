@@ -132,6 +132,13 @@ export class VolumeService {
     return { volumes, warnings };
   }
 
+  /** Those of the local driver: no plugin is asked. */
+  async listLocal(): Promise<VolumeDetails[]> {
+    const driver = this.drivers.known("local");
+    const found = (await driver.list()).filter(({ name }) => !this.#unstored.has(name));
+    return found.map(({ name, ...known }) => this.#detailsOf(name, driver, known));
+  }
+
   /** The ids of the containers that have it among their mounts. */
   inUse(name: string): string[] {
     return this.users.of(name);

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { openDatabase } from "../../core/database.ts";
 import type { PluginTimes } from "./client.ts";
@@ -198,6 +199,21 @@ describe("a volume plugin as a driver", () => {
     await scene.listen();
     await until(() => scene.unmounts().length > 0);
     expect(scene.unmounts()).toEqual(["c1"]);
+  });
+
+  test("that does not answer is not waited for by who ends, and is not told twice", async () => {
+    const scene = new Scene();
+    await scene.listen();
+    const driver = (await scene.plugins({ probeMs: 30 }).find("fake"))!;
+    await driver.mount("v", "c1");
+    const asked = Promise.withResolvers<ServerResponse>();
+    scene.fake.answers["VolumeDriver.Unmount"] = (response) => asked.resolve(response);
+    await driver.unmount("v", "c1");
+    // Whoever wants it again has his turn when the plugin is done.
+    const mounted = driver.mount("v", "c2");
+    (await asked.promise).end("{}");
+    await mounted;
+    expect(scene.fake.methods().slice(-2)).toEqual(["VolumeDriver.Unmount", "VolumeDriver.Mount"]);
   });
 
   test("is told by the next daemon of what nobody has any more, and of nothing that somebody has", async () => {
