@@ -45,7 +45,7 @@ export async function openMountSources(
     const kept = stack.move();
     return { of, [Symbol.dispose]: () => kept.dispose() };
   } catch (error) {
-    await releaseVolumes(context, container, userId).runAndLog();
+    await releaseVolumes(context, container, userId, () => undefined).runAndLog();
     throw error;
   }
 }
@@ -56,7 +56,10 @@ export async function releaseMountSources(
   container: Container,
   userId: string = container.id,
 ): Promise<void> {
-  await releaseVolumes(context, container, userId).run();
+  const publish = (name: string) => {
+    if (userId === container.id) publishUnmounts(context, container, name);
+  };
+  await releaseVolumes(context, container, userId, publish).run();
 }
 
 /** A daemon has come to know that a container of an earlier one runs. */
@@ -64,17 +67,27 @@ export async function restoreMountSources(context: EngineContext, container: Con
   for (const { Name } of volumeMounts(container)) await context.volumes.restore(Name, container.id);
 }
 
-function releaseVolumes(context: EngineContext, container: Container, userId: string): Cleanup {
+/** @param released told of each volume that this user had. */
+function releaseVolumes(
+  { volumes }: EngineContext,
+  container: Container,
+  userId: string,
+  released: (name: string) => void,
+): Cleanup {
   const steps = new Cleanup(`container ${container.name}`);
-  for (const { Name, Driver = "local" } of volumeMounts(container)) {
-    steps.add(`release volume ${Name}`, async () => {
-      if (!(await context.volumes.release(Name, userId))) return;
-      if (userId === container.id) {
-        context.volumes.publishUnmount({ name: Name, driver: Driver }, { container: container.id });
-      }
+  for (const name of new Set(volumeMounts(container).map(({ Name }) => Name))) {
+    steps.add(`release volume ${name}`, async () => {
+      if (await volumes.release(name, userId)) released(name);
     });
   }
   return steps;
+}
+
+/** As in Docker one for each mount. */
+function publishUnmounts({ volumes }: EngineContext, container: Container, name: string): void {
+  for (const { Name, Driver = "local" } of volumeMounts(container)) {
+    if (Name === name) volumes.publishUnmount({ name, driver: Driver }, { container: container.id });
+  }
 }
 
 function publishMounts({ volumes }: EngineContext, container: Container): void {
