@@ -276,11 +276,18 @@ export interface DirectoryEntry {
 /** The entries of a directory that was opened for reading, without `.` and `..`, in the kernel's order. */
 export function readDirectory(directory: Descriptor): DirectoryEntry[] {
   const entries: DirectoryEntry[] = [];
+  for (const piece of directoryPieces(directory)) entries.push(...piece);
+  return entries;
+}
+
+/** The same in pieces of some hundreds: a directory may have millions. */
+export function* directoryPieces(directory: Descriptor): Generator<DirectoryEntry[], void, void> {
   const buffer = new Uint8Array(32768);
   const view = new DataView(buffer.buffer);
   for (;;) {
     const length = call("getdents64", undefined, descriptorNumber(directory), buffer, buffer.length);
-    if (length === 0) return entries;
+    if (length === 0) return;
+    const entries: DirectoryEntry[] = [];
     // struct linux_dirent64: ino u64, offset i64, record length u16, type u8, name.
     for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
       const end = buffer.indexOf(0, at + 19);
@@ -288,6 +295,7 @@ export function readDirectory(directory: Descriptor): DirectoryEntry[] {
       const name = decodeText(bytes);
       if (name !== "." && name !== "..") entries.push({ name, bytes, type: view.getUint8(at + 18) });
     }
+    yield entries;
   }
 }
 

@@ -1,10 +1,19 @@
 /** What a layer changes of those below it. Whiteouts and opaque directories need root. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { AT_FDCWD } from "../../../ffi/constants/open.ts";
+import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { S_IFCHR } from "../../../ffi/constants/stat.ts";
-import { mknodat } from "../../../ffi/files.ts";
+import { mkdirat, mknodat, open, openat, removeTree } from "../../../ffi/files.ts";
 import { setXattr } from "../../../ffi/stat.ts";
 import { isRoot } from "../store-fixture.ts";
 import { changesOf } from "./changes.ts";
@@ -14,10 +23,11 @@ let base: string;
 const letters = { modified: "C", added: "A", deleted: "D" };
 
 beforeEach(() => {
-  base = mkdtempSync("/tmp/tsd-changes-");
+  // In memory: many directories are made.
+  base = mkdtempSync("/dev/shm/tsd-changes-");
   for (const layer of ["upper", "middle", "bottom"]) mkdirSync(join(base, layer));
 });
-afterEach(() => rmSync(base, { recursive: true, force: true }));
+afterEach(() => removeTree(AT_FDCWD, base));
 
 /** Directories end in a slash; files hold their own name and are of the epoch. */
 function make(layer: string, ...names: string[]): void {
@@ -101,5 +111,37 @@ describe.if(isRoot)("changes", () => {
     make("upper", "etc/hosts", "proc/", "sys/x");
     writeFileSync(join(base, "upper/etc/hosts"), "");
     expect(await changes(["/proc", "/sys", "/etc/hosts"])).toEqual(["A /sys", "A /sys/x"]);
+  });
+
+  test("a deep tree is walked with a few descriptors, and comes back to what is beside it", async () => {
+    const depth = 480;
+    /** Names of a path's length would not fit into one call. */
+    const makeDeep = (layer: string, names: (level: number) => string[]) => {
+      using bottom = [...Array(depth).keys()].reduce(
+        (parent, level) => {
+          using above = parent;
+          for (const name of names(level)) mkdirat(above, name, 0o755);
+          return openat(above, names(level)[0]!, O_RDONLY | O_DIRECTORY);
+        },
+        open(join(base, layer), O_RDONLY | O_DIRECTORY),
+      );
+      mkdirat(bottom, "end", 0o700);
+    };
+    const name = (level: number) => `level-${level}`;
+    makeDeep("bottom", (level) => [name(level)]);
+    makeDeep("upper", (level) => (level % 40 === 0 ? [name(level), "z"] : [name(level)]));
+    const open0 = readdirSync("/proc/self/fd").length;
+    let most = 0;
+    const watching = setInterval(() => {
+      most = Math.max(most, readdirSync("/proc/self/fd").length - open0);
+    }, 0);
+    const found = await changes();
+    clearInterval(watching);
+    expect(found.filter((line) => line.startsWith("A "))).toHaveLength(depth / 40);
+    expect(found[1]).toBe("C /level-0/level-1");
+    expect(found.at(-1)).toBe("A /z");
+    expect(found.filter((line) => line.endsWith("/end"))).toEqual([]);
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThan(80);
   });
 });

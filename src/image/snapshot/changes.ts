@@ -2,24 +2,23 @@
  * What a container has changed of its image's files, by what its own layer holds: docker's rules, by which a directory's
  * size and time say nothing, and a file that was only opened for writing is as it was.
  */
-import { O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from "../../../ffi/constants/open.ts";
+import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { open, openat, readDirectory } from "../../../ffi/files.ts";
+import { directoryPieces, openat } from "../../../ffi/files.ts";
 import { type FileStatus, getXattr, isDirectory, isRegularFile, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
-import { join, nameOf, parentOf } from "../../tar/entry-path.ts";
+import { join } from "../../tar/entry-path.ts";
 import { depthMax } from "../../tar/tree-packer.ts";
 import { isWhiteout } from "../unpack/applier.ts";
-import { look, opaqueAttribute } from "./look.ts";
+import { isGone, LayerLevels } from "./layer-levels.ts";
+import { opaqueAttribute } from "./look.ts";
+import { Slices } from "./slices.ts";
 
 export interface FileChange {
   /** Absolute, as the container has it. */
   path: string;
   kind: "modified" | "added" | "deleted";
 }
-
-/** How long the walk may hold the event loop before others have their turn. */
-const sliceMs = 8;
 
 /**
  * In the order of paths, directories before what is in them. By descriptor: a container may be changing the tree.
@@ -32,131 +31,152 @@ export async function changesOf(
   lower: readonly string[],
   mountPoints: readonly string[],
 ): Promise<FileChange[]> {
-  using opened = new DisposableStack();
-  const layers = lower.map((path) => opened.use(open(path, O_PATH | O_DIRECTORY)));
-  using root = open(upper, O_RDONLY | O_DIRECTORY);
+  const slices = new Slices();
+  using levels = new LayerLevels(upper, lower, slices);
   const points = mountPoints.map((path) => Buffer.from(path.replace(/^\/+|\/+$/g, "")).toString("latin1"));
-  const walk = new Walk(layers, new Set(points));
-  await walk.directory(root, "", { isNew: false, depth: 0 });
-  return walk.changes;
+  return await new Walk(levels, new Set(points), slices).run();
+}
+
+/** One name of a directory: what happened to it, and the directory that is to be walked. */
+interface Found {
+  path: string;
+  kind: FileChange["kind"] | undefined;
+  walked?: { name: Uint8Array; isNew: boolean };
+}
+
+/** A directory that is being walked. */
+interface Walked {
+  path: string;
+  kind: FileChange["kind"] | undefined;
+  isNew: boolean;
+  /** What is in it, from the last to the first. */
+  found: Found[];
+  /** Its own place among the changes. */
+  place: number;
 }
 
 class Walk {
-  readonly changes: FileChange[] = [];
-  readonly #layers: readonly Fd[];
+  readonly #changes: FileChange[] = [];
+  readonly #levels: LayerLevels;
   readonly #mountPoints: ReadonlySet<string>;
-  #sliceEnds = performance.now() + sliceMs;
+  readonly #slices: Slices;
 
-  constructor(layers: readonly Fd[], mountPoints: ReadonlySet<string>) {
-    this.#layers = layers;
+  constructor(levels: LayerLevels, mountPoints: ReadonlySet<string>, slices: Slices) {
+    this.#levels = levels;
     this.#mountPoints = mountPoints;
+    this.#slices = slices;
   }
 
-  /** @param isNew the image has none there: all that is in it is new, too. */
-  async directory(directory: Fd, path: string, { isNew, depth }: { isNew: boolean; depth: number }): Promise<void> {
-    if (depth > depthMax) throw new EngineError("unsupported", `more than ${depthMax} directories deep`);
-    const own = new Map(
-      readDirectory(directory).map(({ bytes }) => [Buffer.from(bytes).toString("latin1"), bytes] as const),
-    );
-    const hides = !isNew && getXattr(directory, opaqueAttribute)?.[0] === "y".charCodeAt(0);
-    const hidden = hides ? this.#lowerNames(path).filter((name) => !own.has(name)) : [];
-    for (const name of [...own.keys(), ...hidden].sort()) {
-      await this.#turn();
-      const below = join(path, name);
-      const bytes = own.get(name);
-      if (bytes === undefined) this.#add(below, "deleted");
-      else await this.#entry(directory, bytes, below, { isNew, depth: depth + 1 });
+  async run(): Promise<FileChange[]> {
+    const root = { path: "", kind: undefined, isNew: false, place: -1 };
+    const walked: Walked[] = [{ ...root, found: await this.#contents(root) }];
+    for (let at = walked.at(-1); at !== undefined; at = walked.at(-1)) {
+      await this.#slices.turn();
+      const found = at.found.pop();
+      if (found === undefined) this.#leave(walked.pop()!);
+      else if (found.walked) await this.#enter(found, found.walked, walked);
+      else this.#changes.push({ path: shown(found.path), kind: found.kind! });
     }
+    return this.#changes;
   }
 
-  async #entry(parent: Fd, name: Uint8Array, path: string, at: { isNew: boolean; depth: number }): Promise<void> {
+  async #enter({ path, kind }: Found, { name, isNew }: { name: Uint8Array; isNew: boolean }, walked: Walked[]) {
+    if (this.#levels.depth === depthMax) {
+      throw new EngineError("unsupported", `more than ${depthMax} directories deep`);
+    }
+    const place = this.#changes.length;
     try {
-      const status = statx(parent, name);
-      const before = at.isNew ? undefined : this.#lower(path);
-      if (isWhiteout(status)) {
-        if (before) this.#add(path, "deleted");
-        return;
-      }
-      const kind = before === undefined ? "added" : isChanged(parent, name, status, before) ? "modified" : undefined;
-      if (!isDirectory(status)) {
-        const isPoint = status.size === 0 && this.#mountPoints.has(path);
-        if (kind && !(kind === "added" && isPoint)) this.#add(path, kind);
-        return;
-      }
-      await this.#subdirectory(parent, name, path, kind, { ...at, isNew: !before || !isDirectory(before.status) });
+      await this.#levels.enter(name, isNew);
     } catch (error) {
-      // It was removed, or has become something else, since its directory was read.
-      if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ESTALE")) throw error;
+      if (isGone(error)) return;
+      throw error;
     }
+    this.#changes.push({ path: shown(path), kind: kind ?? "modified" });
+    walked.push({ path, kind, isNew, place, found: await this.#contents({ path, isNew }) });
   }
 
   /** Where something in it is changed, it is itself. */
-  async #subdirectory(
-    parent: Fd,
-    name: Uint8Array,
-    path: string,
-    kind: FileChange["kind"] | undefined,
-    at: { isNew: boolean; depth: number },
-  ): Promise<void> {
-    using directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const place = this.changes.length;
-    await this.directory(directory, path, at);
-    const isEmpty = this.changes.length === place;
-    if (isEmpty && (kind === undefined || (kind === "added" && this.#mountPoints.has(path)))) return;
-    this.changes.splice(place, 0, { path: shown(path), kind: kind ?? "modified" });
+  #leave({ path, kind, place }: Walked): void {
+    this.#levels.leave();
+    const isEmpty = this.#changes.length === place + 1;
+    if (isEmpty && (kind === undefined || (kind === "added" && this.#mountPoints.has(path)))) this.#changes.pop();
   }
 
-  #add(path: string, kind: FileChange["kind"]): void {
-    this.changes.push({ path: shown(path), kind });
-  }
-
-  /** What the image's layers together show at a path. */
-  #lower(path: string): Before | undefined {
-    for (const layer of this.#layers) {
-      using place = new DisposableStack();
-      const { directory, hides } = lookAt(layer, parentOf(path), place);
-      if (directory) {
-        const name = Buffer.from(nameOf(path), "latin1");
-        const status = statIfThere(directory, name);
-        if (status)
-          return isWhiteout(status) ? undefined : { status, capability: capabilityOf(directory, name, status) };
-      }
-      if (hides) return undefined;
+  /** What happened to each name of the directory where the walk is, from the last to the first. */
+  async #contents({ path, isNew }: { path: string; isNew: boolean }): Promise<Found[]> {
+    const { directory, lower } = await this.#levels.here();
+    const own = new Map<string, Uint8Array>();
+    await this.#names(directory, (name, bytes) => own.set(name, bytes));
+    const hides = !isNew && getXattr(directory, opaqueAttribute)?.[0] === "y".charCodeAt(0);
+    const hidden = hides ? await this.#lowerNames(lower, own) : [];
+    const found: Found[] = [];
+    for (const name of await this.#slices.sorted([...own.keys(), ...hidden])) {
+      await this.#slices.turn();
+      const bytes = own.get(name);
+      const below = join(path, name);
+      const one = bytes
+        ? this.#one(directory, lower, bytes, below, isNew)
+        : ({ path: below, kind: "deleted" } as const);
+      if (one) found.push(one);
     }
-    return undefined;
+    return found.reverse();
   }
 
-  #lowerNames(path: string): string[] {
-    const names = new Set<string>();
-    for (const layer of this.#layers) {
-      using place = new DisposableStack();
-      const { directory, hides } = lookAt(layer, path, place);
-      if (directory) {
-        using readable = openat(directory, ".", O_RDONLY | O_DIRECTORY);
-        for (const { bytes } of readDirectory(readable)) names.add(Buffer.from(bytes).toString("latin1"));
+  /** @param isNew the image has no such directory: all that is in it is new, too. */
+  #one(parent: Fd, lower: readonly Fd[], name: Uint8Array, path: string, isNew: boolean): Found | undefined {
+    try {
+      const status = statx(parent, name);
+      const before = isNew ? undefined : beforeOf(lower, name);
+      if (isWhiteout(status)) return before && { path, kind: "deleted" };
+      const kind = before === undefined ? "added" : isChanged(parent, name, status, before) ? "modified" : undefined;
+      if (isDirectory(status)) {
+        return { path, kind, walked: { name, isNew: !before || !isDirectory(before.status) } };
       }
-      if (hides) break;
+      const isPoint = status.size === 0 && this.#mountPoints.has(path);
+      return kind && !(kind === "added" && isPoint) ? { path, kind } : undefined;
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
     }
-    return [...names].filter((name) => this.#lower(join(path, name)) !== undefined);
   }
 
-  async #turn(): Promise<void> {
-    if (performance.now() < this.#sliceEnds) return;
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#sliceEnds = performance.now() + sliceMs;
+  async #names(directory: Fd, on: (name: string, bytes: Uint8Array) => void): Promise<void> {
+    for (const piece of directoryPieces(directory)) {
+      for (const { bytes } of piece) on(Buffer.from(bytes).toString("latin1"), bytes);
+      await this.#slices.turn();
+    }
   }
+
+  /** What the image's layers together show, except for what is there again. */
+  async #lowerNames(lower: readonly Fd[], own: ReadonlyMap<string, Uint8Array>): Promise<string[]> {
+    const names = new Map<string, Uint8Array>();
+    for (const layer of lower) {
+      using readable = openat(layer, ".", O_RDONLY | O_DIRECTORY);
+      await this.#names(readable, (name, bytes) => !own.has(name) && names.set(name, bytes));
+    }
+    const shown: string[] = [];
+    for (const [name, bytes] of names) {
+      if (beforeOf(lower, bytes)) shown.push(name);
+      await this.#slices.turn();
+    }
+    return shown;
+  }
+}
+
+/** What the image's layers together show under a name. */
+function beforeOf(lower: readonly Fd[], name: Uint8Array): Before | undefined {
+  for (const directory of lower) {
+    const status = statIfThere(directory, name);
+    if (status === undefined) continue;
+    return isWhiteout(status) ? undefined : { status, capability: capabilityOf(directory, name, status) };
+  }
+  return undefined;
 }
 
 interface Before {
   status: FileStatus;
   /** security.capability, as text. */
   capability: string;
-}
-
-function lookAt(layer: Fd, path: string, place: DisposableStack): { directory: Fd | undefined; hides: boolean } {
-  if (path === "") return { directory: layer, hides: false };
-  const found = look(layer, path);
-  return { directory: found.directory && place.use(found.directory), hides: found.hides };
 }
 
 function isChanged(parent: Fd, name: Uint8Array, now: FileStatus, { status: before, capability }: Before): boolean {
