@@ -72,13 +72,15 @@ describe.skipIf(process.getuid?.() !== 0)("a mount on its way into a container",
     mount(at("shared"), at("shared"), null, 0x1000);
     mount(null, at("shared"), null, 1 << 20);
     mount("tmpfs", at("shared/below"), "tmpfs", 0);
+    // Twice where the host's root is shared, too.
+    const before = mounted();
     try {
       {
         using places = new MountPlaces(at("places"));
         using folder = open(at("shared"), O_PATH);
         places.attachCopy(folder);
       }
-      expect(mounted().filter((line) => line.startsWith("/shared/below "))).toHaveLength(1);
+      expect(mounted()).toEqual(before);
     } finally {
       umount2(at("shared/below"));
       umount2(at("shared"));
