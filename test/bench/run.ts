@@ -4,7 +4,7 @@
  *
  * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with
  * and without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes),
- * images (pull, save, load: a round of it takes a minute), copy (cp, export).
+ * images (pull, save, load: a round of it takes a minute), copy (cp, export), copy-up (new volumes filled from images).
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";
@@ -15,6 +15,7 @@ import { command, succeed } from "../harness/command.ts";
 import { installPackages } from "../harness/packages.ts";
 import { Workspace } from "../harness/workspace.ts";
 import { measureCopies } from "./copy.ts";
+import { measureCopyUp } from "./copy-up.ts";
 import { mountDisk } from "./disk.ts";
 import { type Engine, startDocker, startPodman, startTsd } from "./engines.ts";
 import { measureImages } from "./images.ts";
@@ -31,7 +32,18 @@ const { values, positionals } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const runtimeScenarios = ["runtime", "runtime-exec", "runtime-verbs"];
-const scenarios = ["run", "bridge", "exec", ...runtimeScenarios, "userns", "memory", "network", "images", "copy"];
+const scenarios = [
+  "run",
+  "bridge",
+  "exec",
+  ...runtimeScenarios,
+  "userns",
+  "memory",
+  "network",
+  "images",
+  "copy",
+  "copy-up",
+];
 const chosen = positionals.length === 0 ? scenarios : positionals;
 for (const name of chosen) {
   if (!scenarios.includes(name)) throw new Error(`no scenario ${name}: ${scenarios.join(", ")}`);
@@ -58,7 +70,9 @@ if (chosen.includes("runtime-verbs")) {
 if (chosen.some((name) => !name.startsWith("runtime"))) await engineScenarios();
 
 async function engineScenarios(): Promise<void> {
-  if (chosen.includes("images")) await mountDisk(workspace, ["d", "docker", "podman"]);
+  // What makes many files needs a disk that nobody else writes to.
+  if (chosen.some((name) => ["images", "copy-up"].includes(name)))
+    await mountDisk(workspace, ["d", "docker", "podman"]);
   const started = [await startTsd(workspace), await startDocker(workspace), await startPodman(workspace)];
   const engines = started.filter((engine) => engine !== undefined);
   const runWith = (network: string): Contender[] =>
@@ -94,6 +108,7 @@ async function engineScenarios(): Promise<void> {
   }
   if (chosen.includes("network")) await measureNetwork(workspace, engines, rounds);
   if (chosen.includes("images")) await measureImages(workspace, engines, rounds);
+  if (chosen.includes("copy-up")) await measureCopyUp(workspace, engines, rounds);
   if (chosen.includes("copy")) await measureCopies(workspace, engines, rounds);
   if (chosen.includes("memory")) for (const engine of engines) console.log(await memoryOf(engine));
 }
