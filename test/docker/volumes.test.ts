@@ -303,6 +303,8 @@ const story: string[] = [
   "volume create",
   "volume create a",
   "volume create -o colour=red three",
+  "volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=7 memory",
+  "volume inspect memory",
   "volume create --scope multi three",
   "volume ls --format {{.Driver}}|{{.Name}}|{{.Scope}}|{{.Mountpoint}}|{{.Labels}}",
   "volume ls -q -f label=a=b",
@@ -323,6 +325,7 @@ const story: string[] = [
   "volume prune -f --filter until=1h",
   "volume prune -f",
   "volume ls",
+  "volume rm memory",
 ];
 
 test("the docker client gets from tsd what it gets from dockerd, along a story", async () => {

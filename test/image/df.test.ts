@@ -134,6 +134,25 @@ describe("every byte below the root", () => {
     expect((await root()).TotalBytes).toBe(await du("--block-size=1"));
   });
 
+  test("does not include what volumes have mounted from elsewhere", async () => {
+    const before = row(await root(), "Volumes");
+    const source = engine.workspace.path("elsewhere");
+    mkdirSync(source);
+    writeFileSync(join(source, "big"), Buffer.alloc(500_000));
+    const options = ["type=none", "o=bind", `device=${source}`].flatMap((option) => ["-o", option]);
+    await engine.daemon.ok("volume", "create", ...options, "elsewhere");
+    const container = await engine.start(["-v", "elsewhere:/data"], "sleep", "1000");
+    const after = row(await root(), "Volumes");
+    expect([after.Count, after.Bytes - before.Bytes]).toEqual([before.Count + 1, 2 * 4096]);
+    const usage = (await api("/v1.55/system/df?verbose=1")) as unknown as {
+      VolumeUsage: { Items: { Name: string }[] };
+    };
+    expect(usage.VolumeUsage.Items.map(({ Name }) => Name)).toEqual(["named"]);
+    await engine.daemon.ok("rm", "-f", container);
+    await engine.daemon.ok("volume", "rm", "elsewhere");
+    expect(row(await root(), "Volumes")).toEqual(before);
+  });
+
   test("is shown by system df -v, below what Docker shows", async () => {
     const text = await engine.daemon.ok("system", "df", "-v");
     expect(text).toMatch(

@@ -130,8 +130,10 @@ describe("prune", () => {
   test("of all takes those with names, but none that is in use or has options", async () => {
     await withVolumes("used:/data");
     await engine.volumes.create({ Name: "named" });
+    const { Options } = await engine.volumes.create({ Name: "far", DriverOpts: { type: "tmpfs", device: "tmpfs" } });
+    expect(Options).toEqual({ device: "tmpfs", type: "tmpfs" });
     expect((await engine.volumes.prune({}, { all: true })).VolumesDeleted).toEqual(["named"]);
-    expect(await names()).toEqual(["used"]);
+    expect(await names()).toEqual(["far", "used"]);
   });
 
   test("goes by labels, and by their absence", async () => {
