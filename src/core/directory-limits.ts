@@ -10,8 +10,8 @@ export interface DirectoryLimits {
    * @throws EngineError unsupported where the file system cannot; nothing is changed then.
    */
   limit(directory: string, bytes: number): void;
-  /** What a directory takes, and may take; undefined where it is not limited. Bytes. */
-  usage(directory: string): { used: number; limit: number } | undefined;
+  /** Whether `limit` was called for the directory, and `release` not yet. */
+  isLimited(directory: string): boolean;
   /**
    * The directory is being removed: it is limited no more, under that name, and what its limit was made of is given
    * back as soon as nothing is left of it. Nothing happens where it is not limited.

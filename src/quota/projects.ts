@@ -91,14 +91,9 @@ export class ProjectQuotas implements DirectoryLimits {
     }
   }
 
-  usage(directory: string): { used: number; limit: number } | undefined {
-    const row = this.#database
-      .query<{ id: number }, [string]>("SELECT id FROM quota_projects WHERE directory = ? AND released = 0")
-      .get(directory);
-    if (row === null) return undefined;
-    using opened = open(directory, O_RDONLY | O_DIRECTORY);
-    const { used, limit } = projectUsage(opened, row.id);
-    return { used, limit };
+  isLimited(directory: string): boolean {
+    const sql = "SELECT id FROM quota_projects WHERE directory = ? AND released = 0";
+    return this.#database.query<{ id: number }, [string]>(sql).get(directory) !== null;
   }
 
   release(directory: string): void {

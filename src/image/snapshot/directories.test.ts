@@ -23,7 +23,7 @@ describe("limited writable layers", () => {
       told.push(`limit ${path} ${bytes} ${readdirSync(path).length}`);
       limit(path);
     },
-    usage: () => undefined,
+    isLimited: () => false,
     release: (path) => told.push(`release ${path} ${existsSync(path)}`),
   });
 

@@ -160,7 +160,7 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
         told.push(`limit ${bytes} with ${readdirSync(path)}`);
         limited.add(path);
       },
-      usage: (path) => (limited.has(path) ? { used: 0, limit: 5 } : undefined),
+      isLimited: (path) => limited.has(path),
       release: (path) => void (limited.delete(path) && told.push(`release ${existsSync(path)}`)),
     };
     const small = new LocalDriver(root, [], limits);
@@ -181,7 +181,7 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
       limit: () => {
         throw new Error("the file system is broken");
       },
-      usage: () => undefined,
+      isLimited: () => false,
       release: () => undefined,
     });
     await expect(fails.create("small", { size: "1g" })).rejects.toThrow("volume small: the file system is broken");

@@ -162,7 +162,7 @@ export class LocalDriver implements VolumeDriver {
   #limit(place: string, bytes: number, isNew: boolean): void {
     // Somebody has removed it, and what limited it was something else.
     if (isNew) this.#limits?.release(place);
-    if (this.#limits?.usage(place) === undefined) this.#limits?.limit(place, bytes);
+    if (!this.#limits?.isLimited(place)) this.#limits?.limit(place, bytes);
   }
 
   #dataPath(name: string): string {
