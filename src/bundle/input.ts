@@ -190,6 +190,8 @@ export interface BundleInput {
   extraEnvironment?: string[];
   /** More device nodes, as CDI and GPU requests bring them. */
   extraDevices?: LinuxDevice[];
+  /** What it writes is limited by the projects that its files belong to: the default profile keeps it from changing them. */
+  keepsProjects?: boolean;
   /** The daemon's own default in place of Docker's profile. */
   defaultSeccomp?: LinuxSeccomp;
 }

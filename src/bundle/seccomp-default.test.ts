@@ -120,6 +120,30 @@ describe("default seccomp profile", () => {
   });
 });
 
+describe("the profile of containers whose files have to stay in their projects", () => {
+  const requests = [0x401c5820n, 0x40086602n, 0x40046602n];
+
+  test("forbids the requests of ioctl(2) that change it, whatever their upper bits, and no other", () => {
+    const profile = defaultSeccomp(defaultCapabilities, recent, true);
+    const program = compileSeccomp(profile);
+    const ioctl = (request: bigint, arch = archX64) => {
+      const nr = arch === archX64 ? syscallNumber("ioctl", "x86_64")! : 54;
+      return runFilter(program, { nr, arch, args: [3n, request, 0n, 0n, 0n, 0n] }).value;
+    };
+    for (const request of requests) {
+      for (const upper of [0n, 1n << 32n, 0xffffffffn << 32n]) expect(ioctl(request | upper)).toBe(errno(1));
+      expect(ioctl(request, archI386)).toBe(errno(1));
+      // Each differs from it in one bit.
+      for (let bit = 0n; bit < 32n; bit++) {
+        const other = request ^ (1n << bit);
+        if (!requests.includes(other)) expect([other, ioctl(other)]).toEqual([other, allow]);
+      }
+    }
+    for (const request of [0n, 0x5401n, 0x5413n, 0xffffffffn, 0x801c581fn]) expect(ioctl(request)).toBe(allow);
+    expect(decide(defaultSeccomp(defaultCapabilities, recent), "ioctl", 3n, requests[0]!)).toBe(allow);
+  });
+});
+
 describe("seccomp profiles in Docker's format", () => {
   const context = { capabilities: ["CAP_SYS_ADMIN"], kernel: [5, 10] } as const;
   const namesOf = (rule: object) => {

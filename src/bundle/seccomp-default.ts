@@ -82,11 +82,23 @@ const cloneNamespaces = 0x7e020000;
 const ENOSYS = 38;
 
 /**
+ * Requests of ioctl(2) by which a file's owner takes it out of its project, and so out of what limits it:
+ * FS_IOC_FSSETXATTR, and FS_IOC_SETFLAGS with the numbers that it has for programs of 64 and 32 bits.
+ */
+const projectChanges = [0x401c5820, 0x40086602, 0x40046602];
+
+/**
  * The default profile for a container that holds these capabilities, on a kernel of that version.
  * @param kernel major and minor number.
+ * @param keepsProjects whether it must not change what project a file belongs to, nor any other flag of the file.
  */
-export function defaultSeccomp(capabilities: readonly string[], kernel: readonly [number, number]): LinuxSeccomp {
+export function defaultSeccomp(
+  capabilities: readonly string[],
+  kernel: readonly [number, number],
+  keepsProjects = false,
+): LinuxSeccomp {
   const names = new Set(always.trim().split(/\s+/));
+  if (keepsProjects) names.delete("ioctl");
   const add = (more: string): void => {
     for (const name of more.split(" ")) names.add(name);
   };
@@ -104,6 +116,11 @@ export function defaultSeccomp(capabilities: readonly string[], kernel: readonly
       return { names: ["personality"], action: "SCMP_ACT_ALLOW", args: [{ index: 0, op: "SCMP_CMP_EQ", value }] };
     }),
   ];
+  if (keepsProjects) {
+    for (const request of allBut(projectChanges)) {
+      syscalls.push({ names: ["ioctl"], action: "SCMP_ACT_ALLOW", args: [{ index: 1, ...request }] });
+    }
+  }
   if (!capabilities.includes("CAP_SYS_ADMIN")) {
     const args: LinuxSeccompArgument[] = [{ index: 0, op: "SCMP_CMP_MASKED_EQ", value: cloneNamespaces, valueTwo: 0 }];
     syscalls.push({ names: ["clone"], action: "SCMP_ACT_ALLOW", args });
@@ -116,4 +133,20 @@ export function defaultSeccomp(capabilities: readonly string[], kernel: readonly
     architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
     syscalls,
   };
+}
+
+/**
+ * Comparisons of which one holds for every number of 32 bits but these. Those of libseccomp that allow something are
+ * alternatives, so "not equal" to several cannot be said; and it would look at 64 bits, of which the kernel drops the
+ * upper ones.
+ */
+function allBut(excluded: readonly number[], prefix = 0n, bits = 0): Omit<LinuxSeccompArgument, "index">[] {
+  const rest = BigInt(32 - bits);
+  const inside = excluded.filter((value) => BigInt(value) >> rest === prefix >> rest);
+  if (inside.length === 0) {
+    const mask = ((1n << BigInt(bits)) - 1n) << rest;
+    return [{ op: "SCMP_CMP_MASKED_EQ", value: Number(mask), valueTwo: Number(prefix) }];
+  }
+  if (bits === 32) return [];
+  return [prefix, prefix | (1n << (rest - 1n))].flatMap((half) => allBut(inside, half, bits + 1));
 }

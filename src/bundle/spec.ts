@@ -226,7 +226,9 @@ function seccompOf(input: BundleInput, security: SecurityOptions, capabilities: 
   if (seccomp === "unconfined") return undefined;
   if (seccomp && seccomp !== "builtin") return seccompFromProfile(seccomp, context);
   if (input.hostConfig.Privileged && !seccomp) return undefined;
-  return (seccomp ? undefined : input.defaultSeccomp) ?? defaultSeccomp(capabilities, input.host.kernel);
+  return (
+    (seccomp ? undefined : input.defaultSeccomp) ?? defaultSeccomp(capabilities, input.host.kernel, input.keepsProjects)
+  );
 }
 
 function containerNamespaces(input: BundleInput): LinuxNamespace[] {

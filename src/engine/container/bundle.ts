@@ -55,6 +55,7 @@ export function prepareBundle(
     ...joinedUserNamespace(container, userNamespace),
     namespacePaths: namespacePaths(context, container, sandbox),
     cgroupsPath: cgroupPath(context, container),
+    keepsProjects: isLimited(context, container),
     extraEnvironment: linkVariables(context, container),
   });
   // Other runtimes read the bundle as the specification has it.
@@ -73,6 +74,16 @@ export function prepareBundle(
     stdin: { open: config.OpenStdin === true, once: config.StdinOnce === true },
     log: logTarget(container, paths),
   };
+}
+
+/** Whether its own layer, or a volume of it, may take so much and no more. */
+function isLimited({ volumes }: EngineContext, { definition }: Container): boolean {
+  const { storageBytes, mounts } = definition;
+  return storageBytes !== undefined || mounts.some(({ Type, Name }) => Type === "volume" && isLimitedVolume(Name!));
+  function isLimitedVolume(name: string): boolean {
+    const { driver, options } = volumes.record(name) ?? {};
+    return driver === "local" && options?.size !== undefined;
+  }
 }
 
 /** This process holds it until the container has joined it. */

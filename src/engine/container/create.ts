@@ -53,8 +53,6 @@ export interface CreatedContainer {
 interface Draft extends Omit<ContainerDefinition, "mounts"> {
   image: Image;
   planned: PlannedMount[];
-  /** What it may write; absent: as much as there is. */
-  storageBytes: number | undefined;
   warnings: string[];
 }
 
@@ -93,7 +91,7 @@ async function buildContainer(
   cleanup: Cleanup,
 ): Promise<Container> {
   const { id, name, draft, state } = parts;
-  const { image: found, warnings: _warnings, planned, storageBytes, ...rest } = draft;
+  const { image: found, warnings: _warnings, planned, ...rest } = draft;
   const { layout, snapshots, volumes, userRanges, containers } = context;
   const paths = layout.container(id);
   cleanup.add(`remove ${paths.directory}`, () => rm(paths.directory, { recursive: true, force: true }));
@@ -103,7 +101,7 @@ async function buildContainer(
   // Before the container is on record: an image that is used now is not removed to make space.
   context.images.touch(found.id);
   const image = found.isUnpacked ? found : await context.images.ensureUnpacked(found);
-  const root = prepareLayer(context, id, image, storageBytes);
+  const root = prepareLayer(context, id, image, rest.storageBytes);
   cleanup.add("give up its users", () => userRanges.release(id));
   const userNamespace = settleUserNamespace(context, id, rest.hostConfig);
   const realized = await realizeMounts(planned, {
@@ -174,7 +172,7 @@ function draftContainer(
     endpoints,
     command: commandOf(config),
     runtime,
-    storageBytes,
+    ...(storageBytes !== undefined && { storageBytes }),
     warnings: [...settled.warnings, ...portWarnings(hostConfig), ...warningsFor(image)],
   };
 }

@@ -26,6 +26,8 @@ export interface ContainerDefinition {
   /** Entry point and command in one: never empty. */
   command: string[];
   mounts: ContainerMount[];
+  /** What it may write to its own layer, in bytes; absent: no limit. */
+  storageBytes?: number;
   /** How the process is confined and driven: the name of a runtime, "" for the one inside tsd. */
   runtime: string;
   /** Absent: the host's. */
