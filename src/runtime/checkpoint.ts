@@ -18,6 +18,7 @@ import { criuFailure } from "./criu/report.ts";
 import { type CriuDirectories, type CriuSettings, commonOptions, openDirectories } from "./criu/settings.ts";
 import { externalFiles, streamNames, writeStreamNames } from "./criu/streams.ts";
 import { deleteContainer } from "./delete.ts";
+import { mappedMounts } from "./plan/mappings.ts";
 import type { ContainerRecord } from "./record.ts";
 import { containerStatus } from "./status.ts";
 import { lockContainer, readConfig, readRecord } from "./store.ts";
@@ -54,10 +55,11 @@ export async function checkpointContainer(root: string, id: string, options: Che
       // Callers of runc look for "cannot be checkpointed".
       throw new EngineError("conflict", `container ${id} cannot be checkpointed in ${status.status} state`);
     }
+    const config = readConfig(root, id);
+    refuseMappedMounts(config);
     const program = findCriu();
     await refuseMissingFeatures(program, options);
     checkStatusFd(options);
-    const config = readConfig(root, id);
     using directories = openDirectories(options, logFile, config);
     checkParent(options);
     const subject: Subject = { record, config, init: status.init };
@@ -69,6 +71,13 @@ export async function checkpointContainer(root: string, id: string, options: Che
   if (options.leaveRunning || options.preDump) return;
   const { warn, cgroupDriver } = options;
   deleteContainer(root, id, { force: true, ...(warn && { warn }), ...(cgroupDriver && { cgroupDriver }) });
+}
+
+/** criu takes sources of binds from the host as they are there, where their files have other owners. */
+function refuseMappedMounts(config: RuntimeConfig): void {
+  const [first] = mappedMounts(config);
+  if (first === undefined) return;
+  throw new EngineError("unsupported", `criu cannot restore the mount ${first}: the owners of its files are mapped`);
 }
 
 /** A container that is saved. */

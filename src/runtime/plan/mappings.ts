@@ -46,6 +46,14 @@ function wantedMappings({ linux = {}, mounts = [] }: RuntimeConfig, rootIsMapped
   return rootIsMapped ? [...wanted, containerMappings(linux, "root")] : wanted;
 }
 
+/** Where the mounts are whose owners are mapped. */
+export function mappedMounts({ linux = {}, mounts = [] }: RuntimeConfig): string[] {
+  return mounts.flatMap((mount, index) => {
+    const mappings = mappingsOf(mount, parseMountOptions(mount.type, mount.options ?? []), `mounts[${index}]`, linux);
+    return mappings === undefined ? [] : mount.destination;
+  });
+}
+
 function keyOf({ uids, gids }: IdMappings): string {
   const text = (list: readonly LinuxIdMapping[]) =>
     list.map((map) => [map.containerID, map.hostID, map.size].join(" "));

@@ -66,6 +66,26 @@ describe("refused anywhere", () => {
     });
   }
 
+  needs("tsd")(
+    "a container with mounts whose owners are mapped, which would be other ones after a restoration",
+    async () => {
+      const mappings = [{ containerID: 0, hostID: 1000, size: 1 }];
+      const mapped = { uidMappings: mappings, gidMappings: mappings };
+      await using container = await runtime.running(["sleep", "1000"], (config) => {
+        config.mounts.push({
+          destination: "/tmp",
+          type: "bind",
+          source: runtime.workspace.directory,
+          options: ["bind"],
+          ...mapped,
+        });
+      });
+      const { message } = await runtime.fails("checkpoint", "--image-path", runtime.path("images"), container.id);
+      expect(message).toContain("criu cannot restore the mount /tmp: the owners of its files are mapped");
+      expect(await runtime.state(container.id)).toMatchObject({ status: "running" });
+    },
+  );
+
   needs("tsd")("a status-fd that nobody can write to", async () => {
     await using container = await runtime.running();
     const images = runtime.path("images");
