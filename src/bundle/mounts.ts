@@ -77,7 +77,7 @@ function adjust(mount: OciMount, hostConfig: BundleHostConfig, writableCgroups: 
   if (becomesWritable) mount.options = options.filter((option) => option !== "ro");
 }
 
-/** The host's shared memory for `--ipc host`; another container's comes with the mounts. */
+/** The host's shared memory for `--ipc host`; what containers share comes with the mounts. */
 function sharedIpcMounts(hostConfig: BundleHostConfig, mounts: readonly BundleMount[]): OciMount[] {
   if (hostConfig.IpcMode !== "host" || mounts.some((mount) => mount.destination === "/dev/shm")) return [];
   return [{ destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", "rprivate"] }];

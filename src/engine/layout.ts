@@ -72,6 +72,11 @@ export class Layout {
     return join(this.state, "mounts");
   }
 
+  /** /dev/shm of containers that share it, by their ids. */
+  get sharedMemory(): string {
+    return join(this.state, "shm");
+  }
+
   /** The built-in runtime's state root. */
   get runtime(): string {
     return join(this.state, "runtime");

@@ -18,6 +18,7 @@ import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
 import type { EngineContext } from "./context.ts";
 import { removeMountPlaces } from "./mount/places.ts";
+import { sweepSharedMemory } from "./mount/shared-memory.ts";
 import { restoreMountSources } from "./mount/sources.ts";
 import type { ShimPart, SurvivingShim } from "./parts.ts";
 import { rangesOf } from "./userns/mapping.ts";
@@ -69,6 +70,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
   await context.networks.restore(live);
   // Whoever was starting has what it needs of them by now.
   removeMountPlaces(context.layout.mountPlaces);
+  sweepSharedMemory(context.layout.sharedMemory, new Set(running.map(({ id }) => id)));
   for (const container of running) await context.locks.run(container.id, () => settleNetworks(context, container));
   await finishRemovals(context);
   result.leftovers = await removeLeftovers(context, adopted);

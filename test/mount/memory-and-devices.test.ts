@@ -1,6 +1,6 @@
 /** File systems in memory, read-only roots, and devices: what the kernel says of them inside. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { succeed } from "../harness/command.ts";
 import { Engine } from "../harness/engine.ts";
 
@@ -61,6 +61,38 @@ describe("memory", () => {
     expect(await engine.sh(["--shm-size", "0"], size)).toBe("65536");
     const refused = await engine.run(["--shm-size", "much"], ["true"]);
     expect([refused.status, refused.stderr]).toEqual([125, expect.stringContaining("invalid size: 'much'")]);
+  });
+
+  test("--ipc shareable: those that join have the same /dev/shm, over a crash of the daemon, and others have none", async () => {
+    const { state } = engine.daemon;
+    await engine.start(["--name", "owner", "--ipc", "shareable", "--shm-size", "5m"], "sleep", "1000");
+    const join = ["--network", "none", "--ipc", "container:owner", "--shm-size", "3m"];
+    await engine.daemon.ok("exec", "owner", "sh", "-c", "echo shared > /dev/shm/file");
+    await engine.daemon.stop("SIGKILL");
+    await engine.daemon.start();
+    expect(await engine.sh(join, `cat /dev/shm/file; ${options}; echo too > /dev/shm/two`)).toBe(
+      "shared\n/dev/shm rw,nosuid,nodev,noexec,relatime rw,size=5120k",
+    );
+    expect(await engine.daemon.ok("exec", "owner", "cat", "/dev/shm/two")).toBe("too");
+    await engine.start(["--name", "late", ...join], "sleep", "1000");
+    // Over another that has joined; the memory lasts as long as somebody has it.
+    expect(await engine.sh(["--ipc", "container:late"], "cat /dev/shm/file")).toBe("shared");
+    await engine.daemon.ok("rm", "-f", "owner");
+    expect(readdirSync(`${state}/shm`)).toEqual([]);
+    expect(await engine.daemon.ok("exec", "late", "cat", "/dev/shm/file")).toBe("shared");
+    await engine.daemon.ok("rm", "-f", "late");
+    await engine.start(["--name", "alone"], "sleep", "1000");
+    const refused = await engine.run(["--ipc", "container:alone"], ["true"]);
+    expect(refused.stderr).toMatch(
+      /can't join IPC of container [0-9a-f]{64}: non-shareable IPC \(hint: use IpcMode:shareable for the donor container\)/,
+    );
+    expect(refused.status).toBe(125);
+    const users = await engine.run(
+      ["--userns", "auto", "--ipc", "shareable", "-u", "5"],
+      ["sh", "-c", "stat -c %u /dev/shm; echo > /dev/shm/x"],
+    );
+    expect(users).toMatchObject({ status: 0, stdout: "0\n" });
+    await engine.daemon.ok("rm", "-f", "alone");
   });
 
   test("what a tmpfs cannot have is refused by its name", async () => {

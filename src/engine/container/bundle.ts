@@ -12,6 +12,7 @@ import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
 import { bundleIdMapping } from "../mount/id-mapping.ts";
+import { sharedMemoryMounts } from "../mount/shared-memory.ts";
 import type { MountSources } from "../mount/sources.ts";
 import type { Container } from "./container.ts";
 import { writeEtcFiles } from "./etc-files.ts";
@@ -50,7 +51,11 @@ export function prepareBundle(
     hostConfig,
     rootfs: paths.rootfs,
     user,
-    mounts: [...etcMounts(container, etcPaths), ...bindMounts(container, sources, mapping)],
+    mounts: [
+      ...etcMounts(container, etcPaths),
+      ...sharedMemoryMounts(context, container),
+      ...bindMounts(container, sources, mapping),
+    ],
     tmpfs: tmpfsMounts(container),
     ...joinedUserNamespace(container, userNamespace),
     namespacePaths: namespacePaths(context, container, sandbox),

@@ -46,7 +46,7 @@ export class MountPlaces implements Disposable {
       mount_setattr(tmpfs, { propagation: MS_PRIVATE });
       mount_setattr(tmpfs, { propagation: MS_UNBINDABLE });
     } catch (error) {
-      discard(this.#directory);
+      discardPlace(this.#directory);
       throw wrapError(error, `mount a tmpfs on ${this.#directory}`, { stage: "mount" });
     }
   }
@@ -75,17 +75,17 @@ export class MountPlaces implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    discard(this.#directory);
+    discardPlace(this.#directory);
   }
 }
 
 /** What a daemon that was killed has left. Whoever it started had it by then. */
 export function removeMountPlaces(parent: string): void {
-  for (const name of list(parent)) discard(join(parent, name));
+  for (const name of list(parent)) discardPlace(join(parent, name));
 }
 
 /** Never more than a directory that is empty is removed by name: what is mounted may be a volume. */
-function discard(directory: string): void {
+export function discardPlace(directory: string): void {
   try {
     try {
       umount2(directory, MNT_DETACH | UMOUNT_NOFOLLOW);

@@ -8,6 +8,7 @@ import { prepareBindSources } from "./bind-sources.ts";
 import { placeMounts } from "./placed.ts";
 import { checkPropagation } from "./propagation.ts";
 import { relabelSources } from "./relabel.ts";
+import { makeSharedMemory, removeSharedMemory } from "./shared-memory.ts";
 
 export interface MountSources extends Disposable {
   /** The path that is to be bound: it may be one of a descriptor of this process, and means nothing after the disposal. */
@@ -30,7 +31,10 @@ export async function openMountSources(
   const directories = new Map<string, string>();
   try {
     await prepareBindSources(definition);
-    if (userId === container.id) checkPropagation(definition.mounts, context.layout.root);
+    if (userId === container.id) {
+      checkPropagation(definition.mounts, context.layout.root);
+      makeSharedMemory(context, container);
+    }
     for (const { Name } of volumeMounts(container)) {
       directories.set(Name, await context.volumes.acquire(Name, userId));
     }
@@ -50,7 +54,7 @@ export async function openMountSources(
   }
 }
 
-/** Lets go of the container's volumes. All are released, whichever fails. */
+/** Lets go of the container's volumes and shared memory. All are released, whichever fails. */
 export async function releaseMountSources(
   context: EngineContext,
   container: Container,
@@ -69,15 +73,16 @@ export async function restoreMountSources(context: EngineContext, container: Con
 
 /** @param released told of each volume that this user had. */
 function releaseVolumes(
-  { volumes }: EngineContext,
+  context: EngineContext,
   container: Container,
   userId: string,
   released: (name: string) => void,
 ): Cleanup {
   const steps = new Cleanup(`container ${container.name}`);
+  if (userId === container.id) steps.add("remove its shared memory", () => removeSharedMemory(context, container));
   for (const name of new Set(volumeMounts(container).map(({ Name }) => Name))) {
     steps.add(`release volume ${name}`, async () => {
-      if (await volumes.release(name, userId)) released(name);
+      if (await context.volumes.release(name, userId)) released(name);
     });
   }
   return steps;
