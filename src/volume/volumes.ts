@@ -41,6 +41,7 @@ interface Row {
 
 export class VolumeStore {
   readonly #volumes = new Map<string, Volume>();
+  readonly #database: Database;
   readonly #insert: Statement;
   readonly #delete: Statement;
   readonly #setDoomed: Statement;
@@ -48,6 +49,7 @@ export class VolumeStore {
   readonly #doomed = new Set<string>();
 
   constructor(database: Database) {
+    this.#database = database;
     this.#insert = database.query(
       "INSERT INTO volumes (name, driver, options, labels, created_at, anonymous) VALUES (?, ?, ?, ?, ?, ?)",
     );
@@ -93,6 +95,14 @@ export class VolumeStore {
       this.#setDoomed.run(1, name);
       this.#doomed.add(name);
     }
+  }
+
+  /** Before it is made: unless it is spared it is one that is to be removed. */
+  insertDoomed(volume: Volume): void {
+    this.#database.transaction(() => {
+      this.insert([volume]);
+      this.doom([volume.name]);
+    })();
   }
 
   /** Somebody else has it by now. */

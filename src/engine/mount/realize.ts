@@ -118,7 +118,10 @@ async function ensureVolume(
   volumes.users.add(name, containerId);
   cleanup.add(`give up volume ${name}`, () => volumes.users.delete(name, containerId));
   const ensured = await volumes.ensure(name, request);
-  if (ensured.created) cleanup.add(`remove volume ${name}`, () => volumes.removeUnused(name, containerId));
+  // Others may have known a plugin's volume before it was made here: it stays, as in Docker.
+  if (ensured.created && ensured.volume.driver === "local") {
+    cleanup.add(`remove volume ${name}`, () => volumes.removeUnused(name, containerId));
+  }
   return ensured;
 }
 

@@ -80,8 +80,11 @@ export class VolumeService {
 
   /** Writes the records of anonymous volumes that were made. In the caller's transaction. */
   insert(volumes: readonly Volume[]): void {
-    this.#store.insert(volumes.map(recordOf));
-    for (const { name } of volumes) this.#unstored.delete(name);
+    for (const volume of volumes) {
+      if (this.#store.get(volume.name) === undefined) this.#store.insert([recordOf(volume)]);
+      else this.#store.spare(volume.name);
+      this.#unstored.delete(volume.name);
+    }
   }
 
   /** To be called when the records of anonymous volumes are durable. */
@@ -92,8 +95,10 @@ export class VolumeService {
   /** Undoes an anonymous volume whose container could not be stored. */
   async discard({ name, driver }: Volume): Promise<void> {
     this.#unstored.delete(name);
-    if (this.#store.get(name) !== undefined) this.#store.delete(name);
-    await (await this.drivers.find(driver)).remove(name);
+    const { remove, removeLeftovers } = this.drivers.known(driver);
+    if (removeLeftovers !== undefined) this.#store.delete(name);
+    await remove.call(this.drivers.known(driver), name);
+    this.#store.delete(name);
   }
 
   /** The record alone; undefined for a volume that only a plugin knows. */
@@ -236,7 +241,7 @@ export class VolumeService {
   /** When the daemon starts and all have what they have. @returns what had no record and was removed. */
   async removeLeftovers(): Promise<string[]> {
     for (const name of this.#store.doomed()) {
-      const removed = this.removeUnused(name, "").catch((error: unknown) => {
+      const removed = this.#removeDoomed(name).catch((error: unknown) => {
         log("error", "could not remove a removed container's volume", { volume: name, error: errorMessage(error) });
       });
       // A plugin may take its time.
@@ -244,6 +249,12 @@ export class VolumeService {
     }
     const local = this.records().filter(({ driver }) => driver === "local");
     return await this.drivers.removeLeftovers(new Set(local.map(({ name }) => name)));
+  }
+
+  async #removeDoomed(name: string): Promise<void> {
+    if (this.#driverName(name) === "local" || (await this.#find(name)) !== undefined) {
+      await this.removeUnused(name, "");
+    } else if (this.inUse(name).length === 0) this.#store.delete(name);
   }
 
   /** With Docker's attributes. */
@@ -293,7 +304,6 @@ export class VolumeService {
   async #make(name: string, request: VolumeRequest, anonymous: boolean) {
     const { driver: driverName = "", options = {}, labels = {} } = request;
     const driver = await this.drivers.find(driverName || "local");
-    await driver.create(name, options);
     const record: Volume = {
       name,
       driver: driver.name,
@@ -302,9 +312,30 @@ export class VolumeService {
       createdAt: new Date().toISOString(),
       anonymous,
     };
+    const isUnseen = anonymous && driver.removeLeftovers === undefined;
+    // What this driver keeps is not seen by the next start, unless there is a record of it.
+    if (isUnseen) this.#store.insertDoomed(record);
     if (anonymous) this.#unstored.set(name, record);
-    const known = (await driver.get(name)) ?? { mountpoint: "" };
-    return { volume: { ...record, ...detailsOf(driver, known) }, created: true };
+    try {
+      await driver.create(name, options);
+      const known = (await driver.get(name)) ?? { mountpoint: "" };
+      return { volume: { ...record, ...detailsOf(driver, known) }, created: true };
+    } catch (error) {
+      this.#unstored.delete(name);
+      if (isUnseen) this.#forgetUnmade(driver, name);
+      throw error;
+    }
+  }
+
+  /** It may be there or not, and the plugin may be away: nobody waits for that, and the next daemon tries again. */
+  #forgetUnmade(driver: VolumeDriver, name: string): void {
+    const forgotten = this.#locks.run(name, async () => {
+      if ((await driver.get(name)) !== undefined) await driver.remove(name);
+      this.#store.delete(name);
+    });
+    forgotten.catch((error: unknown) => {
+      log("warn", "could not take back a volume that could not be made", { volume: name, error: errorMessage(error) });
+    });
   }
 
   async #lookUp(name: string): Promise<VolumeDetails | undefined> {

@@ -8,6 +8,8 @@ export type Answer = Record<string, unknown> | ((response: ServerResponse) => vo
 export class FakePlugin {
   readonly asked: { method: string; body: Record<string, unknown>; accept: string | undefined }[] = [];
   readonly answers: Record<string, Answer> = { "Plugin.Activate": { Implements: ["VolumeDriver"] } };
+  /** What depends on the question; before `answers`. */
+  handlers: Record<string, (body: Record<string, string>) => Record<string, unknown>> = {};
   #server: Server | undefined;
 
   /** @param address the socket's path; absent: any port of 127.0.0.1. @param tls for HTTPS. */
@@ -18,8 +20,9 @@ export class FakePlugin {
       request.on("end", () => {
         const method = request.url!.slice(1);
         const text = Buffer.concat(pieces).toString();
-        this.asked.push({ method, body: JSON.parse(text), accept: request.headers.accept });
-        const answer = this.answers[method];
+        const body = JSON.parse(text);
+        this.asked.push({ method, body, accept: request.headers.accept });
+        const answer = this.handlers[method]?.(body) ?? this.answers[method];
         if (typeof answer === "function") answer(response);
         else if (answer === undefined) response.writeHead(404).end("404 page not found\n");
         else response.end(JSON.stringify(answer));
