@@ -100,6 +100,9 @@ describe("an image that is mounted", () => {
     expect((await docker("rmi", "kept")).stderr).toContain(
       `container ${user.slice(0, 12)} is using its referenced image`,
     );
+    const listed = await fetch("http://tsd/images/json", { unix: engine.daemon.socket });
+    const images = (await listed.json()) as { Id: string; Containers: number }[];
+    expect(images.find(({ Id }) => Id.startsWith(`sha256:${id}`))?.Containers).toBe(1);
     await ok("tag", "kept", "other-name");
     await ok("create", ...none, "--name", "holder", ...image("tools"), engine.busybox);
     expect(await ok("image", "prune", "-af")).toContain("Total reclaimed space: 0B");

@@ -1,7 +1,7 @@
 /** Parts of volumes on the kernel: which directory or file it is, whoever exchanges names meanwhile, and what is left. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { command } from "../harness/command.ts";
+import { command, until } from "../harness/command.ts";
 import { Engine } from "../harness/engine.ts";
 import { dockerClient } from "../harness/packages.ts";
 import { tsd } from "../harness/workspace.ts";
@@ -139,6 +139,26 @@ test("in a user namespace a part has the container's owners", async () => {
   const script = "stat -c %u:%g /p/file; touch /p/own";
   expect(await engine.sh([...none, "--userns", "auto", ...part("folder")], script)).toBe("7:8");
   expect(statSync(data("folder/own"))).toMatchObject({ uid: 0, gid: 0 });
+});
+
+test("a volume that is a mount of its own is mounted for its part, and no longer than that is had", async () => {
+  const mount = ["--mount", "type=volume,source=memory,target=/p,volume-subpath=part"];
+  await ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory");
+  const { status, stderr } = await engine.run([...none, ...mount], ["true"]);
+  expect([status, stderr]).toEqual([125, expect.stringContaining("_data/part: no such file or directory")]);
+  expect(engine.workspace.mounts()).toEqual([]);
+  const holder = await engine.start(
+    [...none, "-v", "memory:/v"],
+    "sh",
+    "-c",
+    "mkdir /v/part; touch /v/part/x; sleep 1000",
+  );
+  await until("the part is there", async () => (await engine.tsd(["exec", holder, "ls", "/v/part"])).stdout === "x\n");
+  expect(await engine.sh([...none, ...mount], `ls /p; ${mountinfo("/p")}`)).toMatch(/^x\n\/part rw/);
+  expect(await engine.sh([...none, "--volumes-from", holder, ...mount], "ls /p /v/part")).toBe("/p:\nx\n\n/v/part:\nx");
+  await ok("rm", "-f", holder);
+  await until("the volume is unmounted", () => engine.workspace.mounts().length === 0);
+  await ok("volume", "rm", "memory");
 });
 
 test("docker's client gets the same, and inspect says what was asked for", async () => {

@@ -5,6 +5,7 @@ import { EngineError } from "../../core/errors.ts";
 import { inKeyOrder } from "../../core/key-order.ts";
 import type { ImageSummary as StoredSummary } from "../../image/image.ts";
 import type { EngineContext } from "../context.ts";
+import { imagesOf } from "../mount/image-mount.ts";
 import { filterImages, type ImageFilters } from "./filter.ts";
 import { manifestSummaries } from "./manifests.ts";
 
@@ -27,7 +28,7 @@ export function listImages(context: EngineContext, options: ListOptions): ImageS
   });
   const users = new Map<string, number>();
   for (const { definition } of context.containers.all()) {
-    users.set(definition.imageId, (users.get(definition.imageId) ?? 0) + 1);
+    for (const id of imagesOf(definition)) users.set(id, (users.get(id) ?? 0) + 1);
   }
   const shared = options.sharedSize ? sharedSizes(all) : undefined;
   return shown
