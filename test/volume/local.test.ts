@@ -146,6 +146,7 @@ describe("a local volume with options", () => {
     await make("told", "tmpfs", "tmpfs", "size=1m");
     await scene.ok("volume", "create", "-o", "type=none", "-o", "device=/", "-o", "o=bind", "told");
     expect(await scene.ok("volume", "inspect", "-f", "{{.Options.o}} {{.Options.type}}", "told")).toBe("size=1m tmpfs");
+    expect(await scene.daemon.log()).toContain("a volume is there with other options than were asked for");
     const id = await scene.background("teller", "true", ["-v", "told:/a", "-v", "told:/b:ro"]);
     await scene.ok("wait", "teller");
     await until("it is unmounted", () => !isMounted("told"));

@@ -281,6 +281,7 @@ export class VolumeService {
         `driver '${existing.driver}' already has volume '${name}': volume name must be unique`,
       );
     }
+    warnOfOthers(existing, request);
     // One that a plugin has by itself is used from now on.
     if (this.record(name) === undefined) this.#store.insert([recordOf(existing)]);
     return { volume: existing, created: false };
@@ -457,6 +458,21 @@ export class VolumeService {
 
   #publish(action: string, { name, driver }: Pick<Volume, "name" | "driver">, attributes = {}): void {
     this.#events.publish("volume", action, name, { driver, ...attributes });
+  }
+}
+
+/** As in Docker the volume stays as it is; whoever wonders why it is not as he asked for finds a line in the log. */
+function warnOfOthers(existing: Volume, { options = {}, labels = {} }: VolumeRequest): void {
+  const asked = { options, labels };
+  const there = { options: existing.options ?? {}, labels: existing.labels };
+  for (const field of ["options", "labels"] as const) {
+    if (Object.keys(asked[field]).length === 0 || Bun.deepEquals(asked[field], there[field])) continue;
+    const names = Object.keys({ ...asked[field], ...there[field] });
+    const others = names.filter((name) => asked[field][name] !== there[field][name]).join(", ");
+    log("warn", `a volume is there with other ${field} than were asked for`, {
+      volume: existing.name,
+      [field]: others,
+    });
   }
 }
 
