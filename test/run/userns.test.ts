@@ -316,6 +316,12 @@ test("--userns-remap: all containers have that user's range, volumes are the hos
     await run("-v", "data:/etc", engine.busybox, "sh", "-c", "touch /etc/new; stat -c %u:%g /etc /etc/passwd /etc/new"),
   ).toBe("0:0\n0:0\n0:0");
   const data = join(remapped.root, "volumes/data/_data");
+  // What -v makes is the container's root's, what was there is not.
+  const made = engine.workspace.path("made");
+  mkdirSync(made, { mode: 0o755 });
+  await run("-v", `${made}/a/b:/b`, engine.busybox, "touch", "/b/file");
+  const owners = ["", "a", "a/b", "a/b/file"].map((path) => statSync(join(made, path)));
+  expect(owners.map(({ uid, gid }) => `${uid}:${gid}`)).toEqual(["0:0", ...Array(3).fill("100000:200000")]);
   expect(statSync(data)).toMatchObject({ uid: 100000, gid: 200000 });
   expect(statSync(join(data, "passwd"))).toMatchObject({ uid: 100000, gid: 200000 });
   await run("-v", "empty:/nothing", engine.busybox, "touch", "/nothing/x");
