@@ -158,8 +158,7 @@ export class TreeWriter implements TarSink, Disposable {
     const directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     this.#directories.adopt(path, directory);
     if (there && this.#isLeftOut(directory)) throw new LeftOut();
-    const owner = this.#ownerOf(entry);
-    if (owner) fchown(directory, owner.uid, owner.gid);
+    this.#give(entry, ({ uid, gid }) => fchown(directory, uid, gid));
     fchmod(directory, entry.mode | writableMode);
     this.#xattrs.set(directory, entry.xattrs);
     this.#described.set(path, entry);
@@ -171,8 +170,7 @@ export class TreeWriter implements TarSink, Disposable {
   }
 
   #describe(file: Fd, entry: TarEntry): void {
-    const owner = this.#ownerOf(entry);
-    if (owner) fchown(file, owner.uid, owner.gid);
+    this.#give(entry, ({ uid, gid }) => fchown(file, uid, gid));
     // chown and write clear the set-id bits and security.capability: mode and attributes come after them.
     fchmod(file, entry.mode);
     this.#xattrs.set(file, entry.xattrs);
@@ -240,8 +238,7 @@ export class TreeWriter implements TarSink, Disposable {
       const type = entry.type === "block" ? S_IFBLK : S_IFCHR;
       return mknodat(parent, name, type | 0o600, makeDevice(entry.deviceMajor, entry.deviceMinor));
     });
-    const owner = this.#ownerOf(entry);
-    if (owner) fchownat(parent, name, owner.uid, owner.gid);
+    this.#give(entry, ({ uid, gid }) => fchownat(parent, name, uid, gid));
     if (entry.type !== "symlink") chmodAt(parent, name, entry.mode);
     this.#xattrs.setByName(parent, name, entry.xattrs);
     utimensat(parent, name, entry.mtime, entry.mtime);
@@ -309,6 +306,18 @@ export class TreeWriter implements TarSink, Disposable {
         if (!isErrno(error, "EEXIST") || attempt === attemptsMax) throw error;
         this.#clear(parent, path, entry, () => false);
       }
+    }
+  }
+
+  #give(entry: TarEntry, chown: (owner: { uid: number; gid: number }) => void): void {
+    const owner = this.#ownerOf(entry);
+    if (owner === undefined) return;
+    try {
+      chown(owner);
+    } catch (error) {
+      if (!isErrno(error, "EINVAL")) throw error;
+      const reason = `its owner ${owner.uid}:${owner.gid} is not in the container's user namespace`;
+      throw new EngineError("internal", reason, { cause: error });
     }
   }
 

@@ -202,6 +202,18 @@ test("a user whom the namespace does not have is refused by number, and few user
   await engine.daemon.ok("rm", "-f", container);
 });
 
+test("a file whose owner the container cannot have is not copied into it, and says whose it is", async () => {
+  const file = engine.workspace.path("foreign");
+  writeFileSync(file, "");
+  chownSync(file, 65536, 7);
+  const container = await engine.start(["--userns", "auto"], "sleep", "1000");
+  const { status, stderr } = await engine.tsd(["cp", "-a", file, `${container}:/`]);
+  const reason = "archive entry foreign: its owner 65536:7 is not in the container's user namespace";
+  expect([status, stderr]).toEqual([1, expect.stringContaining(reason)]);
+  expect((await engine.tsd(["exec", container, "ls", "/foreign"])).status).toBe(1);
+  await engine.daemon.ok("rm", "-f", container);
+});
+
 test("binds are nobody's without idmap, and with it the container's, on both sides", async () => {
   const source = engine.workspace.path("source");
   mkdirSync(source);
