@@ -8,7 +8,7 @@ import { isErrno } from "../core/errors.ts";
 export class PendingFile implements Disposable {
   readonly fd: Fd;
   readonly #parent: Fd;
-  /** What it is called meanwhile: on file systems without nameless files, and while it takes the place of another. */
+  /** What it is called meanwhile on file systems without nameless files. */
   #temporary: Uint8Array | undefined;
 
   private constructor(fd: Fd, parent: Fd, temporary?: Uint8Array) {
@@ -48,17 +48,6 @@ export class PendingFile implements Disposable {
       if (!isErrno(error, "EINVAL")) throw error;
       renameat2(this.#parent, this.#temporary, this.#parent, name);
     }
-    this.#temporary = undefined;
-  }
-
-  /** Takes the place of what has the name, at once. @throws SyscallError EISDIR for a directory, EBUSY for a mount. */
-  replace(name: Uint8Array): void {
-    if (this.#temporary === undefined) {
-      const temporary = hiddenName();
-      linkDescriptor(this.fd, this.#parent, temporary);
-      this.#temporary = temporary;
-    }
-    renameat2(this.#parent, this.#temporary, this.#parent, name);
     this.#temporary = undefined;
   }
 

@@ -180,20 +180,19 @@ export class TreeWriter implements TarSink, Disposable {
   /** Somebody may put something into the way, or take it away, again and again. */
   #place(file: PendingFile, parent: Fd, path: string, entry: TarEntry): void {
     const name = bytes(nameOf(path));
-    const retried = ["EEXIST", "ENOENT", "EISDIR", "ENOTDIR"];
     for (let attempt = 1; ; attempt++) {
       const status = attempt === 1 ? undefined : this.#assertReplaceable(parent, path, entry);
       try {
-        if (status === undefined) file.name(name);
-        else if (isDirectory(status)) this.#remove(parent, path, status);
-        else file.replace(name);
-        if (status === undefined || !isDirectory(status)) return;
+        // Not renamed over it: ext4 would then write the new file to the disk before it went on.
+        if (status !== undefined) this.#remove(parent, path, status);
+        file.name(name);
+        return;
       } catch (error) {
         if (isErrno(error, "EBUSY") && status !== undefined && isRegularFile(status)) {
           this.#overwrite(file.fd, parent, name, entry);
           return;
         }
-        if (!isErrno(error, ...retried) || attempt === attemptsMax) throw error;
+        if (!isErrno(error, "EEXIST") || attempt === attemptsMax) throw error;
       }
     }
   }
