@@ -47,7 +47,21 @@ export function tarHeader(entry: TarEntry): Uint8Array {
   const records = extendedRecords(entry);
   const path = entry.type === "directory" && !entry.path.endsWith("/") ? `${entry.path}/` : entry.path;
   const map = entry.sparse ? sparseMap(entry.sparse) : new Uint8Array();
-  const own = headerBlock(
+  const bodyBytes = records.reduce((sum, { length }) => sum + length, 0);
+  const extendedBytes = bodyBytes === 0 ? 0 : blockSize + bodyBytes + padding(bodyBytes).length;
+  const header = Buffer.alloc(extendedBytes + blockSize + map.length);
+  if (bodyBytes > 0) {
+    const name = `PaxHeaders/${path.replace(/\/$/, "").split("/").pop()!}`;
+    const zero = { linkPath: "", mode: 0o644, uid: 0, gid: 0, seconds: 0, device: noDevice };
+    writeBlock(header.subarray(0, blockSize), { ...zero, path: name, size: bodyBytes }, "x");
+    let at = blockSize;
+    for (const each of records) {
+      header.set(each, at);
+      at += each.length;
+    }
+  }
+  writeBlock(
+    header.subarray(extendedBytes, extendedBytes + blockSize),
     {
       path: entry.sparse ? `GNUSparseFile.0/${path.slice(path.lastIndexOf("/") + 1)}` : path,
       linkPath: entry.linkPath,
@@ -60,17 +74,8 @@ export function tarHeader(entry: TarEntry): Uint8Array {
     },
     typeflags[entry.type],
   );
-  if (records.length === 0) return own;
-  const body = Buffer.concat(records);
-  const name = `PaxHeaders/${path.replace(/\/$/, "").split("/").pop()!}`;
-  const zero = { linkPath: "", mode: 0o644, uid: 0, gid: 0, seconds: 0, device: [0, 0] as [number, number] };
-  return Buffer.concat([
-    headerBlock({ ...zero, path: name, size: body.length }, "x"),
-    body,
-    padding(body.length),
-    own,
-    map,
-  ]);
+  header.set(map, extendedBytes + blockSize);
+  return header;
 }
 
 /** What the ustar header cannot say, in a fixed order. */
@@ -97,11 +102,16 @@ function extendedRecords(entry: TarEntry): Uint8Array[] {
 
 /** `LENGTH KEY=VALUE\n`, where the length counts itself. */
 function record(key: string, value: string | Uint8Array): Uint8Array {
-  const bytes = typeof value === "string" ? Buffer.from(value, "latin1") : value;
-  const rest = Buffer.concat([Buffer.from(` ${key}=`, "latin1"), bytes, Buffer.from("\n")]);
-  let length = rest.length + 1;
-  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
-  return Buffer.concat([Buffer.from(String(length)), rest]);
+  const rest = key.length + value.length + 3;
+  let length = rest + 1;
+  while (String(length).length + rest !== length) length = String(length).length + rest;
+  const bytes = new Uint8Array(length);
+  const start = `${length} ${key}=`;
+  latin1(bytes, 0, start.length, start);
+  if (typeof value === "string") latin1(bytes, start.length, value.length, value);
+  else bytes.set(value, start.length);
+  bytes[length - 1] = 0x0a;
+  return bytes;
 }
 
 function decimalTime({ seconds, nanoseconds }: TarTime): string {
@@ -138,29 +148,41 @@ interface HeaderFields {
   device: [major: number, minor: number];
 }
 
-/** One block; a number that does not fit is 0 and stands in the extended header, a name is cut off. */
-function headerBlock(fields: HeaderFields, typeflag: string): Uint8Array {
-  const block = Buffer.alloc(blockSize);
+const noDevice: [number, number] = [0, 0];
+
+/** Fills one empty block; a number that does not fit is 0 and stands in the extended header, a name is cut off. */
+function writeBlock(block: Uint8Array, fields: HeaderFields, typeflag: string): void {
   const { prefix, name } = splitName(fields.path) ?? { prefix: "", name: fields.path.slice(0, nameMax) };
-  block.write(name, 0, nameMax, "latin1");
+  latin1(block, 0, nameMax, name);
   octal(block, 100, 8, fields.mode);
   octal(block, 108, 8, fields.uid > idMax ? 0 : fields.uid);
   octal(block, 116, 8, fields.gid > idMax ? 0 : fields.gid);
   octal(block, 124, 12, fields.size > longMax ? 0 : fields.size);
   octal(block, 136, 12, fields.seconds < 0 || fields.seconds > longMax ? 0 : fields.seconds);
-  block.write(typeflag, 156, "latin1");
-  block.write(fields.linkPath, 157, nameMax, "latin1");
-  block.write("ustar\x0000", 257, "latin1");
+  latin1(block, 156, 1, typeflag);
+  latin1(block, 157, nameMax, fields.linkPath);
+  latin1(block, 257, 8, "ustar\x0000");
   octal(block, 329, 8, fields.device[0]);
   octal(block, 337, 8, fields.device[1]);
-  block.write(prefix, 345, prefixMax, "latin1");
+  latin1(block, 345, prefixMax, prefix);
   block.fill(0x20, 148, 156);
   let sum = 0;
   for (let at = 0; at < blockSize; at++) sum += block[at]!;
-  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
-  return block;
+  octal(block, 148, 7, sum);
 }
 
-function octal(block: Buffer, at: number, length: number, value: number): void {
-  block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1");
+/** By hand, as the numbers: Buffer's own way takes longer than the text is worth. */
+function latin1(block: Uint8Array, at: number, lengthMax: number, text: string): void {
+  const length = Math.min(text.length, lengthMax);
+  for (let index = 0; index < length; index++) block[at + index] = text.charCodeAt(index);
+}
+
+/** Digits with zeros before them, and a zero byte after them. */
+function octal(block: Uint8Array, at: number, length: number, value: number): void {
+  let rest = value;
+  for (let index = at + length - 2; index >= at; index--) {
+    block[index] = 0x30 + (rest % 8);
+    rest = Math.floor(rest / 8);
+  }
+  block[at + length - 1] = 0;
 }

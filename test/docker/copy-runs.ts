@@ -90,13 +90,10 @@ function byCase(archive: string, root: string): Map<number, string[]> {
     entry: ({ path, linkPath, type, mode, uid, gid, mtime }) => {
       const kept = type === "file" && mtime.seconds === keptSeconds ? "kept" : "";
       // Which of two names comes first is the directory's business.
-      const name =
-        type === "hardlink"
-          ? [path, linkPath]
-              .sort()
-              .join(" ")
-              .replace(/ \.\/\d+\//, " ")
-          : path;
+      const names = [path, linkPath].sort();
+      const first = type === "hardlink" ? lines.find((line) => line.path === linkPath) : undefined;
+      if (first) first.path = names[0]!;
+      const name = type === "hardlink" ? names.join(" ").replace(/ \.\/\d+\//, " ") : path;
       const target = type === "symlink" ? linkPath.replace(root, "/ROOT").replace(/^\/ROOT\/\d+\//, "/ROOT/N/") : "";
       lines.push({ path: name, text: `${type} ${mode.toString(8)} ${uid}:${gid} ${target}${kept}`, content: "" });
     },

@@ -1,4 +1,4 @@
-/** What is on record of dockerd's copies is what dockerd does. With TSD_RECORD=1 it is recorded anew. */
+/** What is on record of dockerd's copies is what dockerd does. With TSD_RECORD=1 it is recorded anew; then format it. */
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { startDocker } from "../bench/engines.ts";
@@ -16,6 +16,6 @@ test("dockerd copies as it is on record", async () => {
   const outcomes = await runCases({ name: "dockerd", client: dockerClient(), env: dockerd.env, directory });
   const plain = Object.fromEntries([...outcomes].map(([name, { words: _, ...outcome }]) => [name, outcome]));
   if (process.env.TSD_RECORD === "1") {
-    writeFileSync(`${import.meta.dir}/copy-outcomes.json`, `${JSON.stringify(plain, null, 1)}\n`);
+    writeFileSync(`${import.meta.dir}/copy-outcomes.json`, `${JSON.stringify(plain, null, 2)}\n`);
   } else expect(plain).toEqual(recorded as typeof plain);
 }, 120_000);
