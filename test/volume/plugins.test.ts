@@ -103,6 +103,28 @@ describe("a volume of a plugin", () => {
     expect(plugin.volumes()).toEqual({});
   });
 
+  test("can be copied to and from while nobody runs, be shared by --volumes-from, and be mounted in part", async () => {
+    await scene.ok("create", "--name", "still", "-v", "parts:/p", "--volume-driver", "plug", scene.image);
+    mkdirSync(join(plugin.directory, "data/parts/sub"));
+    writeFileSync(scene.workspace.path("copied"), "copied\n");
+    await scene.ok("cp", scene.workspace.path("copied"), "still:/p/sub/file");
+    expect(readFileSync(join(plugin.directory, "data/parts/sub/file"), "utf8")).toBe("copied\n");
+    expect(await scene.ok("cp", "still:/p/sub/file", "-")).toContain("copied");
+    const ids = (name: string) => plugin.requests(`VolumeDriver.${name}`).map(({ body }) => body.ID);
+    expect(ids("Mount")).not.toEqual([]);
+    await until("every mount is given back", () => ids("Unmount").sort().join() === ids("Mount").sort().join());
+    expect((await scene.sh("cat /p/sub/file", ["--volumes-from", "still"])).stdout).toBe("copied\n");
+    const part = ["--mount", "type=volume,src=parts,dst=/p,volume-subpath=sub,readonly"];
+    expect((await scene.daemon.tsd(["run", "--rm", ...part, scene.image, "ls", "/p"])).stdout).toBe("file\n");
+    expect(
+      (await scene.daemon.tsd(["run", "--rm", "--userns", "auto", ...part, scene.image, "stat", "-c", "%U", "/p/file"]))
+        .stdout,
+    ).toBe("root\n");
+    await until("nobody has it", () => plugin.volumes().parts!.users.length === 0);
+    await scene.ok("rm", "still");
+    await scene.ok("volume", "rm", "parts");
+  });
+
   test("that only the plugin knows of is shown, found by its name, used and removed", async () => {
     const known = { options: null, createdAt: "2020-01-02T03:04:05Z", users: [] };
     writeFileSync(join(plugin.directory, "volumes.json"), JSON.stringify({ "theirs/a:b": known, theirs: known }));
