@@ -243,6 +243,21 @@ describe("a volume plugin as a driver", () => {
     expect(scene.unmounts()).toHaveLength(3);
   });
 
+  test("is told by the next daemon of a mount over which the last one was killed", async () => {
+    const scene = new Scene();
+    await scene.listen();
+    const killed = (await scene.plugins().find("fake"))!;
+    const asked = Promise.withResolvers<ServerResponse>();
+    scene.fake.answers["VolumeDriver.Mount"] = (response) => asked.resolve(response);
+    const mounted = killed.mount("v", "c1");
+    const response = await asked.promise;
+    scene.plugins().settle();
+    await until(() => scene.unmounts().length > 0);
+    expect(scene.unmounts()).toEqual(["c1"]);
+    response.end(JSON.stringify({ Mountpoint: scene.data }));
+    await mounted;
+  });
+
   test("hears of the mounts that it is owed before it is to remove the volume", async () => {
     const scene = new Scene();
     await scene.listen();
