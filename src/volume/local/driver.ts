@@ -75,16 +75,20 @@ export class LocalDriver implements VolumeDriver {
 
   async mount(name: string, userId: string): Promise<string> {
     const { mount, sizeBytes } = this.#options.get(name) ?? {};
-    await this.#makeDirectory(name, sizeBytes);
     const path = this.#dataPath(name);
-    if (mount !== undefined) {
+    if (mount === undefined) {
+      await this.#makeDirectory(name, sizeBytes);
+      return path;
+    }
+    if (!(await isMounted(path))) {
+      await this.#makeDirectory(name, sizeBytes);
       try {
-        if (!(await isMounted(path))) await mountLocal(mount, path);
+        await mountLocal(mount, path);
       } catch (error) {
         throw wrapError(error, `error while mounting volume '${path}'`, { stage: "volume" });
       }
-      this.#hold(name, userId);
     }
+    this.#hold(name, userId);
     return path;
   }
 
@@ -101,10 +105,9 @@ export class LocalDriver implements VolumeDriver {
     return this.#dataPath(name);
   }
 
-  /** Not of one that something is mounted on, or whose limit holds in its directory alone. */
+  /** Not of one that something is mounted on. */
   staging(name: string): string | undefined {
-    const { mount, sizeBytes } = this.#options.get(name) ?? {};
-    return mount === undefined && sizeBytes === undefined ? join(this.#directory, name) : undefined;
+    return this.#options.get(name)?.mount === undefined ? join(this.#directory, name) : undefined;
   }
 
   async removeLeftovers(recorded: ReadonlySet<string>): Promise<string[]> {

@@ -1,22 +1,33 @@
 /** What is mounted in the directories of local volumes: by the kernel's own list, which outlives every daemon. */
 import { readFile, realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { umount2InBackground } from "../../../ffi/background-mount.ts";
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from "../../../ffi/constants/mount.ts";
 import { unescapeMountPath } from "../../../ffi/text.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 
+/** Whether something is mounted at the directory itself. */
 export async function isMounted(directory: string): Promise<boolean> {
-  const place = await realpath(directory);
-  return (await mountPoints()).includes(place);
+  const place = await placeOf(directory);
+  return place !== undefined && (await mountPoints()).includes(place);
 }
 
 /** Mount points at the directory and in it, in the order in which they were mounted. None where it is not there. */
 export async function mountPointsIn(directory: string): Promise<string[]> {
+  const place = await placeOf(directory);
+  if (place === undefined) return [];
+  return (await mountPoints()).filter((each) => each === place || each.startsWith(`${place}/`));
+}
+
+/**
+ * As the kernel names it. It is not looked into: where a server is away, whoever asks for anything of what is mounted there
+ * may wait for ever. Undefined where what it is to be in is not there.
+ */
+async function placeOf(directory: string): Promise<string | undefined> {
   try {
-    const place = await realpath(directory);
-    return (await mountPoints()).filter((each) => each === place || each.startsWith(`${place}/`));
+    return join(await realpath(dirname(directory)), basename(directory));
   } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
+    if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }
