@@ -66,9 +66,9 @@ const quotaBytes = 72;
 const limitUnit = 1024;
 
 /** What a project takes and may take on the file system of `file`. @throws SyscallError ESRCH, ENOSYS where it does not count. */
-export function projectUsage(file: Fd, id: number): ProjectUsage {
+export function projectUsage(file: Fd, id: number, byDescriptor = takesDescriptors()): ProjectUsage {
   const quota = new Uint8Array(quotaBytes);
-  const result = quotactl(file, Q_GETQUOTA, id, quota);
+  const result = quotactl(file, { command: Q_GETQUOTA, id, argument: quota, byDescriptor });
   const ENOENT = 2;
   // XFS says so of a project that nothing has ever belonged to.
   if (result === -ENOENT) return { limit: 0, used: 0, inodes: 0 };
@@ -78,34 +78,42 @@ export function projectUsage(file: Fd, id: number): ProjectUsage {
 }
 
 /** Limits what a project takes on the file system of `file`: bytes, rounded up to 1024; 0: no limit. */
-export function setProjectLimit(file: Fd, id: number, bytes: number): void {
+export function setProjectLimit(file: Fd, id: number, bytes: number, byDescriptor = takesDescriptors()): void {
   const quota = new Uint8Array(quotaBytes);
   const view = new DataView(quota.buffer);
   view.setBigUint64(0, BigInt(Math.ceil(bytes / limitUnit)), true);
   view.setUint32(64, QIF_BLIMITS, true);
-  check("quotactl", quotactl(file, Q_SETQUOTA, id, quota), `Q_SETQUOTA of project ${id}`);
+  const result = quotactl(file, { command: Q_SETQUOTA, id, argument: quota, byDescriptor });
+  check("quotactl", result, `Q_SETQUOTA of project ${id}`);
 }
 
 /** Whether the file system of `file` counts what projects take, and whether it limits them. */
-export function projectAccounting(file: Fd): { counts: boolean; limits: boolean } {
+export function projectAccounting(file: Fd, byDescriptor = takesDescriptors()): { counts: boolean; limits: boolean } {
   // struct fs_quota_stat has 80 bytes; its flags are the 16 bits after version and padding.
   const state = new Uint8Array(80);
-  const result = quotactl(file, Q_XGETQSTAT, 0, state);
+  const result = quotactl(file, { command: Q_XGETQSTAT, id: 0, argument: state, byDescriptor });
   if (result < 0) return { counts: false, limits: false };
   const flags = new DataView(state.buffer).getUint16(2, true);
   return { counts: (flags & FS_QUOTA_PDQ_ACCT) !== 0, limits: (flags & FS_QUOTA_PDQ_ENFD) !== 0 };
 }
 
+interface QuotaCall {
+  command: number;
+  id: number;
+  argument: Uint8Array;
+  byDescriptor: boolean;
+}
+
 /** @returns the kernel's answer as it is: -errno on failure. */
-function quotactl(file: Fd, command: number, id: number, argument: Uint8Array): number {
-  const request = (command << 8) | PRJQUOTA;
-  if (isByDescriptor()) return syscall(SYS.quotactl_fd, file.number, request >>> 0, id, argument);
+function quotactl(file: Fd, { command, id, argument, byDescriptor }: QuotaCall): number {
+  const request = ((command << 8) | PRJQUOTA) >>> 0;
+  if (byDescriptor) return syscall(SYS.quotactl_fd, file.number, request, id, argument);
   const { deviceMajor, deviceMinor } = statx(file);
-  return syscall(SYS.quotactl, request >>> 0, cString(`/dev/block/${deviceMajor}:${deviceMinor}`), id, argument);
+  return syscall(SYS.quotactl, request, cString(`/dev/block/${deviceMajor}:${deviceMinor}`), id, argument);
 }
 
 /** Since Linux 5.14; before, the file system is named by its block device. */
-function isByDescriptor(): boolean {
+function takesDescriptors(): boolean {
   const ENOSYS = 38;
   return syscall(SYS.quotactl_fd, -1, 0, 0, null) !== -ENOSYS;
 }

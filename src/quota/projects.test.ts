@@ -9,6 +9,7 @@ import { mountOverlay } from "../../ffi/overlay.ts";
 import {
   type Project,
   type ProjectUsage,
+  projectAccounting,
   projectOf,
   projectUsage,
   setProject,
@@ -138,6 +139,16 @@ describe.each([...diskKinds])("limits of directories on %s", (kind) => {
       expect(records()).toHaveLength(1);
       expect(usage(id).limit).toBe(0);
       expect(usage(project(kept).id).limit).toBe(mebibyte);
+    });
+
+    test("are told of and set by the block device's name, too, as Linux before 5.14 needs it", () => {
+      const path = limited("a", mebibyte);
+      using opened = open(path, O_RDONLY | O_DIRECTORY);
+      const { id } = projectOf(opened);
+      expect(projectAccounting(opened, false)).toEqual({ counts: true, limits: true });
+      expect(projectUsage(opened, id, false)).toEqual(projectUsage(opened, id, true));
+      setProjectLimit(opened, id, 2 * mebibyte, false);
+      expect(projectUsage(opened, id).limit).toBe(2 * mebibyte);
     });
 
     test("that cannot be made leave nothing", () => {
