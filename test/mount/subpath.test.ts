@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { command, until } from "../harness/command.ts";
 import { Engine } from "../harness/engine.ts";
 import { dockerClient } from "../harness/packages.ts";
+import { Random } from "../harness/random.ts";
 import { tsd } from "../harness/workspace.ts";
 import { race } from "./race.ts";
 
@@ -180,6 +181,22 @@ test("docker's client gets the same, and inspect says what was asked for", async
 
 test("a container that exchanges the folder for a symlink gets nobody what is outside of the volume", () =>
   race(engine, 8));
+
+test("a daemon that is killed while containers start leaves nothing between, and the volume as it was", async () => {
+  const random = new Random("subpath crashes");
+  const image = ["--mount", `type=image,source=${engine.busybox},target=/i`];
+  for (let round = 0; round < 4; round++) {
+    const starts = [1, 2].map(() => engine.run([...none, ...part("folder"), ...image], ["true"]));
+    await Bun.sleep(random.below(150));
+    await engine.daemon.stop("SIGKILL");
+    await Promise.all(starts);
+    await engine.daemon.start();
+    expect(places()).toEqual([]);
+    expect(readdirSync(data("folder"))).toContain("file");
+  }
+  expect(await engine.sh([...none, ...part("folder"), ...image], "cat /p/file; test -x /i/bin/sh")).toBe("inside");
+  await engine.untilNoTrace();
+});
 
 test("a daemon that is killed leaves the running container its part, and the next one clears away what lay between", async () => {
   const running = await engine.start([...none, ...part("folder")], "sleep", "1000");
