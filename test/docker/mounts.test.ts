@@ -155,7 +155,6 @@ function mountTable(mountinfo: string): string[] {
 /** Both daemons refuse to make the container, in the same words. PLAIN and SHARED are directories of the host. */
 const refusals: string[][] = [
   ["-v", "PLAIN:/b:foo"],
-  ["-v", "PLAIN:/b:ro,rw"],
   ["-v", "PLAIN:/b:z,Z"],
   ["-v", "/foo:rw"],
   ["-v", "PLAIN:relative"],
@@ -163,9 +162,7 @@ const refusals: string[][] = [
   ["-v", "PLAIN:/x/.."],
   ["-v", "aa:/b:rshared"],
   ["-v", "x/y:/b"],
-  ["-v", "~/x:/b"],
   ["-v", "aa:/b", "-v", "bb:/b/"],
-  ["-v", "aa:/b", "--tmpfs", "/b"],
   ["--mount", "dst=/b", "-v", "bb:/b"],
   ["--mount", "type=floppy,dst=/b"],
   ["--mount", "type=bind,dst=/b"],
@@ -178,15 +175,12 @@ const refusals: string[][] = [
   ["--mount", "type=bind,src=PLAIN,dst=/b,bind-propagation=sideways"],
   ["--mount", "type=tmpfs,src=x,dst=/b"],
   ["--mount", "dst=/b,ro"],
-  ["--mount", "src=x/y,dst=/b"],
   ["--mount", "src=x,dst=/b"],
-  ["--mount", "dst=b"],
   ["--tmpfs", "relative"],
   ["--tmpfs", "/"],
   ["--volumes-from", "absent"],
   ["--volumes-from", "absent:xx"],
   ["--volumes-from", "absent:rshared"],
-  ["--volumes-from", "absent:nocopy"],
 ];
 
 test("what dockerd refuses when a container is made tsd refuses in the same words", async () => {
@@ -257,15 +251,14 @@ const requests: string[][] = [
   ["--tmpfs", "/x", "--tmpfs", "/y:size=1m,exec", "--tmpfs", "z:a:b"],
   ["--volumes-from", "a", "--volumes-from", "b:ro", "--volume-driver", "special", "--read-only", "--shm-size", "1g"],
   ["--device", "/dev/a", "--device", "/dev/b:r", "--device", "/dev/c:/dev/d", "--device", "/dev/e:/f:rm"],
-  ...[
-    ...["", "type=bind", "type=,dst=/x", "dst=/x,foo", "dst=/x,foo=a", "dst=/x,ro=no", "dst=/x, ro", 'dst=/x,"ro'],
-    ...["type=tmpfs,dst=/b,tmpfs-size=-1", "type=tmpfs,dst=/b,tmpfs-mode=9", "type=bind,dst=/b,bind-recursive=x"],
-    ...["type=bind,dst=/b,volume-nocopy", "type=tmpfs,dst=/b,bind-propagation=shared", "dst=/b,tmpfs-size=1"],
-    ...["dst=/b,image-subpath=x", "type=bind,src=/a,dst=/b,bind-recursive=writable"],
-    ...["type=bind,src=/a,dst=/b,bind-recursive=readonly,ro"],
-  ].map((text) => ["--mount", text]),
-  ...["", "/a::b", "/a:/b:ro:x", "name:"].map((text) => ["-v", text]),
-  ...["", "/a:/b:c:d", "/dev/a:/dev/b:rr", "/dev/a:rwx", "a:b:rwm"].map((text) => ["--device", text]),
+  ...["", "dst=/x,foo", "dst=/x,ro=no", 'dst=/x,"ro', "type=bind,dst=/b,volume-nocopy"].map((text) => [
+    "--mount",
+    text,
+  ]),
+  ...["type=tmpfs,dst=/b,tmpfs-size=-1", "type=bind,dst=/b,bind-recursive=x"].map((text) => ["--mount", text]),
+  ["--mount", "type=bind,src=/a,dst=/b,bind-recursive=readonly,ro"],
+  ...["", "/a::b", "name:"].map((text) => ["-v", text]),
+  ...["/a:/b:c:d", "/dev/a:/dev/b:rr", "a:b:rwm"].map((text) => ["--device", text]),
 ];
 
 test("tsd asks for the same as docker with each flag, and finds the same faults", async () => {

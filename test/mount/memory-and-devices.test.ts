@@ -122,7 +122,7 @@ test("--read-only: nothing of the root can be written to, but what is mounted ca
 describe("devices", () => {
   test("may be read and written to as the letters say; all may be made, as with runc", async () => {
     const path = "/dev/loop-control";
-    const all = ["rwm", "r", "w", "rw", "m", "rm"];
+    const all = ["rwm", "r", "w"];
     const look = `head -c0 D 2>/dev/null && printf r; (: > D) 2>/dev/null && printf w; mknod /tmp/n c 1 11 && printf m`;
     for (const letters of all) {
       const seen = await engine.sh(

@@ -5,7 +5,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { open } from "../../../ffi/files.ts";
 import { isDirectory, statx } from "../../../ffi/stat.ts";
 import type { Cleanup } from "../../core/cleanup.ts";
-import { isEngineError } from "../../core/errors.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
 import { type CopiedOwners, copyUp, type FilledVolume, imageHas } from "../../volume/copy-up.ts";
 import { openSubpath } from "../../volume/subpath.ts";
 import type { Volume } from "../../volume/volumes.ts";
@@ -96,6 +96,8 @@ function inheritMount(
   if (Type !== "volume" || name === undefined) return mount;
   volumes.users.add(name, containerId);
   cleanup.add(`give up volume ${name}`, () => volumes.users.delete(name, containerId));
+  // The other one may have been removed since it was asked, and its anonymous volumes with it.
+  if (volumes.record(name) === undefined) throw new EngineError("conflict", `volume ${name} is being removed`);
   // Whether its owners are mapped by the namespace follows from the namespace, which is another one here.
   if (from.idMapping?.kind === "container") delete mount.idMapping;
   if (from.idMapping?.kind !== "either" && userNamespace?.mapsVolumes) mount.idMapping = { kind: "container" };
