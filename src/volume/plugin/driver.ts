@@ -1,6 +1,6 @@
 /** One volume plugin as a driver. It is known by its name alone, and reached when it is asked for something. */
 import { realpath, stat } from "node:fs/promises";
-import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
+import { EngineError, errorMessage, isEngineError, isErrno } from "../../core/errors.ts";
 import { KeyedLock } from "../../core/lock.ts";
 import { log } from "../../core/log.ts";
 import type { DriverVolume, VolumeDriver } from "../driver.ts";
@@ -227,7 +227,12 @@ export class PluginDriver implements VolumeDriver {
 
   /** Tells the plugin that this user has it no more; later, when it cannot be told now. */
   async #giveUp(mount: PluginMount): Promise<void> {
-    if (!(await this.#tryUnmount(mount))) this.settle();
+    if (await this.#tryUnmount(mount)) return;
+    log("warn", "a plugin is away, and is told when it is back that a volume is not used any more", {
+      plugin: this.name,
+      volume: mount.volume,
+    });
+    this.settle();
   }
 
   /** @returns whether the plugin has been told. */
@@ -235,18 +240,21 @@ export class PluginDriver implements VolumeDriver {
     const { volume, user } = mount;
     const { mounts, times } = this.#options;
     const fields = { plugin: this.name, volume, user };
+    let wasGreeted = false;
     try {
-      const body = { Name: volume, ID: user };
       await this.activate(0);
+      wasGreeted = true;
       const options = { timeoutMs: times.shortMs, patienceMs: 0, signal: this.#closing.signal };
-      assertNoError(await this.#client.call("VolumeDriver.Unmount", body, options));
+      assertNoError(await this.#client.call("VolumeDriver.Unmount", { Name: volume, ID: user }, options));
     } catch (error) {
-      if (!(error instanceof PluginRefusal)) {
+      // What was sent and not answered in time is not sent again: it may be at it, and count without ids.
+      const wasTold = wasGreeted && (error instanceof PluginRefusal || isEngineError(error, "timeout"));
+      if (!wasTold) {
         log("debug", "a plugin cannot be told of an unmount now", { ...fields, error: errorMessage(error) });
         return false;
       }
-      // It was told, and knows what it does; Docker leaves it at that, too.
-      log("warn", "a plugin refused an unmount", { ...fields, error: error.message });
+      // It knows what it does; Docker leaves it at that, too.
+      log("warn", "a plugin did not unmount", { ...fields, error: errorMessage(error) });
     }
     mounts.delete(mount);
     return true;

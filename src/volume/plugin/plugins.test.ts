@@ -243,6 +243,21 @@ describe("a volume plugin as a driver", () => {
     expect(scene.unmounts()).toHaveLength(3);
   });
 
+  test("that takes an unmount and does not answer in time is not told again", async () => {
+    const scene = new Scene();
+    await scene.listen();
+    await using plugins = scene.plugins({ shortMs: 50 });
+    const driver = plugins.known("fake");
+    await driver.activate(0, patient.shortMs);
+    await driver.mount("v", "c1");
+    scene.fake.answers["VolumeDriver.Unmount"] = () => undefined;
+    await driver.unmount("v", "c1");
+    await plugins.close();
+    scene.plugins().settle();
+    await Bun.sleep(20);
+    expect(scene.unmounts()).toEqual(["c1"]);
+  });
+
   test("is told by the next daemon of a mount over which the last one was killed", async () => {
     const scene = new Scene();
     await scene.listen();
