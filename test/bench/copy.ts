@@ -40,7 +40,7 @@ export async function measureCopies(workspace: Workspace, engines: readonly Engi
 
 function makeSources(workspace: Workspace): string {
   const here = workspace.path("copy");
-  mkdirSync(here);
+  mkdirSync(here, { recursive: true });
   writeFileSync(`${here}/small`, "small\n");
   writeFileSync(`${here}/large`, randomBytes(largeBytes));
   for (let directory = 0; directory < directories; directory++) {

@@ -71,8 +71,8 @@ if (chosen.some((name) => !name.startsWith("runtime"))) await engineScenarios();
 
 async function engineScenarios(): Promise<void> {
   // What makes many files needs a disk that nobody else writes to.
-  if (chosen.some((name) => ["images", "copy-up"].includes(name)))
-    await mountDisk(workspace, ["d", "docker", "podman"]);
+  if (chosen.some((name) => ["images", "copy-up", "copy"].includes(name)))
+    await mountDisk(workspace, ["d", "docker", "podman", "copy"]);
   const started = [await startTsd(workspace), await startDocker(workspace), await startPodman(workspace)];
   const engines = started.filter((engine) => engine !== undefined);
   const runWith = (network: string): Contender[] =>

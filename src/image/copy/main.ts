@@ -1,5 +1,4 @@
 /** `tsd copy`: the child that reads or writes files of one container. Nobody types it; protocol.ts says how it is called. */
-import { getPriority, setPriority } from "node:os";
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { open, read, readlinkBytes, write } from "../../../ffi/files.ts";
@@ -16,13 +15,10 @@ import { absolutePath, findPlace, nameInArchive, openDirectory, statOf } from ".
 import type { CopyMessage, CopyReport, CopyRequest } from "./protocol.ts";
 
 const [standardInput, standardOutput, standardError] = [0, 1, 2];
-/** The daemon must answer meanwhile: nice(2) by this much. */
-const niceness = 5;
 const readBytes = 2 ** 20;
 
 export async function copyMain(args: string[]): Promise<number> {
   try {
-    if (getPriority() < niceness) setPriority(niceness);
     // Files get the modes that the archive says.
     process.umask(0);
     const request = JSON.parse(args[0] ?? "") as CopyRequest;
