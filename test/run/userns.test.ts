@@ -8,11 +8,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { command } from "../harness/command.ts";
+import { command, until } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { Engine } from "../harness/engine.ts";
 import { Random } from "../harness/random.ts";
@@ -135,6 +136,36 @@ test("names, ports and further networks", async () => {
   expect(stdout).toBe("hello\n");
   await engine.daemon.ok("rm", "-f", "server");
   await engine.daemon.ok("network", "rm", "side");
+});
+
+test("the next container has the user namespace that was made ahead", async () => {
+  /** Of user namespaces that the daemon holds although no container is in them. */
+  const held = () => {
+    const directory = `/proc/${engine.daemon.pid}/fd`;
+    return readdirSync(directory).flatMap((number) => {
+      try {
+        const name = readlinkSync(join(directory, number));
+        return name.startsWith("user:") ? [name] : [];
+      } catch {
+        return []; // closed meanwhile
+      }
+    });
+  };
+  for (const network of ["none", "bridge"]) {
+    const flags = ["--userns", "auto", "--network", network];
+    // One that has made none for another container.
+    await engine.daemon.stop();
+    await engine.daemon.start();
+    await engine.sh(flags, "true");
+    let spare: string[] = [];
+    await until("a user namespace is made ahead", async () => {
+      spare = held();
+      return spare.length === 1;
+    });
+    const script = "readlink /proc/self/ns/user; ls /sys/class/net";
+    const devices = network === "none" ? "lo" : "eth0\nlo";
+    expect(await engine.sh(flags, script)).toBe(`${spare[0]}\n${devices}`);
+  }
 });
 
 test("auto:size=N gives as many users", async () => {

@@ -35,6 +35,7 @@ export class SpareUserNamespace {
   /** Its users are promised to nobody yet. */
   #isFree = false;
   #timer: NodeJS.Timeout | undefined;
+  #last: { users: UserNamespace; isConnected: boolean } | undefined;
   #closed = false;
 
   constructor(options: SpareOptions) {
@@ -70,11 +71,12 @@ export class SpareUserNamespace {
 
   /** @param last the container that has just started. */
   refill(last: { users: UserNamespace; isConnected: boolean }): void {
+    this.#last = last;
     if (this.#closed || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       try {
-        this.#make(last);
+        this.#make(this.#last!);
       } catch (error) {
         log("debug", "no spare user namespace for the next container", { error: errorMessage(error) });
       }
