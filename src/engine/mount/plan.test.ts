@@ -70,6 +70,7 @@ describe("the mounts of a container", () => {
       "inherited /srv rw /other",
       "inherited /t rw",
     ]);
+    expect(shown({ VolumesFrom: ["db:rw"] })).toContain("inherited /srv ro /srv");
     expect(shown({ VolumesFrom: ["db:ro,z"], Tmpfs: { "/t": "" }, Binds: ["/x:/data"] })).toEqual([
       "bind /data rw",
       "inherited /srv ro /srv",
