@@ -190,13 +190,14 @@ describe("both change the same by", () => {
     await scene.docker.ok("network", "rm", "new");
   });
 
-  test("system prune, but for the build cache, which is docker's next and is not built", async () => {
+  test("system prune, of which tsd has no build cache to ask for", async () => {
     const { image } = scene.docker;
     const idle: Step = ["POST", "/containers/create?name=idle", { Image: image, HostConfig: { NetworkMode: "front" } }];
     const undo = [make("back", { Internal: true }), make("new"), idle];
     await scene.request(...undo[1]!);
     const [docker, own] = await scene.both(["system", "prune", "-f", "--filter", "label!=other"], { undo });
-    expect(withoutIds(own.stdout)).toBe(`${withoutIds(docker.stdout)}Total reclaimed space: 0B\n`);
+    expect(docker).toMatchObject({ status: 0, stderr: "" });
+    expect(withoutIds(own.stdout)).toBe(withoutIds(docker.stdout));
     expect(own.stdout).toContain("\n\nDeleted Networks:\nback\nnew\n\n");
     await scene.docker.ok("network", "rm", "new");
   });

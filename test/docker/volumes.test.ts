@@ -190,15 +190,16 @@ describe("both change the same by", () => {
     expect(await names()).toEqual(["<id>", "data", "plain"]);
   });
 
-  test("system prune --volumes, but for the build cache, which is docker's next and is not built", async () => {
+  test("system prune --volumes, of which tsd has no build cache to ask for", async () => {
     const args = ["system", "prune", "--volumes", "--filter", "label!=kept"];
     const asked = await scene.both(args, { stdin: "n\n" });
     expect(asked[1].stdout).toBe(asked[0].stdout.replace("  - unused build cache\n", ""));
     const undo = [make("")];
     await scene.request(...undo[0]!);
     const [docker, own] = await scene.both([...args, "-f"], { undo });
-    expect(withoutIds(docker.stdout)).toBe("Deleted Volumes:\n<id>\n\n");
-    expect(withoutIds(own.stdout)).toBe(`${withoutIds(docker.stdout)}Total reclaimed space: 0B\n`);
+    expect(docker).toMatchObject({ status: 0, stderr: "" });
+    expect(withoutIds(docker.stdout)).toBe("Deleted Volumes:\n<id>\n\nTotal reclaimed space: 0B\n");
+    expect(withoutIds(own.stdout)).toBe(withoutIds(docker.stdout));
     await scene.request(...pruneAnonymous);
   });
 

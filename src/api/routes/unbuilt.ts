@@ -20,7 +20,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],
   ["POST", "/build", "building images"],
-  ["POST", "/build/prune", "pruning the build cache"],
   ["POST", "/build/cancel", "building images"],
   ["POST", "/session", "building images"],
   ["POST", "/grpc", "building images"],
