@@ -17,6 +17,7 @@ const conformance = ["cgroups", "pause", "update", "events"].map((name) => `test
 const sources = [
   "src/runtime/cgroup/cgroup.test.ts",
   "src/volume/copy-up.test.ts",
+  "src/volume/local/network.kernel.test.ts",
   "src/engine/mount/image-source.test.ts",
   "src/quota/projects.test.ts",
   "src/network/driver/ipvlan.kernel.test.ts",

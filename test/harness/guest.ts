@@ -9,7 +9,7 @@ import { startRegistry } from "./registry.ts";
 import { tsd, type Workspace } from "./workspace.ts";
 
 /** Debian packages that the guest has beside its own. */
-const guestPackages = "docker-registry,runc,criu,xfsprogs";
+const guestPackages = "docker-registry,runc,criu,xfsprogs,nfs-kernel-server,ksmbd-tools";
 /** Where the guest has the project, as far as its checks need it. */
 const guestRoot = "/opt/tsd";
 const modules = join(projectRoot, "node_modules");
