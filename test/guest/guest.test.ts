@@ -7,9 +7,10 @@ import { basename } from "node:path";
 import { type GuestReport, runInGuest, whyNoGuest } from "../harness/guest.ts";
 import { Workspace } from "../harness/workspace.ts";
 
+const inChecks = (name: string) => `test/guest/checks/${name}`;
 /** In this order: the first starts the daemon, the last stops it. */
 const checks = ["service.ts", "systemd.ts", "cgroup.ts", "sandbox.ts", "bundle.ts", "ports.ts", "network.ts"].map(
-  (name) => `test/guest/checks/${name}`,
+  inChecks,
 );
 /** Tests of the runtime's command line that look at cgroups, devices or anything else that is otherwise here. */
 const conformance = ["cgroups", "pause", "update", "events"].map((name) => `test/runtime/conformance/${name}.test.ts`);
@@ -30,7 +31,9 @@ const sources = [
  * systemd.ts has ended by then.
  */
 const criu = "test/runtime/conformance/checkpoint-criu.test.ts";
-const lists = [checks, [...conformance, ...sources, criu]];
+/** Of a daemon of their own. */
+const quota = inChecks("quota.ts");
+const lists = [checks, [...conformance, ...sources, quota, criu]];
 const files = lists.flat();
 /**
  * Tests of those files that see the same on every machine, or the same as a test of the source that runs in the guest:
