@@ -2,9 +2,10 @@
  * What a daemon does before it answers: it compares the records with the shims and the kernel and makes them agree.
  * The one before it may have been killed at any instant, and so may the shims, or the power may have gone.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { namesIn } from "../core/directory.ts";
 import { errorMessage, isErrno } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { ShimRecord } from "../shim/protocol.ts";
@@ -219,10 +220,5 @@ async function removeLeftovers(context: EngineContext, adopted: ReadonlySet<stri
 
 /** The containers that have something in the directory. */
 function ids(directory: string): string[] {
-  try {
-    return readdirSync(directory).filter((name) => /^[0-9a-f]{64}$/.test(name));
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
+  return namesIn(directory).filter((name) => /^[0-9a-f]{64}$/.test(name));
 }

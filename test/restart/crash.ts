@@ -1,6 +1,5 @@
 /** Crashes of the daemon at random moments of what it is asked to do: what was finished stays, nothing half made does. */
-import { expectAgreement } from "../harness/audit.ts";
-import type { CommandResult } from "../harness/command.ts";
+import { type CrashAction, crashRound } from "../harness/crash-round.ts";
 import type { DockerScene } from "../harness/docker.ts";
 import type { Random } from "../harness/random.ts";
 
@@ -16,13 +15,7 @@ interface Known {
   gone: Set<string>;
 }
 
-interface Action {
-  args: string[];
-  /** Before the request: what nobody knows until it is answered. */
-  begin: (known: Known) => void;
-  /** The request succeeded. */
-  done: (known: Known) => void;
-}
+type Action = CrashAction<Known>;
 
 export class CrashTest {
   readonly #scene: DockerScene;
@@ -40,24 +33,14 @@ export class CrashTest {
 
   /** Several requests at once, a crash in the middle, the next daemon: and everything has to agree. */
   async round(): Promise<void> {
-    const { daemon, workspace } = this.#scene;
     const actions = this.#choose();
-    for (const action of actions) action.begin(this.#known);
-    const answers = Promise.all(actions.map((action) => daemon.tsd(action.args)));
-    await Bun.sleep(this.#random.below(killWithinMs));
-    const signal = this.#random.pick(["SIGKILL", "SIGKILL", "SIGTERM"] as const);
-    const status = await daemon.stop(signal);
-    if (signal === "SIGTERM" && status !== 0) throw new Error(`exit status ${status}\n${await daemon.log()}`);
-    const results = await answers;
-    const story = actions.map(({ args }, index) => `${args.join(" ")}: ${ending(results[index]!)}`).join("\n");
-    for (const [index, action] of actions.entries()) if (results[index]!.status === 0) action.done(this.#known);
-    await daemon.start();
-    try {
-      await this.#check();
-      await expectAgreement(workspace, daemon);
-    } catch (error) {
-      throw new Error(`after ${signal} under\n${story}`, { cause: error });
-    }
+    await crashRound(this.#scene, this.#random, {
+      actions,
+      known: this.#known,
+      killWithinMs,
+      signals: ["SIGKILL", "SIGKILL", "SIGTERM"],
+      check: () => this.#check(),
+    });
     await this.#tidy();
   }
 
@@ -128,10 +111,6 @@ export class CrashTest {
     this.#known.images.clear();
     this.#known.gone.clear();
   }
-}
-
-function ending({ status, stderr }: CommandResult): string {
-  return `status ${status} ${stderr.trim()}`;
 }
 
 function making(args: string[], name: string, state: "running" | "created"): Action {

@@ -1,8 +1,7 @@
 /** Crashes of the daemon at random moments of what is asked of volumes: none is lost, doubled, half filled, or removed in use. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expectAgreement } from "../harness/audit.ts";
-import type { CommandResult } from "../harness/command.ts";
+import { type CrashAction, crashRound } from "../harness/crash-round.ts";
 import { DockerScene } from "../harness/docker.ts";
 import { makeBusybox, writeLayout } from "../harness/fixtures.ts";
 import type { Random } from "../harness/random.ts";
@@ -22,13 +21,7 @@ interface Known {
   gone: Set<string>;
 }
 
-interface Action {
-  args: string[];
-  /** Before the request: what nobody knows until it is answered. */
-  begin: (known: Known) => void;
-  /** The request succeeded. */
-  done: (known: Known) => void;
-}
+type Action = CrashAction<Known>;
 
 /** Plays a number of rounds in a scene of their own, and closes it: nothing may be left then. */
 export async function playCrashes(random: Random, rounds: number): Promise<void> {
@@ -73,25 +66,17 @@ class VolumeCrashes {
 
   /** Several requests at once, a crash in the middle, the next daemon: and everything has to agree. */
   async round(): Promise<void> {
-    const { daemon, workspace } = this.#scene;
     const actions = this.#choose();
-    for (const action of actions) action.begin(this.#known);
-    const answers = Promise.all(actions.map((action) => daemon.tsd(action.args)));
-    await Bun.sleep(this.#random.below(killWithinMs));
-    const signal = this.#random.pick(["SIGKILL", "SIGKILL", "SIGKILL", "SIGTERM"] as const);
-    const status = await daemon.stop(signal);
-    if (signal === "SIGTERM" && status !== 0) throw new Error(`exit status ${status}\n${await daemon.log()}`);
-    const results = await answers;
-    const story = actions.map(({ args }, index) => `${args.join(" ")}: ${ending(results[index]!)}`).join("\n");
-    for (const [index, action] of actions.entries()) if (results[index]!.status === 0) action.done(this.#known);
-    if (actions.some(({ args }) => args.includes("prune"))) this.#forgetUnused();
-    await daemon.start();
-    try {
-      await this.#check();
-      await expectAgreement(workspace, daemon);
-    } catch (error) {
-      throw new Error(`after ${signal} under\n${story}`, { cause: error });
-    }
+    await crashRound(this.#scene, this.#random, {
+      actions,
+      known: this.#known,
+      killWithinMs,
+      signals: ["SIGKILL", "SIGKILL", "SIGKILL", "SIGTERM"],
+      check: async () => {
+        if (actions.some(({ args }) => args.includes("prune"))) this.#forgetUnused();
+        await this.#check();
+      },
+    });
     await this.#tidy();
   }
 
@@ -267,10 +252,6 @@ class VolumeCrashes {
 
 function lines(text: string): string[] {
   return text.split("\n").filter(Boolean);
-}
-
-function ending({ status, stderr }: CommandResult): string {
-  return `status ${status} ${stderr.trim()}`;
 }
 
 function having(args: string[], name: string, volume: string): Action {

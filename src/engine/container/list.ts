@@ -1,6 +1,7 @@
 /** Which containers `ps` shows: Docker's filters, in Docker's order. */
 import { EngineError } from "../../core/errors.ts";
 import { matchesLabels } from "../label-filter.ts";
+import { namePatterns } from "../name-patterns.ts";
 import type { Container } from "./container.ts";
 import { projectState } from "./state.ts";
 import type { ContainerStore } from "./store.ts";
@@ -86,13 +87,7 @@ function predicate(context: FilterContext, name: string, values: readonly string
 
 /** Docker matches names as regular expressions, with and without the leading slash. */
 function nameFilter(values: readonly string[]): Predicate {
-  const patterns = values.map((value) => {
-    try {
-      return new RegExp(value);
-    } catch (error) {
-      throw new EngineError("invalid_argument", `invalid filter 'name=${value}'`, { cause: error });
-    }
-  });
+  const patterns = namePatterns("name", values);
   return ({ name }) => patterns.some((pattern) => pattern.test(name) || pattern.test(`/${name}`));
 }
 

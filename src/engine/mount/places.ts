@@ -6,7 +6,7 @@
  * namespace, and cannot be bound, so that a container which binds a directory above gets none of it (and holds up nobody
  * who unmounts a volume). One unmount takes it away with everything in it; it never has to be emptied by name.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   MNT_DETACH,
@@ -22,6 +22,7 @@ import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE } from "../../../ffi/constants/op
 import type { Fd } from "../../../ffi/fd.ts";
 import { fsconfig, fsmount, fsopen, mount_setattr, move_mount, open_tree, umount2 } from "../../../ffi/mount.ts";
 import { isDirectory, statx } from "../../../ffi/stat.ts";
+import { namesIn } from "../../core/directory.ts";
 import { isErrno, wrapError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import { log } from "../../core/log.ts";
@@ -81,7 +82,7 @@ export class MountPlaces implements Disposable {
 
 /** What a daemon that was killed has left. Whoever it started had it by then. */
 export function removeMountPlaces(parent: string): void {
-  for (const name of list(parent)) discardPlace(join(parent, name));
+  for (const name of namesIn(parent)) discardPlace(join(parent, name));
 }
 
 /** Never more than a directory that is empty is removed by name: what is mounted may be a volume. */
@@ -96,14 +97,5 @@ export function discardPlace(directory: string): void {
   } catch (error) {
     // The next daemon tries again.
     log("error", "could not take away a place for mounts", { directory, error: String(error) });
-  }
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
   }
 }

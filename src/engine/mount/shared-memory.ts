@@ -2,13 +2,14 @@
  * /dev/shm of containers that share it: `--ipc shareable` has a tmpfs of its own on the host for as long as it runs, which
  * containers that join its IPC namespace bind.
  */
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID } from "../../../ffi/constants/mount.ts";
 import { AT_FDCWD } from "../../../ffi/constants/open.ts";
 import { fsconfig, fsmount, fsopen, move_mount } from "../../../ffi/mount.ts";
 import type { BundleMount } from "../../bundle/input.ts";
-import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { namesIn } from "../../core/directory.ts";
+import { EngineError, wrapError } from "../../core/errors.ts";
 import type { Container } from "../container/container.ts";
 import type { EngineContext } from "../context.ts";
 import { toHost } from "../userns/mapping.ts";
@@ -42,14 +43,14 @@ export function makeSharedMemory({ layout }: EngineContext, container: Container
 
 /** The container has ended; whoever has joined it keeps the memory. */
 export function removeSharedMemory({ layout }: EngineContext, container: Container): void {
-  if (isShareable(container) && list(layout.sharedMemory).includes(container.id)) {
+  if (isShareable(container) && namesIn(layout.sharedMemory).includes(container.id)) {
     discardPlace(join(layout.sharedMemory, container.id));
   }
 }
 
 /** When the daemon starts: of containers that have ended meanwhile. @param running ids. */
 export function sweepSharedMemory(directory: string, running: ReadonlySet<string>): void {
-  for (const id of list(directory)) {
+  for (const id of namesIn(directory)) {
     if (!running.has(id)) discardPlace(join(directory, id));
   }
 }
@@ -84,13 +85,4 @@ function isShareable(container: Container): boolean {
 
 function hasOwnMount({ definition }: Container): boolean {
   return definition.mounts.some(({ Destination }) => Destination === target);
-}
-
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
 }

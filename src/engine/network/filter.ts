@@ -3,6 +3,7 @@ import type { Filters } from "../../api/schema/filters.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Network } from "../../network/network.ts";
 import { matchesLabels } from "../label-filter.ts";
+import { namePatterns } from "../name-patterns.ts";
 
 type Predicate = (network: Network) => boolean;
 
@@ -42,13 +43,7 @@ function predicate(name: string, values: readonly string[], isUsed: Predicate): 
 
 /** Docker matches ids and names as regular expressions that may lie anywhere in them. */
 function patternFilter(name: string, values: readonly string[], text: (network: Network) => string): Predicate {
-  const patterns = values.map((value) => {
-    try {
-      return new RegExp(value);
-    } catch (error) {
-      throw new EngineError("invalid_argument", `invalid filter '${name}=${value}'`, { cause: error });
-    }
-  });
+  const patterns = namePatterns(name, values);
   return (network) => patterns.some((pattern) => pattern.test(text(network)));
 }
 

@@ -3,11 +3,11 @@
  * everything else that a container's start consists of.
  */
 import { randomBytes } from "node:crypto";
-import { readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { timeNow } from "../../core/clock.ts";
-import { errorMessage, isErrno } from "../../core/errors.ts";
+import { namesIn } from "../../core/directory.ts";
+import { errorMessage } from "../../core/errors.ts";
 import { type LogLevel, log } from "../../core/log.ts";
 import { ShimClient, spawnShim } from "../../shim/client.ts";
 import { moveToCgroup } from "../kernel.ts";
@@ -144,10 +144,5 @@ async function askSurvivor(path: string): Promise<SurvivingShim | undefined> {
 }
 
 function listSockets(directory: string): string[] {
-  try {
-    return readdirSync(directory).map((name) => join(directory, name));
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
-  }
+  return namesIn(directory).map((name) => join(directory, name));
 }

@@ -2,6 +2,7 @@
 import type { Filters } from "../../api/schema/filters.ts";
 import { EngineError } from "../../core/errors.ts";
 import { matchesLabels } from "../label-filter.ts";
+import { namePatterns } from "../name-patterns.ts";
 import { labelsOf } from "./view.ts";
 import type { VolumeDetails } from "./volumes.ts";
 
@@ -37,12 +38,6 @@ function predicate(name: string, values: readonly string[], isUsed: Predicate): 
 
 /** Docker matches names as regular expressions that may lie anywhere in them. */
 function nameFilter(values: readonly string[]): Predicate {
-  const patterns = values.map((value) => {
-    try {
-      return new RegExp(value);
-    } catch (error) {
-      throw new EngineError("invalid_argument", `invalid filter 'name=${value}'`, { cause: error });
-    }
-  });
+  const patterns = namePatterns("name", values);
   return ({ name }) => values.includes(name) || patterns.some((pattern) => pattern.test(name));
 }

@@ -5,10 +5,11 @@
  * What a volume with options is of is mounted on its directory while somebody has it. Whether it is, the kernel is asked
  * each time: a daemon that was killed has left it mounted, and an administrator may have unmounted it.
  */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { namesIn } from "../../core/directory.ts";
 import type { DirectoryLimits } from "../../core/directory-limits.ts";
-import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
+import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { parseVolumeName } from "../bind-spec.ts";
 import { finishCopyUp } from "../copy-up.ts";
@@ -112,7 +113,7 @@ export class LocalDriver implements VolumeDriver {
 
   async removeLeftovers(recorded: ReadonlySet<string>): Promise<string[]> {
     const removed: string[] = [];
-    for (const name of await listDirectory(this.#directory)) {
+    for (const name of namesIn(this.#directory)) {
       if (recorded.has(name)) await attempt(name, () => this.#settle(name));
       else if (await attempt(name, () => this.#discard(name))) removed.push(name);
     }
@@ -181,14 +182,5 @@ async function attempt(name: string, work: () => Promise<void>): Promise<boolean
   } catch (error) {
     log("error", "could not put a volume in order", { volume: name, error: errorMessage(error) });
     return false;
-  }
-}
-
-async function listDirectory(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
   }
 }
