@@ -23,6 +23,10 @@ const consistencies = new Set(["consistent", "cached", "delegated"]);
 
 const volumeNamePattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
+export function isVolumeName(name: string): boolean {
+  return name.length > 1 && volumeNamePattern.test(name);
+}
+
 /** @throws EngineError invalid_argument in docker's words. */
 export function parseVolumeName(name: string): string {
   if (name.length === 1) {

@@ -36,10 +36,16 @@ export interface VolumeDriver {
    */
   staging?(name: string): string | undefined;
   /**
-   * Removes what has no record, and unmounts what nobody has restored, when the daemon starts. For the volumes of a
-   * driver that has this, the record is written after the files are made, and deleted before they go.
-   * @param recorded names of its volumes.
-   * @returns what was removed.
+   * Finishes what was begun with its volumes, and unmounts what nobody has restored, when the daemon starts. What has no
+   * record may be all that is left of somebody's files, and the records may be what was lost: it goes if it is empty.
+   * @param recorded names of all volumes.
    */
-  removeLeftovers?(recorded: ReadonlySet<string>): Promise<string[]>;
+  removeLeftovers?(recorded: ReadonlySet<string>): Promise<Leftovers>;
+}
+
+export interface Leftovers {
+  /** Names without a record, of volumes that were being made and had nothing in them yet. */
+  removed: string[];
+  /** Volumes that have no record, and are there from now on. */
+  found: { name: string /** RFC 3339. */; createdAt: string }[];
 }

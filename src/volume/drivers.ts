@@ -1,6 +1,6 @@
 /** The drivers that there are: the local one, and those that are found when they are asked for. */
 import { EngineError } from "../core/errors.ts";
-import type { VolumeDriver } from "./driver.ts";
+import type { Leftovers, VolumeDriver } from "./driver.ts";
 
 /** Drivers that come and go. */
 export interface DriverSource {
@@ -53,11 +53,11 @@ export class VolumeDrivers {
 
   /**
    * When the daemon starts and all that is used has been restored.
-   * @param recorded names of the local driver's volumes. @returns what of it had no record, and is removed.
+   * @param recorded names of all volumes. @returns what of the local driver's had no record.
    */
-  async removeLeftovers(recorded: ReadonlySet<string>): Promise<string[]> {
+  async removeLeftovers(recorded: ReadonlySet<string>): Promise<Leftovers> {
     this.#others?.settle();
-    return (await this.#local.removeLeftovers?.(recorded)) ?? [];
+    return (await this.#local.removeLeftovers?.(recorded)) ?? { removed: [], found: [] };
   }
 }
 

@@ -1,6 +1,6 @@
 /** The records of volumes: those that tsd had a driver make, or has used. */
 import type { Database, Statement } from "bun:sqlite";
-import type { Schema } from "../core/database.ts";
+import { type Schema, withoutSync } from "../core/database.ts";
 
 export const volumeSchema: Schema = {
   part: "volume",
@@ -91,18 +91,23 @@ export class VolumeStore {
    */
   doom(names: readonly string[]): void {
     for (const name of names) {
-      if (!this.#volumes.has(name)) continue;
+      if (!this.#volumes.has(name) || this.#doomed.has(name)) continue;
       this.#setDoomed.run(1, name);
       this.#doomed.add(name);
     }
   }
 
-  /** Before it is made: unless it is spared it is one that is to be removed. */
-  insertDoomed(volume: Volume): void {
-    this.#database.transaction(() => {
+  /**
+   * Before it is made: unless it is spared it is one that is to be removed.
+   * @param isDurable whether this may wait for the disk, so that not even a power loss leaves it unknown.
+   */
+  insertDoomed(volume: Volume, { isDurable }: { isDurable: boolean }): void {
+    const insert = this.#database.transaction(() => {
       this.insert([volume]);
       this.doom([volume.name]);
-    })();
+    });
+    if (isDurable) insert();
+    else withoutSync(this.#database, insert);
   }
 
   /** Somebody else has it by now. */

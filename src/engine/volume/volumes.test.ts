@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDatabase } from "../../core/database.ts";
@@ -90,10 +90,66 @@ describe("volumes", () => {
     expect(happened).toEqual([`create ${kept.volume.name} local`]);
     mkdirSync(directory("half-removed"));
     volumes = open();
-    expect((await volumes.removeLeftovers()).sort()).toEqual([lost.volume.name, "half-removed"].sort());
+    expect(await volumes.removeLeftovers()).toEqual(["half-removed"]);
+    expect(existsSync(directory("half-removed"))).toBe(false);
     expect(existsSync(kept.volume.mountpoint)).toBe(true);
     expect(existsSync(lost.volume.mountpoint)).toBe(false);
     expect(await volumes.get(kept.volume.name)).toMatchObject({ anonymous: true });
+    expect(volumes.records()).toEqual([expect.objectContaining({ name: kept.volume.name })]);
+  });
+
+  test("files that no record speaks of are kept as volumes, also when all records are lost", async () => {
+    const { volume } = await volumes.ensure("precious", { labels: { a: "1" } });
+    await volumes.ensure("nothing-in-it");
+    writeFileSync(join(volume.mountpoint, "file"), "x");
+    mkdirSync(join(directory("by-hand"), "_data/folder"), { recursive: true });
+    for (const name of ["lost+found", "notes"]) mkdirSync(join(directory(name), "folder"), { recursive: true });
+    writeFileSync(directory("metadata.db"), "docker's");
+    database.run("DELETE FROM volumes");
+    volumes = open();
+    expect(await volumes.removeLeftovers()).toEqual(["nothing-in-it"]);
+    expect(readdirSync(join(root, "volumes")).sort()).toEqual([
+      "by-hand",
+      "lost+found",
+      "metadata.db",
+      "notes",
+      "precious",
+    ]);
+    expect(await volumes.get("precious")).toEqual({
+      ...volume,
+      labels: {},
+      createdAt: statSync(directory("precious")).birthtime.toISOString(),
+    });
+    expect(existsSync(join(volume.mountpoint, "file"))).toBe(true);
+    const found = async () => (await volumes.list()).volumes.map(({ name }) => name).sort();
+    expect(await found()).toEqual(["by-hand", "precious"]);
+    volumes = open();
+    expect(await volumes.removeLeftovers()).toEqual([]);
+    expect(await found()).toEqual(["by-hand", "precious"]);
+  });
+
+  test("one whose removal a crash interrupts is removed by the next daemon, one that cannot be removed stays", async () => {
+    const { volume } = await volumes.ensure("data");
+    writeFileSync(join(volume.mountpoint, "file"), "x");
+    const driver = volumes.drivers.known("local");
+    const asked = Promise.withResolvers<void>();
+    driver.remove = () => {
+      asked.resolve();
+      return new Promise<void>(() => undefined);
+    };
+    void volumes.remove("data", { force: false });
+    await asked.promise;
+    volumes = open();
+    await volumes.removeLeftovers();
+    expect(existsSync(directory("data"))).toBe(false);
+    expect(volumes.records()).toEqual([]);
+    const { volume: stubborn } = await volumes.ensure("stubborn");
+    writeFileSync(join(stubborn.mountpoint, "file"), "x");
+    volumes.drivers.known("local").remove = () => Promise.reject(new Error("not now"));
+    expect((await refusal(volumes.remove("stubborn", { force: true })))[1]).toBe("remove stubborn: not now");
+    volumes = open();
+    await volumes.removeLeftovers();
+    expect(existsSync(join(stubborn.mountpoint, "file"))).toBe(true);
   });
 
   test("an anonymous one is nobody's to find or to take away before its record is written", async () => {

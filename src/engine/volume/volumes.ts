@@ -48,7 +48,7 @@ export class VolumeService {
   readonly #mounted = new Map<string, Map<string, string>>();
   /** Who waits until nobody has a volume mounted. */
   readonly #waiting = new Map<string, (() => void)[]>();
-  /** Anonymous volumes that were made and have no record yet. */
+  /** Anonymous volumes that were made and whose container is not stored yet. */
   readonly #unstored = new Map<string, Volume>();
 
   constructor({ store, drivers, events }: Parts) {
@@ -59,8 +59,8 @@ export class VolumeService {
 
   /**
    * The volume of that name, made when there is none: as in Docker whatever its options and labels are then.
-   * Without a name it is a new, anonymous one, whose record is for the caller to write (`insert`) in the transaction
-   * that stores its container: a crash in between leaves a volume of the local driver that the next start removes.
+   * Without a name it is a new, anonymous one, on record as one to be removed until the caller says otherwise (`insert`)
+   * in the transaction that stores its container: a crash in between leaves a volume that the next start removes.
    * @returns whether it was made now: then the caller may undo it, with `removeUnused`, or `discard` an anonymous one.
    * @throws EngineError conflict when another driver has a volume of that name; not_found for a driver that is not there.
    */
@@ -78,11 +78,10 @@ export class VolumeService {
     });
   }
 
-  /** Writes the records of anonymous volumes that were made. In the caller's transaction. */
+  /** From now on anonymous volumes that were made are there to stay. In the caller's transaction. */
   insert(volumes: readonly Volume[]): void {
     for (const volume of volumes) {
-      if (this.#store.get(volume.name) === undefined) this.#store.insert([recordOf(volume)]);
-      else this.#store.spare(volume.name);
+      this.#store.spare(volume.name);
       this.#unstored.delete(volume.name);
     }
   }
@@ -95,9 +94,7 @@ export class VolumeService {
   /** Undoes an anonymous volume whose container could not be stored. */
   async discard({ name, driver }: Volume): Promise<void> {
     this.#unstored.delete(name);
-    const { remove, removeLeftovers } = this.drivers.known(driver);
-    if (removeLeftovers !== undefined) this.#store.delete(name);
-    await remove.call(this.drivers.known(driver), name);
+    await this.drivers.known(driver).remove(name);
     this.#store.delete(name);
   }
 
@@ -107,7 +104,7 @@ export class VolumeService {
   }
 
   records(): Volume[] {
-    return this.#store.list();
+    return this.#store.list().filter(({ name }) => !this.#unstored.has(name));
   }
 
   /** @throws EngineError not_found in docker's words; the driver's. */
@@ -247,8 +244,12 @@ export class VolumeService {
       // A plugin may take its time.
       if (this.#driverName(name) === "local") await removed;
     }
-    const local = this.records().filter(({ driver }) => driver === "local");
-    return await this.drivers.removeLeftovers(new Set(local.map(({ name }) => name)));
+    const { removed, found } = await this.drivers.removeLeftovers(new Set(this.records().map(({ name }) => name)));
+    for (const { name, createdAt } of found) {
+      this.#store.insert([{ name, driver: "local", options: null, labels: {}, createdAt, anonymous: false }]);
+      log("warn", "found a volume that was not on record: what is in it is kept", { volume: name });
+    }
+    return removed;
   }
 
   async #removeDoomed(name: string): Promise<void> {
@@ -313,17 +314,18 @@ export class VolumeService {
       createdAt: new Date().toISOString(),
       anonymous,
     };
-    const isUnseen = anonymous && driver.removeLeftovers === undefined;
-    // What this driver keeps is not seen by the next start, unless there is a record of it.
-    if (isUnseen) this.#store.insertDoomed(record);
-    if (anonymous) this.#unstored.set(name, record);
+    if (anonymous) {
+      // A plugin keeps what it has made for ever if nobody remembers it; of the local driver the directory is found.
+      this.#store.insertDoomed(record, { isDurable: driver.removeLeftovers === undefined });
+      this.#unstored.set(name, record);
+    }
     try {
       await driver.create(name, options);
       const known = (await driver.get(name)) ?? { mountpoint: "" };
       return { volume: { ...record, ...detailsOf(driver, known) }, created: true };
     } catch (error) {
       this.#unstored.delete(name);
-      if (isUnseen) this.#forgetUnmade(driver, name);
+      if (anonymous) this.#forgetUnmade(driver, name);
       throw error;
     }
   }
@@ -395,16 +397,16 @@ export class VolumeService {
     const recorded = this.record(name);
     try {
       const driver = await this.drivers.find(volume.driver);
-      // The next start goes on with what a crash leaves undone, if the driver can see what has no record.
-      const recordFirst = recorded !== undefined && driver.removeLeftovers !== undefined;
-      if (recordFirst) this.#store.delete(name);
+      // What a crash leaves of its files is no volume any more: the next start goes on. A plugin has it, or has it not.
+      const goesBitByBit = recorded !== undefined && driver.removeLeftovers !== undefined;
+      if (goesBitByBit) this.#store.doom([name]);
       try {
         await driver.remove(name);
       } catch (error) {
-        if (recordFirst) this.#store.insert([recorded]);
+        if (goesBitByBit) this.#store.spare(name);
         throw error;
       }
-      if (recorded !== undefined && !recordFirst) this.#store.delete(name);
+      if (recorded !== undefined) this.#store.delete(name);
     } catch (error) {
       throw wrapError(error, `remove ${name}`, { stage: "volume" });
     }

@@ -82,7 +82,12 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
     await driver.mount("unrecorded", "a");
     const next = new LocalDriver(root, [record("held", options), record("left", options)]);
     expect(await next.restore("held", "a")).toBe(data("held"));
-    expect(await next.removeLeftovers(new Set(["held", "left"]))).toEqual(["unrecorded"]);
+    expect(await next.removeLeftovers(new Set(["held", "left"]))).toEqual({
+      removed: [],
+      found: [{ name: "unrecorded", createdAt: expect.any(String) }],
+    });
+    expect(await mountPointsIn(root)).toEqual([data("held"), data("unrecorded")]);
+    await next.remove("unrecorded");
     expect(await mountPointsIn(root)).toEqual([data("held")]);
     expect(await next.mount("held", "b")).toBe(data("held"));
     expect(readFileSync(join(data("held"), "file"), "utf8")).toBe("held");
@@ -97,11 +102,13 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
       writeFileSync(join(root, "volumes/filled", name, name), "");
     }
     mkdirSync(join(root, "volumes/stubborn/_data"), { recursive: true });
+    mkdirSync(join(root, "volumes/then-empty"));
     const attribute = (flag: string) => Bun.spawnSync(["chattr", flag, join(root, "volumes/stubborn/_data")]).success;
     const canBeFixed = attribute("+i");
     try {
       const next = new LocalDriver(root, [record("filled", null)]);
-      expect(await next.removeLeftovers(new Set(["filled"]))).toEqual(canBeFixed ? [] : ["stubborn"]);
+      const { removed } = await next.removeLeftovers(new Set(["filled"]));
+      expect(removed.sort()).toEqual(canBeFixed ? ["then-empty"] : ["stubborn", "then-empty"]);
     } finally {
       attribute("-i");
     }

@@ -1,22 +1,22 @@
 /**
  * The local volume driver: directories under <root>/volumes/<name>/_data. A record without a directory gets one when it
- * is used; a directory without a record is a leftover and is removed at start.
+ * is used; a directory without a record is a volume as soon as the daemon starts, unless nothing is in it.
  *
  * What a volume with options is of is mounted on its directory while somebody has it. Whether it is, the kernel is asked
  * each time: a daemon that was killed has left it mounted, and an administrator may have unmounted it.
  */
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { namesIn } from "../../core/directory.ts";
 import type { DirectoryLimits } from "../../core/directory-limits.ts";
-import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
+import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
-import { parseVolumeName } from "../bind-spec.ts";
+import { isVolumeName, parseVolumeName } from "../bind-spec.ts";
 import { finishCopyUp } from "../copy-up.ts";
-import type { DriverVolume, VolumeDriver } from "../driver.ts";
+import type { DriverVolume, Leftovers, VolumeDriver } from "../driver.ts";
 import type { Volume } from "../volumes.ts";
 import { mountLocal } from "./mount.ts";
-import { isMounted, unmountAllIn } from "./mounted.ts";
+import { isMounted, mountPointsIn, unmountAllIn } from "./mounted.ts";
 import { type LocalOptions, parseLocalOptions } from "./options.ts";
 
 export class LocalDriver implements VolumeDriver {
@@ -49,7 +49,8 @@ export class LocalDriver implements VolumeDriver {
     try {
       await this.#makeDirectory(name, parsed.sizeBytes);
     } catch (error) {
-      if (parsed.sizeBytes !== undefined) await this.#discard(name);
+      // Somebody may have put something there by hand.
+      if (await removeEmpty(join(this.#directory, name))) this.#limits?.release(join(this.#directory, name));
       throw error;
     }
     this.#options.set(name, parsed);
@@ -111,17 +112,34 @@ export class LocalDriver implements VolumeDriver {
     return this.#options.get(name)?.mount === undefined ? join(this.#directory, name) : undefined;
   }
 
-  async removeLeftovers(recorded: ReadonlySet<string>): Promise<string[]> {
-    const removed: string[] = [];
+  async removeLeftovers(recorded: ReadonlySet<string>): Promise<Leftovers> {
+    const leftovers: Leftovers = { removed: [], found: [] };
     for (const name of namesIn(this.#directory)) {
-      if (recorded.has(name)) await attempt(name, () => this.#settle(name));
-      else if (await attempt(name, () => this.#discard(name))) removed.push(name);
+      await attempt(name, async () => {
+        if (!recorded.has(name)) await this.#judge(name, leftovers);
+        await this.#settle(name);
+      });
     }
-    return removed;
+    return leftovers;
+  }
+
+  /** What no record speaks of. */
+  async #judge(name: string, { removed, found }: Leftovers): Promise<void> {
+    const place = join(this.#directory, name);
+    // Others keep things here, too: lost+found is one.
+    if (!isVolumeName(name)) return;
+    if ((await mountPointsIn(place)).length === 0 && (await removeEmpty(place))) {
+      this.#limits?.release(place);
+      removed.push(name);
+    } else if (await isDirectory(this.#dataPath(name))) {
+      this.#options.set(name, {});
+      found.push({ name, createdAt: (await stat(place)).birthtime.toISOString() });
+    }
   }
 
   /** Finishes what an earlier daemon has begun with a volume: it has been unmounted, or filled. */
   async #settle(name: string): Promise<void> {
+    if (!this.#options.has(name)) return;
     const staging = this.staging(name);
     if (staging !== undefined) await finishCopyUp({ path: this.#dataPath(name), staging });
     else if (!this.#holders.has(name)) await unmountAllIn(this.#dataPath(name));
@@ -175,12 +193,35 @@ export class LocalDriver implements VolumeDriver {
 }
 
 /** One volume that cannot be put in order does not keep the daemon from its work. */
-async function attempt(name: string, work: () => Promise<void>): Promise<boolean> {
+async function attempt(name: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
-    return true;
   } catch (error) {
     log("error", "could not put a volume in order", { volume: name, error: errorMessage(error) });
-    return false;
+  }
+}
+
+/** The directory of a volume that has nothing in it. @returns false for any other, which stays as it is. */
+async function removeEmpty(place: string): Promise<boolean> {
+  const data = join(place, "_data");
+  try {
+    const names = await readdir(place);
+    const isEmpty = names.length === 0 || (names.length === 1 && names[0] === "_data");
+    if (!isEmpty) return false;
+    if (names.length > 0) await rmdir(data);
+    await rmdir(place);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ENOTEMPTY")) return false;
+    throw error;
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return false;
+    throw error;
   }
 }
