@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { formatTime, timeNow, wallTime } from "./clock.ts";
+import { formatTime, timeNow, wallClock, wallTime } from "./clock.ts";
 
 describe("the clock", () => {
   test("agrees with the system's and does not go back", () => {
@@ -11,6 +11,24 @@ describe("the clock", () => {
       last = now;
     }
     expect(Math.abs(wallTime().milliseconds - Date.now())).toBeLessThanOrEqual(2);
+  });
+  test("takes no pause between its two looks for a change of the time, and a change for one", () => {
+    let [nanoseconds, changeMs, pauseMs] = [5e6, 1000, 0];
+    const clock = wallClock(
+      () => nanoseconds,
+      () => {
+        nanoseconds += pauseMs * 1e6;
+        pauseMs = 0;
+        return Math.floor(nanoseconds / 1e6) + changeMs;
+      },
+    );
+    expect(clock()).toEqual({ milliseconds: 1005, nanoseconds: 0 });
+    pauseMs = 20;
+    expect(clock()).toEqual({ milliseconds: 1025, nanoseconds: 0 });
+    nanoseconds += 7;
+    expect(clock()).toEqual({ milliseconds: 1025, nanoseconds: 7 });
+    changeMs = 500;
+    expect(clock()).toEqual({ milliseconds: 525, nanoseconds: 7 });
   });
   test("is written with as many digits as it needs", () => {
     const milliseconds = Date.UTC(2026, 0, 2, 3, 4, 5, 60);

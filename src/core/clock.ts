@@ -7,20 +7,31 @@ export interface WallTime {
   nanoseconds: number;
 }
 
-/** The wall clock's milliseconds when the monotonic clock stood at zero. */
-let zeroMs = Number.NaN;
-
 /**
- * The time now. The monotonic clock gives the digits below the millisecond; when the two clocks have come apart by
- * more than that (somebody set the time, the machine slept) the wall clock is right.
+ * A clock out of two. The monotonic one gives the digits below the millisecond; when the two have come apart by more than
+ * that (somebody set the time, the machine slept) the wall clock is right.
+ * @param monotonic nanoseconds since any moment. @param wall milliseconds since the epoch.
  */
-export function wallTime(): WallTime {
-  const monotonic = Bun.nanoseconds();
-  const wallMs = Date.now();
-  const elapsedMs = Math.floor(monotonic / 1e6);
-  if (!(Math.abs(zeroMs + elapsedMs - wallMs) <= 1)) zeroMs = wallMs - elapsedMs;
-  return { milliseconds: zeroMs + elapsedMs, nanoseconds: Math.floor(monotonic % 1e6) };
+export function wallClock(monotonic: () => number, wall: () => number): () => WallTime {
+  /** The wall clock's milliseconds when the monotonic one stood at zero. */
+  let zeroMs = Number.NaN;
+  return () => {
+    for (;;) {
+      const now = monotonic();
+      const wallMs = wall();
+      const elapsedMs = Math.floor(now / 1e6);
+      if (!(Math.abs(zeroMs + elapsedMs - wallMs) <= 1)) {
+        // Unless the thread was kept waiting between the two looks, after which they say nothing about each other.
+        if (monotonic() - now >= 1e6) continue;
+        zeroMs = wallMs - elapsedMs;
+      }
+      return { milliseconds: zeroMs + elapsedMs, nanoseconds: Math.floor(now % 1e6) };
+    }
+  };
 }
+
+/** The time now. */
+export const wallTime = wallClock(Bun.nanoseconds, Date.now);
 
 /** RFC 3339 in UTC with up to nine digits of a second and no trailing zeros, as Go's RFC3339Nano: what docker writes. */
 export function formatTime(time: WallTime): string {
