@@ -30,8 +30,19 @@ describe("an executable with the entry before its own", () => {
     copyFileSync(pinnedBun, program);
     chmodSync(program, 0o755);
     prependEntry(program);
-    for (const name of ["daemon", "shim", "unpack", "pack", "proxy", "resolver", "run"]) {
-      writeFileSync(join(directory, `${name}.js`), "console.log(JSON.stringify([process.argv.slice(2), process.env]))");
+    for (const name of [
+      "daemon.js",
+      "shim.js",
+      "unpack.js",
+      "pack.js",
+      "proxy.js",
+      "resolver.js",
+      "copy.js",
+      "cp",
+      "cpu.js",
+      "run.js",
+    ]) {
+      writeFileSync(join(directory, name), "console.log(JSON.stringify([process.argv.slice(2), process.env]))");
     }
   });
 
@@ -51,8 +62,12 @@ describe("an executable with the entry before its own", () => {
   });
 
   test("keeps JavaScriptCore's own thresholds in the modes that live long", () => {
-    for (const name of ["daemon", "shim", "unpack", "pack", "proxy", "resolver"])
-      expect(seenBy(`${name}.js`, { A: "1" })).toEqual([[], { A: "1", ...given }]);
+    for (const name of ["daemon.js", "shim.js", "unpack.js", "pack.js", "proxy.js", "resolver.js", "copy.js"])
+      expect(seenBy(name, { A: "1" })).toEqual([[], { A: "1", ...given }]);
+    // A script without a suffix is run as those of package.json, with variables of their own.
+    const [, cp] = seenBy("cp", { A: "1" }) as [string[], Record<string, string>];
+    expect(Object.keys(cp).filter((key) => key.startsWith("BUN_"))).toEqual(["BUN_TSD_CODE"]);
+    expect(seenBy("cpu.js", { A: "1" })).toEqual([[], { A: "1", ...thresholds, ...given }]);
   });
 
   test("is refused where there is nothing to put it before", () => {

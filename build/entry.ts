@@ -7,8 +7,9 @@
  *   foreign code (BUN_OPTIONS), open a debugger's port (BUN_INSPECT), or end it before it begins (an unknown BUN_JSC_
  *   option). Whoever starts tsd means none of that: they are left out.
  * - A command lives for some 20 ms, in which compiling its functions costs more than it saves: a third of the
- *   processor time of `tsd runtime run`. In all modes but those that live long a function is compiled only after it
- *   has run a hundred times as long as JavaScriptCore would wait; a loop that copies a gigabyte gets there soon.
+ *   processor time of `tsd runtime run`. In all modes but those that live long, or may have thousands of files to
+ *   copy, a function is compiled only after it has run a hundred times as long as JavaScriptCore would wait; a loop
+ *   that copies a gigabyte gets there soon.
  *
  * The kernel starts ld.so, and ld.so jumps to the address in e_entry: to these instructions, in a segment of their own
  * at the end of the file, whose program header replaces the one of the build's notes (elf(5)). They copy argc, argv and
@@ -65,6 +66,12 @@ mode:   mov   16(%r8),%rsi            # argv[1]
         je    done
         cmpl  $0x6f736572,(%rsi)      # "reso"lver
         je    done
+        cmpl  $0x79706f63,(%rsi)      # "copy"
+        je    done
+        mov   (%rsi),%eax
+        shl   $8,%eax                 # without what follows
+        cmp   $0x00706300,%eax        # "cp"
+        je    done
 short:  lea   texts(%rip),%rax
         stosq
         add   $41,%rax                # the second text
@@ -78,12 +85,12 @@ done:   lea   code(%rip),%rax
 
 export const entryCode =
   "488b0c24488d7ccc1048833f00488d7f0875f64889e64889e04829f8488d7c04d04883e7f04989e04889fc83c102f348" +
-  "a548893c250000000048ad4885c0740c813842554e5f74f148abebed498b70104885f67430813e6461656d7437813e73" +
-  "68696d742f813e756e70617427813e7061636b741f813e70726f787417813e7265736f740f488d050000000048ab4883" +
-  "c02948ab488d050000000048ab31c048abe900000000";
+  "a548893c250000000048ad4885c0740c813842554e5f74f148abebed498b70104885f67444813e6461656d744b813e73" +
+  "68696d7443813e756e7061743b813e7061636b7433813e70726f78742b813e7265736f7423813e636f7079741b8b06c1" +
+  "e0083d00637000740f488d050000000048ab4883c02948ab488d050000000048ab31c048abe900000000";
 
 /** Where the code names its symbols, in bytes from its start; each is a field of 32 bits. */
-const holes = { environ: 0x35, texts: 0x88, code: 0x97, start: 0xa2 };
+const holes = { environ: 0x35, texts: 0x9c, code: 0xab, start: 0xb6 };
 
 const headerSize = 64;
 const programHeaderSize = 56;

@@ -54,12 +54,12 @@ export function openat2(directory: Descriptor, path: Path, how: OpenHow): Fd {
   for (let attempt = 0; attempt < 128 && (result === -EAGAIN || result === -EINTR); attempt++) {
     result = syscall(SYS.openat2, descriptorNumber(directory), name, bytes, bytes.length);
   }
-  return new Fd(check("openat2", result, shownPath(path)));
+  return new Fd(check("openat2", result, path));
 }
 
 /** openat(2) with O_CLOEXEC. For paths that somebody else chose use openat2. */
 export function openat(directory: Descriptor, path: Path, flags: number, mode = 0): Fd {
-  return new Fd(call("openat", shownPath(path), descriptorNumber(directory), cString(path), flags | O_CLOEXEC, mode));
+  return new Fd(call("openat", path, descriptorNumber(directory), cString(path), flags | O_CLOEXEC, mode));
 }
 
 /** open(2) of a path that is trusted. */
@@ -68,7 +68,7 @@ export function open(path: Path, flags: number, mode = 0): Fd {
 }
 
 export function mkdirat(directory: Descriptor, path: Path, mode: number): void {
-  call("mkdirat", shownPath(path), descriptorNumber(directory), cString(path), mode);
+  call("mkdirat", path, descriptorNumber(directory), cString(path), mode);
 }
 
 /** The kernel's encoding of a device number: makedev(3). */
@@ -79,17 +79,17 @@ export function makeDevice(major: number, minor: number): number {
 
 /** mknodat(2); `mode` includes the file type S_IF*, `device` is of makeDevice. */
 export function mknodat(directory: Descriptor, path: Path, mode: number, device = 0): void {
-  call("mknodat", shownPath(path), descriptorNumber(directory), cString(path), mode, device);
+  call("mknodat", path, descriptorNumber(directory), cString(path), mode, device);
 }
 
 export function symlinkat(target: Path, directory: Descriptor, path: Path): void {
-  call("symlinkat", shownPath(path), cString(target), descriptorNumber(directory), cString(path));
+  call("symlinkat", path, cString(target), descriptorNumber(directory), cString(path));
 }
 
 /** linkat(2); a symlink at `from` is linked itself, unless AT_SYMLINK_FOLLOW is in `flags`. */
 export function linkat(fromDir: Descriptor, from: Path, toDir: Descriptor, to: Path, flags = 0): void {
   const [source, target] = [descriptorNumber(fromDir), descriptorNumber(toDir)];
-  call("linkat", shownPath(to), source, cString(from), target, cString(to), flags);
+  call("linkat", to, source, cString(from), target, cString(to), flags);
 }
 
 /** Gives a nameless file (O_TMPFILE) its name. */
@@ -105,7 +105,7 @@ export function renameat2(fromDir: Descriptor, from: Path, toDir: Descriptor, to
 
 /** Removes a file; an empty directory with AT_REMOVEDIR in `flags`. */
 export function unlinkat(directory: Descriptor, path: Path, flags = 0): void {
-  call("unlinkat", shownPath(path), descriptorNumber(directory), cString(path), flags);
+  call("unlinkat", path, descriptorNumber(directory), cString(path), flags);
 }
 
 /** readlinkat(2), for paths that are text. */
@@ -118,7 +118,7 @@ export function readlinkBytes(directory: Descriptor, path: Path): Uint8Array {
   for (let size = 256; ; size *= 2) {
     const buffer = new Uint8Array(size);
     const name = cString(path);
-    const length = call("readlinkat", shownPath(path), descriptorNumber(directory), name, buffer, size);
+    const length = call("readlinkat", path, descriptorNumber(directory), name, buffer, size);
     if (length < size) return buffer.subarray(0, length);
   }
 }
@@ -126,7 +126,7 @@ export function readlinkBytes(directory: Descriptor, path: Path): Uint8Array {
 /** fchownat(2), of a symlink itself where the path is one; an empty path is `directory` itself. */
 export function fchownat(directory: Descriptor, path: Path, uid: number, gid: number): void {
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  call("fchownat", shownPath(path), descriptorNumber(directory), cString(path), uid, gid, flags);
+  call("fchownat", path, descriptorNumber(directory), cString(path), uid, gid, flags);
 }
 
 export function fchown(fd: Descriptor, uid: number, gid: number): void {
@@ -135,7 +135,7 @@ export function fchown(fd: Descriptor, uid: number, gid: number): void {
 
 /** fchmodat(2): follows a symlink, for symlinks have no mode. */
 export function fchmodat(directory: Descriptor, path: Path, mode: number): void {
-  call("fchmodat", shownPath(path), descriptorNumber(directory), cString(path), mode);
+  call("fchmodat", path, descriptorNumber(directory), cString(path), mode);
 }
 
 export function fchmod(fd: Descriptor, mode: number): void {
@@ -155,7 +155,7 @@ export function utimensat(directory: Descriptor, path: Path, accessed: FileTime,
   // AT_EMPTY_PATH needs Linux 5.8; a null path means the descriptor itself on every kernel.
   const name = path.length === 0 ? null : cString(path);
   const flags = name === null ? 0 : AT_SYMLINK_NOFOLLOW;
-  call("utimensat", shownPath(path), descriptorNumber(directory), name, struct, flags);
+  call("utimensat", path, descriptorNumber(directory), name, struct, flags);
 }
 
 export function ftruncate(fd: Descriptor, size: number): void {
@@ -304,7 +304,7 @@ export function removeTree(directory: Descriptor, path: Path): void {
   const EISDIR = 21;
   const result = syscall(SYS.unlinkat, descriptorNumber(directory), cString(path), 0);
   if (result !== -EISDIR) {
-    check("unlinkat", result, shownPath(path));
+    check("unlinkat", result, path);
     return;
   }
   {

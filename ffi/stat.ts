@@ -44,7 +44,7 @@ export function statx(directory: Descriptor, path: Path = "", flags = AT_SYMLINK
   const bytes = new Uint8Array(256);
   const name = cString(path);
   const mask = STATX_BASIC_STATS | STATX_MNT_ID;
-  call("statx", shownPath(path), descriptorNumber(directory), name, flags | AT_EMPTY_PATH, mask, bytes);
+  call("statx", path, descriptorNumber(directory), name, flags | AT_EMPTY_PATH, mask, bytes);
   return parseStatx(bytes);
 }
 

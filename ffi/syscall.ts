@@ -88,9 +88,12 @@ export function addressOf(bytes: Uint8Array): number {
   return bytes.byteLength === 0 ? 0 : Number(ptr(bytes));
 }
 
-/** Throws what a raw result says went wrong; `path` is the object of the call. */
-export function check(name: string, result: number, path?: string): number {
-  if (result < 0) throw new SyscallError(name, -result, path);
+/**
+ * Throws what a raw result says went wrong; `path` is the object of the call. Bytes are decoded for the error alone:
+ * that takes longer than most calls do.
+ */
+export function check(name: string, result: number, path?: string | Uint8Array): number {
+  if (result < 0) throw new SyscallError(name, -result, typeof path === "object" ? decodeText(path) : path);
   return result;
 }
 
@@ -100,7 +103,7 @@ const EINTR = 4;
  * A call by name, again when a signal interrupted it, checked. Every wrapper in ffi/ is made of it: close(2) alone
  * must not be repeated, because Linux has closed the descriptor even when it answers EINTR.
  */
-export function call(name: SyscallName, path: string | undefined, ...args: SyscallArgument[]): number {
+export function call(name: SyscallName, path: string | Uint8Array | undefined, ...args: SyscallArgument[]): number {
   for (;;) {
     const result = syscall(SYS[name], ...args);
     if (result !== -EINTR) return check(name, result, path);
