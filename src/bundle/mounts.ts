@@ -150,6 +150,7 @@ const flagKeys: Record<string, string> = {
   nostrictatime: "strictatime",
   ...Object.fromEntries([...propagations, "unbindable", "runbindable"].map((name) => [name, "propagation"])),
 };
+const keysOfFlags = new Map(Object.entries(flagKeys));
 const tmpfsSettings = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
 /** @throws EngineError invalid_argument for an option that a tmpfs cannot have. */
@@ -164,7 +165,7 @@ function mergeTmpfsOptions(destination: string, text: string): string[] {
   for (const option of all) {
     if (option === "defaults") continue;
     const setting = option.includes("=") ? option.slice(0, option.indexOf("=")) : undefined;
-    const key = setting === undefined ? flagKeys[option] : tmpfsSettings.includes(setting) ? setting : undefined;
+    const key = setting === undefined ? keysOfFlags.get(option) : tmpfsSettings.includes(setting) ? setting : undefined;
     if (key === undefined) {
       const words = option.split(/=(.*)/s, 2).map((word) => JSON.stringify(word));
       throw new EngineError("invalid_argument", `mount ${destination}: invalid tmpfs option [${words.join(" ")}]`);

@@ -300,6 +300,7 @@ describe("mounts", () => {
       "mode=1777",
     ]);
     expect(() => options("colour=red")).toThrow('mount /run: invalid tmpfs option ["colour" "red"]');
+    expect(() => options("constructor")).toThrow('invalid tmpfs option ["constructor"]');
     expect(() => options("bind")).toThrow('invalid tmpfs option ["bind"]');
   });
 

@@ -47,6 +47,8 @@ describe("--mount", () => {
     ["type=,dst=/x", "type is required"],
     ["dst=/x,foo", "invalid field 'foo' must be a key=value pair"],
     ["dst=/x,foo=a", "unexpected key 'foo' in 'foo=a'"],
+    ["dst=/x,constructor=a", "unexpected key 'constructor' in 'constructor=a'"],
+    ["dst=/x,__proto__=a", "unexpected key '__proto__' in '__proto__=a'"],
     ["dst=/x,ro=no", "invalid value for ro: no"],
     ["type=tmpfs,dst=/b,tmpfs-size=-1", "invalid value for tmpfs-size: -1"],
     ["type=tmpfs,dst=/b,tmpfs-mode=9", "invalid value for tmpfs-mode: 9"],

@@ -38,7 +38,7 @@ function setField(mount: Draft, field: string): void {
   if (value === undefined && !booleans.has(key) && key !== "bind-idmap") {
     throw new Error(`invalid field '${field}' must be a key=value pair`);
   }
-  const set = common[key] ?? kindOptions[key];
+  const set = setters.get(key);
   if (set === undefined) throw new Error(`unexpected key '${key}' in '${field}'`);
   set(mount, value ?? "true", key);
 }
@@ -121,6 +121,8 @@ const kindOptions: Record<string, SetField> = {
     options.Options = [...(options.Options ?? []), ...words];
   },
 };
+
+const setters = new Map(Object.entries({ ...common, ...kindOptions }));
 
 function setRecursion(mount: Draft, value: string, key: string): void {
   switch (value) {
