@@ -23,7 +23,10 @@ export interface CommitRequest {
   config?: ContainerConfig;
 }
 
-/** Mounted in every container. */
+/**
+ * Mounted in every container. What was made to mount something else on is a change, as in Docker: a container of the image
+ * has those places too.
+ */
 export const usualMountPoints = [
   "/proc",
   "/sys",
@@ -48,7 +51,6 @@ export async function commitContainer(
   const config = imageConfigOf(container, request);
   const parent = context.images.resolve(definition.imageId, parsePlatform(definition.platform));
   if (!parent) throw new EngineError("not_found", `No such image: ${definition.imageId}`);
-  const mountPoints = [...usualMountPoints, ...definition.mounts.map(({ Destination }) => Destination)];
   // Two that pause the same container would be in each other's way.
   return context.locks.run(`commit ${container.id}`, async () => {
     const id = await context.images.commit(container.id, parent, {
@@ -57,7 +59,7 @@ export async function commitContainer(
       command: definition.config.Cmd ?? [],
       author: request.author,
       comment: request.comment,
-      mountPoints,
+      mountPoints: usualMountPoints,
       signal,
       whileStill: (work) => (request.pause ? whilePaused(context, container, work) : work()),
     });
