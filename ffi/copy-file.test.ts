@@ -7,11 +7,12 @@ import {
   readlinkSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
-import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_WRONLY } from "./constants/open.ts";
+import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_WRONLY } from "./constants/open.ts";
 import { copyOwnerAndMode, copyPieces, copyRegularFile, copySpecialFile, copyTimes, copyXattrs } from "./copy-file.ts";
-import { open, openat } from "./files.ts";
+import { ftruncate, open, openat, pread, pwrite } from "./files.ts";
 import { getXattr, setXattr, statx } from "./stat.ts";
 
 let directory: string;
@@ -37,6 +38,36 @@ describe("the bytes of a file are copied", () => {
   test("where the file has none", () => {
     writeFileSync(`${directory}/empty`, "");
     expect(copy(`${directory}/empty`, 1000)).toEqual({ pieces: [], content: Buffer.alloc(0) });
+  });
+  test("but for its holes, in the middle and at both ends", () => {
+    const path = `${directory}/sparse`;
+    const terabyte = 2 ** 40;
+    {
+      using file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+      pwrite(file, bytes("first"), terabyte);
+      pwrite(file, bytes("second"), terabyte + 2 ** 20);
+      ftruncate(file, 2 * terabyte);
+    }
+    using source = open(path, O_RDONLY);
+    using target = open(`${path}-copy`, O_RDWR | O_CREAT | O_EXCL, 0o600);
+    const pieces = [...copyPieces(source, target, 1000)];
+    expect(pieces.every((length) => length <= 1000)).toBe(true);
+    expect(pieces.reduce((sum, length) => sum + length, 0)).toBeLessThan(2 ** 18);
+    const { size, blocks } = statx(target);
+    expect([size, blocks]).toEqual([2 * terabyte, statx(source).blocks]);
+    for (const [offset, text] of [
+      [terabyte, "first"],
+      [terabyte + 2 ** 20, "second"],
+    ] as const) {
+      const found = Buffer.alloc(text.length);
+      pread(target, found, offset);
+      expect(found.toString()).toBe(text);
+    }
+  });
+  test("where all of it is a hole", () => {
+    writeFileSync(`${directory}/hole`, "");
+    truncateSync(`${directory}/hole`, 5000);
+    expect(copy(`${directory}/hole`, 1000)).toEqual({ pieces: [], content: Buffer.alloc(5000) });
   });
   test("where its file system says that it has none", () => {
     const { content } = copy("/proc/self/limits", 100);

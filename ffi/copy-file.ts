@@ -11,43 +11,74 @@ import {
   fchmodat,
   fchown,
   fchownat,
+  ftruncate,
   makeDevice,
   mknodat,
+  nextData,
+  nextHole,
   openat,
   read,
   readlinkBytes,
+  seek,
   symlinkat,
   utimensat,
   write,
 } from "./files.ts";
-import { type FileStatus, getXattr, isSymlink, listXattr, setXattr, type XattrTarget } from "./stat.ts";
+import { type FileStatus, getXattr, isSymlink, listXattr, setXattr, statx, type XattrTarget } from "./stat.ts";
 
 const bufferBytes = 1 << 20;
+/** Of which a file's blocks are counted: stat(2). */
+const sectorBytes = 512;
 /** No copying between these file systems, or by this kernel: copy_file_range(2), "ERRORS". */
 const notBetween = new Set(["EXDEV", "EINVAL", "EOPNOTSUPP", "ENOSYS"]);
 
 /**
- * Copies from both files' positions to the end of `source`, inside the kernel where it can.
+ * Copies a file that was just opened to one that is new, inside the kernel where it can. Holes stay holes: an image's file
+ * of a few bytes may say that it is larger than the disk.
  * @yields the bytes of each piece, of `pieceBytes` at most.
  * @throws SyscallError
  */
 export function* copyPieces(source: Fd, target: Fd, pieceBytes: number): Generator<number, void, void> {
-  let copied = 0;
+  const { size, blocks } = statx(source);
+  if (blocks * sectorBytes < size) {
+    let end = 0;
+    for (let at = nextData(source, 0); at !== undefined; at = nextData(source, end)) {
+      end = nextHole(source, at) ?? size;
+      seek(source, at);
+      seek(target, at);
+      yield* copyRun(source, target, { bytes: end - at, pieceBytes });
+    }
+    ftruncate(target, Math.max(size, end));
+  } else {
+    yield* copyRun(source, target, { bytes: Number.POSITIVE_INFINITY, pieceBytes });
+  }
+}
+
+/** From both files' positions on, so many bytes or to the end of `source`. */
+function* copyRun(
+  source: Fd,
+  target: Fd,
+  { bytes, pieceBytes }: { bytes: number; pieceBytes: number },
+): Generator<number, void, void> {
+  let left = bytes;
   try {
-    for (;;) {
-      const length = copy_file_range(source, target, pieceBytes);
+    while (left > 0) {
+      const length = copy_file_range(source, target, Math.min(pieceBytes, left));
       if (length === 0) break;
-      copied += length;
+      left -= length;
       yield length;
     }
-    if (copied > 0) return;
+    if (left < bytes) return;
   } catch (error) {
     if (!(error instanceof SyscallError) || !notBetween.has(error.errno)) throw error;
   }
   // Of procfs and its like copy_file_range copies nothing, and says so without an error.
   const buffer = new Uint8Array(Math.min(bufferBytes, pieceBytes));
-  for (let length = read(source, buffer); length > 0; length = read(source, buffer)) {
+  while (left > 0) {
+    const length = read(source, buffer.subarray(0, Math.min(buffer.length, left)));
+    if (length === 0) return;
     write(target, buffer.subarray(0, length));
+    left -= length;
     yield length;
   }
 }

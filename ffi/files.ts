@@ -17,6 +17,7 @@ import {
   O_RDONLY,
   SEEK_DATA,
   SEEK_HOLE,
+  SEEK_SET,
 } from "./constants/open.ts";
 import { SYS } from "./constants/syscalls.ts";
 import { type Descriptor, descriptorNumber, Fd } from "./fd.ts";
@@ -192,6 +193,11 @@ export function pwrite(fd: Descriptor, data: Uint8Array, offset: number): void {
     const rest = data.subarray(done);
     done += call("pwrite64", undefined, descriptorNumber(fd), rest, rest.length, offset + done);
   }
+}
+
+/** lseek(2) to an offset from the beginning. */
+export function seek(fd: Descriptor, offset: number): void {
+  check("lseek", syscall(SYS.lseek, descriptorNumber(fd), offset, SEEK_SET));
 }
 
 /** Where the next data at or after `offset` begins (lseek(2), SEEK_DATA); undefined where there is none. */

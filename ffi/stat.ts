@@ -88,6 +88,11 @@ export function isDevice(status: FileStatus): boolean {
   return type === S_IFCHR || type === S_IFBLK;
 }
 
+/** Does the device number say that the name below is deleted? (overlayfs.rst, "whiteouts and opaque directories") */
+export function isWhiteout({ mode, specialMajor, specialMinor }: FileStatus): boolean {
+  return (mode & S_IFMT) === S_IFCHR && specialMajor === 0 && specialMinor === 0;
+}
+
 export interface FileSystemStatus {
   /** *_MAGIC. */
   type: number;

@@ -8,10 +8,9 @@
  * not turn that on.
  */
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY } from "../../ffi/constants/open.ts";
-import { S_IFCHR, S_IFMT } from "../../ffi/constants/stat.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open, openat, read, readlinkat } from "../../ffi/files.ts";
-import { getXattr, isDirectory, isRegularFile, isSymlink, statx } from "../../ffi/stat.ts";
+import { getXattr, isDirectory, isRegularFile, isSymlink, isWhiteout, statx } from "../../ffi/stat.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
 
 /** path_resolution(7): the kernel follows as many. */
@@ -72,8 +71,7 @@ function lookup(directories: Merged, name: string, opened: DisposableStack): Mer
       continue;
     }
     // A file hides what lies below it, and is hidden by a directory above; a whiteout is a device 0:0.
-    const isWhiteout = (status.mode & S_IFMT) === S_IFCHR && status.specialMajor === 0 && status.specialMinor === 0;
-    if (merged.length > 0 || isWhiteout) break;
+    if (merged.length > 0 || isWhiteout(status)) break;
     return entry;
   }
   return merged.length > 0 ? merged : undefined;

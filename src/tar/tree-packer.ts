@@ -7,7 +7,7 @@ import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY } from "../../ffi
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../../ffi/constants/stat.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openat, pread, readDirectory, readlinkBytes } from "../../ffi/files.ts";
-import { type FileStatus, getXattr, isDirectory, isRegularFile, listXattr, statx } from "../../ffi/stat.ts";
+import { type FileStatus, getXattr, isDirectory, isRegularFile, isWhiteout, listXattr, statx } from "../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import { dataRegions } from "./holes.ts";
 import { emptyEntry, printable, type SparseRegion, type TarEntry, type TarType } from "./tar-entry.ts";
@@ -299,10 +299,6 @@ function targetOf(parent: Fd, name: Uint8Array): string | undefined {
 function whiteoutOf(path: string): string {
   const name = path.lastIndexOf("/") + 1;
   return `${path.slice(0, name)}.wh.${path.slice(name)}`;
-}
-
-function isWhiteout(status: FileStatus): boolean {
-  return (status.mode & S_IFMT) === S_IFCHR && status.specialMajor === 0 && status.specialMinor === 0;
 }
 
 function entryOf(

@@ -71,6 +71,39 @@ describe.skipIf(process.getuid?.() !== 0)("copy-up", () => {
     expect(readdirSync(join(work, "v"))).toEqual(["_data"]);
   });
 
+  test("what a layer hides from those below is no file of an image that has no other", async () => {
+    const base = layer("base");
+    expect(Bun.spawnSync(["mknod", join(base, "data/hidden"), "c", "0", "0"]).success).toBe(true);
+    writeFileSync(join(base, "data/file"), "x");
+    expect(await copyUp(volume, [base], "/data")).toBe(true);
+    expect(readdirSync(volume.path)).toEqual(["file"]);
+  });
+
+  test("reaches a volume whose directory somebody has mounted something on, or keeps elsewhere", async () => {
+    const base = layer("base");
+    writeFileSync(join(base, "data/file"), "image's");
+    mount("none", volume.path, "tmpfs", 0);
+    try {
+      // Of an earlier daemon, which was killed.
+      mkdirSync(join(volume.path, ".tsd-copying/half"), { recursive: true });
+      expect(await copyUp(volume, [base], "/data")).toBe(true);
+      expect(readdirSync(volume.path)).toEqual(["file"]);
+      expect(await copyUp(volume, [base], "/data")).toBe(false);
+    } finally {
+      umount2(volume.path);
+    }
+    const elsewhere = mkdtempSync("/dev/shm/tsd-copy-up-");
+    try {
+      rmSync(volume.path, { recursive: true });
+      symlinkSync(elsewhere, volume.path);
+      expect(await copyUp(volume, [base], "/data")).toBe(true);
+      expect(readFileSync(join(elsewhere, "file"), "utf8")).toBe("image's");
+    } finally {
+      rmSync(elsewhere, { recursive: true });
+    }
+    expect(readdirSync(volume.staging)).toEqual(["_data"]);
+  });
+
   test("the copies can have other owners, whatever kind of file they are of", async () => {
     const base = layer("base");
     mkdirSync(join(base, "data/sub"));

@@ -14,6 +14,7 @@ import { MNT_DETACH } from "../../ffi/constants/mount.ts";
 import {
   O_DIRECTORY,
   O_NOFOLLOW,
+  O_PATH,
   O_RDONLY,
   RENAME_NOREPLACE,
   RESOLVE_IN_ROOT,
@@ -57,28 +58,45 @@ export async function copyUp(
   target: string,
   owners?: CopiedOwners,
 ): Promise<boolean> {
-  const copying = join(volume.staging, copyingName);
-  const copied = join(volume.staging, copiedName);
   try {
     if (await finishCopyUp(volume)) return true;
     if (!(await isEmpty(volume.path))) return false;
     using root = openImage(lower);
     using source = openBelow(root, target);
     if (source === undefined) return false;
+    if (isBeside(volume)) return await copyInto(volume, source, owners);
+    const inPlace = { ...volume, staging: volume.path };
+    return (await finishCopyUp(inPlace)) || (await copyInto(inPlace, source, owners));
+  } catch (error) {
+    throw wrapError(error, `copy ${target} of the image into volume ${volume.name}`, { stage: "volume" });
+  }
+}
+
+/** Not where somebody has mounted something on the volume's directory, or keeps it elsewhere with a symlink to it. */
+function isBeside({ path, staging }: FilledVolume): boolean {
+  using files = open(path, O_PATH | O_DIRECTORY);
+  using place = open(staging, O_PATH | O_DIRECTORY);
+  return statx(files).mountId === statx(place).mountId;
+}
+
+async function copyInto({ path, staging }: FilledVolume, source: Fd, owners?: CopiedOwners): Promise<boolean> {
+  const copying = join(staging, copyingName);
+  const copied = join(staging, copiedName);
+  try {
     await mkdir(copying, { mode: 0o700 });
     using destination = open(copying, ownDirectory);
     await copyTree(source, destination, owners);
     await syncfsInBackground(destination, copying);
-    if (!(await isEmpty(volume.path))) {
+    if (!(await isEmpty(path))) {
       await rm(copying, { recursive: true, force: true });
       return false;
     }
     await rename(copying, copied);
-    await moveIn(copied, volume.path);
+    await moveIn(copied, path);
     return true;
   } catch (error) {
     await rm(copying, { recursive: true, force: true });
-    throw wrapError(error, `copy ${target} of the image into volume ${volume.name}`, { stage: "volume" });
+    throw error;
   }
 }
 

@@ -9,7 +9,15 @@ import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "..
 import { copyOwnerAndMode, copyPieces, copySpecialFile, copyTimes, copyXattrs } from "../../ffi/copy-file.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { linkat, mkdirat, openat, readDirectory } from "../../ffi/files.ts";
-import { type FileStatus, isDirectory, isRegularFile, statx, type XattrTarget, xattrTargetIn } from "../../ffi/stat.ts";
+import {
+  type FileStatus,
+  isDirectory,
+  isRegularFile,
+  isWhiteout,
+  statx,
+  type XattrTarget,
+  xattrTargetIn,
+} from "../../ffi/stat.ts";
 import { isErrno } from "../core/errors.ts";
 
 /** How long the copy may hold the event loop before others have their turn. */
@@ -38,7 +46,10 @@ interface Copy {
   obeying: Disposable | undefined;
 }
 
-/** Copies what is below `from` into the directory `to`, and gives `to` the attributes of `from`. */
+/**
+ * Copies what is below `from` into the directory `to`, and gives `to` the attributes of `from`. What an overlay would show
+ * nobody, because it says what is hidden in layers below, is left out.
+ */
 export async function copyTree(from: Fd, to: Fd, owners: CopiedOwners = asTheyAre): Promise<void> {
   const copy: Copy = { owners, root: to, linked: new Map(), sliceEnds: 0, obeying: undefined };
   try {
@@ -60,6 +71,7 @@ async function copyContent(copy: Copy, from: Fd, to: Fd, path: Uint8Array): Prom
     if (performance.now() > copy.sliceEnds) await othersTurn(copy);
     const status = owned(copy, statx(from, name));
     const here = path.length === 0 ? name : Buffer.concat([path, Buffer.from("/"), name]);
+    if (isWhiteout(status)) continue;
     if (isDirectory(status)) {
       mkdirat(to, name, 0o700);
       using source = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

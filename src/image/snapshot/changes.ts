@@ -5,11 +5,10 @@
 import { O_DIRECTORY, O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { directoryPieces, openat } from "../../../ffi/files.ts";
-import { type FileStatus, getXattr, isDirectory, isRegularFile, statx } from "../../../ffi/stat.ts";
+import { type FileStatus, getXattr, isDirectory, isRegularFile, isWhiteout, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { join } from "../../tar/entry-path.ts";
 import { depthMax } from "../../tar/tree-packer.ts";
-import { isWhiteout } from "../unpack/applier.ts";
 import { isGone, LayerLevels } from "./layer-levels.ts";
 import { opaqueAttribute } from "./look.ts";
 import { Slices } from "./slices.ts";

@@ -8,11 +8,11 @@ import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } from "..
 import { copyOwnerAndMode, copyPieces, copySpecialFile, copyTimes, copyXattrs } from "../../../ffi/copy-file.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import { linkat, openat, unlinkat, utimensat } from "../../../ffi/files.ts";
-import { type FileStatus, isDirectory, isRegularFile, statx, xattrTargetIn } from "../../../ffi/stat.ts";
+import { type FileStatus, isDirectory, isRegularFile, isWhiteout, statx, xattrTargetIn } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { nameOf, parentOf } from "../../tar/entry-path.ts";
 import { printable } from "../../tar/tar-entry.ts";
-import { isWhiteout, type LowerLink } from "../unpack/applier.ts";
+import type { LowerLink } from "../unpack/applier.ts";
 import { directoriesAbove, look, openBeneath } from "./look.ts";
 
 /** The event loop gets a turn after so much. */

@@ -13,7 +13,7 @@ import {
   O_RDONLY,
   O_WRONLY,
 } from "../../../ffi/constants/open.ts";
-import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISGID } from "../../../ffi/constants/stat.ts";
+import { S_IFBLK, S_IFCHR, S_IFIFO, S_ISGID } from "../../../ffi/constants/stat.ts";
 import type { Fd } from "../../../ffi/fd.ts";
 import {
   type FileTime,
@@ -35,7 +35,7 @@ import {
   utimensat,
   write,
 } from "../../../ffi/files.ts";
-import { type FileStatus, isDirectory, statx } from "../../../ffi/stat.ts";
+import { type FileStatus, isDirectory, isWhiteout, statx } from "../../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { Directories } from "../../tar/directories.ts";
 import { cleanEntryPath, isWithin, join, nameOf, parentOf } from "../../tar/entry-path.ts";
@@ -73,11 +73,6 @@ export interface ApplyReport {
 
 const whiteoutPrefix = ".wh.";
 const opaqueMarker = ".wh..wh..opq";
-
-/** Does the device number say that the name below is deleted? (overlayfs.rst, "whiteouts and opaque directories") */
-export function isWhiteout(status: FileStatus): boolean {
-  return (status.mode & S_IFMT) === S_IFCHR && status.specialMajor === 0 && status.specialMinor === 0;
-}
 
 export class LayerApplier implements TarSink, Disposable {
   readonly #root: Fd;

@@ -2,7 +2,12 @@
  * Mounting what a local volume is of. It is put together out of everybody's sight and attached in one call, so that no
  * crash leaves a mount that lacks something (a bind that is to be read-only and is not yet).
  */
-import { fsmountInBackground, mountInBackground, umount2InBackground } from "../../../ffi/background-mount.ts";
+import {
+  fsmountInBackground,
+  mountInBackground,
+  reachInBackground,
+  umount2InBackground,
+} from "../../../ffi/background-mount.ts";
 import {
   MNT_DETACH,
   MOUNT_ATTR_NOATIME,
@@ -54,7 +59,10 @@ export async function mountLocal(mount: LocalMount, target: string): Promise<voi
 
 /** Undefined when the file system has an option that is longer than fsconfig(2) takes. */
 async function makeTree({ type, device }: LocalMount, options: MountOptions): Promise<Fd | undefined> {
-  if (options.bind) return open_tree(AT_FDCWD, device, OPEN_TREE_CLONE | (options.recursive ? AT_RECURSIVE : 0));
+  if (options.bind) {
+    await reachInBackground(device);
+    return open_tree(AT_FDCWD, device, OPEN_TREE_CLONE | (options.recursive ? AT_RECURSIVE : 0));
+  }
   const texts = [device, ...options.data.map(([, value = ""]) => value)];
   if (texts.some((text) => byteLength(text) > parameterMax)) return undefined;
   using context = fsopen(type);
