@@ -51,6 +51,18 @@ describe("BindOptions.IDMapping", () => {
     ]);
     expect(() => plan({ Binds: ["/c:/d:idmap,idmap"] })).toThrow("invalid mode: idmap,idmap");
   });
+
+  test("is refused with another runtime, which may pass it over in silence", () => {
+    const [from] = [{ Type: "bind", Source: "/a", Destination: "/b", Mode: "", RW: true, Propagation: "" } as const];
+    const surroundings = { root: "/root", mountsOf: () => [{ ...from, idMapping: { kind: "either" } as const }] };
+    const plan = (host: HostConfig) => planMounts({}, { Runtime: "runc", ...host }, surroundings);
+    const reason = "IDMapping with the runtime runc is not built";
+    expect(() => plan({ Binds: ["/c:/d:idmap"] })).toThrow(`mount /d: ${reason}`);
+    expect(() => plan({ Binds: ["volume:/d:idmap"] })).toThrow(`mount /d: ${reason}`);
+    expect(() => plan({ VolumesFrom: ["other"] })).toThrow(`mount /b: ${reason}`);
+    expect(plan({ Binds: ["/c:/d"] })).toHaveLength(1);
+    expect(plan({ Runtime: "tsd", Binds: ["/c:/d:idmap"] })).toHaveLength(1);
+  });
 });
 
 describe.skipIf(process.getuid?.() !== 0)("what config.json says of a mount's owners", () => {

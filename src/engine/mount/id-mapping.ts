@@ -6,6 +6,7 @@ import { statSync } from "node:fs";
 import type { IdMapping } from "../../api/schema/container-config.ts";
 import type { BundleMount, BundleUser } from "../../bundle/input.ts";
 import { EngineError, wrapError } from "../../core/errors.ts";
+import { builtinRuntime } from "../configuration.ts";
 import { toHost, type UserNamespace } from "../userns/mapping.ts";
 
 export type MountIdMapping =
@@ -27,6 +28,19 @@ export function idMapping(
   if (Source !== "userns") throw invalid(`IDMapping: Source "${Source}" is unknown: it can be match-user or userns`);
   if (User !== "") throw invalid("IDMapping: User is for match-user only");
   return { idMapping: { kind: "container" } };
+}
+
+/**
+ * Others are not asked whether they can: a runtime that cannot, as runc before 1.2, passes the mapping over in silence.
+ * @param runtime "" is tsd's own. @throws EngineError unsupported naming the mount.
+ */
+export function checkRuntimeMaps(target: string, mapping: MountIdMapping | undefined, runtime: string): void {
+  // That of a user namespace is refused with the namespace.
+  if (mapping === undefined || mapping.kind === "container" || runtime === "" || runtime === builtinRuntime) return;
+  throw new EngineError("unsupported", `mount ${target}: IDMapping with the runtime ${runtime} is not built`, {
+    stage: "create",
+    hint: `the runtime inside tsd has it: --runtime ${builtinRuntime}`,
+  });
 }
 
 interface Context {

@@ -3,7 +3,7 @@ import type { ContainerConfig, HostConfig } from "../../api/schema/container-con
 import { EngineError } from "../../core/errors.ts";
 import { parseBind, parseTarget } from "../../volume/bind-spec.ts";
 import type { ContainerMount } from "../container/definition.ts";
-import type { MountIdMapping } from "./id-mapping.ts";
+import { checkRuntimeMaps, type MountIdMapping } from "./id-mapping.ts";
 import { planMount } from "./plan-mount.ts";
 import { settlePropagation } from "./propagation.ts";
 import { planVolumesFrom } from "./volumes-from.ts";
@@ -75,7 +75,7 @@ export interface PlanSurroundings {
 
 /**
  * @param config already merged with the image's: a volume that the image declares gives way to any other mount there.
- * @throws EngineError invalid_argument in docker's words.
+ * @throws EngineError invalid_argument in docker's words; unsupported for what the container's runtime cannot do.
  */
 export function planMounts(
   config: ContainerConfig,
@@ -97,6 +97,7 @@ export function planMounts(
     taken.add(mount.target);
     planned.push(mount);
   }
+  for (const mount of planned) checkRuntimeMaps(mount.target, mappingOf(mount), hostConfig.Runtime ?? "");
   for (const volume of Object.keys(config.Volumes ?? {})) {
     const target = parseTarget(volume);
     if (taken.has(target)) continue;
@@ -113,6 +114,11 @@ export function planMounts(
     });
   }
   return planned;
+}
+
+function mappingOf(mount: PlannedMount): MountIdMapping | undefined {
+  if (mount.kind === "inherited") return mount.from.idMapping;
+  return mount.kind === "bind" || mount.kind === "volume" ? mount.idMapping : undefined;
 }
 
 export function driverOf(name: string | undefined): Pick<PlannedVolume, "driver"> {
