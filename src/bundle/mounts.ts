@@ -91,7 +91,7 @@ function bindMount(mount: BundleMount, host: BundleHost): OciMount {
     throw new EngineError("invalid_argument", `mount ${destination}: invalid propagation "${propagation}"`);
   }
   const options = [mount.nonRecursive ? "bind" : "rbind"];
-  if (mount.readOnly) options.push(readOnlyOption(mount, host));
+  if (mount.readOnly) options.push(...readOnlyOptions(mount, host));
   options.push(propagation || "rprivate");
   return { destination, type: "bind", source, options, ...mapped(mount, options) };
 }
@@ -106,8 +106,11 @@ function mapped(
   return idMapping === "container" ? {} : { uidMappings: idMapping.uids, gidMappings: idMapping.gids };
 }
 
-/** mount_setattr(2) can make a whole tree read-only since Linux 5.12: Docker's default since 25.0. */
-function readOnlyOption(mount: BundleMount, { kernel }: BundleHost): "ro" | "rro" {
+/**
+ * mount_setattr(2) can make a whole tree read-only since Linux 5.12: Docker's default since 25.0. Runtimes that do not know
+ * "rro" pass it over, and have to have the mount read-only all the same.
+ */
+function readOnlyOptions(mount: BundleMount, { kernel }: BundleHost): string[] {
   const canRecurse = kernel[0] > 5 || (kernel[0] === 5 && kernel[1] >= 12);
   if (mount.readOnlyForceRecursive && (mount.readOnlyNonRecursive || !canRecurse)) {
     const reason = mount.readOnlyNonRecursive
@@ -115,7 +118,7 @@ function readOnlyOption(mount: BundleMount, { kernel }: BundleHost): "ro" | "rro
       : "recursive read-only mounts need Linux 5.12";
     throw new EngineError("invalid_argument", `mount ${mount.destination}: ${reason}`);
   }
-  return canRecurse && !mount.readOnlyNonRecursive ? "rro" : "ro";
+  return canRecurse && !mount.readOnlyNonRecursive ? ["ro", "rro"] : ["ro"];
 }
 
 function tmpfsOf(hostConfig: BundleHostConfig, given: readonly BundleTmpfs[]): BundleTmpfs[] {

@@ -259,10 +259,10 @@ describe("mounts", () => {
     const options = (more: object, kernel: readonly [number, number] = [6, 1]) =>
       mountAt(build({}, { mounts: [bind("/x", { readOnly: true, ...more })], host: { ...host, kernel } }), "/x")!
         .options;
-    expect(options({})).toEqual(["rbind", "rro", "rprivate"]);
+    expect(options({})).toEqual(["rbind", "ro", "rro", "rprivate"]);
     expect(options({ readOnlyNonRecursive: true })).toEqual(["rbind", "ro", "rprivate"]);
     expect(options({}, [5, 10])).toEqual(["rbind", "ro", "rprivate"]);
-    expect(options({ nonRecursive: true, propagation: "rslave" })).toEqual(["bind", "rro", "rslave"]);
+    expect(options({ nonRecursive: true, propagation: "rslave" })).toEqual(["bind", "ro", "rro", "rslave"]);
     expect(() => options({ readOnlyForceRecursive: true }, [5, 10])).toThrow("need Linux 5.12");
     expect(() => options({ propagation: "sideways" })).toThrow('invalid propagation "sideways"');
   });
