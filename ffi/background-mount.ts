@@ -1,7 +1,6 @@
 /** Mount calls that wait for a disk or a server: in the background, so that nothing else waits with them. */
 import { callByPathInBackground, callInBackground } from "./background-call.ts";
 import { FSCONFIG_CMD_CREATE } from "./constants/mount.ts";
-import { AT_FDCWD, O_CLOEXEC, O_PATH } from "./constants/open.ts";
 import { SyscallError } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { contextError, mountOf } from "./mount.ts";
@@ -15,15 +14,6 @@ export async function fsmountInBackground(context: Fd, attributes = 0): Promise<
     throw error instanceof SyscallError ? contextError(context, "fsconfig", error.number, "create") : error;
   }
   return mountOf(context, attributes);
-}
-
-/**
- * Waits until a path has been walked once: where a server is away that may be never. Whoever opens it next has it from the
- * kernel's memory, or asks a server that has just answered.
- * @throws SyscallError
- */
-export async function reachInBackground(path: string): Promise<void> {
-  await callByPathInBackground("openat", [AT_FDCWD, str(path), O_PATH | O_CLOEXEC, 0], path);
 }
 
 /** mount(2). */

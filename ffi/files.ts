@@ -15,6 +15,7 @@ import {
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
+  RESOLVE_CACHED,
   SEEK_DATA,
   SEEK_HOLE,
   SEEK_SET,
@@ -40,7 +41,10 @@ export interface OpenHow {
   resolve?: number;
 }
 
-/** openat2(2), and again a bounded number of times on EAGAIN: a rename elsewhere raced with `..` under RESOLVE_IN_ROOT. */
+/**
+ * openat2(2), and again a bounded number of times on EAGAIN: a rename elsewhere raced with `..` under RESOLVE_IN_ROOT. Under
+ * RESOLVE_CACHED it says that a file system would have to be asked.
+ */
 export function openat2(directory: Descriptor, path: Path, how: OpenHow): Fd {
   const struct = new BigUint64Array([
     BigInt((how.flags | O_CLOEXEC) >>> 0),
@@ -51,8 +55,9 @@ export function openat2(directory: Descriptor, path: Path, how: OpenHow): Fd {
   const name = cString(path);
   const EAGAIN = 11;
   const EINTR = 4;
+  const tries = ((how.resolve ?? 0) & RESOLVE_CACHED) === 0 ? 128 : 1;
   let result = -EAGAIN;
-  for (let attempt = 0; attempt < 128 && (result === -EAGAIN || result === -EINTR); attempt++) {
+  for (let attempt = 0; attempt < tries && (result === -EAGAIN || result === -EINTR); attempt++) {
     result = syscall(SYS.openat2, descriptorNumber(directory), name, bytes, bytes.length);
   }
   return new Fd(check("openat2", result, path));

@@ -1,6 +1,10 @@
-/** The host's paths that containers bind: there, or made, as Docker does for each syntax. */
-import { chown, mkdir, stat } from "node:fs/promises";
+/**
+ * The host's paths that containers bind: there, or made, as Docker does for each syntax. They are looked for where a server
+ * that does not answer holds up nobody else: each thread of the pool is one of few.
+ */
+import { chown, mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
+import { reach } from "../../../ffi/reach.ts";
 import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
 import type { ContainerDefinition, ContainerMount } from "../container/definition.ts";
 import { toHost } from "../userns/mapping.ts";
@@ -8,7 +12,7 @@ import { toHost } from "../userns/mapping.ts";
 /** @throws EngineError invalid_argument in docker's words when there is nothing, or nothing that can be reached. */
 export async function checkBindSource(path: string): Promise<void> {
   try {
-    await stat(path);
+    await reach(path);
   } catch (error) {
     const reason = isErrno(error, "ENOENT")
       ? `bind source path does not exist: ${path}`
@@ -31,11 +35,10 @@ export async function prepareBindSources(definition: ContainerDefinition): Promi
 
 async function makeSource({ Source, idMapping }: ContainerMount, definition: ContainerDefinition): Promise<void> {
   try {
+    if (await isThere(Source)) return;
     const first = await mkdir(Source, { recursive: true, mode: 0o755 });
     if (first !== undefined && idMapping === undefined) await giveToRoot(first, Source, definition);
   } catch (error) {
-    // A file or a socket is a source as good as a directory; a symlink that leads nowhere is none.
-    if (isErrno(error, "EEXIST") && (await isThere(Source))) return;
     if (!isErrno(error, "EEXIST", "ENOTDIR", "EROFS", "ENOENT", "ELOOP")) {
       throw wrapError(error, `error while creating mount source path '${Source}'`, { stage: "mount" });
     }
@@ -52,9 +55,10 @@ async function giveToRoot(first: string, last: string, { userNamespace }: Contai
   for (let path = last; path.startsWith(first); path = dirname(path)) await chown(path, uid, gid);
 }
 
+/** A file or a socket is a source as good as a directory; a symlink that leads nowhere is none. */
 async function isThere(path: string): Promise<boolean> {
   try {
-    await stat(path);
+    await reach(path);
     return true;
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return false;

@@ -2,12 +2,7 @@
  * Mounting what a local volume is of. It is put together out of everybody's sight and attached in one call, so that no
  * crash leaves a mount that lacks something (a bind that is to be read-only and is not yet).
  */
-import {
-  fsmountInBackground,
-  mountInBackground,
-  reachInBackground,
-  umount2InBackground,
-} from "../../../ffi/background-mount.ts";
+import { fsmountInBackground, mountInBackground, umount2InBackground } from "../../../ffi/background-mount.ts";
 import {
   MNT_DETACH,
   MOUNT_ATTR_NOATIME,
@@ -36,6 +31,7 @@ import type { Fd } from "../../../ffi/fd.ts";
 import { fsconfig, fsopen, mount_setattr, move_mount, open_tree } from "../../../ffi/mount.ts";
 import type { MountOptions } from "../../../ffi/mount-options.ts";
 import { parameterMax } from "../../../ffi/overlay.ts";
+import { reach } from "../../../ffi/reach.ts";
 import { byteLength } from "../../../ffi/text.ts";
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { withAddress } from "./address.ts";
@@ -60,7 +56,7 @@ export async function mountLocal(mount: LocalMount, target: string): Promise<voi
 /** Undefined when the file system has an option that is longer than fsconfig(2) takes. */
 async function makeTree({ type, device }: LocalMount, options: MountOptions): Promise<Fd | undefined> {
   if (options.bind) {
-    await reachInBackground(device);
+    await reach(device);
     return open_tree(AT_FDCWD, device, OPEN_TREE_CLONE | (options.recursive ? AT_RECURSIVE : 0));
   }
   const texts = [device, ...options.data.map(([, value = ""]) => value)];

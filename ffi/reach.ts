@@ -1,0 +1,21 @@
+/** Paths that may lie on a server which does not answer. */
+import { callByPathInBackground } from "./background-call.ts";
+import { AT_FDCWD, O_CLOEXEC, O_PATH, RESOLVE_CACHED } from "./constants/open.ts";
+import { SyscallError } from "./errno.ts";
+import { openat2 } from "./files.ts";
+import { str } from "./plan/values.ts";
+
+/**
+ * Waits until what a path leads to has been found, which may be never, and lets others go on meanwhile. Whoever looks it
+ * up next has it from the kernel's memory, or of a server that has just answered.
+ * @throws SyscallError
+ */
+export async function reach(path: string): Promise<void> {
+  try {
+    using _found = openat2(AT_FDCWD, path, { flags: O_PATH, resolve: RESOLVE_CACHED });
+  } catch (error) {
+    // Something has to be asked for it; EINVAL is of Linux before 5.12.
+    if (!(error instanceof SyscallError) || !["EAGAIN", "EINVAL"].includes(error.errno)) throw error;
+    await callByPathInBackground("openat", [AT_FDCWD, str(path), O_PATH | O_CLOEXEC, 0], path);
+  }
+}
