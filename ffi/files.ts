@@ -12,7 +12,9 @@ import {
   AT_SYMLINK_NOFOLLOW,
   F_SETPIPE_SZ,
   O_CLOEXEC,
+  O_CREAT,
   O_DIRECTORY,
+  O_EXCL,
   O_NOFOLLOW,
   O_RDONLY,
   RESOLVE_CACHED,
@@ -66,6 +68,18 @@ export function openat2(directory: Descriptor, path: Path, how: OpenHow): Fd {
 /** openat(2) with O_CLOEXEC. For paths that somebody else chose use openat2. */
 export function openat(directory: Descriptor, path: Path, flags: number, mode = 0): Fd {
   return new Fd(call("openat", path, descriptorNumber(directory), cString(path), flags | O_CLOEXEC, mode));
+}
+
+/** A new file of that name, as openat; undefined where something has the name. */
+export function createNew(directory: Descriptor, path: Path, flags: number, mode: number): Fd | undefined {
+  const [EEXIST, EINTR] = [17, 4];
+  const how = flags | O_CREAT | O_EXCL | O_CLOEXEC;
+  const name = cString(path);
+  for (;;) {
+    const result = syscall(SYS.openat, descriptorNumber(directory), name, how, mode);
+    if (result === -EEXIST) return undefined;
+    if (result !== -EINTR) return new Fd(check("openat", result, path));
+  }
 }
 
 /** open(2) of a path that is trusted. */
@@ -156,12 +170,23 @@ export interface FileTime {
 
 /** utimensat(2), of a symlink itself; an empty path is `directory` itself. */
 export function utimensat(directory: Descriptor, path: Path, accessed: FileTime, modified: FileTime): void {
-  const times = [accessed.seconds, accessed.nanoseconds, modified.seconds, modified.nanoseconds];
-  const struct = new Uint8Array(new BigInt64Array(times.map(BigInt)).buffer);
+  putTime(0, accessed);
+  putTime(4, modified);
   // AT_EMPTY_PATH needs Linux 5.8; a null path means the descriptor itself on every kernel.
   const name = path.length === 0 ? null : cString(path);
   const flags = name === null ? 0 : AT_SYMLINK_NOFOLLOW;
-  call("utimensat", path, descriptorNumber(directory), name, struct, flags);
+  call("utimensat", path, descriptorNumber(directory), name, timesBytes, flags);
+}
+
+/** Two of struct timespec: words of 64 bits, here as halves, low before high. */
+const times = new Int32Array(8);
+const timesBytes = new Uint8Array(times.buffer);
+
+function putTime(at: number, { seconds, nanoseconds }: FileTime): void {
+  const whole = Number(seconds);
+  times[at] = whole % 2 ** 32;
+  times[at + 1] = Math.floor(whole / 2 ** 32);
+  times[at + 2] = nanoseconds;
 }
 
 export function ftruncate(fd: Descriptor, size: number): void {
@@ -284,6 +309,23 @@ export interface DirectoryEntry {
   type: number;
 }
 
+const dot = 0x2e;
+
+/** Whoever goes by the bytes alone does not pay for the text. */
+class NamedEntry implements DirectoryEntry {
+  readonly bytes: Uint8Array;
+  readonly type: number;
+
+  constructor(bytes: Uint8Array, type: number) {
+    this.bytes = bytes;
+    this.type = type;
+  }
+
+  get name(): string {
+    return decodeText(this.bytes);
+  }
+}
+
 /** The entries of a directory that was opened for reading, without `.` and `..`, in the kernel's order. */
 export function readDirectory(directory: Descriptor): DirectoryEntry[] {
   const entries: DirectoryEntry[] = [];
@@ -302,9 +344,8 @@ export function* directoryPieces(directory: Descriptor): Generator<DirectoryEntr
     // struct linux_dirent64: ino u64, offset i64, record length u16, type u8, name.
     for (let at = 0; at < length; at += view.getUint16(at + 16, true)) {
       const end = buffer.indexOf(0, at + 19);
-      const bytes = buffer.slice(at + 19, end);
-      const name = decodeText(bytes);
-      if (name !== "." && name !== "..") entries.push({ name, bytes, type: view.getUint8(at + 18) });
+      const isDots = buffer[at + 19] === dot && (end === at + 20 || (buffer[at + 20] === dot && end === at + 21));
+      if (!isDots) entries.push(new NamedEntry(buffer.slice(at + 19, end), buffer[at + 18]!));
     }
     yield entries;
   }

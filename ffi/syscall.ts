@@ -104,8 +104,11 @@ const EINTR = 4;
  * must not be repeated, because Linux has closed the descriptor even when it answers EINTR.
  */
 export function call(name: SyscallName, path: string | Uint8Array | undefined, ...args: SyscallArgument[]): number {
+  thunk ??= makeThunk();
+  const nr = SYS[name];
   for (;;) {
-    const result = syscall(SYS[name], ...args);
+    // As in `syscall`, which is not called for the array that each of them makes of its arguments.
+    const result = thunk(nr, word(args[0]), word(args[1]), word(args[2]), word(args[3]), word(args[4]), word(args[5]));
     if (result !== -EINTR) return check(name, result, path);
   }
 }

@@ -36,6 +36,8 @@ export class Directories implements Disposable {
   /** Path → descriptor, least recently used first. */
   readonly #open = new Map<string, Fd>();
   readonly #forgotten: Fd[] = [];
+  /** Of the one that was used last, which is open. */
+  #lastPath: string | undefined;
 
   /** @param root stays the caller's to close. */
   constructor(root: Fd, events: DirectoryEvents) {
@@ -46,10 +48,13 @@ export class Directories implements Disposable {
   /** The directory at a clean path, made where it is missing. The descriptor stays this object's. */
   get(path: string): Fd {
     if (path === "") return this.#root;
+    // Most entries lie beside the one before.
+    if (path === this.#lastPath) return this.#open.get(path)!;
     const cached = this.#open.get(path);
     if (cached) {
       this.#open.delete(path);
       this.#open.set(path, cached);
+      this.#lastPath = path;
       return cached;
     }
     return this.#keep(path, this.#find(path) ?? this.#make(path, 0));
@@ -74,6 +79,7 @@ export class Directories implements Disposable {
   forget(): void {
     this.#forgotten.push(...this.#open.values());
     this.#open.clear();
+    this.#lastPath = undefined;
   }
 
   /** To be called when no descriptor from here is in use. */
@@ -89,6 +95,7 @@ export class Directories implements Disposable {
   #keep(path: string, directory: Fd): Fd {
     this.#open.get(path)?.close();
     this.#open.set(path, directory);
+    this.#lastPath = path;
     if (this.#open.size > cachedMax) {
       const [oldest, closing] = this.#open.entries().next().value!;
       this.#open.delete(oldest);

@@ -30,8 +30,7 @@ export interface PaxSparse {
 const xattrPrefix = "SCHILY.xattr.";
 
 /** @throws EngineError corrupt for records that do not parse. */
-export function parsePax(body: Uint8Array): PaxRecords {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+export function parsePax(text: Buffer): PaxRecords {
   const records: PaxRecords = { xattrs: new Map(), sparse: {} };
   let at = 0;
   while (at < text.length) {
@@ -42,18 +41,19 @@ export function parsePax(body: Uint8Array): PaxRecords {
     if (space < 0 || end > text.length || equals < 0 || equals >= end || text[end - 1] !== 0x0a) {
       throw new EngineError("corrupt", "malformed extended header");
     }
-    apply(records, text.toString("latin1", space + 1, equals), text.subarray(equals + 1, end - 1));
+    apply(records, text.toString("latin1", space + 1, equals), text, equals + 1, end - 1);
     at = end;
   }
   return records;
 }
 
-function apply(records: PaxRecords, key: string, value: Buffer): void {
+/** A record whose value lies between two offsets of the bytes. */
+function apply(records: PaxRecords, key: string, bytes: Buffer, start: number, end: number): void {
   if (key.startsWith(xattrPrefix)) {
-    records.xattrs.set(key.slice(xattrPrefix.length), new Uint8Array(value));
+    records.xattrs.set(key.slice(xattrPrefix.length), new Uint8Array(bytes.subarray(start, end)));
     return;
   }
-  const text = value.toString("latin1");
+  const text = bytes.toString("latin1", start, end);
   // "A zero-length value deletes": what the ustar header says then holds.
   if (text === "") return;
   switch (key) {

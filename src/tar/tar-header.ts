@@ -36,35 +36,38 @@ const types: Record<string, TarType | undefined> = {
 };
 const extensions = "xXgLKV";
 
-/** @throws EngineError corrupt for a bad checksum or field, unsupported for a type nobody puts in layers. */
-export function parseHeader(block: Buffer): RawHeader {
-  verifyChecksum(block);
-  const typeflag = String.fromCharCode(block[156]!);
+/**
+ * The header that begins at an offset of the bytes.
+ * @throws EngineError corrupt for a bad checksum or field, unsupported for a type nobody puts in layers.
+ */
+export function parseHeader(bytes: Buffer, at = 0): RawHeader {
+  verifyChecksum(bytes, at);
+  const typeflag = String.fromCharCode(bytes[at + 156]!);
   const type = types[typeflag];
   if (type === undefined && !extensions.includes(typeflag)) {
-    const name = JSON.stringify(text(block, 0, 100));
+    const name = JSON.stringify(text(bytes, at, 100));
     throw new EngineError("unsupported", `tar entry ${name}: unsupported type ${JSON.stringify(typeflag)}`);
   }
   const isDevice = type === "character" || type === "block";
   return {
     type: type ?? "file",
     typeflag,
-    path: fullPath(block),
-    linkPath: text(block, 157, 100),
-    mode: number(block, 100, 8),
-    uid: number(block, 108, 8),
-    gid: number(block, 116, 8),
+    path: fullPath(bytes, at),
+    linkPath: text(bytes, at + 157, 100),
+    mode: number(bytes, at + 100, 8),
+    uid: number(bytes, at + 108, 8),
+    gid: number(bytes, at + 116, 8),
     // Links, devices and directories have no data whatever their header says (POSIX; Go's archive/tar too).
-    size: type === "file" || type === undefined ? positive(number(block, 124, 12)) : 0,
-    mtimeSeconds: number(block, 136, 12),
-    deviceMajor: isDevice ? number(block, 329, 8) : 0,
-    deviceMinor: isDevice ? number(block, 337, 8) : 0,
-    realSize: typeflag === "S" ? positive(number(block, 483, 12)) : 0,
+    size: type === "file" || type === undefined ? positive(number(bytes, at + 124, 12)) : 0,
+    mtimeSeconds: number(bytes, at + 136, 12),
+    deviceMajor: isDevice ? number(bytes, at + 329, 8) : 0,
+    deviceMinor: isDevice ? number(bytes, at + 337, 8) : 0,
+    realSize: typeflag === "S" ? positive(number(bytes, at + 483, 12)) : 0,
   };
 }
 
-export function isZeroBlock(block: Buffer): boolean {
-  for (let at = 0; at < blockSize; at++) if (block[at] !== 0) return false;
+export function isZeroBlock(bytes: Uint8Array, start = 0): boolean {
+  for (let at = start; at < start + blockSize; at++) if (bytes[at] !== 0) return false;
   return true;
 }
 
@@ -84,33 +87,43 @@ export function isSparseExtended(block: Buffer, at: number): boolean {
 }
 
 /** ustar has 155 bytes for what stands before the name, star 131; GNU uses that room otherwise. */
-function fullPath(block: Buffer): string {
-  const name = text(block, 0, 100);
-  if (block.toString("latin1", 257, 263) !== "ustar\0") return name;
-  const isStar = block.toString("latin1", 508, 512) === "tar\0";
-  const prefix = text(block, 345, isStar ? 131 : 155);
-  return prefix === "" ? name : `${prefix}/${name}`;
+function fullPath(bytes: Buffer, at: number): string {
+  const name = text(bytes, at, 100);
+  if (bytes[at + 345] === 0 || !isAt(bytes, at + 257, "ustar\0")) return name;
+  const isStar = isAt(bytes, at + 508, "tar\0");
+  return `${text(bytes, at + 345, isStar ? 131 : 155)}/${name}`;
+}
+
+function isAt(bytes: Buffer, at: number, expected: string): boolean {
+  for (let index = 0; index < expected.length; index++) {
+    if (bytes[at + index] !== expected.charCodeAt(index)) return false;
+  }
+  return true;
 }
 
 /** The sum of the bytes with the checksum's own taken for spaces; old programs summed signed characters. */
-function verifyChecksum(block: Buffer): void {
-  let unsigned = 8 * 0x20;
-  let signed = unsigned;
-  for (let at = 0; at < blockSize; at++) {
-    if (at === 148) at = 156;
-    const byte = block[at]!;
-    unsigned += byte;
-    signed += byte < 128 ? byte : byte - 256;
-  }
-  const expected = Number.parseInt(block.toString("latin1", 148, 156).replaceAll("\0", " "), 8);
-  if (expected !== unsigned && expected !== signed) {
+function verifyChecksum(bytes: Buffer, start: number): void {
+  let sum = 8 * 0x20;
+  for (let at = start; at < start + 148; at++) sum += bytes[at]!;
+  for (let at = start + 156; at < start + blockSize; at++) sum += bytes[at]!;
+  const digits = bytes.toString("latin1", start + 148, start + 156).replaceAll("\0", " ");
+  const expected = Number.parseInt(digits, 8);
+  if (expected !== sum && expected !== sum - 256 * negatives(bytes, start)) {
     throw new EngineError("corrupt", "not a tar archive, or a damaged one: wrong header checksum");
   }
 }
 
-function text(block: Buffer, at: number, length: number): string {
-  const zero = block.indexOf(0, at);
-  return block.toString("latin1", at, zero < 0 || zero > at + length ? at + length : zero);
+/** How many of the bytes that are summed are negative as signed characters. */
+function negatives(bytes: Buffer, start: number): number {
+  let count = 0;
+  for (let at = 0; at < blockSize; at++) if ((at < 148 || at >= 156) && bytes[start + at]! >= 128) count++;
+  return count;
+}
+
+function text(bytes: Buffer, at: number, length: number): string {
+  let end = at;
+  while (end < at + length && bytes[end] !== 0) end++;
+  return end === at ? "" : bytes.toString("latin1", at, end);
 }
 
 /** Octal digits between spaces and zero bytes, or GNU's base 256 where the top bit of the first byte is set. */

@@ -26,9 +26,13 @@ type State =
   | { step: "skip"; remaining: number }
   | { step: "end" };
 
+const betweenEntries: State = { step: "header" };
+const none: Partial<PaxRecords> = {};
+const noXattrs: TarEntry["xattrs"] = new Map();
+
 export class TarReader {
   readonly #sink: TarSink;
-  #state: State = { step: "header" };
+  #state: State = betweenEntries;
   /** What is still incomplete of a header or an extension. */
   readonly #pending: Buffer = Buffer.allocUnsafe(extensionBytesMax + blockSize);
   #pendingBytes = 0;
@@ -51,26 +55,34 @@ export class TarReader {
 
   /** @throws EngineError corrupt or unsupported for what is no tar; whatever the sink throws. */
   write(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let at = 0;
-    while (at < chunk.length) {
+    while (at < bytes.length) {
       const state = this.#state;
       switch (state.step) {
         case "data":
-          at += this.#readData(state, chunk, at);
+          at += this.#readData(state, bytes, at);
           break;
         case "skip": {
-          const taken = Math.min(state.remaining, chunk.length - at);
+          const taken = Math.min(state.remaining, bytes.length - at);
           state.remaining -= taken;
           at += taken;
-          if (state.remaining === 0) this.#state = { step: "header" };
+          if (state.remaining === 0) this.#state = betweenEntries;
           break;
         }
         case "end":
           return; // what follows the end of the archive is padding
         default: {
           const size = state.step === "extension" ? padded(state.size) : blockSize;
-          const taken = Math.min(size - this.#pendingBytes, chunk.length - at);
-          const block = this.#gather(size, chunk, at, taken);
+          // The usual case: a header that lies in the chunk in one piece.
+          if (state.step === "header" && this.#pendingBytes === 0 && bytes.length - at >= blockSize) {
+            this.#isBegun = true;
+            this.#readHeader(bytes, at);
+            at += blockSize;
+            break;
+          }
+          const taken = Math.min(size - this.#pendingBytes, bytes.length - at);
+          const block = this.#gather(size, bytes, at, taken);
           at += taken;
           if (block) this.#block(state, block);
         }
@@ -88,9 +100,9 @@ export class TarReader {
   }
 
   /** The whole block when its last byte has come: a view of the chunk where it lies there in one piece. */
-  #gather(size: number, chunk: Uint8Array, at: number, taken: number): Buffer | undefined {
+  #gather(size: number, chunk: Buffer, at: number, taken: number): Buffer | undefined {
     if (this.#pendingBytes + taken === size) this.#isBegun = true;
-    if (this.#pendingBytes === 0 && taken === size) return Buffer.from(chunk.buffer, chunk.byteOffset + at, size);
+    if (this.#pendingBytes === 0 && taken === size) return chunk.subarray(at, at + size);
     this.#pending.set(chunk.subarray(at, at + taken), this.#pendingBytes);
     this.#pendingBytes += taken;
     if (this.#pendingBytes < size) return undefined;
@@ -101,11 +113,11 @@ export class TarReader {
   #block(state: Exclude<State, { step: "data" | "skip" | "end" }>, block: Buffer): void {
     switch (state.step) {
       case "header":
-        this.#readHeader(block);
+        this.#readHeader(block, 0);
         break;
       case "extension":
         this.#readExtension(state, block.subarray(0, state.size));
-        this.#state = { step: "header" };
+        this.#state = betweenEntries;
         break;
       case "gnu-sparse":
         state.numbers.push(...sparseNumbers(block, 0, 21));
@@ -117,15 +129,15 @@ export class TarReader {
     }
   }
 
-  #readHeader(block: Buffer): void {
-    if (isZeroBlock(block)) {
+  #readHeader(bytes: Buffer, at: number): void {
+    if (bytes[at] === 0 && isZeroBlock(bytes, at)) {
       if (this.#sawZeroBlock) this.#state = { step: "end" };
       this.#sawZeroBlock = true;
       return;
     }
     // GNU tar reads on after a single zero block, and so do we: what matters is that the diff id matches.
     this.#sawZeroBlock = false;
-    const header = parseHeader(block);
+    const header = parseHeader(bytes, at);
     const extension = extensionOf(header.typeflag);
     if (extension) {
       if (header.size > extensionBytesMax) {
@@ -138,7 +150,7 @@ export class TarReader {
       this.#state = header.size > 0 ? { step: "skip", remaining: padded(header.size) } : this.#state;
       return; // GNU volume label
     }
-    this.#readEntry(header, block);
+    this.#readEntry(header, bytes, at);
   }
 
   #readExtension(state: { kind: Extension }, body: Buffer): void {
@@ -157,14 +169,14 @@ export class TarReader {
     }
   }
 
-  #readEntry(header: RawHeader, block: Buffer): void {
+  #readEntry(header: RawHeader, bytes: Buffer, at: number): void {
     const pax = this.#local;
     // Sizes in front of which the ustar field gives up (8 GiB) come as records.
     const size = pax?.size ?? header.size;
     if (header.typeflag === "S") {
-      const numbers = sparseNumbers(block, 386, 4);
+      const numbers = sparseNumbers(bytes, at + 386, 4);
       const whole = { ...header, size, realSize: header.realSize };
-      if (isSparseExtended(block, 482)) this.#state = { step: "gnu-sparse", header: whole, numbers };
+      if (isSparseExtended(bytes, at + 482)) this.#state = { step: "gnu-sparse", header: whole, numbers };
       else this.#begin(whole, size, numbers);
       return;
     }
@@ -195,7 +207,7 @@ export class TarReader {
 
   /** Puts header and extensions together, tells the sink, and gets ready for `stored` bytes of data. */
   #begin(header: RawHeader, stored: number, sparse: number[] | undefined): void {
-    const pax = { ...this.#global, ...this.#local };
+    const pax: Partial<PaxRecords> = this.#global ? { ...this.#global, ...this.#local } : (this.#local ?? none);
     const isSparse = sparse !== undefined;
     const size = isSparse ? (pax.sparse?.realSize ?? header.realSize) : stored;
     const hasData = header.type === "file";
@@ -216,7 +228,7 @@ export class TarReader {
       mtime: pax.mtime ?? { seconds: header.mtimeSeconds, nanoseconds: 0 },
       deviceMajor: header.deviceMajor,
       deviceMinor: header.deviceMinor,
-      xattrs: pax.xattrs ?? new Map(),
+      xattrs: pax.xattrs ?? noXattrs,
       sparse: isSparse ? this.#regions : undefined,
     };
     this.#local = undefined;
@@ -228,7 +240,7 @@ export class TarReader {
     this.#sink.entry(entry);
     if (!hasData || stored === 0) {
       this.#sink.entryEnd();
-      this.#state = { step: "header" };
+      this.#state = betweenEntries;
       return;
     }
     this.#state = { step: "data", remaining: stored, padding: padded(stored) - stored };
@@ -252,7 +264,7 @@ export class TarReader {
     state.remaining -= end - start;
     if (state.remaining === 0) {
       this.#sink.entryEnd();
-      this.#state = state.padding > 0 ? { step: "skip", remaining: state.padding } : { step: "header" };
+      this.#state = state.padding > 0 ? { step: "skip", remaining: state.padding } : betweenEntries;
     }
     return end - start;
   }

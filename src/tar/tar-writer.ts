@@ -51,9 +51,8 @@ export function tarHeader(entry: TarEntry): Uint8Array {
   const extendedBytes = bodyBytes === 0 ? 0 : blockSize + bodyBytes + padding(bodyBytes).length;
   const header = Buffer.alloc(extendedBytes + blockSize + map.length);
   if (bodyBytes > 0) {
-    const name = `PaxHeaders/${path.replace(/\/$/, "").split("/").pop()!}`;
     const zero = { linkPath: "", mode: 0o644, uid: 0, gid: 0, seconds: 0, device: noDevice };
-    writeBlock(header.subarray(0, blockSize), { ...zero, path: name, size: bodyBytes }, "x");
+    writeBlock(header.subarray(0, blockSize), { ...zero, path: extendedName(path), size: bodyBytes }, "x");
     let at = blockSize;
     for (const each of records) {
       header.set(each, at);
@@ -76,6 +75,44 @@ export function tarHeader(entry: TarEntry): Uint8Array {
   );
   header.set(map, extendedBytes + blockSize);
   return header;
+}
+
+/** As many bytes as `putUsualHeader` writes at most. */
+export const usualHeaderMax = 3 * blockSize;
+
+/**
+ * The same bytes as `tarHeader` makes, straight into a buffer, for what most files are: a short name, small numbers, and a
+ * fraction of a second at most in an extended header.
+ * @returns how many were written; 0 where the entry needs more.
+ */
+export function putUsualHeader(buffer: Uint8Array, at: number, entry: TarEntry): number {
+  const { uid, gid, mtime, linkPath, size } = entry;
+  const path = entry.type === "directory" && !entry.path.endsWith("/") ? `${entry.path}/` : entry.path;
+  if (path.length > nameMax || linkPath.length > nameMax || entry.sparse !== undefined || entry.xattrs.size > 0)
+    return 0;
+  if (uid > idMax || gid > idMax || size > longMax || mtime.seconds < 0 || mtime.seconds > longMax) return 0;
+  const extendedBytes = mtime.nanoseconds === 0 ? 0 : 2 * blockSize;
+  buffer.fill(0, at, at + extendedBytes + blockSize);
+  if (extendedBytes > 0) {
+    const text = `mtime=${decimalTime(mtime)}\n`;
+    // Between 10 and 99 bytes, the two digits and the space among them.
+    const bodyBytes = text.length + 3;
+    latin1(buffer, at + blockSize, bodyBytes, `${bodyBytes} ${text}`);
+    const zero = { linkPath: "", mode: 0o644, uid: 0, gid: 0, seconds: 0, device: noDevice };
+    fillBlock(buffer, at, { ...zero, path: extendedName(path), size: bodyBytes }, "x", "");
+  }
+  const stored = entry.type === "file" ? size : 0;
+  const { mode, deviceMajor, deviceMinor } = entry;
+  const device: [number, number] = [deviceMajor, deviceMinor];
+  const fields = { path, linkPath, mode, uid, gid, size: stored, seconds: mtime.seconds, device };
+  fillBlock(buffer, at + extendedBytes, fields, typeflags[entry.type], "");
+  return extendedBytes + blockSize;
+}
+
+/** What the extended header of a path is called. */
+function extendedName(path: string): string {
+  const end = path.endsWith("/") ? path.length - 1 : path.length;
+  return `PaxHeaders/${path.slice(path.lastIndexOf("/", end - 1) + 1, end)}`;
 }
 
 /** What the ustar header cannot say, in a fixed order. */
@@ -153,36 +190,53 @@ const noDevice: [number, number] = [0, 0];
 /** Fills one empty block; a number that does not fit is 0 and stands in the extended header, a name is cut off. */
 function writeBlock(block: Uint8Array, fields: HeaderFields, typeflag: string): void {
   const { prefix, name } = splitName(fields.path) ?? { prefix: "", name: fields.path.slice(0, nameMax) };
-  latin1(block, 0, nameMax, name);
-  octal(block, 100, 8, fields.mode);
-  octal(block, 108, 8, fields.uid > idMax ? 0 : fields.uid);
-  octal(block, 116, 8, fields.gid > idMax ? 0 : fields.gid);
-  octal(block, 124, 12, fields.size > longMax ? 0 : fields.size);
-  octal(block, 136, 12, fields.seconds < 0 || fields.seconds > longMax ? 0 : fields.seconds);
-  latin1(block, 156, 1, typeflag);
-  latin1(block, 157, nameMax, fields.linkPath);
-  latin1(block, 257, 8, "ustar\x0000");
-  octal(block, 329, 8, fields.device[0]);
-  octal(block, 337, 8, fields.device[1]);
-  latin1(block, 345, prefixMax, prefix);
-  block.fill(0x20, 148, 156);
-  let sum = 0;
-  for (let at = 0; at < blockSize; at++) sum += block[at]!;
-  octal(block, 148, 7, sum);
+  fillBlock(block, 0, { ...fields, path: name }, typeflag, prefix);
 }
 
-/** By hand, as the numbers: Buffer's own way takes longer than the text is worth. */
-function latin1(block: Uint8Array, at: number, lengthMax: number, text: string): void {
+/** Fills the empty block at an offset. What is written is summed on the way: most of a block are zeros. */
+function fillBlock(block: Uint8Array, at: number, fields: HeaderFields, typeflag: string, prefix: string): void {
+  const { uid, gid, size, seconds, device } = fields;
+  const sum =
+    latin1(block, at, nameMax, fields.path) +
+    octal(block, at + 100, 8, fields.mode) +
+    octal(block, at + 108, 8, uid > idMax ? 0 : uid) +
+    octal(block, at + 116, 8, gid > idMax ? 0 : gid) +
+    octal(block, at + 124, 12, size > longMax ? 0 : size) +
+    octal(block, at + 136, 12, seconds < 0 || seconds > longMax ? 0 : seconds) +
+    latin1(block, at + 156, 1, typeflag) +
+    latin1(block, at + 157, nameMax, fields.linkPath) +
+    latin1(block, at + 257, 8, "ustar\x0000") +
+    octal(block, at + 329, 8, device[0]) +
+    octal(block, at + 337, 8, device[1]) +
+    latin1(block, at + 345, prefixMax, prefix);
+  // The sum's own place counts as spaces; its last byte stays one.
+  const space = 0x20;
+  octal(block, at + 148, 7, sum + 8 * space);
+  block[at + 155] = space;
+}
+
+/** By hand, as the numbers: Buffer's own way takes longer than the text is worth. @returns the sum of the bytes. */
+function latin1(block: Uint8Array, at: number, lengthMax: number, text: string): number {
   const length = Math.min(text.length, lengthMax);
-  for (let index = 0; index < length; index++) block[at + index] = text.charCodeAt(index);
+  let sum = 0;
+  for (let index = 0; index < length; index++) {
+    block[at + index] = text.charCodeAt(index);
+    sum += block[at + index]!;
+  }
+  return sum;
 }
 
-/** Digits with zeros before them, and a zero byte after them. */
-function octal(block: Uint8Array, at: number, length: number, value: number): void {
+/** Digits with zeros before them, and a zero byte after them. @returns the sum of the bytes. */
+function octal(block: Uint8Array, at: number, length: number, value: number): number {
+  const zero = 0x30;
   let rest = value;
+  let sum = zero * (length - 1);
   for (let index = at + length - 2; index >= at; index--) {
-    block[index] = 0x30 + (rest % 8);
-    rest = Math.floor(rest / 8);
+    const digit = rest % 8;
+    block[index] = zero + digit;
+    sum += digit;
+    rest = (rest - digit) / 8;
   }
   block[at + length - 1] = 0;
+  return sum;
 }

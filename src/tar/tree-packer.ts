@@ -3,18 +3,22 @@
  * names. By descriptor throughout, and of a tree that may change meanwhile: what is gone is left out, and a file that
  * shrinks or grows keeps in the archive the size that its header says.
  */
-import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY } from "../../ffi/constants/open.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_NO_XDEV } from "../../ffi/constants/open.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from "../../ffi/constants/stat.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { openat, pread, readDirectory, readlinkBytes } from "../../ffi/files.ts";
+import { type DirectoryEntry, openat, openat2, pread, readDirectory, readlinkBytes } from "../../ffi/files.ts";
 import { type FileStatus, getXattr, isDirectory, isRegularFile, isWhiteout, listXattr, statx } from "../../ffi/stat.ts";
 import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 import { dataRegions } from "./holes.ts";
 import { emptyEntry, printable, type SparseRegion, type TarEntry, type TarType } from "./tar-entry.ts";
-import { endOfArchive, padding, tarHeader } from "./tar-writer.ts";
+import { blockSize } from "./tar-header.ts";
+import { endOfArchive, padding, putUsualHeader, tarHeader, usualHeaderMax } from "./tar-writer.ts";
 
 /** Handed on in pieces of about this size. */
 const pieceBytes = 2 ** 20;
+/** So much room there is for each file that is added in one go. */
+const wholeBytes = 2 ** 17;
+const DT_REG = 8;
 /**
  * So many bytes of a file's holes are written out as zeros in a layer: docker 20.10 and podman 4.3 unpack files with
  * holes rightly, but cannot save such an image again.
@@ -22,6 +26,8 @@ const pieceBytes = 2 ** 20;
 const layerHolesMax = 8 * 2 ** 30;
 /** Every level holds a descriptor; no file system that people use is as deep. */
 export const depthMax = 4096;
+
+const fileFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 
 const opaqueMarker = ".wh..wh..opq";
 
@@ -47,7 +53,7 @@ interface Level {
   directory: Fd;
   /** With its final slash, "" for the root. A byte string. */
   prefix: string;
-  names: Uint8Array[];
+  names: DirectoryEntry[];
   mountId: bigint;
 }
 
@@ -59,6 +65,8 @@ export class TreePacker {
   /** `device:inode` of files with several names, to the first of them. */
   readonly #linked = new Map<string, string>();
   entries = 0;
+  /** Of headers without extensions, of data and of the end: what docker counts. */
+  plainBytes = endOfArchive.length;
   /** Sockets, which no archive can hold. */
   skipped = 0;
 
@@ -71,8 +79,7 @@ export class TreePacker {
   /** The archive in pieces, each valid until the next is asked for. @throws EngineError that names the file. */
   *pack(): Generator<Uint8Array, void, void> {
     if (this.#options.describesRoot) {
-      this.entries++;
-      yield* this.#add(tarHeader(entryOf("./", "directory", statx(this.#root), this.#root)));
+      yield* this.#header(entryOf("./", "directory", statx(this.#root), this.#root));
     }
     if (this.#options.opaque?.has("")) yield* this.#marker(opaqueMarker);
     yield* this.#tree(this.#level(openat(this.#root, ".", O_RDONLY | O_DIRECTORY), ""));
@@ -98,13 +105,18 @@ export class TreePacker {
     const levels = [top];
     try {
       for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-        const name = level.names.pop();
-        if (name === undefined) {
+        const next = level.names.pop();
+        if (next === undefined) {
           level.directory.close();
           levels.pop();
           continue;
         }
-        const path = level.prefix + Buffer.from(name).toString("latin1");
+        const { bytes: name, type } = next;
+        const path = level.prefix + latin1(name);
+        if (type === DT_REG) {
+          if (pieceBytes - this.#gatheredBytes < wholeBytes) yield* this.#flush();
+          if (this.#wholeFile(level.directory, name, path)) continue;
+        }
         const below = yield* this.#entry(level.directory, name, path, level.mountId);
         if (below) levels.push(below);
         if (levels.length > depthMax)
@@ -117,8 +129,54 @@ export class TreePacker {
 
   /** Names from the last to the first, so that the next is taken from the end. */
   #level(directory: Fd, prefix: string, { mountId } = statx(directory), isLeftOut = false): Level {
-    const names = isLeftOut ? [] : readDirectory(directory).map(({ bytes }) => bytes);
-    return { directory, prefix, names: names.sort((a, b) => Buffer.compare(b, a)), mountId };
+    const names = isLeftOut ? [] : readDirectory(directory);
+    return { directory, prefix, names: names.sort((a, b) => Buffer.compare(b.bytes, a.bytes)), mountId };
+  }
+
+  /**
+   * Adds a file of the usual kind to the piece: small, without holes and further names, and not of another mount.
+   * @returns false where it is none, and nothing was added.
+   */
+  #wholeFile(parent: Fd, name: Uint8Array, path: string): boolean {
+    try {
+      using file = this.#openHere(parent, name);
+      const status = statx(file);
+      const { size } = status;
+      if (!isRegularFile(status) || status.links > 1 || size > wholeBytes / 2) return false;
+      if (size === 0 && this.#options.mountPoints?.has(path)) return true;
+      if (dataRegions(file, status) !== undefined) return false;
+      const entry = entryOf(path, "file", status, file);
+      entry.size = size;
+      const headerBytes = putUsualHeader(this.#gathered, this.#gatheredBytes, entry);
+      if (headerBytes === 0) return false;
+      const start = this.#gatheredBytes + headerBytes;
+      this.#read(file, start, { offset: 0, size });
+      const end = start + size + padding(size).length;
+      this.#gathered.fill(0, start + size, end);
+      this.#gatheredBytes = end;
+      this.#count(entry);
+      return true;
+    } catch (error) {
+      // Something else now, or gone: looked at in the slow way.
+      if (isErrno(error, "EXDEV", "ENOENT", "ELOOP", "ENXIO", "ESTALE")) return false;
+      throw wrapError(error, printable(path), { stage: "pack" });
+    }
+  }
+
+  /** @throws SyscallError EXDEV for what is mounted here, where that matters: opening it may have effects. */
+  #openHere(parent: Fd, name: Uint8Array): Fd {
+    if (this.#options.isLeftOut === undefined) return openat(parent, name, fileFlags);
+    return openat2(parent, name, { flags: fileFlags, resolve: RESOLVE_NO_XDEV });
+  }
+
+  /** Reads a part of a file that there is room for; zeros where the file was cut off meanwhile. */
+  #read(file: Fd, at: number, { offset, size }: SparseRegion): void {
+    for (let done = 0; done < size; ) {
+      const place = this.#gathered.subarray(at + done, at + size);
+      const read = pread(file, place, offset + done);
+      if (read === 0) place.fill(0);
+      done += read === 0 ? place.length : read;
+    }
   }
 
   /** @param mountId of the mount that the parent is in; absent: of whatever mount, it is wanted. */
@@ -169,8 +227,7 @@ export class TreePacker {
         directory.close();
         return undefined;
       }
-      this.entries++;
-      yield* this.#add(tarHeader(entryOf(level.prefix, "directory", status, directory)));
+      yield* this.#header(entryOf(level.prefix, "directory", status, directory));
       if (this.#options.opaque?.has(path)) yield* this.#marker(level.prefix + opaqueMarker);
       return level;
     } catch (error) {
@@ -181,7 +238,7 @@ export class TreePacker {
 
   *#file(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, void, void> {
     // Whatever has taken its place meanwhile is not waited for.
-    using file = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    using file = openat(parent, name, fileFlags);
     const status = statx(file);
     if (!isRegularFile(status)) return;
     if (status.size === 0 && this.#options.mountPoints?.has(path)) return;
@@ -189,8 +246,7 @@ export class TreePacker {
     const { size } = status;
     const sparse = this.#sparse(file, status);
     const entry: TarEntry = { ...entryOf(path, "file", status, file), size, sparse };
-    this.entries++;
-    yield* this.#add(tarHeader(entry));
+    yield* this.#header(entry);
     const regions = sparse ?? [{ offset: 0, size }];
     for (const region of regions) yield* this.#bytes(file, region);
     yield* this.#add(padding(regions.reduce((sum, region) => sum + region.size, 0)));
@@ -208,15 +264,9 @@ export class TreePacker {
     for (let done = 0; done < region.size; ) {
       if (this.#gatheredBytes === pieceBytes) yield* this.#flush();
       const wanted = Math.min(pieceBytes - this.#gatheredBytes, region.size - done);
-      const place = this.#gathered.subarray(this.#gatheredBytes, this.#gatheredBytes + wanted);
-      let read = pread(file, place, region.offset + done);
-      if (read === 0) {
-        // It was cut off meanwhile.
-        place.fill(0);
-        read = wanted;
-      }
-      this.#gatheredBytes += read;
-      done += read;
+      this.#read(file, this.#gatheredBytes, { offset: region.offset + done, size: wanted });
+      this.#gatheredBytes += wanted;
+      done += wanted;
     }
   }
 
@@ -233,8 +283,7 @@ export class TreePacker {
     const entry = entryOf(path, type, status, target);
     const isDevice = type === "character" || type === "block";
     const device = { deviceMajor: status.specialMajor, deviceMinor: status.specialMinor };
-    this.entries++;
-    yield* this.#add(tarHeader({ ...entry, linkPath, ...(isDevice && device) }));
+    yield* this.#header({ ...entry, linkPath, ...(isDevice && device) });
   }
 
   /** A further name of a file that is in the archive under its first. */
@@ -247,15 +296,26 @@ export class TreePacker {
       return false;
     }
     const entry = entryOf(path, "hardlink", status, undefined);
-    this.entries++;
-    yield* this.#add(tarHeader({ ...entry, linkPath: first }));
+    yield* this.#header({ ...entry, linkPath: first });
     return true;
   }
 
   *#marker(path: string): Generator<Uint8Array, void, void> {
     const entry = { ...emptyEntry, path };
+    yield* this.#header(entry);
+  }
+
+  *#header(entry: TarEntry): Generator<Uint8Array, void, void> {
+    this.#count(entry);
+    if (pieceBytes - this.#gatheredBytes < usualHeaderMax) yield* this.#flush();
+    const length = putUsualHeader(this.#gathered, this.#gatheredBytes, entry);
+    this.#gatheredBytes += length;
+    if (length === 0) yield* this.#add(tarHeader(entry));
+  }
+
+  #count({ type, size }: TarEntry): void {
     this.entries++;
-    yield* this.#add(tarHeader(entry));
+    this.plainBytes += blockSize + (type === "file" ? size + padding(size).length : 0);
   }
 
   *#add(bytes: Uint8Array): Generator<Uint8Array, void, void> {
@@ -309,20 +369,30 @@ function entryOf(
 ): TarEntry {
   const { seconds, nanoseconds } = status.modified;
   return {
-    ...emptyEntry,
     type,
     path,
+    linkPath: "",
     mode: status.mode & 0o7777,
     uid: status.uid,
     gid: status.gid,
+    size: 0,
     mtime: { seconds: Number(seconds), nanoseconds },
-    xattrs: attributesOf === undefined ? new Map() : xattrsOf(attributesOf),
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: attributesOf === undefined ? emptyEntry.xattrs : xattrsOf(attributesOf),
+    sparse: undefined,
   };
 }
 
-function xattrsOf(target: Parameters<typeof listXattr>[0]): Map<string, Uint8Array> {
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
+function xattrsOf(target: Parameters<typeof listXattr>[0]): TarEntry["xattrs"] {
+  const names = listXattr(target);
+  if (names.length === 0) return emptyEntry.xattrs;
   const xattrs = new Map<string, Uint8Array>();
-  for (const name of listXattr(target)) {
+  for (const name of names) {
     const value = foreignXattrs.test(name) ? undefined : getXattr(target, name);
     if (value !== undefined) xattrs.set(Buffer.from(name).toString("latin1"), value);
   }

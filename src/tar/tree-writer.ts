@@ -6,6 +6,7 @@ import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TRUNC, O_WRONLY 
 import { S_IFBLK, S_IFCHR, S_IFIFO, STATX_ATTR_MOUNT_ROOT } from "../../ffi/constants/stat.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import {
+  createNew,
   fchmod,
   fchmodat,
   fchown,
@@ -20,6 +21,7 @@ import {
   pwrite,
   removeTree,
   symlinkat,
+  unlinkat,
   utimensat,
   write,
 } from "../../ffi/files.ts";
@@ -49,6 +51,7 @@ const attemptsMax = 16;
 /** The size from which it is asked beforehand whether a file may be where it is to be. */
 const largeBytes = 2 ** 20;
 const copyBytes = 2 ** 20;
+const noBytes = new Uint8Array();
 /** Needed to put something into a directory: it gets the rest of its mode last. */
 const writableMode = 0o700;
 
@@ -84,34 +87,42 @@ export class TreeWriter implements TarSink, Disposable {
   entry(entry: TarEntry): void {
     this.entries++;
     this.#directories.closeForgotten();
-    this.#named(entry, () => {
-      try {
-        this.#apply(entry);
-      } catch (error) {
-        if (!(error instanceof LeftOut)) throw error;
-      }
-    });
+    try {
+      this.#apply(entry);
+    } catch (error) {
+      if (!(error instanceof LeftOut)) throw this.#named(entry, error);
+    }
   }
 
   data(chunk: Uint8Array, offset: number): void {
     const file = this.#file;
     if (!file) return; // of a file that is left out
-    this.#named(file.entry, () => {
+    try {
+      if (file.pending === undefined && chunk.length === file.entry.size && this.#createWhole(file, chunk)) return;
+      file.pending ??= PendingFile.open(file.parent);
       if (file.entry.sparse) pwrite(file.pending.fd, chunk, offset);
       else write(file.pending.fd, chunk);
-    });
+    } catch (error) {
+      throw this.#named(file.entry, error);
+    }
   }
 
   entryEnd(): void {
-    if (!this.#file) return;
-    const { pending, parent, path, entry } = this.#file;
-    this.#file = undefined;
-    using file = pending;
-    this.#named(entry, () => {
-      if (entry.sparse) ftruncate(file.fd, entry.size);
-      this.#describe(file.fd, entry);
-      this.#place(file, parent, path, entry);
-    });
+    const ended = this.#file;
+    if (!ended) return;
+    const { entry, parent } = ended;
+    try {
+      if (entry.size === 0 && ended.pending === undefined && this.#createWhole(ended, noBytes)) return;
+      ended.pending ??= PendingFile.open(parent);
+      if (entry.sparse) ftruncate(ended.pending.fd, entry.size);
+      this.#describe(ended.pending.fd, entry);
+      this.#place(ended.pending, ended);
+    } catch (error) {
+      throw this.#named(entry, error);
+    } finally {
+      this.#file = undefined;
+      ended.pending?.[Symbol.dispose]();
+    }
   }
 
   /** Gives directories their last modes and their times. To be called once, after the archive's end. */
@@ -132,7 +143,7 @@ export class TreeWriter implements TarSink, Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#file?.pending[Symbol.dispose]();
+    this.#file?.pending?.[Symbol.dispose]();
     this.#directories[Symbol.dispose]();
   }
 
@@ -158,7 +169,8 @@ export class TreeWriter implements TarSink, Disposable {
     const directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     this.#directories.adopt(path, directory);
     if (there && this.#isLeftOut(directory)) throw new LeftOut();
-    this.#give(entry, ({ uid, gid }) => fchown(directory, uid, gid));
+    const owner = this.#ownerOf(entry);
+    if (owner !== undefined) this.#give(owner, () => fchown(directory, owner.uid, owner.gid));
     fchmod(directory, entry.mode | writableMode);
     this.#xattrs.set(directory, entry.xattrs);
     this.#described.set(path, entry);
@@ -166,11 +178,36 @@ export class TreeWriter implements TarSink, Disposable {
 
   #openFile(parent: Fd, path: string, entry: TarEntry): void {
     if (entry.size >= largeBytes) this.#assertReplaceable(parent, path, entry);
-    this.#file = { pending: PendingFile.open(parent), parent, path, entry };
+    this.#file = { pending: undefined, isTaken: false, parent, path, entry };
+  }
+
+  /**
+   * A file that is here whole needs no other name first, where nobody has its own: it is not complete for some
+   * microseconds, in which it is its owner's alone.
+   * @returns false where something has the name.
+   */
+  #createWhole({ parent, path, entry }: WrittenFile, bytesOfFile: Uint8Array): boolean {
+    if (entry.sparse) return false;
+    const name = bytes(nameOf(path));
+    using file = createNew(parent, name, O_WRONLY | O_NOFOLLOW, 0o600);
+    if (file === undefined) {
+      this.#file!.isTaken = true;
+      return false;
+    }
+    try {
+      if (bytesOfFile.length > 0) write(file, bytesOfFile);
+      this.#describe(file, entry);
+    } catch (error) {
+      unlinkat(parent, name);
+      throw error;
+    }
+    this.#file = undefined;
+    return true;
   }
 
   #describe(file: Fd, entry: TarEntry): void {
-    this.#give(entry, ({ uid, gid }) => fchown(file, uid, gid));
+    const owner = this.#ownerOf(entry);
+    if (owner !== undefined) this.#give(owner, () => fchown(file, owner.uid, owner.gid));
     // chown and write clear the set-id bits and security.capability: mode and attributes come after them.
     fchmod(file, entry.mode);
     this.#xattrs.set(file, entry.xattrs);
@@ -178,9 +215,9 @@ export class TreeWriter implements TarSink, Disposable {
   }
 
   /** Somebody may put something into the way, or take it away, again and again. */
-  #place(file: PendingFile, parent: Fd, path: string, entry: TarEntry): void {
+  #place(file: PendingFile, { parent, path, entry, isTaken }: WrittenFile): void {
     const name = bytes(nameOf(path));
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = isTaken ? 2 : 1; ; attempt++) {
       const status = attempt === 1 ? undefined : this.#assertReplaceable(parent, path, entry);
       try {
         // Not renamed over it: ext4 would then write the new file to the disk before it went on.
@@ -237,7 +274,8 @@ export class TreeWriter implements TarSink, Disposable {
       const type = entry.type === "block" ? S_IFBLK : S_IFCHR;
       return mknodat(parent, name, type | 0o600, makeDevice(entry.deviceMajor, entry.deviceMinor));
     });
-    this.#give(entry, ({ uid, gid }) => fchownat(parent, name, uid, gid));
+    const owner = this.#ownerOf(entry);
+    if (owner !== undefined) this.#give(owner, () => fchownat(parent, name, owner.uid, owner.gid));
     if (entry.type !== "symlink") chmodAt(parent, name, entry.mode);
     this.#xattrs.setByName(parent, name, entry.xattrs);
     utimensat(parent, name, entry.mtime, entry.mtime);
@@ -308,11 +346,9 @@ export class TreeWriter implements TarSink, Disposable {
     }
   }
 
-  #give(entry: TarEntry, chown: (owner: { uid: number; gid: number }) => void): void {
-    const owner = this.#ownerOf(entry);
-    if (owner === undefined) return;
+  #give(owner: { uid: number; gid: number }, chown: () => void): void {
     try {
-      chown(owner);
+      chown();
     } catch (error) {
       if (!isErrno(error, "EINVAL")) throw error;
       const reason = `its owner ${owner.uid}:${owner.gid} is not in the container's user namespace`;
@@ -331,18 +367,17 @@ export class TreeWriter implements TarSink, Disposable {
   }
 
   /** What is refused has words of its own; what the kernel refuses gets the entry's name. */
-  #named(entry: TarEntry, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      if (error instanceof EngineError && error.code === "invalid_argument") throw error;
-      throw wrapError(error, `archive entry ${printable(entry.path)}`, { stage: "copy" });
-    }
+  #named(entry: TarEntry, error: unknown): unknown {
+    if (error instanceof EngineError && error.code === "invalid_argument") return error;
+    return wrapError(error, `archive entry ${printable(entry.path)}`, { stage: "copy" });
   }
 }
 
 interface WrittenFile {
-  pending: PendingFile;
+  /** Opened when it is clear that the file needs one. */
+  pending: PendingFile | undefined;
+  /** Something had its name. */
+  isTaken: boolean;
   parent: Fd;
   path: string;
   entry: TarEntry;

@@ -5,7 +5,6 @@ import { readArchive, statPath, type WriteOptions, writeArchive } from "../../cl
 import type { DaemonAddress } from "../../client/host.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { TarSink } from "../../tar/tar-entry.ts";
-import { TarReader } from "../../tar/tar-reader.ts";
 import { standardInput } from "../archive-input.ts";
 import { command } from "../command.ts";
 import { checkOutput, localOwner, localSource, localTarget, packLocal, unpackHere } from "../copy/local.ts";
@@ -110,7 +109,7 @@ async function copyIn(settings: Settings, path: string, to: Place): Promise<void
   const { directory, name } = planCopy(source, target);
   const progress = new CopyProgress("Copying to container - ", settings.quiet);
   await following(progress, `${to.container}:${target.path}`, () => {
-    const archive = watched(packLocal(source, name), progress);
+    const archive = packLocal(source, name, (bytes) => progress.add(bytes));
     return writeArchive(settings.address, to.container, writeOptions(settings, directory), streamOf(archive));
   });
 }
@@ -174,18 +173,7 @@ function renamed(sink: TarSink, from: string, to: string): TarSink {
 }
 
 function counted(sink: TarSink, progress: CopyProgress): TarSink {
-  return new CountingSink(sink, (bytes) => progress.add(bytes));
-}
-
-const nothing: TarSink = { entry: () => undefined, data: () => undefined, entryEnd: () => undefined };
-
-/** Pieces of an archive as they are, counted. */
-function* watched(archive: Iterable<Uint8Array>, progress: CopyProgress): Generator<Uint8Array, void, void> {
-  const reader = new TarReader(counted(nothing, progress));
-  for (const piece of archive) {
-    reader.write(piece);
-    yield piece;
-  }
+  return progress.isQuiet ? sink : new CountingSink(sink, (bytes) => progress.add(bytes));
 }
 
 async function following(progress: CopyProgress, target: string, work: () => Promise<void>): Promise<void> {

@@ -35,13 +35,26 @@ function besideLinks(path: string): { path: string; name?: string } {
   return path.endsWith("/") && name !== lastName(resolved) ? { path: resolved, name } : { path: resolved };
 }
 
-/** The archive of a source, in which it has this name. Pieces are the caller's. @throws EngineError that names the file. */
-export function* packLocal({ path }: CopySource, name: string): Generator<Uint8Array, void, void> {
+/**
+ * The archive of a source, in which it has this name. Pieces are the caller's.
+ * @param onBytes hears how many more a plain archive would have, whatever extended headers this one has.
+ * @throws EngineError that names the file.
+ */
+export function* packLocal(
+  { path }: CopySource,
+  name: string,
+  onBytes: (bytes: number) => void,
+): Generator<Uint8Array, void, void> {
   const { directory, name: last } = splitPath(path);
   using parent = open(directory, O_RDONLY | O_DIRECTORY);
   const packer = new TreePacker(parent, { form: "tree" });
   const there = Buffer.from(last === "/" ? "." : last);
-  for (const piece of packer.packOne(parent, there, Buffer.from(name).toString("latin1"))) yield Buffer.from(piece);
+  let told = 0;
+  for (const piece of packer.packOne(parent, there, Buffer.from(name).toString("latin1"))) {
+    onBytes(packer.plainBytes - told);
+    told = packer.plainBytes;
+    yield Buffer.from(piece);
+  }
 }
 
 /** @param path absolute, or "-". @throws EngineError invalid_argument in docker's words. */

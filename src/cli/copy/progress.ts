@@ -10,7 +10,8 @@ const emptyLine = "\r\x1b[2K";
 
 export class CopyProgress {
   readonly #heading: string;
-  readonly #quiet: boolean;
+  /** Nothing is shown, and nothing needs to be counted. */
+  readonly isQuiet: boolean;
   readonly #shows: boolean;
   #bytes = 0;
   #shownAt = 0;
@@ -18,7 +19,7 @@ export class CopyProgress {
   /** @param heading "Copying to container - ". */
   constructor(heading: string, quiet: boolean) {
     this.#heading = heading;
-    this.#quiet = quiet;
+    this.isQuiet = quiet;
     this.#shows = !quiet && isTerminal(standardError);
     if (this.#shows) writeAll(standardError, "Preparing to copy...");
   }
@@ -33,7 +34,7 @@ export class CopyProgress {
   /** @param target where everything is now. */
   finish(target: string): void {
     this.clear();
-    if (!this.#quiet) {
+    if (!this.isQuiet) {
       writeAll(standardError, `Successfully copied ${formatBytesDecimal(this.#bytes)} to ${target}\n`);
     }
   }
