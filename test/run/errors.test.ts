@@ -71,17 +71,17 @@ const refusals: Record<string, Omit<Refusal, "image">[]> = {
   "bad devices": [
     { flags: ["--device", "/dev/no-such-device"], says: '"/dev/no-such-device"' },
     { flags: ["--device", "a:b:c:d"], says: "a:b:c:d" },
-    { flags: ["--device", "/dev/null:/dev/x:z"], says: "/dev/null:/dev/x:z" },
+    { flags: ["--device", "/dev/null:/dev/x:z"], says: "bad mode specified: z" },
     { flags: ["--device", "/etc/passwd"], says: "/etc/passwd" },
   ],
   "bad mounts": [
-    { flags: ["-v", "a:b:c:d"], says: "invalid volume specification: 'a:b:c:d'" },
+    { flags: ["-v", "a:b:c:d"], says: "invalid spec: a:b:c:d: too many colons" },
     { flags: ["-v", "/tmp:relative"], says: "invalid mount path: 'relative' mount path must be absolute" },
     { flags: ["-v", "/tmp:/x:upside-down"], says: "invalid mode: upside-down" },
     { flags: ["-v", "bad/name:/x"], says: "bad/name" },
     { flags: ["-v", "/tmp:/"], says: "/" },
     { flags: ["--tmpfs", "relative"], says: "invalid mount path: 'relative' mount path must be absolute" },
-    { flags: ["--tmpfs", "/x:bogus=1"], says: 'mount /x: invalid tmpfs option "bogus=1"' },
+    { flags: ["--tmpfs", "/x:bogus=1"], says: 'mount /x: invalid tmpfs option ["bogus" "1"]' },
     { flags: ["-v", "/etc/passwd:/tmp"], says: "/tmp" },
   ],
   "bad users and directories": [

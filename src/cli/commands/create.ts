@@ -55,8 +55,9 @@ async function createMissing(
   try {
     return await client.createContainer(body, options);
   } catch (error) {
-    // Not that of a mount, whose message begins with the mount.
-    const isImageMissing = isEngineError(error, "not_found") && /^no such image/i.test(error.message);
+    // Not that of a mount, which is named before it.
+    const isImageMissing =
+      isEngineError(error, "not_found") && /^Error response from daemon: No such image/.test(error.message);
     if (!isImageMissing || pull === undefined) throw error;
     await pull();
     return client.createContainer(body, options);
