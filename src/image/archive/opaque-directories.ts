@@ -1,41 +1,79 @@
 /** What a writable layer says of its directories in attributes that the confined child must not see. */
-import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
-import { open, openat, readDirectory } from "../../../ffi/files.ts";
+import { directoryPieces } from "../../../ffi/files.ts";
 import { getXattr, isDirectory, statx } from "../../../ffi/stat.ts";
-import { EngineError, isErrno } from "../../core/errors.ts";
+import { EngineError } from "../../core/errors.ts";
+import { join } from "../../tar/entry-path.ts";
 import { printable } from "../../tar/tar-entry.ts";
 import { depthMax } from "../../tar/tree-packer.ts";
+import { isGone, LayerLevels } from "../snapshot/layer-levels.ts";
 import { opaqueAttribute } from "../snapshot/look.ts";
+import { Slices } from "../snapshot/slices.ts";
 
 const redirectAttribute = "trusted.overlay.redirect";
-/** How long the walk may hold the event loop before others have their turn. */
-const sliceMs = 8;
 const [unknownType, directoryType] = [0, 4];
 
 /**
  * The directories that hide what lies below them; byte strings. By descriptor: a container may be changing the tree.
  * @throws EngineError unsupported for a directory that overlayfs moved without copying it, which no layer can say, and for a
- * tree that is too deep to be archived: the daemon's descriptors are not the container's to use up.
+ * tree that is too deep to be archived.
  */
 export async function opaqueDirectories(upper: string): Promise<Set<string>> {
-  const opaque = new Set<string>();
-  const walk = new Walk(opaque);
-  using root = open(upper, O_RDONLY | O_DIRECTORY);
-  await walk.directory(root, "");
-  return opaque;
+  const slices = new Slices();
+  using levels = new LayerLevels(upper, [], slices);
+  return await new Walk(levels, slices).run();
+}
+
+/** A directory that is being walked. */
+interface Walked {
+  path: string;
+  /** Of the directories in it that are still to be walked. */
+  names: Uint8Array[];
 }
 
 class Walk {
-  readonly #opaque: Set<string>;
-  #sliceEnds = performance.now() + sliceMs;
+  readonly #opaque = new Set<string>();
+  readonly #levels: LayerLevels;
+  readonly #slices: Slices;
 
-  constructor(opaque: Set<string>) {
-    this.#opaque = opaque;
+  constructor(levels: LayerLevels, slices: Slices) {
+    this.#levels = levels;
+    this.#slices = slices;
   }
 
-  async directory(directory: Fd, path: string, depth = 0): Promise<void> {
-    if (depth > depthMax) throw new EngineError("unsupported", `more than ${depthMax} directories deep`);
+  async run(): Promise<Set<string>> {
+    const walked = [await this.#look("")];
+    for (let at = walked.at(-1); at !== undefined; at = walked.at(-1)) {
+      await this.#slices.turn();
+      const name = at.names.pop();
+      if (name !== undefined) {
+        const below = await this.#enter(name, join(at.path, Buffer.from(name).toString("latin1")));
+        if (below) walked.push(below);
+        continue;
+      }
+      walked.pop();
+      this.#levels.leave();
+    }
+    return this.#opaque;
+  }
+
+  /** Undefined where it went while its directory was read, or one further up was moved. */
+  async #enter(name: Uint8Array, path: string): Promise<Walked | undefined> {
+    if (this.#levels.depth === depthMax) {
+      throw new EngineError("unsupported", `more than ${depthMax} directories deep`);
+    }
+    try {
+      await this.#levels.enter(name, true);
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+    return await this.#look(path);
+  }
+
+  /** What the directory where the walk is says of itself, and the directories in it. */
+  async #look(path: string): Promise<Walked> {
+    const { directory } = await this.#levels.here();
     if (getXattr(directory, opaqueAttribute)?.[0] === "y".charCodeAt(0)) this.#opaque.add(path);
     if (getXattr(directory, redirectAttribute) !== undefined) {
       throw new EngineError(
@@ -46,24 +84,21 @@ class Walk {
         },
       );
     }
-    for (const { bytes, type } of readDirectory(directory)) {
-      await this.#turn();
-      if (type !== directoryType && type !== unknownType) continue;
-      const name = Buffer.from(bytes).toString("latin1");
-      try {
-        if (type === unknownType && !isDirectory(statx(directory, bytes))) continue;
-        using below = openat(directory, bytes, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-        await this.directory(below, path === "" ? name : `${path}/${name}`, depth + 1);
-      } catch (error) {
-        // It went while its directory was read.
-        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-      }
+    const names: Uint8Array[] = [];
+    for (const piece of directoryPieces(directory)) {
+      for (const { bytes, type } of piece) if (isDirectoryEntry(directory, bytes, type)) names.push(bytes);
+      await this.#slices.turn();
     }
+    return { path, names };
   }
+}
 
-  async #turn(): Promise<void> {
-    if (performance.now() < this.#sliceEnds) return;
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#sliceEnds = performance.now() + sliceMs;
+function isDirectoryEntry(directory: Fd, name: Uint8Array, type: number): boolean {
+  if (type !== unknownType) return type === directoryType;
+  try {
+    return isDirectory(statx(directory, name));
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
   }
 }
