@@ -2,8 +2,9 @@
  * The host's paths that containers bind: there, or made, as Docker does for each syntax. They are looked for where a server
  * that does not answer holds up nobody else: each thread of the pool is one of few.
  */
-import { chown, mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../../ffi/constants/open.ts";
+import { fchownat, mkdirat, open, openat } from "../../../ffi/files.ts";
 import { reach } from "../../../ffi/reach.ts";
 import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
 import type { ContainerDefinition, ContainerMount } from "../container/definition.ts";
@@ -36,8 +37,9 @@ export async function prepareBindSources(definition: ContainerDefinition): Promi
 async function makeSource({ Source, idMapping }: ContainerMount, definition: ContainerDefinition): Promise<void> {
   try {
     if (await isThere(Source)) return;
-    const first = await mkdir(Source, { recursive: true, mode: 0o755 });
-    if (first !== undefined && idMapping === undefined) await giveToRoot(first, Source, definition);
+    const owner = idMapping === undefined ? remappedRoot(definition) : undefined;
+    if (owner === undefined) await mkdir(Source, { recursive: true, mode: 0o755 });
+    else makeOwned(Source, owner);
   } catch (error) {
     if (!isErrno(error, "EEXIST", "ENOTDIR", "EROFS", "ENOENT", "ELOOP")) {
       throw wrapError(error, `error while creating mount source path '${Source}'`, { stage: "mount" });
@@ -47,12 +49,37 @@ async function makeSource({ Source, idMapping }: ContainerMount, definition: Con
   }
 }
 
+interface Owner {
+  uid: number;
+  gid: number;
+}
+
 /** With --userns-remap what is made belongs to the container's root, so that it can write there. */
-async function giveToRoot(first: string, last: string, { userNamespace }: ContainerDefinition): Promise<void> {
-  if (userNamespace === undefined || userNamespace.mapsVolumes) return;
+function remappedRoot({ userNamespace }: ContainerDefinition): Owner | undefined {
+  if (userNamespace === undefined || userNamespace.mapsVolumes) return undefined;
   const [uid, gid] = [toHost(userNamespace.uids, 0), toHost(userNamespace.gids, 0)];
-  if (uid === undefined || gid === undefined) return;
-  for (let path = last; path.startsWith(first); path = dirname(path)) await chown(path, uid, gid);
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}
+
+/**
+ * Makes the directories that are missing, and gives away what it has made and nothing else: a container that may write to
+ * one above can put a symlink to a file of the host's in the place of a new directory at any moment.
+ */
+function makeOwned(path: string, { uid, gid }: Owner): void {
+  using opened = new DisposableStack();
+  let at = opened.use(open("/", O_PATH | O_DIRECTORY));
+  for (const name of path.split("/").filter(Boolean)) {
+    const parent = at;
+    try {
+      at = opened.use(openat(parent, name, O_PATH | O_DIRECTORY));
+      continue;
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+    }
+    mkdirat(parent, name, 0o755);
+    at = opened.use(openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    fchownat(at, ".", uid, gid);
+  }
 }
 
 /** A file or a socket is a source as good as a directory; a symlink that leads nowhere is none. */
