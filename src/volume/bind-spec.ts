@@ -29,7 +29,7 @@ export function isVolumeName(name: string): boolean {
 
 /** @throws EngineError invalid_argument in docker's words. */
 export function parseVolumeName(name: string): string {
-  if (name.length === 1) {
+  if (Buffer.byteLength(name) === 1) {
     throw new EngineError(
       "invalid_argument",
       "volume name is too short, names should be at least two alphanumeric characters",

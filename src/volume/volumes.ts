@@ -80,7 +80,9 @@ export class VolumeStore {
   }
 
   delete(name: string): void {
-    this.#delete.run(name);
+    // The next start, after a power loss, finds one that is to be removed, and nothing of it.
+    if (this.#doomed.has(name)) withoutSync(this.#database, () => this.#delete.run(name));
+    else this.#delete.run(name);
     this.#volumes.delete(name);
     this.#doomed.delete(name);
   }

@@ -186,7 +186,7 @@ describe("volumes", () => {
   });
 
   test("a name that could leave the directory, and a driver that is not there, are refused and leave nothing", async () => {
-    for (const name of ["../x", "a/b", ".hidden"]) {
+    for (const name of ["../x", "a/b", ".hidden", "é", "-o", "a b", "a\n"]) {
       const [code, message] = await refusal(volumes.ensure(name));
       expect(code).toBe("invalid_argument");
       expect(message).toStartWith(`create ${name}: "${name}" includes invalid characters for a local volume name`);

@@ -137,6 +137,7 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
         { type: "none", device: "/none/such", o: "bind,ro" },
         "/none/such:PATH, flags: 0x1001: no such file or directory",
       ],
+      [{ type: "none", device: "/etc/passwd", o: "bind" }, "/etc/passwd:PATH, flags: 0x1000: not a directory"],
       [{ type: "nosuchfs", device: "x" }, "x:PATH: no such device"],
       [{ type: "none", device: "/tmp" }, "/tmp:PATH: no such device"],
       [

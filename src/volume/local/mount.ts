@@ -32,10 +32,13 @@ import { fsconfig, fsopen, mount_setattr, move_mount, open_tree } from "../../..
 import type { MountOptions } from "../../../ffi/mount-options.ts";
 import { parameterMax } from "../../../ffi/overlay.ts";
 import { reach } from "../../../ffi/reach.ts";
+import { isDirectory, statx } from "../../../ffi/stat.ts";
 import { byteLength } from "../../../ffi/text.ts";
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { withAddress } from "./address.ts";
 import { type LocalMount, parseOptions } from "./options.ts";
+
+const ENOTDIR = 20;
 
 /** @param target a directory. @throws EngineError in docker's words, without the password. */
 export async function mountLocal(mount: LocalMount, target: string): Promise<void> {
@@ -57,7 +60,10 @@ export async function mountLocal(mount: LocalMount, target: string): Promise<voi
 async function makeTree({ type, device }: LocalMount, options: MountOptions): Promise<Fd | undefined> {
   if (options.bind) {
     await reach(device);
-    return open_tree(AT_FDCWD, device, OPEN_TREE_CLONE | (options.recursive ? AT_RECURSIVE : 0));
+    using tree = open_tree(AT_FDCWD, device, OPEN_TREE_CLONE | (options.recursive ? AT_RECURSIVE : 0));
+    // As mount(2) says it: a volume is a directory.
+    if (!isDirectory(statx(tree))) throw new SyscallError("mount", ENOTDIR, device);
+    return tree.move();
   }
   const texts = [device, ...options.data.map(([, value = ""]) => value)];
   if (texts.some((text) => byteLength(text) > parameterMax)) return undefined;
