@@ -30,13 +30,6 @@ function hostConfigOf(given: HostConfig, api: number): HostConfig {
   return hostConfig;
 }
 
-const mountOptions = [
-  ["bind", "BindOptions"],
-  ["volume", "VolumeOptions"],
-  ["image", "ImageOptions"],
-  ["tmpfs", "TmpfsOptions"],
-] as const;
-
 function mountOf(given: Mount, api: number): Mount {
   const mount = { ...given };
   if (mount.BindOptions !== undefined) {
@@ -44,6 +37,10 @@ function mountOf(given: Mount, api: number): Mount {
     if (api < 40) delete bind.NonRecursive;
     if (api < 42) delete bind.CreateMountpoint;
     if (api < 44) {
+      // Who asks for it relies on it: it is not passed over.
+      if (mount.Type === "bind" && bind.ReadOnlyForceRecursive) {
+        throw invalid("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+      }
       delete bind.ReadOnlyNonRecursive;
       delete bind.ReadOnlyForceRecursive;
     }
@@ -55,19 +52,12 @@ function mountOf(given: Mount, api: number): Mount {
     if (mount.Type !== "volume") delete mount.VolumeOptions;
     if (mount.Type !== "tmpfs") delete mount.TmpfsOptions;
   }
-  for (const [type, field] of mountOptions) {
-    if (mount[field] !== undefined && mount.Type !== type) {
-      throw invalid(
-        `invalid mount config for type ${JSON.stringify(mount.Type ?? "")}: field ${field} must not be specified`,
-      );
-    }
-  }
   if (api < 46 && mount.TmpfsOptions !== undefined) {
     const { Options: _, ...tmpfs } = mount.TmpfsOptions;
     mount.TmpfsOptions = tmpfs;
   }
-  if (api < 45 && mount.VolumeOptions?.Subpath) throw invalid("VolumeOptions.Subpath needs API 1.45");
-  if (api < 48 && mount.Type === "image") throw invalid("mounts of type image need API 1.48");
+  if (api < 45 && mount.VolumeOptions?.Subpath) throw invalid("VolumeOptions.Subpath needs API v1.45 or newer");
+  if (api < 48 && mount.Type === "image") throw invalid("mounts of type image need API v1.48 or newer");
   return mount;
 }
 

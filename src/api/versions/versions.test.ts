@@ -53,9 +53,8 @@ describe("a create request", () => {
     });
     const matching = { HostConfig: { Mounts: [Mounts[0]] } };
     expect(createRequestOf(matching, 55)).toEqual(matching);
-    expect(() => createRequestOf(request, 42)).toThrow(
-      'invalid mount config for type "tmpfs": field BindOptions must not be specified',
-    );
+    // Left to be refused.
+    expect(createRequestOf(request, 42)).toEqual(request);
     expect(createRequestOf({ HostConfig: { ConsoleSize: [1, 2], Annotations: { a: "b" } } }, 41).HostConfig).toEqual(
       {},
     );
@@ -67,8 +66,17 @@ describe("a create request", () => {
     expect(() => createRequestOf(endpoints, 43)).toThrow("multiple network endpoints");
     expect(createRequestOf(endpoints, 44)).toMatchObject(endpoints);
     const subpath = { HostConfig: { Mounts: [{ Type: "volume", VolumeOptions: { Subpath: "x" } }] } } as const;
-    expect(() => createRequestOf({ HostConfig: { Mounts: [...subpath.HostConfig.Mounts] } }, 44)).toThrow("API 1.45");
-    expect(() => createRequestOf({ HostConfig: { Mounts: [{ Type: "image" }] } }, 47)).toThrow("API 1.48");
+    expect(() => createRequestOf({ HostConfig: { Mounts: [...subpath.HostConfig.Mounts] } }, 44)).toThrow(
+      "needs API v1.45 or newer",
+    );
+    const recursive = (ReadOnlyForceRecursive: boolean) => ({
+      HostConfig: { Mounts: [{ Type: "bind" as const, BindOptions: { ReadOnlyForceRecursive } }] },
+    });
+    expect(() => createRequestOf(recursive(true), 43)).toThrow("needs API v1.44 or newer");
+    expect(createRequestOf(recursive(false), 43).HostConfig?.Mounts).toEqual([{ Type: "bind", BindOptions: {} }]);
+    expect(() => createRequestOf({ HostConfig: { Mounts: [{ Type: "image" }] } }, 47)).toThrow(
+      "need API v1.48 or newer",
+    );
   });
 
   test("moves a container-wide MAC address to its endpoint until 1.51, and is refused with one since", () => {

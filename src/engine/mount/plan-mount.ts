@@ -28,7 +28,7 @@ export function planMount(mount: Mount, root: string): PlannedMount {
     tmpfs: "TmpfsOptions",
   } as const;
   for (const [kind, field] of Object.entries(foreign)) {
-    if (kind !== type && mount[field] !== undefined && Object.keys(mount[field]).length > 0) {
+    if (kind !== type && mount[field] !== undefined) {
       throw invalid(`field ${field} must not be specified`);
     }
   }

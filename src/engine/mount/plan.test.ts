@@ -124,6 +124,10 @@ describe("the mounts of a container", () => {
       { Mounts: [{ Type: "volume", Source: "vol", Target: "/x", ImageOptions: { Subpath: "a" } }] },
       "field ImageOptions must not be specified",
     ],
+    [
+      { Mounts: [{ Type: "bind", Source: "/a", Target: "/x", TmpfsOptions: {} }] },
+      'invalid mount config for type "bind": field TmpfsOptions must not be specified',
+    ],
     [{ Mounts: [{ Type: "floppy", Target: "/x" }] }, 'invalid mount config for type "floppy": mount type unknown'],
     [
       { Mounts: [{ Type: "volume", Target: "/x", ReadOnly: true }] },
