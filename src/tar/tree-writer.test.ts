@@ -1,5 +1,6 @@
 /** Archives as files below a directory in use: what is merged, replaced and refused, and that nothing leads out of it. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -137,6 +138,21 @@ describe("an archive in a directory that is in use", () => {
       expect(text("whole")).toBe(name);
     }
     expect([readdirSync(directory).sort(), text("old")]).toEqual([["old", "whole"], "old"]);
+  });
+
+  test.skipIf(!isRoot)("that has no room leaves nothing of a new file, and the old one of one that is there", () => {
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", directory]);
+    try {
+      writeFileSync(inside("old"), "old");
+      const large = "x".repeat(100_000);
+      expect(() => unpack([{ name: "new", data: large }])).toThrow("archive entry new: write: ");
+      expect(() => unpack([{ name: "old", data: large }])).toThrow("archive entry old: write: ");
+      expect([readdirSync(directory), text("old")]).toEqual([["old"], "old"]);
+      unpack([{ name: "new", data: "new" }]);
+      expect(text("new")).toBe("new");
+    } finally {
+      execFileSync("umount", [directory]);
+    }
   });
 
   test("has hard links to themselves, by other ways too, which change nothing", () => {

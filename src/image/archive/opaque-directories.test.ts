@@ -13,7 +13,7 @@ import { opaqueDirectories } from "./opaque-directories.ts";
 let base: string;
 
 beforeEach(() => {
-  base = mkdtempSync("/var/tmp/tsd-opaque-");
+  base = mkdtempSync("/dev/shm/tsd-opaque-");
 });
 afterEach(() => execFileSync("rm", ["-r", base]));
 
