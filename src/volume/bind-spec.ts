@@ -62,6 +62,7 @@ export function parseBind(text: string): BindSpec {
   const options = parseMode(mode);
   const kind = first.startsWith("/") && second !== undefined ? "bind" : "volume";
   const misplaced = (reason: string) => invalid(`: invalid mount config for type "${kind}": ${reason}`);
+  checkNul(first, misplaced);
   const target = targetOf(second ?? first, misplaced);
   const words = mode.split(",");
   if (kind === "bind") {
@@ -80,7 +81,13 @@ export function targetOf(target: string, invalid: (reason: string) => EngineErro
   const path = normalizePath(target);
   if (path === "/") throw invalid("invalid specification: destination can't be '/'");
   if (!target.startsWith("/")) throw invalid(`invalid mount path: '${target}' mount path must be absolute`);
+  checkNul(target, invalid);
   return path;
+}
+
+/** No file has such a name, and the kernel would read the path to there only. */
+export function checkNul(path: string, invalid: (reason: string) => EngineError): void {
+  if (path.includes("\0")) throw invalid(`invalid mount path: ${JSON.stringify(path)} contains a NUL`);
 }
 
 /** As targetOf, with the reason alone. @throws EngineError invalid_argument in docker's words. */

@@ -3,7 +3,7 @@ import { normalize } from "node:path/posix";
 import type { Mount } from "../../api/schema/container-config.ts";
 import { checkTmpfsOptions } from "../../bundle/mounts.ts";
 import { EngineError } from "../../core/errors.ts";
-import { targetOf } from "../../volume/bind-spec.ts";
+import { checkNul, targetOf } from "../../volume/bind-spec.ts";
 import { isLocalPath } from "../../volume/subpath.ts";
 import { idMapping } from "./id-mapping.ts";
 import { type Common, driverOf, type PlannedBind, type PlannedMount, type PlannedVolume } from "./plan.ts";
@@ -80,6 +80,7 @@ function planBindMount(
   const { Propagation: wanted = "" } = options;
   if (!/^(r?(private|shared|slave))?$/.test(wanted)) throw invalid(`invalid propagation mode: ${wanted}`);
   if (!source.startsWith("/")) throw invalid(`invalid mount path: '${source}' mount path must be absolute`);
+  checkNul(source, invalid);
   const propagation = settlePropagation(wanted, normalize(source), root);
   const { ReadOnlyNonRecursive = false, ReadOnlyForceRecursive = false } = options;
   if (ReadOnlyNonRecursive && ReadOnlyForceRecursive) {

@@ -128,6 +128,10 @@ describe("the mounts of a container", () => {
       { Mounts: [{ Type: "bind", Source: "/a", Target: "/x", TmpfsOptions: {} }] },
       'invalid mount config for type "bind": field TmpfsOptions must not be specified',
     ],
+    [{ Mounts: [{ Type: "bind", Source: "/a\0", Target: "/x" }] }, '"/a\\u0000" contains a NUL'],
+    [{ Mounts: [{ Type: "tmpfs", Target: "/x\0" }] }, '"/x\\u0000" contains a NUL'],
+    [{ Binds: ["/a\0b:/x"] }, '"/a\\u0000b" contains a NUL'],
+    [{ Binds: ["/a:/x\0y"] }, '"/x\\u0000y" contains a NUL'],
     [{ Mounts: [{ Type: "floppy", Target: "/x" }] }, 'invalid mount config for type "floppy": mount type unknown'],
     [
       { Mounts: [{ Type: "volume", Target: "/x", ReadOnly: true }] },
