@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { O_DIRECTORY, O_PATH } from "../../ffi/constants/open.ts";
 import { open } from "../../ffi/files.ts";
-import { isLocalPath, openSubpath, type SubpathRoot } from "./subpath.ts";
+import { canBeSilent, mountSilentServer } from "../core/testing/silent-server.ts";
+import { isLocalPath, openSubpath, reachSubpath, type SubpathRoot } from "./subpath.ts";
 
 let root: string;
 beforeAll(() => {
@@ -68,3 +69,19 @@ describe("what a path inside leads to", () => {
     expect(readFileSync(`/proc/self/fd/${found.number}/hostname`, "utf8")).toBe("mine");
   });
 });
+
+test.skipIf(!canBeSilent)(
+  "a part that a server is asked for holds up nobody else, and others need not wait",
+  async () => {
+    using directory = open(root, O_PATH | O_DIRECTORY);
+    for (const path of ["folder/file", "links/relative", "links/upwards", "links/absolute", "none"]) {
+      await reachSubpath(directory, path, "volume");
+    }
+    const far = join(root, "far");
+    const server = await mountSilentServer(far);
+    const answered = reachSubpath(directory, "far/folder", "volume").then(() => "answered");
+    expect(await Promise.race([answered, Bun.sleep(50).then(() => "others go on")])).toBe("others go on");
+    await server[Symbol.asyncDispose]();
+    expect(await answered).toBe("answered");
+  },
+);

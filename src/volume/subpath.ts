@@ -4,8 +4,10 @@
  * moment (as in CVE-2021-25741 and CVE-2024-23651).
  */
 import { O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../../ffi/constants/open.ts";
+import { SyscallError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openat2 } from "../../ffi/files.ts";
+import { reachBelow } from "../../ffi/reach.ts";
 import { EngineError, isErrno, wrapError } from "../core/errors.ts";
 
 /** Whether a path stays inside as it is written, whatever symlinks are on it: Go's filepath.IsLocal. */
@@ -29,12 +31,25 @@ export type SubpathRoot = "volume" | "image";
 /** How often a path is looked up again that is being changed while it is looked up. */
 const triesMax = 64;
 
+/** Waits until `openSubpath` need not wait for a server: what is wrong with the path is for that to say. */
+export async function reachSubpath(root: Fd, subpath: string, kind: SubpathRoot): Promise<void> {
+  try {
+    await reachBelow(root, subpath, resolveOf(kind));
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+  }
+}
+
+function resolveOf(kind: SubpathRoot): number {
+  return RESOLVE_NO_MAGICLINKS | (kind === "volume" ? RESOLVE_BENEATH : RESOLVE_IN_ROOT);
+}
+
 /**
  * Opens (O_PATH) what `subpath` leads to below a directory. @param shown the directory as errors name it.
  * @throws EngineError in docker's words: not_found; invalid_argument for what leads out.
  */
 export function openSubpath(root: Fd, subpath: string, { kind, shown }: { kind: SubpathRoot; shown: string }): Fd {
-  const resolve = RESOLVE_NO_MAGICLINKS | (kind === "volume" ? RESOLVE_BENEATH : RESOLVE_IN_ROOT);
+  const resolve = resolveOf(kind);
   for (let tries = 1; ; tries++) {
     try {
       return openat2(root, subpath, { flags: O_PATH, resolve });

@@ -7,7 +7,7 @@ import { isDirectory, statx } from "../../../ffi/stat.ts";
 import type { Cleanup } from "../../core/cleanup.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { type CopiedOwners, copyUp, type FilledVolume, imageHas } from "../../volume/copy-up.ts";
-import { openSubpath } from "../../volume/subpath.ts";
+import { openSubpath, reachSubpath } from "../../volume/subpath.ts";
 import type { Volume } from "../../volume/volumes.ts";
 import type { ContainerMount } from "../container/definition.ts";
 import { toHost, type UserNamespace } from "../userns/mapping.ts";
@@ -161,6 +161,7 @@ async function fillPart(
   using root = open(path, O_PATH | O_DIRECTORY);
   let found: Fd;
   try {
+    await reachSubpath(root, subpath, "volume");
     found = openSubpath(root, subpath, { kind: "volume", shown: path });
   } catch (error) {
     if (isEngineError(error, "not_found") || isEngineError(error, "invalid_argument")) return false;

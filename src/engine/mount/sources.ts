@@ -1,6 +1,9 @@
 /** Where a container's mounts come from, for as long as it, or whoever works on its files, has them. */
+import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";
+import { open } from "../../../ffi/files.ts";
 import { Cleanup } from "../../core/cleanup.ts";
+import { reachSubpath } from "../../volume/subpath.ts";
 import type { Container } from "../container/container.ts";
 import type { ContainerMount } from "../container/definition.ts";
 import type { EngineContext } from "../context.ts";
@@ -35,8 +38,10 @@ export async function openMountSources(
       checkPropagation(definition.mounts, context.layout.root);
       makeSharedMemory(context, container);
     }
-    for (const { Name } of volumeMounts(container)) {
-      directories.set(Name, await context.volumes.acquire(Name, userId));
+    for (const { Name, subpath } of volumeMounts(container)) {
+      const directory = await context.volumes.acquire(Name, userId);
+      directories.set(Name, directory);
+      if (subpath !== undefined) await reachPart(directory, subpath);
     }
     using stack = new DisposableStack();
     const placed = stack.use(placeMounts(context, definition.mounts, { directories, userNamespace }));
@@ -102,6 +107,11 @@ function publishMounts({ volumes }: EngineContext, container: Container): void {
       { container: container.id, destination: Destination, "read/write": String(RW), propagation: Propagation },
     );
   }
+}
+
+async function reachPart(directory: string, subpath: string): Promise<void> {
+  using root = open(directory, O_PATH | O_DIRECTORY);
+  await reachSubpath(root, subpath, "volume");
 }
 
 function volumeMounts({ definition }: Container): (ContainerMount & { Name: string })[] {

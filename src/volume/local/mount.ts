@@ -49,7 +49,7 @@ export async function mountLocal(mount: LocalMount, target: string): Promise<voi
     if (tree === undefined) await mountWithLongOptions(resolved, options, target);
     else {
       setAttributes(tree, options);
-      move_mount(tree, AT_FDCWD, target);
+      attach(tree, target);
     }
   } catch (error) {
     throw mountError(resolved, options, target, error);
@@ -60,10 +60,7 @@ export async function mountLocal(mount: LocalMount, target: string): Promise<voi
 async function makeTree({ type, device }: LocalMount, options: MountOptions): Promise<Fd | undefined> {
   if (options.bind) {
     await reach(device);
-    using tree = open_tree(AT_FDCWD, device, OPEN_TREE_CLONE | (options.recursive ? AT_RECURSIVE : 0));
-    // As mount(2) says it: a volume is a directory.
-    if (!isDirectory(statx(tree))) throw new SyscallError("mount", ENOTDIR, device);
-    return tree.move();
+    return open_tree(AT_FDCWD, device, OPEN_TREE_CLONE | (options.recursive ? AT_RECURSIVE : 0));
   }
   const texts = [device, ...options.data.map(([, value = ""]) => value)];
   if (texts.some((text) => byteLength(text) > parameterMax)) return undefined;
@@ -72,6 +69,16 @@ async function makeTree({ type, device }: LocalMount, options: MountOptions): Pr
   if (options.readonly) fsconfig(context, "ro", true);
   for (const [key, value] of options.data) fsconfig(context, key, value ?? true);
   return await fsmountInBackground(context, options.attributes.set);
+}
+
+function attach(tree: Fd, target: string): void {
+  try {
+    move_mount(tree, AT_FDCWD, target);
+  } catch (error) {
+    // As mount(2) says it of a file. It is not looked at before: its server may be away.
+    const isOnFile = error instanceof SyscallError && error.errno === "EINVAL" && !isDirectory(statx(tree));
+    throw isOnFile ? new SyscallError("mount", ENOTDIR, target) : error;
+  }
 }
 
 function setAttributes(tree: Fd, options: MountOptions): void {
