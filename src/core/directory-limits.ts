@@ -13,6 +13,11 @@ export interface DirectoryLimits {
   /** Whether `limit` was called for the directory, and `release` not yet. */
   isLimited(directory: string): boolean;
   /**
+   * Lets a limited directory take a little more until the disposal: overlayfs makes a directory in `work` when it is mounted,
+   * and one that is full would be mounted read-only.
+   */
+  roomToMount(directory: string): Disposable;
+  /**
    * The directory is being removed: it is limited no more, under that name, and what its limit was made of is given
    * back as soon as nothing is left of it. Nothing happens where it is not limited.
    */

@@ -136,6 +136,8 @@ export interface SnapshotPart {
   /** Why what containers write cannot be limited; undefined where it can. */
   whyNoLimit(): LimitRefusal | undefined;
   mounts(key: string): OverlayRoot;
+  /** To be held while it is mounted to be written to: what is limited may be full. */
+  roomToMount(key: string): Disposable;
   /** Keeps the layers of an image that is mounted in the container until `remove`. Synchronous, too. */
   hold(key: string, image: Pick<Image, "chainId">): void;
   /**

@@ -1,6 +1,15 @@
 import type { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { O_DIRECTORY, O_RDONLY } from "../../ffi/constants/open.ts";
 import { open } from "../../ffi/files.ts";
@@ -94,6 +103,35 @@ describe.each([...diskKinds])("limits of directories on %s", (kind) => {
       expect(project(at("fs/fits"))).toMatchObject({ id: project(path).id });
     });
 
+    test("leave room to mount what is full", () => {
+      const path = limited("a", 2 * mebibyte);
+      const at = (name: string) => join(path, name);
+      for (const name of ["fs", "work"]) mkdirSync(at(name));
+      const [lower, merged] = [make("lower"), make("merged")];
+      const mountAndRemove = (name: string) => {
+        mountOverlay(merged, { lower: [lower], upper: at("fs"), work: at("work") });
+        try {
+          rmSync(join(merged, name));
+        } finally {
+          umount2(merged, 0);
+        }
+      };
+      writeFileSync(at("fs/big"), "");
+      const fill = (bytes: number) => {
+        for (;;) appendFileSync(at("fs/big"), new Uint8Array(bytes));
+      };
+      // On ext4 whoever may exceed all limits does so in what no overlay is over.
+      if (kind === "xfs") {
+        for (const bytes of [65536, 4096]) expect(() => fill(bytes)).toThrow(/EDQUOT|ENOSPC/);
+        expect(() => mountAndRemove("big")).toThrow("EROFS");
+      }
+      {
+        using _room = quotas.roomToMount(path);
+        mountAndRemove("big");
+      }
+      expect(usage(project(path).id).limit).toBe(2 * mebibyte);
+    });
+
     test("are projects of their own, and none that is somebody else's", () => {
       const first = project(limited("a", mebibyte)).id;
       const foreign = make("foreign");
@@ -138,6 +176,10 @@ describe.each([...diskKinds])("limits of directories on %s", (kind) => {
       next.close();
       expect(records()).toHaveLength(1);
       expect(usage(id).limit).toBe(0);
+      expect(usage(project(kept).id).limit).toBe(mebibyte);
+      // A daemon was killed while it mounted what is in it.
+      setProjectLimit(opened, project(kept).id, 2 * mebibyte);
+      next.restore(new Set([kept]));
       expect(usage(project(kept).id).limit).toBe(mebibyte);
     });
 

@@ -42,6 +42,8 @@ const rangeSize = 2 ** 20;
 /** Below are those that administrators choose by hand and other programs count up from 1. */
 const rangesFrom = 2 ** 24;
 const rangeCount = (2 ** 31 - rangesFrom) / rangeSize;
+/** For the few blocks of a directory, of which file systems reserve many times as many. */
+const roomBytes = 2 ** 20;
 /** What was deleted may be held for a while by whoever has a file of it open. */
 const sweepAgainMs = 500;
 const sweepAgainMsMax = 60_000;
@@ -94,6 +96,23 @@ export class ProjectQuotas implements DirectoryLimits {
   isLimited(directory: string): boolean {
     const sql = "SELECT id FROM quota_projects WHERE directory = ? AND released = 0";
     return this.#database.query<{ id: number }, [string]>(sql).get(directory) !== null;
+  }
+
+  roomToMount(directory: string): Disposable {
+    const none = { [Symbol.dispose]: () => undefined };
+    const row = this.#database
+      .query<Row, [string]>("SELECT id, directory, bytes FROM quota_projects WHERE directory = ? AND released = 0")
+      .get(directory);
+    if (row === null || this.whyNot(directory) !== undefined) return none;
+    const { id, bytes } = row;
+    const set = (limit: number) => {
+      using opened = open(directory, O_RDONLY | O_DIRECTORY);
+      setProjectLimit(opened, id, limit);
+    };
+    // Who is in the container may see and use it for a moment: so it is there only when it is needed.
+    if (bytes - this.#used(row) >= roomBytes) return none;
+    set(bytes + roomBytes);
+    return { [Symbol.dispose]: () => set(bytes) };
   }
 
   release(directory: string): void {
@@ -167,14 +186,23 @@ export class ProjectQuotas implements DirectoryLimits {
     throw new EngineError("no_space", `all project quotas from ${this.#first} to ${this.#next - 1} are taken`);
   }
 
-  /** Somebody may have taken it away, or mounted the file system without quotas: that is no reason not to start. */
+  /** Bytes. */
+  #used({ id, directory }: Row): number {
+    using opened = open(directory, O_RDONLY | O_DIRECTORY);
+    return projectUsage(opened, id).used;
+  }
+
+  /**
+   * Somebody may have taken it away, the daemon been killed when there was room for a mount, or the file system be mounted
+   * without quotas: nothing of that is a reason not to start.
+   */
   #restoreLimit({ id, directory, bytes }: Row): void {
     try {
       using opened = open(directory, O_RDONLY | O_DIRECTORY);
       const refusal = this.whyNot(directory);
       if (refusal !== undefined) {
         log("warn", "the space that a directory takes is not limited", { directory, reason: refusal.reason });
-      } else if (projectOf(opened).id !== id || projectUsage(opened, id).limit === 0) {
+      } else if (projectOf(opened).id !== id || [0, bytes + roomBytes].includes(projectUsage(opened, id).limit)) {
         apply(opened, id, bytes);
       }
     } catch (error) {

@@ -87,6 +87,7 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
   const sandbox = sandboxResult.value;
   container.sandbox = sandbox;
   const shimContainer = prepareBundle(context, container, { sandbox, sources, userNamespace });
+  using _room = context.snapshots.roomToMount(container.id);
   const { pid, startedAt } = await shimResult.value.run(shimContainer);
   connected(context, container, sandbox);
   makeNextUserNamespace(context, container, sandbox);

@@ -140,6 +140,7 @@ async function withStillTree<T>(
   using sources = await openMountSources(context, container, holder);
   try {
     const assembled = stillTree(context, container, sources, access);
+    using _room = access === "write" ? context.snapshots.roomToMount(container.id) : undefined;
     using descriptors = rootDescriptors(assembled);
     return await work({
       enter: (plan) => assembleRoot(plan, assembled),

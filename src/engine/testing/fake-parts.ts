@@ -279,6 +279,7 @@ export class FakeWorld implements Disposable {
       },
       layers: () => root.lower,
       mounts: () => root,
+      roomToMount: () => ({ [Symbol.dispose]: () => undefined }),
       remove: (key) => this.snapshotKeys.delete(key),
       retain: (keys) => {
         for (const key of this.snapshotKeys) if (!keys.has(key)) this.snapshotKeys.delete(key);

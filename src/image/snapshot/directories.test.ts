@@ -24,6 +24,7 @@ describe("limited writable layers", () => {
       limit(path);
     },
     isLimited: () => false,
+    roomToMount: () => ({ [Symbol.dispose]: () => undefined }),
     release: (path) => told.push(`release ${path} ${existsSync(path)}`),
   });
 

@@ -104,6 +104,11 @@ export class SnapshotDirectories {
     return name;
   }
 
+  /** To be held while a container's layer is mounted, which may be full. */
+  roomToMount(name: string): Disposable {
+    return this.#limits?.roomToMount(this.path(name)) ?? { [Symbol.dispose]: () => undefined };
+  }
+
   #limit(path: string, bytes: number): void {
     if (this.#limits === undefined) throw new EngineError("unsupported", `nothing limits ${path}`);
     this.#limits.limit(path, bytes);

@@ -102,6 +102,11 @@ export class SnapshotStore {
     return { lower: this.#lower(row.chain_id ?? undefined), upper: join(path, "fs"), work: join(path, "work") };
   }
 
+  /** To be held while it is mounted to be written to: what is limited may be full. */
+  roomToMount(key: string): Disposable {
+    return this.#directories.roomToMount(this.#row(key)?.directory ?? key);
+  }
+
   /** Removes a container's layer; the image's go too when this was the last to need them. A missing one is no error. */
   remove(key: string): void {
     const held = this.#database

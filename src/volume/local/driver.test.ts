@@ -188,6 +188,7 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
         limited.add(path);
       },
       isLimited: (path) => limited.has(path),
+      roomToMount: () => ({ [Symbol.dispose]: () => undefined }),
       release: (path) => void (limited.delete(path) && told.push(`release ${existsSync(path)}`)),
     };
     const small = new LocalDriver(root, [], limits);
@@ -209,6 +210,7 @@ describe.skipIf(process.getuid?.() !== 0)("the local driver", () => {
         throw new Error("the file system is broken");
       },
       isLimited: () => false,
+      roomToMount: () => ({ [Symbol.dispose]: () => undefined }),
       release: () => undefined,
     });
     await expect(fails.create("small", { size: "1g" })).rejects.toThrow("volume small: the file system is broken");

@@ -116,6 +116,13 @@ describe.each([...diskKinds])("on %s", (kind) => {
       expect([copied.status, copied.stderr]).toEqual([1, expect.stringMatching(isFull)]);
       await ok("commit", "first", "committed");
       await ok("rm", "first");
+
+      // One that is full is not read-only for that when it is started again, or copied into.
+      const twice = "[ -e big ] && exec rm big; dd if=/dev/zero of=big bs=4k count=4k 2>&1 | head -n 1";
+      expect(await run(twice, "--name", "full", "--storage-opt", "size=4m")).toMatch(isFull);
+      expect((await tsd(["cp", more, "full:/more"])).stderr).toMatch(isFull);
+      expect(await ok("start", "-a", "full")).toBe("");
+      await ok("rm", "full");
       await untilNoProject();
       expect(usage(id)).toEqual({ limit: 0, used: 0, inodes: 0 });
       const flags = ["--rm", "--network", "none", "--storage-opt", "size=4m"];
