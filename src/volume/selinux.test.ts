@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { getXattr } from "../../ffi/stat.ts";
@@ -6,7 +6,7 @@ import { containerFileContext, privateLevel, relabel } from "./selinux.ts";
 
 // A real file system: those in memory keep no label that no module has judged.
 const directory = mkdtempSync("/var/tmp/tsd-selinux-");
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 function write(path: string, text = ""): string {
   const file = join(directory, path);
