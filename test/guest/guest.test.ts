@@ -33,7 +33,11 @@ const sources = [
 const criu = "test/runtime/conformance/checkpoint-criu.test.ts";
 /** Of a daemon of their own. */
 const quota = inChecks("quota.ts");
-const lists = [checks, [...conformance, ...sources, quota, criu]];
+/** They take about as long as each other. */
+const lists = [
+  [...checks, ...sources],
+  [...conformance, quota, criu],
+];
 const files = lists.flat();
 /**
  * Tests of those files that see the same on every machine, or the same as a test of the source that runs in the guest:

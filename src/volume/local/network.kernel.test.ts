@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "../../../test/harness/command.ts";
 import { LocalDriver } from "./driver.ts";
 import { mountPointsIn } from "./mounted.ts";
 
@@ -18,7 +19,7 @@ let shared: string;
 let driver: LocalDriver;
 
 // Not in the group: where that is skipped they would be told of as tests without names.
-beforeAll(() => {
+beforeAll(async () => {
   if (!canServe) return;
   root = mkdtempSync(join(tmpdir(), "tsd-network-"));
   shared = join(root, "shared");
@@ -30,6 +31,14 @@ beforeAll(() => {
   const share = `[share]\n\tpath = ${shared}\n\tread only = no\n`;
   writeFileSync("/etc/ksmbd/ksmbd.conf", `[global]\n\tnetbios name = tsd\n\n${share}`);
   run("ksmbd.adduser -a tester -p secret -i /etc/ksmbd/ksmbdpwd.db; systemctl restart ksmbd");
+  // The service is up before the kernel listens.
+  await until("it is heard at its port", async () => {
+    const socket = await Bun.connect({ hostname: "127.0.0.1", port: 445, socket: { data: () => undefined } }).catch(
+      () => undefined,
+    );
+    socket?.end();
+    return socket !== undefined;
+  });
 });
 afterAll(() => {
   if (!canServe) return;
