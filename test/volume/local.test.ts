@@ -159,13 +159,8 @@ describe("a local volume with options", () => {
       `mount {"container":"${id}","destination":"${destination}","driver":"local","propagation":"","read/write":"${writable}"}`;
     const unmounted = `unmount {"container":"${id}","driver":"local"}`;
     const local = '{"driver":"local"}';
-    expect(events).toEqual([
-      `create ${local}`,
-      mounted("/a", true),
-      mounted("/b", false),
-      unmounted,
-      unmounted,
-      `destroy ${local}`,
-    ]);
+    // docker's client sends what -v says in any order.
+    expect(events.slice(1, 3).sort()).toEqual([mounted("/a", true), mounted("/b", false)]);
+    expect(events.toSpliced(1, 2)).toEqual([`create ${local}`, unmounted, unmounted, `destroy ${local}`]);
   });
 });

@@ -196,7 +196,10 @@ describe.each(runtimes)("with %s a container", (runtime) => {
 
   test("has its processes and statistics told", async () => {
     await using box = await running(["--memory", "64m"]);
-    expect(await docker.ok("top", box.id, "-o", "pid,args")).toMatch(/^PID +COMMAND\n\d+ +sleep 1000$/);
+    const top = () => docker.ok("top", box.id, "-o", "pid,args");
+    // runc's `start` is done a moment before its process is the program.
+    await until("it is the program", async () => !(await top()).includes(" init"));
+    expect(await top()).toMatch(/^PID +COMMAND\n\d+ +sleep 1000$/);
     await docker.says(
       /^1 [\d.]+[KM]iB \/ 64MiB$/,
       "stats",
