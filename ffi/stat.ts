@@ -159,6 +159,12 @@ export function setXattr(target: XattrTarget, name: Path, value: Uint8Array, fla
   }
 }
 
+/** Of a file that was opened with O_PATH, which fsetxattr(2) refuses. */
+export function setXattrOfOpened(file: Fd, name: Path, value: Uint8Array): void {
+  const path = `/proc/self/fd/${file.number}`;
+  call("setxattr", shownXattr(path, name), cString(path), cString(name), value, value.length, 0);
+}
+
 /** The attribute's value, or undefined where the file has no such attribute or the file system no attributes. */
 export function getXattr(target: XattrTarget, name: Path): Uint8Array | undefined {
   const attribute = cString(name);

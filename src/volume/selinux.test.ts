@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { O_PATH } from "../../ffi/constants/open.ts";
+import { open } from "../../ffi/files.ts";
 import { getXattr } from "../../ffi/stat.ts";
 import { containerFileContext, privateLevel, relabel } from "./selinux.ts";
 
@@ -38,6 +40,10 @@ test("a container's level has two categories, always the same", () => {
 
 describe.skipIf(process.getuid?.() !== 0)("relabelling", () => {
   const label = "system_u:object_r:container_file_t:s0";
+  const relabelAt = async (path: string) => {
+    using opened = open(path, O_PATH);
+    await relabel(opened, label);
+  };
   const labelOf = (path: string) => Buffer.from(getXattr({ path }, "security.selinux") ?? []).toString();
 
   test("reaches all of a tree and nothing that its symlinks lead to", async () => {
@@ -45,7 +51,7 @@ describe.skipIf(process.getuid?.() !== 0)("relabelling", () => {
     const inside = write("tree/a/b/file");
     symlinkSync(dirname(outside), join(directory, "tree/a/directory"));
     symlinkSync(outside, join(directory, "tree/link"));
-    await relabel(join(directory, "tree"), label);
+    await relabelAt(join(directory, "tree"));
     for (const path of [join(directory, "tree"), join(directory, "tree/a/b"), inside, join(directory, "tree/link")]) {
       expect([path, labelOf(path)]).toEqual([path, `${label}\0`]);
     }
@@ -55,13 +61,31 @@ describe.skipIf(process.getuid?.() !== 0)("relabelling", () => {
 
   test("of a single file is that file's", async () => {
     const file = write("single");
-    await relabel(file, label);
+    await relabelAt(file);
     expect(labelOf(file)).toBe(`${label}\0`);
+  });
+
+  test("of what was opened is not that of what has been put in its place", async () => {
+    const kept = write("above/source/file");
+    using opened = open(dirname(kept), O_PATH);
+    const victim = write("host/source/file");
+    renameSync(join(directory, "above"), join(directory, "moved"));
+    symlinkSync(join(directory, "host"), join(directory, "above"));
+    await relabel(opened, label);
+    expect(labelOf(join(directory, "moved/source/file"))).toBe(`${label}\0`);
+    expect(labelOf(victim)).toBe("");
+  });
+
+  test("of a socket does not open it", async () => {
+    const path = join(directory, "socket");
+    using _server = Bun.listen({ unix: path, socket: { data: () => undefined } });
+    await relabelAt(path);
+    expect(labelOf(path)).toBe(`${label}\0`);
   });
 
   test("of what the host lives on is refused in docker's words", async () => {
     for (const path of ["/", "/usr", "/etc", "/var/lib"]) {
-      await expect(relabel(path, label)).rejects.toThrow(`SELinux relabeling of ${path} is not allowed`);
+      await expect(relabelAt(path)).rejects.toThrow(`SELinux relabeling of ${path} is not allowed`);
     }
   });
 });

@@ -2,12 +2,12 @@
  * SELinux' labels on what is mounted with `:z` or `:Z`, so that other engines' confined containers may use it, or only one
  * may. tsd confines no process by SELinux itself. As libselinux' users do it: by the host's lxc_contexts(5).
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { homedir } from "node:os";
-import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../../ffi/constants/open.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../../ffi/constants/open.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { open, openat, readDirectory } from "../../ffi/files.ts";
-import { isDirectory, setXattr, statx } from "../../ffi/stat.ts";
+import { isDirectory, setXattr, setXattrOfOpened, statx, xattrTargetIn } from "../../ffi/stat.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
 
 const attribute = "security.selinux";
@@ -43,19 +43,22 @@ const keptPaths = new Set([
 ]);
 
 /**
- * Gives the label to a file, or to a directory and all below it, by descriptor: no symlink is followed on the way. Nothing
- * happens on a file system that has no labels.
- * @param path absolute, without symlinks.
+ * Gives the label to a file, or to a directory and all below it, by descriptor: a container that may write above it
+ * cannot have anything else of the host's labelled. Nothing happens on a file system that has no labels.
+ * @param source opened, with O_PATH: it may be a socket or a device.
  * @throws EngineError invalid_argument for what must keep its label, in docker's words.
  */
-export async function relabel(path: string, label: string): Promise<void> {
+export async function relabel(source: Fd, label: string): Promise<void> {
+  const itself = `/proc/self/fd/${source.number}`;
+  const path = readlinkSync(itself);
   if (keptPaths.has(path) || path === homedir()) {
     throw new EngineError("invalid_argument", `SELinux relabeling of ${path} is not allowed`, { stage: "mount", path });
   }
   const value = new TextEncoder().encode(`${label}\0`);
   try {
-    if (!setLabel(path, value) || !isDirectory(statx(AT_FDCWD, path))) return;
-    using directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    setXattrOfOpened(source, attribute, value);
+    if (!isDirectory(statx(source))) return;
+    using directory = open(itself, O_RDONLY | O_DIRECTORY);
     await relabelContent(directory, value, { ends: performance.now() + sliceMs });
   } catch (error) {
     if (!isErrno(error, "EOPNOTSUPP")) throw error;
@@ -63,31 +66,20 @@ export async function relabel(path: string, label: string): Promise<void> {
 }
 
 async function relabelContent(directory: Fd, value: Uint8Array, slice: { ends: number }): Promise<void> {
-  const prefix = Buffer.from(`/proc/self/fd/${directory.number}/`);
   for (const { bytes: name } of readDirectory(directory)) {
     if (performance.now() > slice.ends) {
       await new Promise((resolve) => setImmediate(resolve));
       slice.ends = performance.now() + sliceMs;
     }
     try {
-      if (!setLabel(Buffer.concat([prefix, name]), value) || !isDirectory(statx(directory, name))) continue;
+      setXattr(xattrTargetIn(directory, name), attribute, value);
+      if (!isDirectory(statx(directory, name))) continue;
       using child = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       await relabelContent(child, value, slice);
     } catch (error) {
-      // Exchanged while it was looked at.
+      // Removed or exchanged while it was looked at.
       if (!isErrno(error, "ENOTDIR", "ELOOP", "ENOENT")) throw error;
     }
-  }
-}
-
-/** @returns false when the file is not there any more. */
-function setLabel(path: string | Uint8Array, value: Uint8Array): boolean {
-  try {
-    setXattr({ path }, attribute, value);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return false;
-    throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 /** `:z` and `:Z` of binds and volumes, where SELinux is on; elsewhere, as in Docker, they mean nothing. */
-import { realpath } from "node:fs/promises";
+import { O_PATH } from "../../../ffi/constants/open.ts";
+import { open } from "../../../ffi/files.ts";
 import { wrapError } from "../../core/errors.ts";
 import { containerFileContext, privateLevel, relabel } from "../../volume/selinux.ts";
 import type { Container } from "../container/container.ts";
@@ -21,7 +22,8 @@ export async function relabelSources(
   for (const mount of marked) {
     const source = sourceOf(mount);
     try {
-      await relabel(await realpath(source), `${context}:${mount.Mode.includes("Z") ? level : "s0"}`);
+      using opened = open(source, O_PATH);
+      await relabel(opened, `${context}:${mount.Mode.includes("Z") ? level : "s0"}`);
     } catch (error) {
       throw wrapError(error, `error setting label on mount source '${source}'`, { stage: "mount" });
     }
