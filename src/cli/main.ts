@@ -104,7 +104,7 @@ function asksForHelp(definition: Command, rest: string[]): boolean {
 
 async function showGroup(node: CommandDef, path: string, rest: string[], session: Session): Promise<number> {
   const { groupHelp } = await import("./usage.ts");
-  const { whyMissing } = await import("./tree.ts");
+  const { whyMissing } = await import("./tree/missing.ts");
   const [word] = rest;
   if (path === "help" || word === "help") return dispatch([...rest.slice(1), "--help"], session);
   if (word === undefined || word === "--help" || word === "-h") {
