@@ -19,7 +19,9 @@ const layers: Record<string, string[]> = {
   "src/image": ["src/core", "src/oci", "src/tar", "ffi"],
   "src/bundle": ["src/core", "src/oci", "ffi"],
   "src/network": ["src/core", "src/oci", "ffi"],
-  "src/volume": ["src/core", "src/oci", "ffi"],
+  // What plugins of all kinds have in common: how they are found, greeted and asked.
+  "src/plugin": ["src/core"],
+  "src/volume": ["src/core", "src/oci", "src/plugin", "ffi"],
   "src/quota": ["src/core", "ffi"],
   "src/logging": ["src/core", "src/oci", "ffi"],
   "src/runtime": ["src/core", "src/oci", "ffi"],
@@ -53,6 +55,7 @@ const layers: Record<string, string[]> = {
     "src/bundle",
     "src/network",
     "src/volume",
+    "src/plugin",
     "src/quota",
     "src/logging",
     "src/runtime",

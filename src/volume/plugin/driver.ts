@@ -3,9 +3,18 @@ import { realpath, stat } from "node:fs/promises";
 import { EngineError, errorMessage, isEngineError, isErrno } from "../../core/errors.ts";
 import { KeyedLock } from "../../core/lock.ts";
 import { log } from "../../core/log.ts";
+import { activate, assertNoError } from "../../plugin/activation.ts";
+import {
+  fieldOf,
+  type PluginClient,
+  PluginGone,
+  PluginRefusal,
+  type PluginTimes,
+  Waits,
+  whileAway,
+} from "../../plugin/client.ts";
 import type { DriverVolume, VolumeDriver } from "../driver.ts";
-import { fieldOf, type PluginClient, PluginGone, PluginRefusal, type PluginTimes, Waits, whileAway } from "./client.ts";
-import { assertNoError, checkMountpoint, readImplements, readScope, readVolume, readVolumes } from "./messages.ts";
+import { checkMountpoint, readScope, readVolume, readVolumes } from "./messages.ts";
 import type { PluginMount, PluginMounts } from "./mounts.ts";
 
 export interface PluginDriverOptions {
@@ -14,9 +23,6 @@ export interface PluginDriverOptions {
   /** Directories that no volume can be in. */
   reserved: readonly string[];
 }
-
-/** The plugin is there and is none for volumes. Docker's words. */
-export class NotImplemented extends EngineError {}
 
 /** How long a directory may take to be looked at: it may be of a server that does not answer. */
 const lookTimeoutMs = 10_000;
@@ -66,11 +72,7 @@ export class PluginDriver implements VolumeDriver {
   }
 
   async #activate(timeoutMs: number): Promise<void> {
-    const answer = await this.#client.call("Plugin.Activate", {}, { timeoutMs, patienceMs: 0 });
-    assertNoError(answer);
-    if (!readImplements(answer).includes("VolumeDriver")) {
-      throw new NotImplemented("invalid_argument", "plugin does not implement the requested driver");
-    }
+    await activate(this.#client, "VolumeDriver", { timeoutMs, patienceMs: 0 });
     this.#scope = await this.#askScope(timeoutMs);
     this.#isActive = true;
   }

@@ -1,21 +1,9 @@
 /** What a volume plugin answers (https://docs.docker.com/engine/extend/plugins_volume/), read as Docker reads it. */
 import { normalize } from "node:path/posix";
+import { fieldOf, PluginRefusal } from "../../plugin/client.ts";
 import type { DriverVolume } from "../driver.ts";
-import { fieldOf, PluginRefusal } from "./client.ts";
 
 type Answer = Record<string, unknown>;
-
-/** @throws PluginRefusal with the plugin's own words where it has any. */
-export function assertNoError(answer: Answer): void {
-  const words = fieldOf(answer, "Err");
-  if (typeof words === "string" && words !== "") throw new PluginRefusal("internal", words);
-}
-
-/** Which of Docker's kinds of plugin it is. */
-export function readImplements(answer: Answer): string[] {
-  const kinds = fieldOf(answer, "Implements");
-  return Array.isArray(kinds) ? kinds.filter((kind) => typeof kind === "string") : [];
-}
 
 /** What says nothing of use is `local`, as in Docker. */
 export function readScope(answer: Answer): "local" | "global" {

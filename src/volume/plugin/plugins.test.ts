@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { openDatabase } from "../../core/database.ts";
-import type { PluginTimes } from "./client.ts";
-import { FakePlugin } from "./fake-plugin.ts";
+import type { PluginTimes } from "../../plugin/client.ts";
+import { FakePlugin } from "../../plugin/fake-plugin.ts";
 import { PluginMounts, pluginSchema } from "./mounts.ts";
 import { VolumePlugins } from "./plugins.ts";
 

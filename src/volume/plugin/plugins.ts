@@ -1,11 +1,12 @@
 /** The volume plugins of this host, by name. */
 import { EngineError, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
+import { NotImplemented } from "../../plugin/activation.ts";
+import { defaultPluginTimes, PluginClient, PluginGone, type PluginTimes } from "../../plugin/client.ts";
+import { canBePlugin, listPlugins } from "../../plugin/discovery.ts";
 import type { VolumeDriver } from "../driver.ts";
 import type { DriverSource } from "../drivers.ts";
-import { defaultPluginTimes, PluginClient, PluginGone, type PluginTimes } from "./client.ts";
-import { canBePlugin, listPlugins } from "./discovery.ts";
-import { NotImplemented, PluginDriver } from "./driver.ts";
+import { PluginDriver } from "./driver.ts";
 import type { PluginMounts } from "./mounts.ts";
 
 export interface VolumePluginsOptions {

@@ -2,8 +2,8 @@
  * Calls to one plugin: a POST for each, on a connection of its own, with limits on time and size. Whoever serves the
  * other end is trusted with paths of the host, but not to answer.
  */
-import { EngineError, errorMessage } from "../../core/errors.ts";
-import { log } from "../../core/log.ts";
+import { EngineError, errorMessage } from "../core/errors.ts";
+import { log } from "../core/log.ts";
 import { findPlugin, type PluginEndpoint } from "./discovery.ts";
 
 /** https://docs.docker.com/engine/extend/plugin_api/#api-versioning */

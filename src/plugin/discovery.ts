@@ -6,7 +6,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
+import { EngineError, errorMessage, isErrno, wrapError } from "../core/errors.ts";
 
 /** Docker's: sockets are looked for in all of them before files. */
 export const defaultPluginDirectories: readonly string[] = [
