@@ -9,6 +9,7 @@ const lingerMs = 5000;
  * output after the client's half-close would be lost. It is paused whenever a chunk waits for its reader.
  */
 export class SocketConnection implements Connection {
+  readonly halfCloses = true;
   readonly #socket: Duplex;
   readonly #gone = new AbortController();
   readonly #chunks: Uint8Array[] = [];

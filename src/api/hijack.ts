@@ -1,7 +1,8 @@
 /** Connections taken over by a route, with an upgrade as all of today's clients ask for it, or without. */
-import { errorMessage } from "../core/errors.ts";
+import { EngineError, errorMessage } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import { type ApiContext, type Connection, requestName } from "./transport.ts";
+import { WebSocketConnection, type WebSocketOptions } from "./websocket/connection.ts";
 
 /**
  * Answers `101 UPGRADED` and serves raw bytes; without an upgrade, 200 and the same bytes as the body, and what the
@@ -13,29 +14,51 @@ export function hijack(
   head: { contentType: string; protocol?: string },
   serve: (connection: Connection) => Promise<void>,
 ): Response {
-  const guarded = async (connection: Connection) => {
-    try {
-      await serve(connection);
-    } catch (error) {
-      if (connection.signal.aborted) return;
-      log("error", "stream failed", { request: requestName(c), error: errorMessage(error) });
-      c.env.abort();
-      return;
-    }
-    connection.end();
-  };
   if (c.env.upgrade === undefined) {
     const { connection, body } = bodyConnection(c.req.raw);
-    void guarded(connection);
+    void guarded(c, connection, serve);
     return c.body(body, 200, { "content-type": head.contentType, "transfer-encoding": "chunked" });
   }
-  const connection = c.env.upgrade(
+  const upgraded =
     "HTTP/1.1 101 UPGRADED\r\n" +
-      `Content-Type: ${head.contentType}\r\n` +
-      `Connection: Upgrade\r\nUpgrade: ${head.protocol ?? "tcp"}\r\n\r\n`,
-  );
-  void guarded(connection);
-  // Nobody reads this one: the server knows that the connection was taken over.
+    `Content-Type: ${head.contentType}\r\n` +
+    `Connection: Upgrade\r\nUpgrade: ${head.protocol ?? "tcp"}\r\n\r\n`;
+  void guarded(c, c.env.upgrade(upgraded), serve);
+  return takenOver(c);
+}
+
+/** As `hijack`, with messages of a WebSocket both ways. @param head as `websocketHead` has made it. */
+export function hijackWebSocket(
+  c: ApiContext,
+  head: string,
+  options: WebSocketOptions,
+  serve: (connection: Connection) => Promise<void>,
+): Response {
+  const { upgrade } = c.env;
+  // The server sees an upgrade in the same headers from which the head was made.
+  if (upgrade === undefined) throw new EngineError("internal", "a WebSocket's handshake without an upgrade");
+  void guarded(c, new WebSocketConnection(upgrade(head), options), serve);
+  return takenOver(c);
+}
+
+async function guarded(
+  c: ApiContext,
+  connection: Connection,
+  serve: (connection: Connection) => Promise<void>,
+): Promise<void> {
+  try {
+    await serve(connection);
+  } catch (error) {
+    if (connection.signal.aborted) return;
+    log("error", "stream failed", { request: requestName(c), error: errorMessage(error) });
+    c.env.abort();
+    return;
+  }
+  connection.end();
+}
+
+/** Nobody reads this one: the server knows that the connection was taken over. */
+function takenOver(c: ApiContext): Response {
   return c.body(null);
 }
 
@@ -61,6 +84,7 @@ function bodyConnection(request: Request): { connection: Connection; body: Reada
   const connection: Connection = {
     input: (hasBody(request) ? request.body : null) ?? new Blob([]).stream(),
     signal: gone.signal,
+    halfCloses: true,
     write(chunk) {
       if (gone.signal.aborted) return undefined;
       controller.enqueue(typeof chunk === "string" ? Buffer.from(chunk) : chunk);

@@ -15,7 +15,7 @@ export function attachment(request: AbortSignal): AbortController {
 
 /**
  * A terminal's input has no end that a process could be told of (it is a key, ctrl-d): there, as with Docker, the
- * client's half-close ends the attachment.
+ * client's half-close ends the attachment. Input that nobody wants is read and dropped, so that its end is seen.
  *
  * @param controller of the signal that the stream was attached with
  * @param detachKeys looked for in a terminal's input
@@ -29,11 +29,14 @@ export async function pump(
 ): Promise<void> {
   const scanner = stream.terminal && detachKeys ? new DetachScanner(detachKeys) : undefined;
   const detach = () => controller.abort(new EngineError("cancelled", "detached by keys", { stage: "detach" }));
-  const endTerminal = () => controller.abort(new EngineError("cancelled", "the client's input ended"));
-  const end = stream.terminal ? endTerminal : () => stream.input?.end();
-  const input = stream.input ? pumpInput(connection, stream.input, { scanner, detach, end }) : undefined;
+  const end = async () => {
+    if (!stream.terminal) await stream.input?.end();
+    const leaves = stream.terminal ? stream.input !== undefined : !connection.halfCloses;
+    if (leaves) controller.abort(new EngineError("cancelled", "the client's input ended"));
+  };
+  const input = pumpInput(connection, stream.input ?? nobody, { scanner, detach, end });
   // A failure of the input is the stream's: it ends the output too, and is reported once that has ended.
-  const failure = input?.then(
+  const failure = input.then(
     () => undefined,
     (error: unknown) => {
       controller.abort(error);
@@ -46,6 +49,8 @@ export async function pump(
     if (failed) throw failed.error;
   }
 }
+
+const nobody: AttachInput = { write: () => undefined, end: () => undefined };
 
 async function pumpOutput(
   connection: Connection,

@@ -7,6 +7,8 @@ export interface Connection {
   readonly input: AsyncIterable<Uint8Array>;
   /** Aborted when the connection is gone, whoever ended it. */
   readonly signal: AbortSignal;
+  /** Whether the client can end its half and go on reading; else the end of its input is its leaving. */
+  readonly halfCloses: boolean;
   /** Resolves when more may be written; undefined: at once. What is written to a client that is gone is dropped. */
   write(chunk: Uint8Array | string): Promise<void> | undefined;
   /** No more output; the connection is gone once what was written has been sent. */

@@ -15,7 +15,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/containers/:id/rename", "renaming a container"],
   ["POST", "/containers/:id/pause", "pausing a container"],
   ["POST", "/containers/:id/unpause", "unpausing a container"],
-  ["GET", "/containers/:id/attach/ws", "attaching by WebSocket"],
   ["GET", "/containers/:id/checkpoints", "checkpoints"],
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],
