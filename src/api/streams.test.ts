@@ -288,10 +288,14 @@ describe("the fast path", () => {
     connection: RawConnection;
   }
 
-  async function run(request: object, send?: (connection: RawConnection) => void): Promise<RunResult> {
-    const connection = new RawConnection(served.socket);
+  function run(request: object, send?: (connection: RawConnection) => void): Promise<RunResult> {
     const attach = { stdin: false, stdout: true, stderr: true };
-    connection.upgrade("/v1.55/tsd/run", JSON.stringify({ pull: "missing", attach, ...request }), "", "tsd-run");
+    return follow("/v1.55/tsd/run", { pull: "missing", attach, ...request }, send);
+  }
+
+  async function follow(path: string, body: object, send?: (connection: RawConnection) => void): Promise<RunResult> {
+    const connection = new RawConnection(served.socket);
+    connection.upgrade(path, JSON.stringify(body), "", "tsd-run");
     await connection.until(isUpgraded);
     send?.(connection);
     const frames: [FrameType, string][] = [];
@@ -363,6 +367,43 @@ describe("the fast path", () => {
     connection.upgrade("/tsd/run", '{"create":{"Tty":1}}');
     expect((await connection.rest()).toString()).toContain("create.Tty: number where bool is wanted");
     expect(connection.head()).toStartWith("HTTP/1.1 400 Bad Request");
+  });
+
+  test("makes, starts and follows an exec in one connection, with its input and its terminal's size", async () => {
+    await run({ create: { Image: "busybox", Cmd: ["sleep"] }, name: "host", detach: true });
+    const streams = { AttachStdin: true, AttachStdout: true, AttachStderr: true };
+    const both = await follow("/tsd/exec", { container: "host", exec: { Cmd: ["both"], ...streams } });
+    const { created, started, stdout, stderr, exit } = frameType;
+    expect(both.frames.map(([type]) => type)).toEqual([created, started, stdout, stderr, exit]);
+    const { Id } = json(both.frames[0]?.[1]);
+    expect(served.engine.executed.has(Id)).toBe(true);
+    expect(json(both.frames[4]?.[1])).toEqual({ StatusCode: 3 });
+    served.engine.calls.length = 0;
+    const piped = await follow("/tsd/exec", { container: "host", exec: { Cmd: ["cat"], ...streams } }, ({ socket }) => {
+      socket.write(encodeFrame(frameType.resize, '{"h":5,"w":6}'));
+      socket.write(Buffer.concat([encodeFrame(frameType.stdin, "hello"), encodeFrame(frameType.endOfStdin)]));
+    });
+    expect(piped.frames).toContainEqual([stdout, "hello"]);
+    expect(served.engine.calls).toEqual([`exec resize ${json(piped.frames[0]?.[1]).Id} 5x6`]);
+  });
+
+  test("refuses an exec by a status, or in the last frame when the container is the reason", async () => {
+    const { frames } = await follow("/tsd/exec", { container: "nowhere", exec: { Cmd: ["true"] } });
+    expect(frames.map(([type]) => type)).toEqual([frameType.error]);
+    expect(json(frames[0]?.[1])).toMatchObject({ message: "No such container: nowhere", code: "not_found" });
+    await run({ create: { Image: "busybox", Cmd: ["sleep"] }, name: "there", detach: true });
+    const missing = await follow("/tsd/exec", { container: "there", exec: { Cmd: ["nope"] } });
+    expect(json(missing.frames.at(-1)?.[1])).toMatchObject({ code: "command_not_found" });
+    for (const [body, says] of [
+      ['{"container":"x","exec":{}}', "no exec command specified"],
+      ['{"container":"x","exec":{"Cmd":["a"],"DetachKeys":"nothing"}}', "Invalid detach keys (nothing) provided"],
+      ['{"exec":{"Cmd":["a"]}}', "container"],
+    ] as const) {
+      const connection = new RawConnection(served.socket);
+      connection.upgrade("/tsd/exec", body, "", "tsd-run");
+      expect((await connection.rest()).toString()).toContain(says);
+      expect(connection.head()).toStartWith("HTTP/1.1 400 Bad Request");
+    }
   });
 
   test("in the background answers that it runs, and leaves it", async () => {

@@ -1,7 +1,6 @@
 import { FrameReader, frameType } from "../api/schema/run-protocol.ts";
 import type { HijackedConnection } from "../client/hijack.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../core/detach-keys.ts";
-import { EngineError } from "../core/errors.ts";
 import { connectLocalStreams, type LocalStreamOptions } from "./local-streams.ts";
 import { writeAll } from "./output.ts";
 
@@ -43,11 +42,6 @@ export async function connectAttached(
     local[Symbol.dispose]();
     connection.close();
   }
-}
-
-/** What docker's attach and exec say, with status 1, when their user has left: run and start say nothing. */
-export function detachedByKeys(): EngineError {
-  return new EngineError("cancelled", "read escape sequence");
 }
 
 async function demultiplex(connection: HijackedConnection): Promise<void> {

@@ -1,6 +1,7 @@
 import { isTerminal, makeRaw, windowSize } from "../../ffi/pty.ts";
 import { catchableSignals } from "../../ffi/signal.ts";
 import type { DetachScanner } from "../core/detach-keys.ts";
+import { EngineError } from "../core/errors.ts";
 import { signalName } from "../core/signals.ts";
 
 /** What goes from here to the container's process. */
@@ -53,6 +54,11 @@ export function consoleSize(tty: boolean): { ConsoleSize?: [rows: number, column
   if (!tty || !isTerminal(1)) return {};
   const { rows, columns } = windowSize(1);
   return rows > 0 && columns > 0 ? { ConsoleSize: [rows, columns] } : {};
+}
+
+/** What docker's attach and exec say, with status 1, when their user has left: run and start say nothing. */
+export function detachedByKeys(): EngineError {
+  return new EngineError("cancelled", "read escape sequence");
 }
 
 function followWindowSize(channel: ProcessChannel, stack: DisposableStack): void {

@@ -1,10 +1,17 @@
 import type { JsonMessage } from "../api/schema/progress.ts";
-import { encodeFrame, FrameReader, frameType, type RunExit, type RunRequest } from "../api/schema/run-protocol.ts";
+import {
+  type ExecRunRequest,
+  encodeFrame,
+  FrameReader,
+  frameType,
+  type RunExit,
+  type RunRequest,
+} from "../api/schema/run-protocol.ts";
 import type { Client } from "../client/client.ts";
 import type { HijackedConnection } from "../client/hijack.ts";
 import { daemonError } from "../client/http.ts";
 import type { DetachScanner } from "../core/detach-keys.ts";
-import { EngineError, type ErrorCode } from "../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 import { connectLocalStreams, type LocalStreamOptions, type ProcessChannel } from "./local-streams.ts";
 import { printError, writeAll } from "./output.ts";
 import type { ProgressDisplay } from "./progress.ts";
@@ -24,6 +31,40 @@ export interface RunOptions extends Omit<LocalStreamOptions, "detachKeys"> {
  */
 export async function runContainer(client: Client, request: RunRequest, options: RunOptions): Promise<RunExit> {
   const connection = await client.run(request, options.auth === undefined ? {} : { auth: options.auth });
+  return follow(connection, {
+    ...options,
+    detach: request.detach === true,
+    requests: (id) => ({
+      resize: (size) => client.resizeContainer(id, size),
+      signal: (name) => client.killContainer(id, name),
+    }),
+    left: "the container goes on without it: see `ps` and `logs` when the daemon is back",
+  });
+}
+
+/** Runs a further process of a container in the same manner. */
+export async function runExec(
+  client: Client,
+  request: ExecRunRequest,
+  options: Omit<LocalStreamOptions, "proxySignals">,
+): Promise<RunExit> {
+  return follow(await client.exec(request), {
+    ...options,
+    proxySignals: false,
+    detach: request.detach === true,
+    requests: (id) => ({ resize: (size) => client.resizeExec(id, size), signal: async () => undefined }),
+    left: "the process goes on without it",
+  });
+}
+
+interface Following extends LocalStreamOptions, Partial<Pick<RunOptions, "onCreated" | "progress">> {
+  detach: boolean;
+  requests(id: string): { resize(size: { h: number; w: number }): Promise<void>; signal(name: string): Promise<void> };
+  /** Advice for whom the daemon has left. */
+  left: string;
+}
+
+async function follow(connection: HijackedConnection, options: Following): Promise<RunExit> {
   let exit: RunExit | undefined;
   let local: Disposable | undefined;
   let id = "";
@@ -37,17 +78,17 @@ export async function runContainer(client: Client, request: RunRequest, options:
         writeAll(2, payload);
         break;
       case frameType.progress:
-        options.progress.show(parse<JsonMessage>(payload));
+        options.progress?.show(parse<JsonMessage>(payload));
         break;
       case frameType.created: {
-        const created = parse<{ Id: string; Warnings: string[] | null }>(payload);
+        const created = parse<{ Id: string; Warnings?: string[] | null }>(payload);
         for (const warning of created.Warnings ?? []) printError(`WARNING: ${warning}`);
         id = created.Id;
-        options.onCreated(id);
+        options.onCreated?.(id);
         break;
       }
       case frameType.started:
-        if (!request.detach) local = connectLocalStreams(channelOf(client, id, connection), options);
+        if (!options.detach) local = connectLocalStreams(channelOf(options.requests(id), connection), options);
         break;
       case frameType.exit:
         exit = parse<RunExit>(payload);
@@ -65,13 +106,9 @@ export async function runContainer(client: Client, request: RunRequest, options:
     connection.close();
   }
   if (exit !== undefined) return exit;
-  throw new EngineError(
-    "unavailable" satisfies ErrorCode,
-    "the connection to the daemon was lost while the container ran",
-    {
-      hint: "the container goes on without it: see `ps` and `logs` when the daemon is back",
-    },
-  );
+  throw new EngineError("unavailable", "the connection to the daemon was lost while the container ran", {
+    hint: options.left,
+  });
 }
 
 function parse<T>(payload: Uint8Array): T {
@@ -82,14 +119,14 @@ function parse<T>(payload: Uint8Array): T {
  * Signals and sizes go by requests of their own: on the connection they would wait behind input that the process does
  * not read, and ctrl-c is most wanted then.
  */
-function channelOf(client: Client, id: string, connection: HijackedConnection): ProcessChannel {
+function channelOf(requests: ReturnType<Following["requests"]>, connection: HijackedConnection): ProcessChannel {
   // The process may have ended between the event and the request: nothing is left to resize or signal.
   const ignored = () => undefined;
   return {
     input: (chunk) => connection.write(encodeFrame(frameType.stdin, chunk)),
     endInput: () => connection.write(encodeFrame(frameType.endOfStdin)),
-    resize: (size) => void client.resizeContainer(id, size).catch(ignored),
-    signal: (name) => void client.killContainer(id, name).catch(ignored),
+    resize: (size) => void requests.resize(size).catch(ignored),
+    signal: (name) => void requests.signal(name).catch(ignored),
     detach: () => void connection.write(encodeFrame(frameType.detach)),
   };
 }

@@ -103,15 +103,15 @@ describe("hijacked connections", () => {
   test("execute", async () => {
     const { Id } = await client.createContainer({ Image: "busybox", Cmd: ["sleep"] }, {});
     await client.startContainer(Id);
-    const exec = await client.createExec(Id, { Cmd: ["both"], AttachStdout: true, AttachStderr: true });
-    expect(await frames(await client.startExec(exec.Id, {}))).toEqual([
+    const exec = { Cmd: ["both"], AttachStdout: true, AttachStderr: true };
+    expect((await frames(await client.exec({ container: Id, exec }))).slice(2)).toEqual([
       [frameType.stdout, "to stdout\n"],
       [frameType.stderr, "to stderr\n"],
+      [frameType.exit, '{"StatusCode":3}'],
     ]);
-    expect((await client.inspectExec(exec.Id)).ExitCode).toBe(3);
-    await expect(client.startExec("absent", {})).rejects.toMatchObject({
-      code: "not_found",
-      message: "Error response from daemon: No such exec instance: absent",
+    await expect(client.exec({ container: Id, exec: {} })).rejects.toMatchObject({
+      code: "invalid_argument",
+      message: "Error response from daemon: no exec command specified",
     });
   });
 
@@ -160,7 +160,7 @@ describe("a daemon that is none", () => {
       const path = `${served.socket}.odd`;
       const server = createServer((socket) => socket.once("data", () => socket.end(answer))).listen(path);
       await Bun.sleep(10);
-      await expect(new Client({ socket: path }).startExec("x", {})).rejects.toThrow(words);
+      await expect(new Client({ socket: path }).exec({ container: "x", exec: {} })).rejects.toThrow(words);
       await new Promise((resolve) => server.close(resolve));
     }
   });

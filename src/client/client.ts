@@ -7,7 +7,6 @@ import type {
 } from "../api/schema/container.ts";
 import type { ContainerCreateRequest } from "../api/schema/container-config.ts";
 import type { EventMessage } from "../api/schema/event.ts";
-import type { ExecCreateRequest, ExecInspect, ExecStartRequest } from "../api/schema/exec.ts";
 import type { Filters } from "../api/schema/filters.ts";
 import type {
   ImageDeleteItem,
@@ -19,7 +18,7 @@ import type {
 } from "../api/schema/image.ts";
 import type { JsonMessage } from "../api/schema/progress.ts";
 import type { ManifestPush, ManifestPushed, RegistryManifest } from "../api/schema/registry-manifest.ts";
-import type { RunRequest } from "../api/schema/run-protocol.ts";
+import type { ExecRunRequest, RunRequest } from "../api/schema/run-protocol.ts";
 import type { SystemInfo, VersionResponse } from "../api/schema/system.ts";
 import { EngineError } from "../core/errors.ts";
 import { parseExactJson } from "../core/exact-json.ts";
@@ -149,20 +148,9 @@ export class Client {
 
   // Exec
 
-  createExec(name: string, body: ExecCreateRequest): Promise<{ Id: string }> {
-    return this.#json("POST", container(name, "exec"), {}, body);
-  }
-
-  startExec(id: string, body: ExecStartRequest): Promise<HijackedConnection> {
-    return hijack(this.address, `/exec/${id}/start`, { body });
-  }
-
-  async startExecDetached(id: string, body: ExecStartRequest): Promise<void> {
-    await request(this.address, "POST", `/exec/${id}/start`, { body: { ...body, Detach: true } });
-  }
-
-  inspectExec(id: string): Promise<ExecInspect> {
-    return this.#json("GET", `/exec/${id}/json`);
+  /** The fast path: create, start and inspect of an exec in one connection. */
+  exec(body: ExecRunRequest): Promise<HijackedConnection> {
+    return hijack(this.address, "/tsd/exec", { body, upgrade: "tsd-run" });
   }
 
   async resizeExec(id: string, size: { h: number; w: number }): Promise<void> {

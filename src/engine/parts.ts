@@ -41,6 +41,7 @@ import type { EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbo
 import type { Platform } from "../oci/image.ts";
 import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ShimClient, ShimStream } from "../shim/client.ts";
+import type { StartResult } from "../shim/protocol.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
 
 export interface ImagePart {
@@ -198,13 +199,17 @@ export type ShimPart = Pick<
   | "pause"
   | "resume"
   | "exec"
-  | "execStart"
   | "state"
   | "release"
   | "close"
   | "isClosed"
   | "closed"
-> & { attach(options: Parameters<ShimClient["attach"]>[0]): Promise<ShimStreamPart> };
+> & {
+  attach(options: Parameters<ShimClient["attach"]>[0]): Promise<ShimStreamPart>;
+  execAttached(
+    ...options: Parameters<ShimClient["execAttached"]>
+  ): Promise<{ stream: ShimStreamPart; started: StartResult }>;
+};
 
 export interface SurvivingShim {
   shim: ShimPart;

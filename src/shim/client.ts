@@ -77,13 +77,18 @@ export class ShimClient {
     await this.#request("resize", { rows, columns, ...(execId !== undefined && { execId }) });
   }
 
-  /** Prepares a process; `attach` to it, then `execStart` it. */
-  async exec(options: ExecOptions): Promise<void> {
-    await this.#request("exec", options);
+  /** Starts a further process that nobody is attached to. */
+  exec(options: ExecOptions): Promise<StartResult> {
+    return this.#request("exec", options);
   }
 
-  execStart(execId: string): Promise<StartResult> {
-    return this.#request("execStart", { execId });
+  /** Starts a further process, with a stream that has all of its output. @throws EngineError with the stage of the start. */
+  async execAttached(
+    exec: ExecOptions,
+    streams: Pick<AttachOptions, "stdin" | "stdout" | "stderr">,
+  ): Promise<{ stream: ShimStream; started: StartResult }> {
+    const { stream, result } = await this.#openStream({ ...streams, exec });
+    return { stream, started: result as StartResult };
   }
 
   async closeStdin(execId?: string): Promise<void> {
@@ -112,15 +117,19 @@ export class ShimClient {
    * docker's multiplexed frames, or raw when the process has a terminal. Works on a spare shim too: attached
    * before `run`, a client misses nothing.
    */
-  async attach(options: AttachOptions): Promise<ShimStream> {
+  async attach(options: Omit<AttachOptions, "exec">): Promise<ShimStream> {
+    return (await this.#openStream(options)).stream;
+  }
+
+  async #openStream(options: AttachOptions): Promise<{ stream: ShimStream; result: unknown }> {
     const connection = await Connection.open(this.socketPath);
     try {
-      await connection.write(`${JSON.stringify({ id: 0, request: "attach", ...options })}\n`);
+      await connection.write(`${formatExactJson({ id: 0, request: "attach", ...options })}\n`);
       const line = await readLine(connection);
       if (line === undefined) throw new EngineError("unavailable", "the shim closed the connection");
       const response = JSON.parse(line) as Response;
       if (!response.ok) throw errorFromWire(response.error);
-      return new ShimStream(connection);
+      return { stream: new ShimStream(connection), result: response.result };
     } catch (error) {
       connection.close();
       throw error;

@@ -35,18 +35,13 @@ export interface ContainerContext {
   openLog: (container: ShimContainer) => Promise<LogWriter | undefined>;
 }
 
-interface Exec {
-  options: ExecOptions;
-  process: SupervisedProcess;
-}
-
 export class ShimmedContainer {
   readonly options: ShimContainer;
   readonly #context: ContainerContext;
   readonly #driver: RuntimeDriver;
   readonly #log: LogWriter | undefined;
   readonly #init: SupervisedProcess;
-  readonly #execs = new Map<string, Exec>();
+  readonly #execs = new Map<string, SupervisedProcess>();
   #removal: Promise<void> | undefined;
   #paused = false;
   /** Nothing of it is left. */
@@ -129,7 +124,8 @@ export class ShimmedContainer {
     return this.#process(execId).streams.closeInput();
   }
 
-  prepareExec(options: ExecOptions): void {
+  /** Starts a further process. @param attachment of the client that gets its output from the first byte. */
+  async exec(options: ExecOptions, attachment?: Attachment): Promise<StartResult> {
     this.#checkRunning();
     if (this.#execs.has(options.execId)) {
       throw new EngineError("already_exists", `exec ${options.execId} exists already`);
@@ -142,12 +138,8 @@ export class ShimmedContainer {
       daemonStays: async () => true,
       ...(options.consoleSize !== undefined && { consoleSize: options.consoleSize }),
     });
-    this.#execs.set(options.execId, { options, process });
-  }
-
-  async startExec(execId: string): Promise<StartResult> {
-    const { process, options } = this.#exec(execId);
-    this.#checkRunning();
+    this.#execs.set(options.execId, process);
+    if (attachment !== undefined) process.streams.attach(attachment);
     try {
       return await process.start(
         (stdio, onPid) => this.#driver.exec(ociProcess(options), stdio, onPid),
@@ -155,7 +147,7 @@ export class ShimmedContainer {
         () => this.#forgetExecs(),
       );
     } catch (error) {
-      if (process.started === undefined) this.#execs.delete(execId);
+      this.#execs.delete(options.execId);
       throw error;
     }
   }
@@ -181,7 +173,7 @@ export class ShimmedContainer {
       pid: started?.pid ?? null,
       startedAt: started?.startedAt ?? null,
       exit: exit ?? null,
-      execs: [...this.#execs].map(([execId, { process }]) => process.state(execId)),
+      execs: [...this.#execs].map(([execId, process]) => process.state(execId)),
       attached: this.#init.streams.attached,
       logLostLines: this.#log?.lostLines ?? 0,
     };
@@ -277,10 +269,10 @@ export class ShimmedContainer {
   }
 
   #process(execId: string | undefined): SupervisedProcess {
-    return execId === undefined ? this.#init : this.#exec(execId).process;
+    return execId === undefined ? this.#init : this.#exec(execId);
   }
 
-  #exec(execId: string): Exec {
+  #exec(execId: string): SupervisedProcess {
     const exec = this.#execs.get(execId);
     if (exec === undefined) throw new EngineError("not_found", `no such exec: ${execId}`);
     return exec;
@@ -292,7 +284,7 @@ export class ShimmedContainer {
 
   /** A health check makes an exec every few seconds for months: the ended ones are forgotten, oldest first. */
   #forgetExecs(): void {
-    const ended = [...this.#execs].filter(([, { process }]) => process.exit !== undefined);
+    const ended = [...this.#execs].filter(([, process]) => process.exit !== undefined);
     for (const [execId] of ended.slice(0, Math.max(0, ended.length - endedExecsMax))) this.#execs.delete(execId);
   }
 }

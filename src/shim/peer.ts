@@ -17,6 +17,8 @@ export class Peer implements StreamPeer {
   queuedBytes = 0;
   closed = false;
   #finishing = false;
+  /** An answer goes before what is queued. */
+  #outputHeld = false;
   /** The beginning of a line. */
   #line: Uint8Array[] = [];
   #lineBytes = 0;
@@ -37,7 +39,21 @@ export class Peer implements StreamPeer {
   }
 
   respond(response: Response): void {
-    this.send(Buffer.from(`${JSON.stringify(response)}\n`));
+    const line = Buffer.from(`${JSON.stringify(response)}\n`);
+    if (!this.#outputHeld) {
+      this.send(line);
+      return;
+    }
+    this.#outputHeld = false;
+    if (this.closed) return;
+    this.#queue.unshift(line);
+    this.queuedBytes += line.length;
+    this.#flush();
+  }
+
+  /** What is sent waits until `respond` was called. */
+  holdOutput(): void {
+    this.#outputHeld = true;
   }
 
   send(bytes: Uint8Array): void {
@@ -136,6 +152,7 @@ export class Peer implements StreamPeer {
   }
 
   #flush(): void {
+    if (this.#outputHeld) return;
     while (this.#queue.length > 0) {
       const bytes = this.#queue[0]!;
       const written = this.#socket.write(bytes);

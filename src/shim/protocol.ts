@@ -5,7 +5,8 @@
  * `{"id":1,"ok":true,"result":{…}}` or `{"id":1,"ok":false,"error":{"code":…,"message":…}}`. Answers come when
  * they are ready, not in the order of the requests: `wait` answers at the end of the process, and other requests
  * go on meanwhile. `attach` is the exception: after its answer the connection carries no more lines but the bytes
- * of the stream, in both directions, until either side closes it.
+ * of the stream, in both directions, until either side closes it. It may bring a process that is to be started, so that
+ * an exec is one message.
  *
  * The messages are checked by hand and not with valibot: a shim is idle for most of its life, there is one for
  * each container, and what it loads stays in its memory.
@@ -14,7 +15,7 @@ import type { WireError } from "../core/wire-error.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 
 /** Raised when a message changes in a way that an older shim, still running after an upgrade, would misread. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** The longest request: config.json with every list that it can have stays far below. */
 export const requestBytesMax = 8 * 2 ** 20;
@@ -133,6 +134,8 @@ export interface StartResult {
 export interface AttachOptions {
   /** Absent: the container's own streams. */
   execId?: string;
+  /** Starts this process, and attaches to it from its first byte. The answer comes when it runs. */
+  exec?: ExecOptions;
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
@@ -152,14 +155,14 @@ export interface Requests {
   hello: { arguments: Record<never, never>; result: HelloResult };
   /** Creates and starts the container. Clients that attached before miss no byte. */
   run: { arguments: { container: ShimContainer }; result: StartResult };
-  attach: { arguments: AttachOptions; result: { terminal: boolean | null } };
+  attach: { arguments: AttachOptions; result: Partial<StartResult> };
   /** Answers when the process has ended and its output is in the log and on its way to the attached clients. */
   wait: { arguments: { execId?: string }; result: { exit: ExitRecord } };
   /** `all`: every process of the container, not the first alone. */
   signal: { arguments: { signal: number; all?: boolean; execId?: string }; result: Record<never, never> };
   resize: { arguments: ConsoleSize & { execId?: string }; result: Record<never, never> };
-  exec: { arguments: ExecOptions; result: Record<never, never> };
-  execStart: { arguments: { execId: string }; result: StartResult };
+  /** Starts a further process that nobody is attached to. */
+  exec: { arguments: ExecOptions; result: StartResult };
   closeStdin: { arguments: { execId?: string }; result: Record<never, never> };
   pause: { arguments: Record<never, never>; result: Record<never, never> };
   resume: { arguments: Record<never, never>; result: Record<never, never> };

@@ -96,21 +96,22 @@ const container: Check = object({
 
 const execId = optional(text);
 
+const exec: Shape = {
+  execId: text,
+  process: object({ args: list(word), cwd: absolutePath }),
+  terminal: flag,
+  consoleSize: optional(object(consoleSize)),
+  stdin: flag,
+};
+
 const shapes: Record<RequestName, Shape> = {
   hello: {},
   run: { container },
-  attach: { execId, stdin: flag, stdout: flag, stderr: flag },
+  attach: { execId, exec: optional(object(exec)), stdin: flag, stdout: flag, stderr: flag },
   wait: { execId },
   signal: { signal: integer(1, 64), all: optional(flag), execId },
   resize: { ...consoleSize, execId },
-  exec: {
-    execId: text,
-    process: object({ args: list(word), cwd: absolutePath }),
-    terminal: flag,
-    consoleSize: optional(object(consoleSize)),
-    stdin: flag,
-  },
-  execStart: { execId: text },
+  exec,
   closeStdin: { execId },
   pause: {},
   resume: {},

@@ -54,9 +54,10 @@ for (const runtime of runtimes) {
         env: ["PATH=/bin"],
         user: { uid: 0, gid: 0 },
       };
-      await shim.client.exec({ execId: "e", process, terminal: false, stdin: false });
-      const execStream = await shim.client.attach({ execId: "e", stdin: false, stdout: true, stderr: true });
-      const started = await shim.client.execStart("e");
+      const { stream: execStream, started } = await shim.client.execAttached(
+        { execId: "e", process, terminal: false, stdin: false },
+        { stdin: false, stdout: true, stderr: true },
+      );
       expect(started.pid).not.toBe(pid);
       expect(unframe(await readToEnd(execStream)).stdout).toMatch(/^\d+\n\/made\n$/);
       expect(await shim.client.wait("e")).toMatchObject({ exitCode: 3, pid: started.pid });
@@ -118,9 +119,10 @@ for (const runtime of runtimes) {
         terminal: true,
       };
       const consoleSize = { rows: 5, columns: 6 };
-      await shim.client.exec({ execId: "t", process, terminal: true, consoleSize, stdin: true });
-      const execStream = await shim.client.attach({ execId: "t", stdin: true, stdout: true, stderr: true });
-      await shim.client.execStart("t");
+      const { stream: execStream } = await shim.client.execAttached(
+        { execId: "t", process, terminal: true, consoleSize, stdin: true },
+        { stdin: true, stdout: true, stderr: true },
+      );
       expect((await readToEnd(execStream)).toString()).toBe("5 6\r\n/dev/pts/1\r\n");
       await shim.client.resize(20, 30);
       await stream.write("typed\n");
@@ -224,8 +226,8 @@ for (const runtime of runtimes) {
       expect((await shim.client.state()).status).toBe("spare");
       const { pid } = await shim.client.run(make(shim, "sleep 100"));
       const process = { args: ["/nothing"], cwd: "/", user: { uid: 0, gid: 0 } };
-      await shim.client.exec({ execId: "e", process, terminal: false, stdin: false });
-      await expect(shim.client.execStart("e")).rejects.toMatchObject({ code: "command_not_found" });
+      const exec = { execId: "e", process, terminal: false, stdin: false };
+      await expect(shim.client.exec(exec)).rejects.toMatchObject({ code: "command_not_found" });
       expect(await shim.client.state()).toMatchObject({ status: "running", pid, execs: [] });
     }, 20_000);
 
@@ -304,8 +306,8 @@ test.skipIf(!canRunContainers)(
     const options = containers.make(shim, "sleep 100");
     await shim.client.run(options);
     const process = { args: ["/nothing"], cwd: "/", user: { uid: 0, gid: 0 } };
-    await shim.client.exec({ execId: "e", process, terminal: false, stdin: false });
-    await expect(shim.client.execStart("e")).rejects.toMatchObject({ code: "command_not_found" });
+    const exec = { execId: "e", process, terminal: false, stdin: false };
+    await expect(shim.client.exec(exec)).rejects.toMatchObject({ code: "command_not_found" });
     expect(newestReport(options.runtimeRoot, options.id)).toMatchObject({ verb: "exec", errno: "ENOENT" });
   },
   20_000,

@@ -108,7 +108,7 @@ export class ShimServer {
       id = requestId(message);
       const request = checkRequest(message);
       // At once, before the next byte of this connection is looked at.
-      if (request.request === "attach") return this.#attach(peer, request);
+      if (request.request === "attach") return await this.#attach(peer, request);
       peer.respond({ id, ok: true, result: await this.#answer(request) });
       if (request.request === "release") this.#quitIfUseless();
     } catch (error) {
@@ -131,10 +131,7 @@ export class ShimServer {
       case "wait":
         return { exit: await this.#bound().wait(request.execId) };
       case "exec":
-        this.#bound().prepareExec(request);
-        return {};
-      case "execStart":
-        return this.#bound().startExec(request.execId);
+        return this.#bound().exec(request);
       case "release":
         return { spare: await this.#release(request.force ?? false, request.reuse ?? false) };
       default:
@@ -217,8 +214,16 @@ export class ShimServer {
     }
   }
 
-  #attach(peer: Peer, request: Extract<Request, { request: "attach" }>): void {
+  async #attach(peer: Peer, request: Extract<Request, { request: "attach" }>): Promise<void> {
     const attachment = new Attachment(peer, request);
+    if (request.exec !== undefined) {
+      const container = this.#bound();
+      peer.becomeStream();
+      peer.holdOutput();
+      const started = await container.exec(request.exec, attachment);
+      peer.respond({ id: request.id, ok: true, result: started });
+      return;
+    }
     if (this.#container === undefined) {
       if (request.execId !== undefined) throw new EngineError("conflict", "this shim has no container yet");
       if (this.#starting !== undefined) throw new EngineError("conflict", "the container is being started");

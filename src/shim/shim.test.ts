@@ -373,16 +373,18 @@ describe("exec", () => {
   test("runs processes beside the first, each with its own streams and status", async () => {
     await using shim = await TestShim.start();
     await shim.client.run(shim.container("exec sleep 100"));
-    await shim.client.exec({ execId: "a", process: process("cat; exit 3"), terminal: false, stdin: true });
-    await shim.client.exec({ execId: "b", process: process("stty size; exit 4"), terminal: true, stdin: false });
-    const a = await shim.client.attach({ execId: "a", stdin: true, stdout: true, stderr: true });
-    const b = await shim.client.attach({ execId: "b", stdin: false, stdout: true, stderr: true });
-    const { pid } = await shim.client.execStart("a");
-    await shim.client.execStart("b");
+    const optionsA = { execId: "a", process: process("cat; exit 3"), terminal: false, stdin: true };
+    const { stream: a, started } = await shim.client.execAttached(optionsA, {
+      stdin: true,
+      stdout: true,
+      stderr: true,
+    });
+    const optionsB = { execId: "b", process: process("stty size; exit 4"), terminal: true, stdin: false };
+    const { stream: b } = await shim.client.execAttached(optionsB, { stdin: false, stdout: true, stderr: true });
     await a.write("input");
     a.end();
     expect(unframe(await readToEnd(a)).stdout).toBe("input");
-    expect(await shim.client.wait("a")).toMatchObject({ exitCode: 3, pid });
+    expect(await shim.client.wait("a")).toMatchObject({ exitCode: 3, pid: started.pid });
     expect((await readToEnd(b)).toString()).toBe("0 0\r\n");
     expect(await shim.client.wait("b")).toMatchObject({ exitCode: 4 });
     expect((await shim.client.state()).execs.map(({ execId, running }) => [execId, running])).toEqual([
@@ -396,9 +398,8 @@ describe("exec", () => {
   test("is signalled alone", async () => {
     await using shim = await TestShim.start();
     await shim.client.run(shim.container("exec sleep 100"));
+    await expect(shim.client.signal(15, { execId: "x" })).rejects.toMatchObject({ code: "not_found" });
     await shim.client.exec({ execId: "x", process: process("exec sleep 100"), terminal: false, stdin: false });
-    await expect(shim.client.signal(15, { execId: "x" })).rejects.toMatchObject({ code: "conflict" });
-    await shim.client.execStart("x");
     await shim.client.signal(15, { execId: "x" });
     expect(await shim.client.wait("x")).toMatchObject({ exitCode: 143, signal: "SIGTERM" });
     expect((await shim.client.state()).status).toBe("running");
@@ -407,20 +408,21 @@ describe("exec", () => {
   test("refuses a container that has ended, a taken id, an unknown one, and a program that is not there", async () => {
     await using shim = await TestShim.start();
     await shim.client.run(shim.container("exec sleep 100"));
-    const options = { execId: "x", process: process("exit 0"), terminal: false, stdin: false };
+    const options = { execId: "x", process: process("exec sleep 100"), terminal: false, stdin: false };
     await shim.client.exec(options);
     await expect(shim.client.exec(options)).rejects.toMatchObject({ code: "already_exists" });
-    await expect(shim.client.execStart("y")).rejects.toMatchObject({ code: "not_found", message: "no such exec: y" });
+    const streams = { stdin: false, stdout: true, stderr: true };
+    await expect(shim.client.execAttached(options, streams)).rejects.toMatchObject({ code: "already_exists" });
+    await expect(shim.client.wait("y")).rejects.toMatchObject({ code: "not_found", message: "no such exec: y" });
     const missing = { ...options, execId: "z", process: { args: ["nothing"], cwd: "/" } };
-    await shim.client.exec(missing);
-    await expect(shim.client.execStart("z")).rejects.toMatchObject({ code: "command_not_found" });
+    await expect(shim.client.exec(missing)).rejects.toMatchObject({ code: "command_not_found" });
+    await expect(shim.client.execAttached(missing, streams)).rejects.toMatchObject({ code: "command_not_found" });
     await shim.client.signal(9);
     await shim.client.wait();
-    await expect(shim.client.execStart("x")).rejects.toMatchObject({
-      code: "conflict",
-      message: "container test is not running",
-    });
-    await expect(shim.client.exec({ ...options, execId: "late" })).rejects.toMatchObject({ code: "conflict" });
+    const late = { ...options, execId: "late" };
+    const refusal = { code: "conflict", message: "container test is not running" };
+    await expect(shim.client.exec(late)).rejects.toMatchObject(refusal);
+    await expect(shim.client.execAttached(late, streams)).rejects.toMatchObject(refusal);
   });
 
   test("statuses are kept for a while and not for ever", async () => {
@@ -431,7 +433,6 @@ describe("exec", () => {
       await Promise.all(
         batch.map(async (execId) => {
           await shim.client.exec({ execId, process: process("exit 1"), terminal: false, stdin: false });
-          await shim.client.execStart(execId);
           await shim.client.wait(execId);
         }),
       );

@@ -16,6 +16,16 @@ export interface ExecBackend {
    */
   start(id: string, options: ExecStartOptions, signal: AbortSignal): Promise<AttachStream>;
   startDetached(id: string, options: ExecStartOptions): Promise<void>;
+  /**
+   * create and start in one, for the fast path. Without streams nothing is attached. `exited` has its exit status, and
+   * never rejects.
+   */
+  run(
+    container: string,
+    request: ExecCreateRequest,
+    onCreated: (id: string) => void,
+    signal: AbortSignal,
+  ): Promise<{ stream?: AttachStream; exited: Promise<number> }>;
   resize(id: string, size: TerminalSize): Promise<void>;
   inspect(id: string): Promise<ExecInspect>;
 }

@@ -10,15 +10,14 @@ import { streamType } from "../media-types.ts";
 import { attachment, pump } from "../pump.ts";
 import { querySize } from "../query.ts";
 import type { ExecStartRequest } from "../schema/exec.ts";
-import { readExecCreateRequest, readExecStartRequest } from "../schema/exec-request.ts";
+import { checkExec, readExecCreateRequest, readExecStartRequest } from "../schema/exec-request.ts";
 import { encodeFrame, frameType } from "../schema/run-protocol.ts";
 import { type ApiContext, type ApiEnv, requestName } from "../transport.ts";
 
 export function execRoutes(app: Hono<ApiEnv>, exec: ExecBackend): void {
   app.post("/containers/:id/exec", async (c) => {
     const request = readExecCreateRequest(await readJsonBody(c));
-    if (!request.Cmd?.length) throw invalid("no exec command specified");
-    if (request.DetachKeys) parseDetachKeys(request.DetachKeys);
+    checkExec(request);
     if (c.get("api") < 42) delete request.ConsoleSize;
     return c.json(await exec.create(c.req.param("id"), request), 201);
   });

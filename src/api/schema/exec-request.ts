@@ -1,8 +1,11 @@
 /** Reads the bodies of POST /containers/{id}/exec and POST /exec/{id}/start. */
+import type * as v from "valibot";
+import { parseDetachKeys } from "../../core/detach-keys.ts";
+import { EngineError } from "../../core/errors.ts";
 import type { ExecCreateRequest, ExecStartRequest } from "./exec.ts";
 import { flag, list, optional, read, struct, text, textOrTexts, texts, uint } from "./go-json.ts";
 
-const execCreateRequest = struct({
+export const execCreateRequest: v.GenericSchema<unknown, ExecCreateRequest> = struct({
   User: optional(text),
   Privileged: optional(flag),
   Tty: optional(flag),
@@ -26,4 +29,11 @@ export function readExecCreateRequest(body: unknown): ExecCreateRequest {
 /** @throws EngineError invalid_argument that names the field. */
 export function readExecStartRequest(body: unknown): ExecStartRequest {
   return read(execStartRequest, body);
+}
+
+/** What can be refused before the container is looked for. @throws EngineError invalid_argument in docker's words. */
+export function checkExec(request: ExecCreateRequest): void {
+  if (!request.Cmd?.length)
+    throw new EngineError("invalid_argument", "no exec command specified", { stage: "request" });
+  if (request.DetachKeys) parseDetachKeys(request.DetachKeys);
 }

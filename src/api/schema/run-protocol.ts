@@ -2,7 +2,9 @@
  * The fast path: POST /tsd/run (HTTP upgrade to `tsd-run`) does in one connection what a docker client does with
  * create, attach, wait, start and delete.
  *
- * The request's body is a RunRequest. An error before the upgrade is an ordinary HTTP answer. After
+ * POST /tsd/exec does the same for a further process of a container: create, start and inspect of an exec.
+ *
+ * The request's body is a RunRequest, or an ExecRunRequest. An error before the upgrade is an ordinary HTTP answer. After
  * `101 UPGRADED` both sides write frames `[type, 0, 0, 0, length as 32 bits big endian]` and payload:
  *
  *   daemon to client                            client to daemon
@@ -15,7 +17,7 @@
  *    10  pull progress, JSON JsonMessage
  *    12  started (empty)
  *
- * Frames 1 and 2 are Docker's own multiplexed frames, so the daemon passes them on as they are. A client that goes away
+ * Of an exec, `created` has the Id alone, and a signal is taken by nobody. Frames 1 and 2 are Docker's own multiplexed frames, so the daemon passes them on as they are. A client that goes away
  * leaves the container running, as a docker client that is killed does.
  *
  * Frames are handled in order: 7 and 8 wait behind stdin that the process does not read. A client that sends much
@@ -23,6 +25,7 @@
  */
 import { EngineError } from "../../core/errors.ts";
 import type { ContainerCreateRequest } from "./container-config.ts";
+import type { ExecCreateRequest } from "./exec.ts";
 
 export const runProtocol = "tsd-run";
 
@@ -57,7 +60,15 @@ export interface RunRequest {
   detach?: boolean;
 }
 
-/** How the container ended, or that it was left running. */
+export interface ExecRunRequest {
+  /** Id, name or a beginning of the id. */
+  container: string;
+  /** The body of POST /containers/{id}/exec. Without streams it is not waited for either. */
+  exec: ExecCreateRequest;
+  detach?: boolean;
+}
+
+/** How the process ended, or that it was left running. */
 export interface RunExit {
   StatusCode: number;
   Error?: { Message: string };

@@ -1,8 +1,9 @@
-/** Reads the body of POST /tsd/run. */
+/** Reads the bodies of POST /tsd/run and POST /tsd/exec. */
 import * as v from "valibot";
 import { createRequest } from "./create-request.ts";
+import { execCreateRequest } from "./exec-request.ts";
 import { flag, optional, read, struct, text } from "./go-json.ts";
-import type { RunRequest } from "./run-protocol.ts";
+import type { ExecRunRequest, RunRequest } from "./run-protocol.ts";
 
 export const pullPolicy = v.picklist(
   ["missing", "always", "never"],
@@ -21,4 +22,11 @@ const runRequest = struct({
 /** @throws EngineError invalid_argument that names the field. */
 export function readRunRequest(body: unknown): RunRequest {
   return read(runRequest, body);
+}
+
+const execRunRequest = struct({ container: text, exec: execCreateRequest, detach: optional(flag) });
+
+/** @throws EngineError invalid_argument that names the field. */
+export function readExecRunRequest(body: unknown): ExecRunRequest {
+  return read(execRunRequest, body);
 }

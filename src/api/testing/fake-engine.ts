@@ -179,6 +179,12 @@ export class FakeEngine implements Backends {
       this.#startExec(exec);
       return stream;
     },
+    run: async (ref, request, onCreated, signal) => {
+      const { Id } = await this.exec.create(ref, request);
+      onCreated(Id);
+      const { process } = this.#findExec(Id);
+      return { stream: await this.exec.start(Id, {}, signal), exited: process.exited };
+    },
     startDetached: async (id) => this.#startExec(this.#findExec(id)),
     resize: async (id, size) => void this.calls.push(`exec resize ${this.#findExec(id).id} ${written(size)}`),
     inspect: async (id) => this.#inspectExec(id),

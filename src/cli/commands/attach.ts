@@ -3,6 +3,7 @@ import type { Client } from "../../client/client.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, oneArgument } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
+import { detachedByKeys } from "../local-streams.ts";
 import { refuseTerminalWithoutOne } from "./run.ts";
 import { statusOf } from "./start.ts";
 
@@ -17,7 +18,7 @@ export const attachCommand = command({
   },
   arity: oneArgument,
   run: async ({ session, flags, positionals }) => {
-    const { connectAttached, detachedByKeys } = await import("../attached.ts");
+    const { connectAttached } = await import("../attached.ts");
     const client = await session.client();
     const container = await client.inspectContainer(positionals[0]!);
     if (!container.State.Running) {

@@ -1,7 +1,8 @@
+import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
 import { command } from "../command.ts";
 import { environment } from "../create-request.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
-import { consoleSize } from "../local-streams.ts";
+import { consoleSize, detachedByKeys } from "../local-streams.ts";
 import { refuseTerminalWithoutOne } from "./run.ts";
 
 export const execCommand = command({
@@ -26,8 +27,8 @@ export const execCommand = command({
     const [name = "", ...words] = positionals;
     const stdin = flags.interactive && !flags.detach;
     refuseTerminalWithoutOne(flags, stdin);
-    const client = await session.client();
-    const { Id: id } = await client.createExec(name, {
+    const { runExec } = await import("../run-connection.ts");
+    const exec = {
       User: flags.user,
       Privileged: flags.privileged,
       Tty: flags.tty,
@@ -38,22 +39,18 @@ export const execCommand = command({
       Env: environment(flags["env-file"], flags.env),
       WorkingDir: flags.workdir,
       Cmd: words,
-    });
-    if (flags.detach) {
-      await client.startExecDetached(id, { Tty: flags.tty });
-      return 0;
-    }
-    const { connectAttached, detachedByKeys } = await import("../attached.ts");
-    const connection = await client.startExec(id, { Tty: flags.tty, Detach: false, ...consoleSize(flags.tty) });
-    const { detached } = await connectAttached(connection, {
-      detachKeys: flags["detach-keys"],
-      tty: flags.tty,
-      stdin,
-      proxySignals: false,
-      resize: (size) => client.resizeExec(id, size),
-      signal: async () => undefined,
-    });
-    if (detached) throw detachedByKeys();
-    return (await client.inspectExec(id)).ExitCode ?? 0;
+      ...(!flags.detach && consoleSize(flags.tty)),
+    };
+    const exit = await runExec(
+      await session.client(),
+      { container: name, exec, detach: flags.detach },
+      {
+        detachKeys: new DetachScanner(parseDetachKeys(flags["detach-keys"] || defaultDetachKeys)),
+        tty: flags.tty,
+        stdin,
+      },
+    );
+    if (exit.detached && !flags.detach) throw detachedByKeys();
+    return exit.StatusCode;
   },
 });

@@ -8,7 +8,7 @@ import type { Container } from "../container/container.ts";
 import { containerEvent } from "../container/event.ts";
 import { linkVariables } from "../container/links.ts";
 import type { EngineContext } from "../context.ts";
-import type { ShimPart } from "../parts.ts";
+import type { ShimPart, ShimStreamPart } from "../parts.ts";
 
 /** Ended ones are kept this long for whoever asks for their exit status, as in Docker. */
 const keepEndedMs = 5 * 60 * 1000;
@@ -18,6 +18,8 @@ type ExecState =
   | { status: "starting" }
   | { status: "running"; pid: number }
   | { status: "ended"; exitCode: number; endedAtMs: number };
+
+type ShimExec = Parameters<ShimPart["exec"]>[0];
 
 interface Exec {
   id: string;
@@ -61,35 +63,34 @@ export class ExecService {
    */
   async start(id: string, options: ExecStart, signal: AbortSignal): Promise<Stream> {
     const exec = this.#find(id);
-    const { AttachStdin = false, AttachStdout = false, AttachStderr = false, Tty = false } = exec.request;
-    const shim = await this.#prepare(exec, options, AttachStdin);
-    try {
-      const connection = await shim.attach({
-        execId: id,
-        stdin: AttachStdin,
-        stdout: AttachStdout,
-        stderr: AttachStderr,
-      });
-      try {
-        const ended = await this.#launch(exec, shim);
-        return openStream(connection, { terminal: Tty, stdin: AttachStdin, signal, ended: ended.promise });
-      } catch (error) {
-        connection.close();
-        throw error;
-      }
-    } catch (error) {
-      throw this.#failed(exec, error);
+    const { stream, ended } = await this.#startAttached(exec, options);
+    return openStream(stream, { terminal: isTerminal(exec), stdin: hasStdin(exec), signal, ended });
+  }
+
+  /**
+   * `create` and `start` in one, for the fast path. Without streams nothing is attached.
+   * @returns a promise of its exit status beside the stream.
+   */
+  async run(
+    reference: string,
+    request: ExecCreateRequest,
+    onCreated: (id: string) => void,
+    signal: AbortSignal,
+  ): Promise<{ stream?: Stream; exited: Promise<number> }> {
+    const { Id: id } = await this.create(reference, request);
+    onCreated(id);
+    const exec = this.#find(id);
+    const { AttachStdin, AttachStdout, AttachStderr } = request;
+    if (!AttachStdin && !AttachStdout && !AttachStderr) {
+      return { exited: (await this.#startAlone(exec, {})).ended };
     }
+    const { stream, ended } = await this.#startAttached(exec, {});
+    const options = { terminal: isTerminal(exec), stdin: hasStdin(exec), signal, ended };
+    return { stream: openStream(stream, options), exited: ended };
   }
 
   async startDetached(id: string, options: ExecStart): Promise<void> {
-    const exec = this.#find(id);
-    const shim = await this.#prepare(exec, options, false);
-    try {
-      await this.#launch(exec, shim);
-    } catch (error) {
-      throw this.#failed(exec, error);
-    }
+    await this.#startAlone(this.#find(id), options);
   }
 
   /** @throws EngineError conflict when it does not run. */
@@ -130,39 +131,59 @@ export class ExecService {
       .map(({ id }) => id);
   }
 
-  async #prepare(exec: Exec, options: ExecStart, stdin: boolean): Promise<ShimPart> {
-    if (exec.state.status !== "created") {
-      throw new EngineError("conflict", `exec ${exec.id} has already been started`);
-    }
-    const shim = exec.container.runningShim();
-    exec.state = { status: "starting" };
+  async #startAttached(exec: Exec, options: ExecStart): Promise<{ stream: ShimStreamPart; ended: Promise<number> }> {
+    const { AttachStdin: stdin = false, AttachStdout: stdout = false, AttachStderr: stderr = false } = exec.request;
+    const shim = this.#begin(exec);
     try {
-      const size = options.size ?? consoleSize(exec.request);
-      await shim.exec({
-        execId: exec.id,
-        process: this.#context.bundles.process(exec.container.definition, exec.request, {
-          layers: rootLayers(this.#context, exec),
-          extraEnvironment: linkVariables(this.#context, exec.container),
-        }),
-        terminal: exec.request.Tty === true,
-        stdin,
-        ...(size && { consoleSize: size }),
-      });
-      return shim;
+      const process = this.#process(exec, options, stdin);
+      const { stream, started } = await shim.execAttached(process, { stdin, stdout, stderr });
+      return { stream, ended: this.#started(exec, shim, started) };
     } catch (error) {
       throw this.#failed(exec, error);
     }
   }
 
-  /** @returns a promise of its end, in an object so that it is not waited for along with the start. */
-  async #launch(exec: Exec, shim: ShimPart): Promise<{ promise: Promise<void> }> {
-    const { pid } = await shim.execStart(exec.id);
-    exec.state = { status: "running", pid };
-    this.#event(exec, `exec_start: ${exec.request.Cmd!.join(" ")}`);
-    return { promise: this.#watch(exec, shim) };
+  /** @returns an object, so that the end is not waited for along with the start. */
+  async #startAlone(exec: Exec, options: ExecStart): Promise<{ ended: Promise<number> }> {
+    const shim = this.#begin(exec);
+    try {
+      return { ended: this.#started(exec, shim, await shim.exec(this.#process(exec, options, false))) };
+    } catch (error) {
+      throw this.#failed(exec, error);
+    }
   }
 
-  async #watch(exec: Exec, shim: ShimPart): Promise<void> {
+  #begin(exec: Exec): ShimPart {
+    if (exec.state.status !== "created") {
+      throw new EngineError("conflict", `exec ${exec.id} has already been started`);
+    }
+    const shim = exec.container.runningShim();
+    exec.state = { status: "starting" };
+    return shim;
+  }
+
+  #process(exec: Exec, options: ExecStart, stdin: boolean): ShimExec {
+    const size = options.size ?? consoleSize(exec.request);
+    return {
+      execId: exec.id,
+      process: this.#context.bundles.process(exec.container.definition, exec.request, {
+        layers: rootLayers(this.#context, exec),
+        extraEnvironment: linkVariables(this.#context, exec.container),
+      }),
+      terminal: isTerminal(exec),
+      stdin,
+      ...(size && { consoleSize: size }),
+    };
+  }
+
+  /** @returns a promise of its exit status. */
+  #started(exec: Exec, shim: ShimPart, { pid }: { pid: number }): Promise<number> {
+    exec.state = { status: "running", pid };
+    this.#event(exec, `exec_start: ${exec.request.Cmd!.join(" ")}`);
+    return this.#watch(exec, shim);
+  }
+
+  async #watch(exec: Exec, shim: ShimPart): Promise<number> {
     let exitCode: number;
     try {
       exitCode = (await shim.wait(exec.id)).exitCode;
@@ -172,6 +193,7 @@ export class ExecService {
       exitCode = 255;
     }
     this.#end(exec, exitCode);
+    return exitCode;
   }
 
   #failed(exec: Exec, error: unknown): EngineError {
@@ -210,6 +232,14 @@ export class ExecService {
 function failureStatus(error: unknown): number {
   if (isEngineError(error, "command_not_found")) return 127;
   return isEngineError(error, "command_not_executable") || isEngineError(error, "invalid_argument") ? 126 : 128;
+}
+
+function isTerminal({ request }: Exec): boolean {
+  return request.Tty === true;
+}
+
+function hasStdin({ request }: Exec): boolean {
+  return request.AttachStdin === true;
 }
 
 /** Where the users and groups of the container are read from, topmost first. */

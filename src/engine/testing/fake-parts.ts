@@ -95,9 +95,6 @@ export class FakeShim implements ShimPart {
 
   async exec(options: { execId: string }) {
     this.execs.push(options.execId);
-  }
-
-  async execStart() {
     const failure = this.#world.startFailure;
     if (failure !== undefined) throw failure;
     return { pid: 99, startedAt: new Date().toISOString() };
@@ -125,6 +122,10 @@ export class FakeShim implements ShimPart {
   close(): void {
     this.isClosed = true;
     this.#closing.resolve();
+  }
+
+  async execAttached(options: { execId: string }) {
+    return { started: await this.exec(options), stream: await this.attach() };
   }
 
   async attach(): Promise<ShimStreamPart> {
