@@ -1,26 +1,16 @@
 import { basename } from "node:path";
 import type { CommandDef } from "citty";
-import { isEngineError, isKernelError } from "../core/errors.ts";
+import { EngineError, isEngineError, isKernelError } from "../core/errors.ts";
 import { type Command, invoke } from "./command.ts";
-import { boolFlag, listFlag, parseFlags, stringFlag, UsageError } from "./flags.ts";
+import { boolFlag, parseFlags, UsageError } from "./flags.ts";
+import { connectionFlags, globalFlags } from "./global-flags.ts";
 import { OutputClosed, printError, printLine } from "./output.ts";
 import { openSession, type Session } from "./session.ts";
 
 /** 128 + SIGPIPE: what a shell shows for a program that wrote to a pipe nobody reads. */
 const endedBySigpipe = 141;
 
-const globalFlags = {
-  config: stringFlag("Location of client config files"),
-  context: stringFlag("Name of the context to use to connect to the daemon", { short: "c", hidden: true }),
-  debug: boolFlag("Enable debug mode", { short: "D" }),
-  help: boolFlag("Print usage", { short: "h", hidden: true }),
-  host: listFlag("Daemon socket to connect to", { short: "H" }),
-  "log-level": stringFlag('Set the logging level ("debug", "info", "warn", "error", "fatal")', {
-    short: "l",
-    initial: "info",
-  }),
-  version: boolFlag("Print version information and quit", { short: "v" }),
-};
+const logLevels = new Set(["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"]);
 
 /**
  * The command line: global flags, then a command of the tree, then that command's own words.
@@ -29,12 +19,14 @@ const globalFlags = {
 export async function cliMain(argv: string[]): Promise<number> {
   const program = basename(process.argv0) === "docker" ? "docker" : "tsd";
   try {
-    const { values, positionals } = parseFlags(globalFlags, argv, false);
-    if (values.context !== "" && values.context !== "default") {
-      throw new UsageError("--context is not built in tsd yet: use --host");
+    const { values, given, positionals } = parseFlags(globalFlags(), argv, false);
+    if (!logLevels.has(values["log-level"].toLowerCase())) {
+      throw new EngineError("invalid_argument", `unable to parse logging level: ${values["log-level"]}`, {
+        hint: 'use "debug", "info", "warn", "error" or "fatal"',
+      });
     }
     if (values.version) return await printVersion(program);
-    const session = openSession(program, values.host, values.config);
+    const session = openSession(program, connectionFlags(values, given), values.config);
     if (positionals.length === 0 || values.help) return await showRootHelp(program, positionals, session);
     return await dispatch(positionals, session);
   } catch (error) {
@@ -51,7 +43,7 @@ async function printVersion(program: string): Promise<number> {
 async function showRootHelp(program: string, words: string[], session: Session): Promise<number> {
   if (words.length > 0) return dispatch([...words, "--help"], session);
   const { rootHelp } = await import("./usage.ts");
-  printLine(rootHelp(program, globalFlags));
+  printLine(rootHelp(program, globalFlags(session)));
   return 0;
 }
 

@@ -1,33 +1,36 @@
 import type { Client } from "../client/client.ts";
 import { configDirectory } from "./config-directory.ts";
+import type { ConnectionFlags, Surroundings } from "./context/current.ts";
 
 /** What a command knows of its surroundings. */
-export interface Session {
+export interface Session extends Surroundings {
   /** The name it was called by, which its messages start with: tsd, or docker. */
   program: string;
-  /** The values of `-H`. */
-  hosts: string[];
-  /** Of docker's config.json: `--config`, else DOCKER_CONFIG, else ~/.docker. */
-  readonly configDirectory: string;
   /** The daemon's client, connected on first use. */
   client(): Promise<Client>;
 }
 
-export function openSession(program: string, hosts: string[], config: string): Session {
+/** @param config the value of `--config`. */
+export function openSession(
+  program: string,
+  flags: ConnectionFlags,
+  config: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): Session {
   let client: Promise<Client> | undefined;
+  const surroundings: Surroundings = { flags, configDirectory: configDirectory(config, environment), environment };
   return {
     program,
-    hosts,
-    configDirectory: configDirectory(config),
+    ...surroundings,
     client: () => {
-      client ??= connect(hosts);
+      client ??= connect(surroundings);
       return client;
     },
   };
 }
 
-async function connect(hosts: string[]): Promise<Client> {
-  const { resolveHost } = await import("../client/host.ts");
+async function connect(surroundings: Surroundings): Promise<Client> {
+  const { daemonAddress } = await import("./context/current.ts");
   const { Client } = await import("../client/client.ts");
-  return new Client(resolveHost(hosts));
+  return new Client(await daemonAddress(surroundings));
 }

@@ -4,6 +4,7 @@
  */
 import { type CommandDef, defineCommand } from "citty";
 import * as containers from "./tree/containers.ts";
+import { contextGroup } from "./tree/contexts.ts";
 import * as images from "./tree/images.ts";
 import { manifestGroup } from "./tree/manifests.ts";
 import * as networks from "./tree/networks.ts";
@@ -14,6 +15,7 @@ export { leafOf } from "./tree/node.ts";
 
 export const managementCommands: Record<string, CommandDef> = {
   container: containers.containerGroup,
+  context: contextGroup,
   image: images.imageGroup,
   manifest: manifestGroup,
   network: networks.networkGroup,

@@ -1,6 +1,6 @@
 import { EngineError } from "../core/errors.ts";
 import { parseExactJson } from "../core/exact-json.ts";
-import type { DaemonAddress } from "./host.ts";
+import { addressText, type DaemonAddress } from "./host.ts";
 
 /** What the daemon answers, which it may be cut off in: it ends, or is killed, while a stream of logs is read. */
 export class Answer {
@@ -63,8 +63,9 @@ export class Answer {
 
   #cutOff(error: unknown): EngineError {
     const { socket } = this.#address;
-    return new EngineError("unavailable", `the tsd daemon at unix://${socket} went away in the middle of its answer`, {
-      path: socket,
+    const where = addressText(this.#address);
+    return new EngineError("unavailable", `the tsd daemon at ${where} went away in the middle of its answer`, {
+      ...(socket !== undefined && { path: socket }),
       cause: error,
       hint: "containers go on without it: ask again when it has been started",
     });

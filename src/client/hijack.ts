@@ -1,6 +1,6 @@
-import { EngineError } from "../core/errors.ts";
-import { connectionError, type DaemonAddress } from "./host.ts";
-import { connectErrno, daemonError, type Query, requestTarget } from "./http.ts";
+import { EngineError, isEngineError } from "../core/errors.ts";
+import { authorityOf, connectionError, type DaemonAddress } from "./host.ts";
+import { connectErrno, daemonError, type Query, requestTarget, tlsOptions } from "./http.ts";
 
 /**
  * A connection that an HTTP request has turned into a stream of bytes in both directions (`Upgrade: tcp`), as
@@ -27,16 +27,11 @@ export async function hijack(
   path: string,
   options: { query?: Query; body?: unknown; upgrade?: string; accept?: string; headers?: Record<string, string> },
 ): Promise<HijackedConnection> {
-  const connection = new Connection();
-  try {
-    await Bun.connect({ unix: address.socket, socket: connection.handlers, allowHalfOpen: true });
-  } catch (error) {
-    throw connectionError(address, connectErrno(error, address), error);
-  }
+  const connection = await connect(address);
   const body = options.body === undefined ? "" : JSON.stringify(options.body);
   const head = [
     `POST ${requestTarget(path, options.query)} HTTP/1.1`,
-    "Host: tsd",
+    `Host: ${address.socket === undefined ? authorityOf(address) : "tsd"}`,
     "Connection: Upgrade",
     `Upgrade: ${options.upgrade ?? "tcp"}`,
     ...(options.accept ? [`Accept: ${options.accept}`] : []),
@@ -51,8 +46,26 @@ export async function hijack(
     return Object.assign(connection, { headers });
   } catch (error) {
     connection.close();
-    throw error;
+    throw isEngineError(error) ? error : connectionError(address, connectErrno(error, address), error);
   }
+}
+
+/** @throws EngineError unavailable when nobody answers, or somebody else than TLS was to show. */
+async function connect(address: DaemonAddress): Promise<Connection> {
+  const connection = new Connection();
+  const options = { socket: connection.handlers, allowHalfOpen: true };
+  try {
+    if (address.socket !== undefined) await Bun.connect({ ...options, unix: address.socket });
+    else {
+      const { hostname, port, tls } = address;
+      await Bun.connect({ ...options, hostname, port, ...(tls && { tls: tlsOptions(tls) }) });
+      if (tls) await connection.handshake(tls.verify);
+    }
+  } catch (error) {
+    connection.close();
+    throw connectionError(address, connectErrno(error, address), error);
+  }
+  return connection;
 }
 
 class Connection {
@@ -65,6 +78,13 @@ class Connection {
   #isEnded = false;
   #unwritten: Uint8Array = new Uint8Array(0);
   #drained: PromiseWithResolvers<void> | undefined;
+  #greeted = Promise.withResolvers<Error | null>();
+  #failure: Error | undefined;
+
+  constructor() {
+    // Whoever reads or waits for an answer is told; nobody else has to know.
+    this.#ended.promise.catch(() => undefined);
+  }
 
   readonly handlers: Bun.SocketHandler<undefined> = {
     open: (socket) => {
@@ -79,6 +99,7 @@ class Connection {
       this.#arrived.resolve();
     },
     drain: () => this.#flush(),
+    handshake: (_socket, _success, error) => this.#greeted.resolve(error),
     end: () => this.#finish(),
     close: () => this.#finish(),
     error: (_socket, error) => this.#finish(error),
@@ -96,11 +117,20 @@ class Connection {
   #finish(error?: Error): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
+    this.#greeted.resolve(error ?? Object.assign(new Error("the connection was closed"), { code: "EPROTO" }));
     this.#arrived.resolve();
     // A reader that has gone is told by its reads ending; a writer must not wait for ever.
     this.#drained?.resolve();
-    if (error && (error as { code?: string }).code !== "ECONNRESET") this.#ended.reject(error);
-    else this.#ended.resolve();
+    if (error && (error as { code?: string }).code !== "ECONNRESET") {
+      this.#failure = error;
+      this.#ended.reject(error);
+    } else this.#ended.resolve();
+  }
+
+  /** Before it, nothing may be sent: the other side is not known. @throws what TLS says of its certificate. */
+  async handshake(verify: boolean): Promise<void> {
+    const error = await this.#greeted.promise;
+    if (error && (verify || this.#isEnded)) throw error;
   }
 
   async write(data: Uint8Array): Promise<void> {
@@ -147,6 +177,7 @@ class Connection {
         return parseHead(buffer.subarray(0, end).toString("latin1"));
       }
       if (this.#isEnded || buffer.length > headBytesMax) {
+        if (this.#failure) throw this.#failure;
         throw new EngineError("unavailable", "the daemon closed the connection without an answer");
       }
       this.#pending = [buffer];

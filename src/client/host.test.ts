@@ -1,20 +1,59 @@
 import { expect, test } from "bun:test";
-import { connectionError, resolveHost } from "./host.ts";
+import { addressText, type ClientTls, connectionError, type DaemonAddress, hostOf, parseHost } from "./host.ts";
 import { daemonError, requestTarget } from "./http.ts";
 
 test("the daemon is found through -H, TSD_HOST, DOCKER_HOST, then the default", () => {
   const environment = { TSD_HOST: "unix:///t", DOCKER_HOST: "unix:///d" };
-  expect(resolveHost(["unix:///h"], environment).socket).toBe("/h");
-  expect(resolveHost([], environment).socket).toBe("/t");
-  expect(resolveHost([], { DOCKER_HOST: "unix:///d" }).socket).toBe("/d");
-  expect(resolveHost([], {}).socket).toBe("/run/tsd/tsd.sock");
+  expect(hostOf(["unix:///h"], environment, false)).toBe("unix:///h");
+  expect(hostOf([], environment, false)).toBe("unix:///t");
+  expect(hostOf([], { DOCKER_HOST: "unix:///d" }, false)).toBe("unix:///d");
+  expect(hostOf([], {}, false)).toBe("unix:///run/tsd/tsd.sock");
+  expect(hostOf([], {}, true)).toBe("tcp://localhost:2376");
+  expect(() => hostOf(["unix:///a", "unix:///b"], {}, false)).toThrow("only one -H");
 });
 
-test("other addresses are refused by name", () => {
-  expect(() => resolveHost(["tcp://1.2.3.4:2375"])).toThrow("tcp:// is not built in tsd yet");
-  expect(() => resolveHost(["nonsense"])).toThrow("unable to parse daemon address: nonsense");
-  expect(() => resolveHost(["unix://relative"])).toThrow("unable to parse");
-  expect(() => resolveHost(["unix:///a", "unix:///b"])).toThrow("only one -H");
+const tls = { verify: true };
+
+test.each<[host: string, tls: ClientTls | undefined, address: DaemonAddress, text: string]>([
+  ["unix:///a/b", undefined, { socket: "/a/b" }, "unix:///a/b"],
+  ["unix://", undefined, { socket: "/run/tsd/tsd.sock" }, "unix:///run/tsd/tsd.sock"],
+  ["tcp://h:1", undefined, { hostname: "h", port: 1 }, "tcp://h:1"],
+  ["h:1", undefined, { hostname: "h", port: 1 }, "tcp://h:1"],
+  ["h", undefined, { hostname: "h", port: 2375 }, "tcp://h:2375"],
+  [":7", undefined, { hostname: "localhost", port: 7 }, "tcp://localhost:7"],
+  ["tcp://", tls, { hostname: "localhost", port: 2376, tls }, "tcp://localhost:2376"],
+  ["tcp://[::1]:9", tls, { hostname: "::1", port: 9, tls }, "tcp://[::1]:9"],
+  ["unix:///a", tls, { socket: "/a" }, "unix:///a"],
+])("%s is an address", (host, material, address, text) => {
+  const parsed = parseHost(hostOf([host], {}, false), material);
+  expect(parsed).toEqual(address);
+  expect(addressText(parsed)).toBe(text);
+});
+
+test.each([
+  ["unix://relative", "unable to parse docker host `unix://relative`"],
+  ["/run/tsd.sock", "unable to parse docker host `/run/tsd.sock`"],
+  ["http://h:1", "unable to parse docker host `http://h:1`"],
+  ["tcp://h:70000", "unable to parse docker host `tcp://h:70000`"],
+  ["tcp://h:1/path", "unable to parse docker host `tcp://h:1/path`"],
+  ["npipe:////./pipe/x", "unable to parse docker host `npipe:////./pipe/x`"],
+  ["ssh://u@h", "daemon address ssh://u@h: tsd does not start ssh"],
+])("%s is none that can be used", (host, words) => {
+  expect(() => parseHost(hostOf([host], {}, false))).toThrow(words);
+});
+
+test("an address over the network that does not answer is named, with what to look at", () => {
+  const at = { hostname: "h", port: 1 };
+  expect(connectionError(at, "ECONNREFUSED", undefined)).toMatchObject({
+    code: "unavailable",
+    message: "cannot connect to the tsd daemon at tcp://h:1. Is the tsd daemon running?",
+  });
+  expect(connectionError(at, "ENOTFOUND", undefined).message).toBe("error during connect: tcp://h:1: no such host: h");
+  const untrusted = connectionError({ ...at, tls }, "SELF_SIGNED_CERT_IN_CHAIN", undefined);
+  expect(untrusted.message).toContain("signed by an unknown authority");
+  expect(untrusted.hint).toContain("--tlscacert");
+  expect(connectionError({ ...at, tls }, "ERR_TLS_CERT_ALTNAME_INVALID", undefined).message).toContain("is not for h");
+  expect(connectionError(at, "ECONNRESET", undefined).hint).toContain("--tlsverify");
 });
 
 test("a daemon that is not there comes with the way to start it", () => {

@@ -2,7 +2,7 @@ import { accessSync, constants } from "node:fs";
 import { EngineError, type ErrorCode, errorMessage } from "../core/errors.ts";
 import { apiVersion } from "../core/version.ts";
 import { Answer } from "./answer.ts";
-import { connectionError, type DaemonAddress } from "./host.ts";
+import { authorityOf, type ClientTls, connectionError, type DaemonAddress } from "./host.ts";
 
 /** A list is a parameter that is there several times. */
 export type Query = Record<string, string | number | boolean | readonly string[] | undefined>;
@@ -37,18 +37,19 @@ export async function request(
   path: string,
   options: RequestOptions = {},
 ): Promise<Answer> {
+  const init = {
+    method,
+    ...transport(address),
+    ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+    ...(options.stream && { body: options.stream }),
+    headers: { ...(options.body !== undefined && { "content-type": "application/json" }), ...options.headers },
+    ...(options.signal && { signal: options.signal }),
+    // Streams of logs, events and waits are silent for as long as nothing happens.
+    timeout: false,
+  };
   let response: Response;
   try {
-    response = await fetch(`http://tsd${requestTarget(path, options.query)}`, {
-      method,
-      unix: address.socket,
-      ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
-      ...(options.stream && { body: options.stream }),
-      headers: { ...(options.body !== undefined && { "content-type": "application/json" }), ...options.headers },
-      ...(options.signal && { signal: options.signal }),
-      // Streams of logs, events and waits are silent for as long as nothing happens.
-      timeout: false,
-    } as RequestInit);
+    response = await fetch(`${origin(address)}${requestTarget(path, options.query)}`, init as RequestInit);
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     throw connectionError(address, connectErrno(error, address), error);
@@ -57,9 +58,32 @@ export async function request(
   throw daemonError(response.status, await response.text());
 }
 
+function origin(address: DaemonAddress): string {
+  if (address.socket !== undefined) return "http://tsd";
+  return `${address.tls ? "https" : "http"}://${authorityOf(address)}`;
+}
+
+function transport(address: DaemonAddress): { unix: string } | { tls?: Bun.TLSOptions } {
+  if (address.socket !== undefined) return { unix: address.socket };
+  // fetch would ask the proxy of HTTP_PROXY, which a connection that is hijacked does not know.
+  process.env.NO_PROXY = "*";
+  return address.tls ? { tls: tlsOptions(address.tls) } : {};
+}
+
+/** As Bun's fetch and connect take it. */
+export function tlsOptions({ ca, cert, key, verify }: ClientTls): Bun.TLSOptions {
+  return {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    rejectUnauthorized: verify,
+  };
+}
+
 /** Bun says "FailedToOpenSocket" whatever the reason was; the file system knows it. */
 export function connectErrno(error: unknown, address: DaemonAddress): string | undefined {
   const code = (error as { code?: unknown }).code;
+  if (address.socket === undefined) return typeof code === "string" ? code : undefined;
   if (typeof code === "string" && /^E[A-Z]+$/.test(code)) return code;
   try {
     accessSync(address.socket, constants.R_OK | constants.W_OK);

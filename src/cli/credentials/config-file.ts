@@ -76,6 +76,17 @@ export class ConfigFile {
     return Object.keys(this.#object("auths")).length > 0 || this.#content.credsStore !== undefined;
   }
 
+  /** The context in use; "" where the file does not say. */
+  get currentContext(): string {
+    const { currentContext } = this.#content;
+    return typeof currentContext === "string" ? currentContext : "";
+  }
+
+  set currentContext(name: string) {
+    if (name === "") delete this.#content.currentContext;
+    else this.#content.currentContext = name;
+  }
+
   set credentialsStore(name: string) {
     this.#content.credsStore = name;
   }

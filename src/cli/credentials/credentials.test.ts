@@ -212,9 +212,7 @@ describe("a credential helper", () => {
 });
 
 describe("X-Registry-Auth", () => {
-  const session = (inspect: () => Promise<unknown>): Session => ({
-    program: "tsd",
-    hosts: [],
+  const session = (inspect: () => Promise<unknown>): Pick<Session, "configDirectory" | "client"> => ({
     get configDirectory() {
       return directory();
     },

@@ -10,15 +10,17 @@ import type { Session } from "../session.ts";
 import type { Credentials } from "./config-file.ts";
 import { CredentialStore, serverOf } from "./store.ts";
 
+type AuthSession = Pick<Session, "configDirectory" | "client">;
+
 /**
  * For the registry of an image; undefined where the user is nobody there.
  * @throws EngineError invalid_argument for a reference that is none; when a helper fails.
  */
-export async function imageAuth(session: Session, image: string): Promise<string | undefined> {
+export async function imageAuth(session: AuthSession, image: string): Promise<string | undefined> {
   return registryAuth(session, parseRepository(image).registry);
 }
 
-export async function registryAuth(session: Session, registry: string): Promise<string | undefined> {
+export async function registryAuth(session: AuthSession, registry: string): Promise<string | undefined> {
   const store = openStore(session);
   const server = serverOf(registry);
   const credentials = await store?.get(server);
@@ -30,7 +32,7 @@ export async function registryAuth(session: Session, registry: string): Promise<
  * @throws EngineError as above.
  */
 export async function runAuth(
-  session: Session,
+  session: AuthSession,
   request: { image: string; platform: string; pull: "missing" | "always" | "never" },
 ): Promise<string | undefined> {
   if (request.pull === "never") return undefined;
@@ -63,7 +65,7 @@ async function isHere(client: Client, { image, platform }: { image: string; plat
 }
 
 /** A file that is damaged is said to be so, and does not keep anybody from what needs no password. */
-function openStore({ configDirectory }: Session): CredentialStore | undefined {
+function openStore({ configDirectory }: AuthSession): CredentialStore | undefined {
   if (!existsSync(join(configDirectory, "config.json"))) return undefined;
   try {
     return new CredentialStore(configDirectory);

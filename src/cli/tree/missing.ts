@@ -10,7 +10,6 @@ const notBuilt = [
   "buildx",
   "checkpoint",
   "compose",
-  "context",
   "cp",
   "pause",
   "plugin",
