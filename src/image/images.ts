@@ -136,11 +136,11 @@ export class ImageStore {
    */
   async pull(text: string, options: PullImageOptions = {}): Promise<Image> {
     const reference = parseReference(text);
-    const { onProgress = () => undefined } = options;
+    const { onProgress: tell = () => undefined } = options;
     const signal = options.signal ?? new AbortController().signal;
     throwIfAborted(signal);
-    if (isEmbeddedReference(text)) return this.#makeEmbedded(onProgress);
-    onProgress({ id: reference.digest ?? reference.tag!, status: `Pulling from ${reference.repository}` });
+    if (isEmbeddedReference(text)) return this.#makeEmbedded(tell);
+    const onProgress = announced(reference, tell);
     const name = storedName(reference);
     const here = this.#whole(name, options.platform ?? hostPlatform());
     if (here && (await this.#isNewest(here, reference, { ...options, signal }))) {
@@ -408,6 +408,19 @@ export class ImageStore {
     if (second) throw new EngineError("invalid_argument", `image id prefix ${prefix} is ambiguous`);
     return first?.id;
   }
+}
+
+/** With docker's first line before the first of what is told, so that a pull that is refused says nothing but that. */
+function announced(
+  { repository, tag, digest }: Reference,
+  tell: (event: PullProgress) => void,
+): (event: PullProgress) => void {
+  let isAnnounced = false;
+  return (event) => {
+    if (!isAnnounced) tell({ id: digest ?? tag!, status: `Pulling from ${repository}` });
+    isAnnounced = true;
+    tell(event);
+  };
 }
 
 function tellResult(reference: Reference, id: Digest, result: string, onProgress: (event: PullProgress) => void): void {
