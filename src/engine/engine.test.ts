@@ -132,6 +132,10 @@ describe("a start that fails", () => {
     const { exited } = await engine.containers.wait(id, "removed", never);
     await engine.containers.start(id).catch(() => undefined);
     expect((await exited).StatusCode).toBe(127);
+    // Who asks a moment later, by its id, is told as well; not by its name, and not of an exit that is to come.
+    expect(await (await engine.containers.wait(id, "not-running", never)).exited).toEqual({ StatusCode: 127 });
+    expect(await codeOf(engine.containers.wait("once", "removed", never))).toBe("not_found");
+    expect(await codeOf(engine.containers.wait(id, "next-exit", never))).toBe("not_found");
     await Bun.sleep(20);
     expect(world.snapshotKeys.size).toBe(0);
     expect(await codeOf(create(busybox(), "once"))).toBe("no error");

@@ -24,7 +24,7 @@ import { type RunSession, runContainer } from "./run.ts";
 import { startContainer } from "./start.ts";
 import { killContainer, type StopOptions, startSettled, stopContainer } from "./stop.ts";
 import { inspectView, type Sizes, summaryView } from "./view.ts";
-import { waitContainer } from "./wait.ts";
+import { waitContainer, waitResponse } from "./wait.ts";
 
 export interface AttachOptions extends StreamSelection {
   /** Begin with what was logged so far. */
@@ -99,6 +99,8 @@ export class ContainerService {
     condition: WaitCondition,
     signal: AbortSignal,
   ): Promise<{ exited: Promise<ContainerWaitResponse> }> {
+    const over = condition === "next-exit" ? undefined : this.#context.containers.recentExits.get(reference);
+    if (over !== undefined) return { exited: Promise.resolve(waitResponse(over)) };
     return { exited: waitContainer(this.#find(reference), condition, signal) };
   }
 

@@ -71,6 +71,7 @@ export async function removeContainer(
  */
 export function autoRemove(context: EngineContext, container: Container, cleaned: Promise<void>): void {
   const volumes = anonymousVolumes(container);
+  context.containers.recentExits.add(container);
   context.containers.deleteSoon(container, () => context.volumes.doom(volumes, container.id));
   forget(context, container);
   const removed = cleaned

@@ -11,6 +11,7 @@ import { log } from "../../core/log.ts";
 import { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { NameRegistry } from "./names.ts";
+import { RecentExits } from "./recent-exits.ts";
 import type { ContainerState } from "./state.ts";
 import { type ContainerRecord, ContainerTable } from "./table.ts";
 
@@ -27,6 +28,7 @@ export class ContainerStore {
   readonly #due = new Map<string, () => void>();
   #timer: NodeJS.Timeout | undefined;
   readonly names = new NameRegistry();
+  readonly recentExits = new RecentExits();
 
   constructor(database: Database) {
     this.#database = database;
