@@ -17,7 +17,9 @@ export function hijack(
   if (c.env.upgrade === undefined) {
     const { connection, body } = bodyConnection(c.req.raw);
     void guarded(c, connection, serve);
-    return c.body(body, 200, { "content-type": head.contentType, "transfer-encoding": "chunked" });
+    // As Docker, whose stream ends with its connection: a client that leaves its own side open has an end as well.
+    const headers = { "content-type": head.contentType, "transfer-encoding": "chunked", connection: "close" };
+    return c.body(body, 200, headers);
   }
   const upgraded =
     "HTTP/1.1 101 UPGRADED\r\n" +

@@ -83,6 +83,18 @@ describe("attach", () => {
     expect(demultiplexed(bytes, frameType.stdout)).toBe("through the body");
   });
 
+  test("without an upgrade ends the connection with the stream, though the client's side goes on", async () => {
+    const id = await created({ Cmd: ["both"] });
+    const connection = new RawConnection(served.socket);
+    connection.socket.write(
+      `POST /containers/${id}/attach?${everything} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n`,
+    );
+    await connection.until(() => connection.head().startsWith("HTTP/1.1 200"));
+    await start(id);
+    expect((await connection.rest()).toString()).toContain("to stdout");
+    connection.socket.destroy();
+  });
+
   test("to what is not there is an ordinary 404, with an upgrade or without", async () => {
     const connection = new RawConnection(served.socket);
     connection.upgrade(`/containers/absent/attach?${everything}`);
