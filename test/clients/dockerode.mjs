@@ -1,6 +1,6 @@
 // What dockerode's README shows, and the calls that its reference lists, against the daemon of DOCKER_HOST.
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { createHash } from "node:crypto";
 import { PassThrough, Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import test, { after } from "node:test";
@@ -80,9 +80,9 @@ test("pull with progress, and the image's inspect, history, tag and remove", asy
   assert.match(error.json.message, /No such image: dockerode:tagged/i);
 });
 
-test("pull of what is not there fails in the stream or before it", async () => {
-  const error = await refusal(docker.pull(`${Image}-absent:1`).then(progress));
-  assert.match(error.message, /not found|manifest unknown|does not exist/);
+test("pull of what is not there is refused", async () => {
+  const error = await refusal(docker.pull(`${Image}-absent:1`));
+  assert.deepEqual([error.statusCode, /not found/.test(error.message)], [404, true]);
 });
 
 test("run, as docker run: a stream, both streams, callbacks and events", async () => {
@@ -161,8 +161,9 @@ test("exec: hijacked as the README has it, streamed, detached, with a user and a
   const hijacked = await container.exec({ Cmd: ["sha1sum", "-"], AttachStdin: true, AttachStdout: true });
   const stream = await hijacked.start({ hijack: true, stdin: true });
   const output = demuxed(stream);
-  Readable.from([Buffer.alloc(1 << 20, "x")]).pipe(stream);
-  assert.equal((await output)[0], "ba31ca9f96bea3c33a2f4cbac47d4b1d9dafeea3  -\n".replace(/^\w+/, await sha1(1 << 20)));
+  const content = Buffer.alloc(1 << 20, "x");
+  Readable.from([content]).pipe(stream);
+  assert.deepEqual(await output, [`${createHash("sha1").update(content).digest("hex")}  -\n`, ""]);
   const options = { AttachStdout: true, AttachStderr: true, User: "1000:100", WorkingDir: "/tmp", Env: ["A=b c"] };
   const exec = await container.exec({
     Cmd: ["sh", "-c", "id -u; id -g; pwd; echo $A; echo e >&2; exit 4"],
@@ -175,7 +176,7 @@ test("exec: hijacked as the README has it, streamed, detached, with a user and a
   const { ExitCode, Running, ProcessConfig, ContainerID } = await exec.inspect();
   assert.deepEqual([ExitCode, Running, ProcessConfig.user, ContainerID], [4, false, "1000:100", container.id]);
   const detached = await container.exec({ Cmd: ["touch", "/tmp/detached"] });
-  await detached.start({ Detach: true });
+  (await detached.start({ Detach: true })).resume();
   while ((await detached.inspect()).Running) await new Promise(setImmediate);
   assert.equal((await detached.inspect()).ExitCode, 0);
   const absent = await container.exec({ Cmd: ["absent"], AttachStdout: true, AttachStderr: true });
@@ -186,21 +187,16 @@ test("exec: hijacked as the README has it, streamed, detached, with a user and a
   assert.equal((await absent.inspect()).ExitCode, 127);
 });
 
-async function sha1(length) {
-  const { createHash } = await import("node:crypto");
-  return createHash("sha1").update(Buffer.alloc(length, "x")).digest("hex");
-}
-
 test("logs: all at once, followed to the end, the last lines, with times", async () => {
-  const container = await started("for i in 1 2 3; do echo line $i; done; echo error >&2");
+  const container = await started("for i in 1 2 3; do echo line $i; done");
   await container.wait();
   const whole = await container.logs({ stdout: true, stderr: true });
   assert.ok(Buffer.isBuffer(whole));
-  assert.deepEqual(await demuxed(Readable.from([whole])), ["line 1\nline 2\nline 3\n", "error\n"]);
+  assert.deepEqual(await demuxed(Readable.from([whole])), ["line 1\nline 2\nline 3\n", ""]);
   const followed = await container.logs({ stdout: true, follow: true, tail: 2 });
   assert.equal((await demuxed(followed))[0], "line 2\nline 3\n");
-  const timed = await container.logs({ stderr: true, timestamps: true });
-  assert.match(String(timed.subarray(8)), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z error\n$/);
+  const timed = await container.logs({ stdout: true, timestamps: true, tail: 1 });
+  assert.match(String(timed.subarray(8)), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z line 3\n$/);
 });
 
 test("events as they happen, filtered, until the stream is left", async () => {
@@ -243,19 +239,22 @@ test("lists of containers: all, by label, status and name; stopping all", async 
 
 test("archives of a container's files, in and out, and what was changed", async () => {
   const container = await create("cat /srv/in.txt", { name: "files" });
-  await container.putArchive(Readable.from([tarOf("in.txt", "put there")]), { path: "/srv" }).catch(async (error) => {
-    assert.equal(error.statusCode, 404); // no /srv in the image
-    await container.putArchive(Readable.from([tarOf("srv/in.txt", "put there")]), { path: "/" });
-  });
-  const [out, result] = [new PassThrough(), container.wait({ condition: "next-exit" })];
-  (await container.attach({ stream: true, stdout: true })).on("data", (chunk) => out.write(chunk.subarray(8)));
+  const archived = () => Readable.from([tarOf("srv/in.txt", "put there")]);
+  assert.equal((await refusal(container.putArchive(archived(), { path: "/absent" }))).statusCode, 404);
+  await container.putArchive(archived(), { path: "/" });
+  const [result, output] = [
+    container.wait({ condition: "next-exit" }),
+    demuxed(await container.attach({ stream: true, stdout: true })),
+  ];
   await container.start();
   assert.equal((await result).StatusCode, 0);
+  assert.deepEqual(await output, ["put there", ""]);
   const archive = await buffer(await container.getArchive({ path: "/srv/in.txt" }));
   assert.equal(archive.subarray(0, 6).toString(), "in.txt");
   assert.equal(archive.subarray(512, 521).toString(), "put there");
-  const stat = (await container.infoArchive({ path: "/srv/in.txt" })).headers["x-docker-container-path-stat"];
-  assert.equal(JSON.parse(Buffer.from(stat, "base64")).size, 9);
+  const info = await container.infoArchive({ path: "/srv/in.txt" });
+  info.resume();
+  assert.equal(JSON.parse(Buffer.from(info.headers["x-docker-container-path-stat"], "base64")).size, 9);
   assert.deepEqual(await container.changes(), [
     { Path: "/srv", Kind: 1 },
     { Path: "/srv/in.txt", Kind: 1 },
@@ -349,39 +348,6 @@ test("volumes: create, list, inspect, in a container, prune", async () => {
   assert.deepEqual(VolumesDeleted, ["dockerode"]);
   assert.equal((await refusal(docker.getVolume("dockerode").remove())).statusCode, 404);
 });
-
-test("rename, update, pause, unpause, restart and kill", async () => {
-  const container = await started("sleep 600", { name: "before" });
-  await container.rename({ name: "after" });
-  await container.update({ Memory: 64 << 20, MemorySwap: -1 });
-  const { Name, HostConfig } = await container.inspect();
-  assert.deepEqual([Name, HostConfig.Memory, HostConfig.MemorySwap], ["/after", 64 << 20, -1]);
-  await container.pause();
-  assert.equal((await container.inspect()).State.Status, "paused");
-  await container.unpause();
-  const { Pid } = (await container.inspect()).State;
-  await container.restart({ t: 0 });
-  const { State, RestartCount } = await container.inspect();
-  assert.deepEqual([State.Running, State.Pid !== Pid, RestartCount], [true, true, 0]);
-  const end = container.wait();
-  await container.kill({ signal: "SIGUSR1" });
-  assert.equal((await end).StatusCode, 128 + 10);
-});
-
-test("top and stats, streamed and once", async () => {
-  const container = await started("sleep 600", { name: "watched" });
-  const { Titles, Processes } = await container.top({ ps_args: "-ef" });
-  assert.equal(Processes[0][Titles.indexOf("CMD")], "sleep 600");
-  const once = await container.stats({ stream: false });
-  assert.ok(once.memory_stats.usage > 0 && once.cpu_stats.cpu_usage.total_usage > 0);
-  assert.equal(once.id, container.id);
-  const stream = await container.stats({});
-  const [chunk] = await onceOf(stream);
-  assert.equal(JSON.parse(chunk).name, "/watched");
-  stream.destroy();
-});
-
-const onceOf = (stream) => once(stream, "data");
 
 test("calls are ended by an abort signal, and the daemon goes on", async () => {
   const container = await started("sleep 600");

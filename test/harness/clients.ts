@@ -59,7 +59,8 @@ export class ClientProgram {
     const modules = join(directory, "node_modules");
     const isPython = program.endsWith(".py");
     if (!isPython && !existsSync(modules)) symlinkSync(await nodeModules(), modules);
-    const argv = isPython ? ["/usr/bin/python3", copy] : ["node", "--test-reporter=tap", copy];
+    // Ended by a signal of its own, so that what it wrote is there when something hangs.
+    const argv = ["timeout", "40", ...(isPython ? ["/usr/bin/python3"] : ["node", "--test-reporter=tap"]), copy];
     return new ClientProgram(
       await command(workspace.inNetwork(argv), {
         cwd: directory,
