@@ -5,6 +5,7 @@ import type { Backends } from "./backend/backends.ts";
 import { failed } from "./errors.ts";
 import { archiveRoutes } from "./routes/archives.ts";
 import { containerStreamRoutes } from "./routes/container-streams.ts";
+import { containerVerbRoutes } from "./routes/container-verbs.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { execRoutes } from "./routes/exec.ts";
@@ -31,6 +32,7 @@ export function createApp(backends: Backends): ApiApp {
   systemRoutes(app, backends.system);
   eventRoutes(app, backends.events);
   containerRoutes(app, backends.containers);
+  containerVerbRoutes(app, backends.containers);
   containerStreamRoutes(app, backends.containers);
   execRoutes(app, backends.exec);
   archiveRoutes(app, backends.archives);

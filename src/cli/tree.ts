@@ -54,14 +54,17 @@ export const otherCommands: Record<string, CommandDef> = {
   kill: containers.kill,
   load: images.load,
   logs: containers.logs,
+  pause: containers.pause,
   port: containers.port,
   ports: networks.ports,
+  restart: containers.restart,
   rm: containers.rm,
   rmi: images.rmi,
   save: images.save,
   start: containers.start,
   stop: containers.stop,
   tag: images.tag,
+  unpause: containers.unpause,
   wait: containers.wait,
 };
 

@@ -104,6 +104,19 @@ export class Client {
     await request(this.address, "POST", container(name, "stop"), { query });
   }
 
+  async restartContainer(name: string, options: { signal?: string; timeoutSeconds?: number } = {}): Promise<void> {
+    const query = { signal: options.signal, t: options.timeoutSeconds };
+    await request(this.address, "POST", container(name, "restart"), { query });
+  }
+
+  async pauseContainer(name: string): Promise<void> {
+    await request(this.address, "POST", container(name, "pause"));
+  }
+
+  async unpauseContainer(name: string): Promise<void> {
+    await request(this.address, "POST", container(name, "unpause"));
+  }
+
   async killContainer(name: string, signal: string): Promise<void> {
     await request(this.address, "POST", container(name, "kill"), { query: { signal } });
   }

@@ -219,6 +219,8 @@ export interface SurvivingShim {
   startedAt: string;
   /** The process has ended meanwhile, and its namespaces with it. */
   ended: boolean;
+  /** Its processes stand still. */
+  paused: boolean;
 }
 
 export interface ShimSource {

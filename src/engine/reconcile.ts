@@ -9,11 +9,11 @@ import { namesIn } from "../core/directory.ts";
 import { errorMessage, isErrno } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { ShimRecord } from "../shim/protocol.ts";
-import { resumeForgotten } from "./container/commit.ts";
 import { reconnect } from "./container/connect.ts";
 import type { Container } from "./container/container.ts";
 import { updateEtcFiles } from "./container/etc-files.ts";
 import { clearRuntime, detachNetwork, endOf, readExitRecord, watchExit } from "./container/exit.ts";
+import { settlePause } from "./container/pause.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
 import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
@@ -58,7 +58,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
         running.push(container);
         await holdVolumes(context, container);
       }
-      adopt(context, container, found);
+      await adopt(context, container, found);
       result.adopted++;
     } else {
       settle(context, container, sameBoot);
@@ -147,13 +147,14 @@ async function endShim(containerId: string, shim: ShimPart): Promise<void> {
 }
 
 /** Takes over a container whose shim lives. Its end, which may have been meanwhile, comes like every other. */
-function adopt(context: EngineContext, container: Container, { shim, pid, startedAt }: SurvivingShim): void {
+async function adopt(context: EngineContext, container: Container, found: SurvivingShim): Promise<void> {
+  const { shim, pid, startedAt } = found;
   container.shim = shim;
   if (container.state.status === "starting") {
     context.containers.setState(container, { status: "running", pid, pidStartTicks: startTicks(pid), startedAt });
   }
   void watchExit(context, container, shim);
-  void resumeForgotten(container, shim);
+  if (!found.ended) await settlePause(context, container, found);
 }
 
 /** Records the end of a container that has no shim any more, as far as it can be known. */

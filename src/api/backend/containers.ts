@@ -89,6 +89,10 @@ export interface ContainerBackend {
   /** When it fails, what is attached ends and `wait` answers 127 (not found), 126 (not executable) or 128. */
   start(ref: string): Promise<void>;
   stop(ref: string, options: ContainerStopOptions): Promise<void>;
+  /** Ends it if it runs, and starts it; one with AutoRemove outlives that. */
+  restart(ref: string, options: ContainerStopOptions): Promise<void>;
+  pause(ref: string): Promise<void>;
+  unpause(ref: string): Promise<void>;
   /** @param signal as the client wrote it: `KILL`, `SIGTERM`, `15`; the engine refuses what is none. */
   kill(ref: string, signal: string): Promise<void>;
   /**

@@ -41,15 +41,6 @@ export function containerRoutes(app: Hono<ApiEnv>, containers: ContainerBackend)
     await containers.start(c.req.param("id"));
     return c.body(null, 204);
   });
-  app.post("/containers/:id/stop", async (c) => {
-    const signal = c.get("api") >= 42 ? c.req.query("signal") : undefined;
-    const timeoutSeconds = queryInteger(c, "t");
-    await containers.stop(c.req.param("id"), {
-      ...(signal && { signal }),
-      ...(timeoutSeconds !== undefined && { timeoutSeconds }),
-    });
-    return c.body(null, 204);
-  });
   app.post("/containers/:id/kill", async (c) => {
     await containers.kill(c.req.param("id"), c.req.query("signal") || "KILL");
     return c.body(null, 204);

@@ -10,11 +10,8 @@ const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/con
 const unbuilt: [string, string, string][] = [
   ["GET", "/containers/:id/top", "listing a container's processes"],
   ["GET", "/containers/:id/stats", "resource statistics"],
-  ["POST", "/containers/:id/restart", "restarting a container"],
   ["POST", "/containers/:id/update", "updating a container"],
   ["POST", "/containers/:id/rename", "renaming a container"],
-  ["POST", "/containers/:id/pause", "pausing a container"],
-  ["POST", "/containers/:id/unpause", "unpausing a container"],
   ["GET", "/containers/:id/checkpoints", "checkpoints"],
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],

@@ -28,6 +28,7 @@ import { FakeNetworks } from "./fake-networks.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
 import { FakeProcess } from "./fake-process.ts";
 import { FakeRegistry } from "./fake-registry.ts";
+import { fakeVerbs } from "./fake-verbs.ts";
 import { FakeVolumes } from "./fake-volumes.ts";
 
 interface FakeContainer {
@@ -82,6 +83,7 @@ export class FakeEngine implements Backends {
   };
 
   readonly containers: ContainerBackend = {
+    ...fakeVerbs({ find: (ref) => this.#find(ref), note: (call) => this.calls.push(call) }),
     create: async (request, { name, platform }) => {
       this.calls.push(`create ${name ?? "-"} ${platform ?? "-"}`);
       const image = request.Image ?? "";

@@ -52,12 +52,22 @@ export const logs: CommandDef = leaf(
   "Fetch the logs of a container",
   async () => (await import("../commands/logs.ts")).logsCommand,
 );
+export const pause: CommandDef = leaf(
+  "pause",
+  "Pause all processes within one or more containers",
+  async () => (await import("../commands/pause.ts")).pauseCommand,
+);
 export const port: CommandDef = leaf(
   "port",
   "List port mappings or a specific mapping for the container",
   async () => (await import("../commands/port.ts")).portCommand,
 );
 export const ps: CommandDef = leaf("ps", "List containers", async () => (await import("../commands/ps.ts")).psCommand);
+export const restart: CommandDef = leaf(
+  "restart",
+  "Restart one or more containers",
+  async () => (await import("../commands/restart.ts")).restartCommand,
+);
 export const rm: CommandDef = leaf(
   "rm",
   "Remove one or more containers",
@@ -78,6 +88,11 @@ export const stop: CommandDef = leaf(
   "Stop one or more running containers",
   async () => (await import("../commands/stop.ts")).stopCommand,
 );
+export const unpause: CommandDef = leaf(
+  "unpause",
+  "Unpause all processes within one or more containers",
+  async () => (await import("../commands/unpause.ts")).unpauseCommand,
+);
 export const wait: CommandDef = leaf(
   "wait",
   "Block until one or more containers stop, then print their exit codes",
@@ -97,12 +112,15 @@ export const containerGroup: CommandDef = group("container", "Manage containers"
   logs,
   ls: ps,
   list: ps,
+  pause,
   port,
   ps,
+  restart,
   rm,
   remove: rm,
   run,
   start,
   stop,
+  unpause,
   wait,
 });

@@ -1,6 +1,6 @@
 /** docker's commands that tsd does not have yet by their groups, and those that it will not have with the reason. */
 const notBuiltIn: Record<string, string> = {
-  container: "pause prune rename restart stats top unpause update",
+  container: "prune rename stats top update",
   image: "build",
   system: "dial-stdio",
 };
@@ -11,13 +11,10 @@ const notBuilt = [
   "checkpoint",
   "compose",
   "cp",
-  "pause",
   "plugin",
   "rename",
-  "restart",
   "stats",
   "top",
-  "unpause",
   "update",
 ];
 const swarm = "config node secret service stack swarm";

@@ -1,16 +1,15 @@
 /** A container as a new image: what of its configuration an image has, and that it stands still meanwhile. */
 import type { ContainerConfig } from "../../api/schema/container-config.ts";
-import { EngineError, errorMessage } from "../../core/errors.ts";
-import { log } from "../../core/log.ts";
+import { EngineError } from "../../core/errors.ts";
 import { applyChanges } from "../../image/dockerfile/changes.ts";
 import { familiarReference, parseReference } from "../../image/reference.ts";
 import type { ImageConfigDefaults } from "../../oci/image.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import type { EngineContext } from "../context.ts";
-import type { ShimPart } from "../parts.ts";
 import type { Container } from "./container.ts";
 import { containerEvent } from "./event.ts";
 import { mergeImageConfig } from "./image-config.ts";
+import { pauseForCommit, resumeAfterCommit } from "./pause.ts";
 
 export interface CommitRequest {
   /** `repository[:tag]`; absent: the image gets no name. */
@@ -91,47 +90,12 @@ function isEmpty(value: unknown): boolean {
   return typeof value === "object" && Object.keys(value).length === 0;
 }
 
-/** A container that does not run stands still anyway. */
+/** A container that does not run, or is paused, stands still anyway. */
 async function whilePaused<T>(context: EngineContext, container: Container, work: () => Promise<T>): Promise<T> {
-  const shim = container.state.status === "running" ? container.shim : undefined;
-  if (shim === undefined || !(await pause(container, shim))) return work();
-  containerEvent(context, container, "pause");
+  if (!(await pauseForCommit(context, container))) return work();
   try {
     return await work();
   } finally {
-    await resume(container, shim);
-    containerEvent(context, container, "unpause");
-  }
-}
-
-/** @returns false when it ended before it could be paused. */
-async function pause(container: Container, shim: ShimPart): Promise<boolean> {
-  try {
-    await shim.pause();
-    return true;
-  } catch (error) {
-    if (container.state.status !== "running") return false;
-    throw error;
-  }
-}
-
-/** One that was killed meanwhile has been resumed for that. */
-async function resume(container: Container, shim: ShimPart): Promise<void> {
-  try {
-    await shim.resume();
-  } catch (error) {
-    log("debug", "could not resume a container", { container: container.id, error: errorMessage(error) });
-    if (container.state.status === "running" && (await shim.state()).status === "paused") throw error;
-  }
-}
-
-/** A daemon that was killed in the middle of a commit leaves its container paused. */
-export async function resumeForgotten(container: Container, shim: ShimPart): Promise<void> {
-  try {
-    if ((await shim.state({})).status !== "paused") return;
-    await shim.resume();
-    log("info", "resumed a container that a commit had paused", { container: container.id });
-  } catch (error) {
-    log("warn", "could not resume a container", { container: container.id, error: errorMessage(error) });
+    await resumeAfterCommit(context, container);
   }
 }

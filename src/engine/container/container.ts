@@ -35,6 +35,8 @@ export class Container {
   attached = 0;
   readonly copies = new Copies();
   removed = false;
+  /** It is being restarted: its end is not the last, and does not take along one that is to be removed with it. */
+  restarting = false;
   readonly #exitWaiters: Waiters = new Set();
   readonly #removalWaiters: Waiters = new Set();
 
@@ -75,6 +77,10 @@ export class Container {
   /** A process runs, or is about to. */
   get active(): boolean {
     return this.#state.status === "running" || this.#state.status === "starting";
+  }
+
+  get paused(): boolean {
+    return this.#state.status === "running" && this.#state.pausedFor !== undefined;
   }
 
   /** @throws EngineError internal for a transition that the table does not have. */

@@ -19,10 +19,13 @@ import { containerEvent } from "./event.ts";
 import { removeLink, shownLinks } from "./links.ts";
 import { type ListOptions, selectContainers } from "./list.ts";
 import { attachLogs, type LogOptions, type LogStream, readLogs } from "./logs.ts";
+import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { type RemoveOptions, removeContainer } from "./remove.ts";
+import { restartContainer } from "./restart.ts";
 import { type RunSession, runContainer } from "./run.ts";
 import { startContainer } from "./start.ts";
-import { killContainer, type StopOptions, startSettled, stopContainer } from "./stop.ts";
+import { startSettled } from "./start-settled.ts";
+import { killContainer, type StopOptions, stopContainer } from "./stop.ts";
 import { inspectView, type Sizes, summaryView } from "./view.ts";
 import { waitContainer, waitResponse } from "./wait.ts";
 
@@ -89,6 +92,18 @@ export class ContainerService {
     return stopContainer(this.#context, this.#find(reference), options);
   }
 
+  restart(reference: string, options: StopOptions): Promise<void> {
+    return restartContainer(this.#context, this.#find(reference), options);
+  }
+
+  pause(reference: string): Promise<void> {
+    return pauseContainer(this.#context, this.#find(reference));
+  }
+
+  unpause(reference: string): Promise<void> {
+    return unpauseContainer(this.#context, this.#find(reference));
+  }
+
   kill(reference: string, signal: string): Promise<void> {
     return killContainer(this.#context, this.#find(reference), signal);
   }
@@ -107,6 +122,9 @@ export class ContainerService {
   async attach(reference: string, options: AttachOptions, signal: AbortSignal): Promise<Stream> {
     const container = this.#find(reference);
     await startSettled(this.#context, container);
+    if (container.paused) {
+      throw new EngineError("conflict", `Container ${reference} is paused, unpause the container before attach`);
+    }
     const live = options.stream ? await attachContainer(this.#context, container, options, signal) : undefined;
     return options.logs
       ? attachLogs(this.#context, container, options, live, signal)

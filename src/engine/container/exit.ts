@@ -74,19 +74,20 @@ export async function recordEnd(
 ): Promise<void> {
   const startedAt = container.state.status === "running" ? container.state.startedAt : finishedAt;
   const state: ExitedState = { status: "exited", startedAt, finishedAt, end };
-  if (container.autoRemove) container.setState(state);
+  const goes = container.autoRemove && !container.restarting;
+  if (goes) container.setState(state);
   else context.containers.setState(container, state);
   containerEvent(context, container, "die", {
     exitCode: String(exitCodeOf(end)),
     execDuration: String(Math.max(0, Math.floor((Date.parse(finishedAt) - Date.parse(startedAt)) / 1000))),
   });
   const cleaned = context.locks.run(container.id, async () => {
-    if (container.autoRemove) await Bun.sleep(courtesyMs);
+    if (goes) await Bun.sleep(courtesyMs);
     await cleanUpAfterEnd(context, container);
   });
   context.endings.add(cleaned);
   container.announceExit();
-  if (container.autoRemove) autoRemove(context, container, cleaned);
+  if (goes) autoRemove(context, container, cleaned);
   await cleaned;
 }
 

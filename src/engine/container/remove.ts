@@ -23,11 +23,10 @@ export async function removeContainer(
   options: RemoveOptions,
 ): Promise<void> {
   if (container.active && !options.force) {
-    throw new EngineError(
-      "conflict",
-      `cannot remove container "${container.name}": container is running: ` +
-        "stop the container before removing or force remove",
-    );
+    const why = container.paused
+      ? "container is paused and must be unpaused first"
+      : "container is running: stop the container before removing or force remove";
+    throw new EngineError("conflict", `cannot remove container "${container.name}": ${why}`);
   }
   // An auto-removed container may be gone by its own end; a start may come in between: look again each time.
   while (container.active) await forceEnd(context, container);

@@ -45,7 +45,8 @@ export async function runContainer(
   const { container, response } = created;
   return context.locks.run(container.id, async () => {
     onCreated(response);
-    const exited = container.nextExit().then(waitResponse);
+    // As docker's client waits: a container that goes with its end may be restarted before.
+    const exited = (container.autoRemove ? container.removal() : container.nextExit()).then(waitResponse);
     const stream = await takeShim(context, container, opening, { stdin: wantsStdin(request), signal });
     await context.endings.over(container);
     await launch(context, container, starting);

@@ -30,6 +30,7 @@ export async function startContainer(context: EngineContext, container: Containe
   await context.endings.over(container);
   await context.locks.run(container.id, async () => {
     const { state } = container;
+    if (container.paused) throw new EngineError("conflict", "cannot start a paused container, try unpause instead");
     if (state.status === "running" || state.status === "starting") {
       throw new EngineError("not_modified", `container ${container.name} is already running`);
     }

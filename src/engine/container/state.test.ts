@@ -45,6 +45,13 @@ describe("the projection onto Docker's booleans", () => {
     expect(projectState(running)).toMatchObject({ Status: "running", Running: true, Pid: 41, FinishedAt: zeroTime });
   });
 
+  test("one that is paused runs, and says that it is", () => {
+    const paused: ContainerState = { ...running, pausedFor: "user" };
+    assertTransition("c", running, paused);
+    assertTransition("c", paused, running);
+    expect(projectState(paused)).toMatchObject({ Status: "paused", Running: true, Paused: true, Pid: 41 });
+  });
+
   test("one that is being started still looks like what it was", () => {
     expect(projectState({ status: "starting", from: exited })).toEqual(projectState(exited));
   });

@@ -34,6 +34,11 @@ export interface RunningState {
   pidStartTicks: number;
   /** RFC 3339. */
   startedAt: string;
+  /**
+   * Its processes stand still, or are about to: recorded before they are stopped, and taken away before they go on. Who
+   * wanted it decides what a daemon does that finds them so.
+   */
+  pausedFor?: "user" | "commit";
 }
 
 export interface ExitedState {
@@ -64,7 +69,8 @@ const transitions: Record<ContainerStatus, readonly ContainerStatus[]> = {
   created: ["starting", "removing"],
   // Back to where it was when the start fails; straight to exited when it ended before anybody saw it run.
   starting: ["running", "created", "exited"],
-  running: ["exited"],
+  // Paused, and back.
+  running: ["running", "exited"],
   exited: ["starting", "removing"],
   removing: ["dead"],
   dead: ["removing"],
@@ -128,7 +134,14 @@ export function projectState(state: ContainerState): StateProjection {
       // Docker has no such state: until the process runs, the container is what it was.
       return projectState(state.from);
     case "running":
-      return { ...idle, Status: "running", Running: true, Pid: state.pid, StartedAt: state.startedAt };
+      return {
+        ...idle,
+        Status: state.pausedFor === undefined ? "running" : "paused",
+        Running: true,
+        Paused: state.pausedFor !== undefined,
+        Pid: state.pid,
+        StartedAt: state.startedAt,
+      };
     case "exited":
       return {
         ...idle,

@@ -9,7 +9,7 @@ export function statusText(state: ContainerState, nowMs: number): string {
     case "starting":
       return statusText(state.from, nowMs);
     case "running":
-      return `Up ${humanDuration(nowMs - Date.parse(state.startedAt))}`;
+      return `Up ${humanDuration(nowMs - Date.parse(state.startedAt))}${state.pausedFor === undefined ? "" : " (Paused)"}`;
     case "exited":
       return `Exited (${exitCodeOf(state.end)}) ${humanDuration(nowMs - Date.parse(state.finishedAt))} ago`;
     case "removing":

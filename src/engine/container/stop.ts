@@ -4,6 +4,8 @@ import { parseSignal, signalNumbers } from "../../core/signals.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, ExitResult } from "./container.ts";
 import { containerEvent } from "./event.ts";
+import { goOn } from "./pause.ts";
+import { startSettled } from "./start-settled.ts";
 
 /** Docker's own. */
 const stopTimeoutSecondsDefault = 10;
@@ -83,11 +85,13 @@ async function sendSignal(context: EngineContext, container: Container, signal: 
     }
   }
   containerEvent(context, container, "kill", { signal: String(signal) });
+  if (container.paused && isToEnd(container, signal)) await goOn(context, container);
 }
 
-/** A start that is under way is let finish: only then is there something to signal. */
-export async function startSettled(context: EngineContext, container: Container): Promise<void> {
-  if (container.state.status === "starting") await context.locks.run(container.id, () => undefined);
+/** Docker's rule: what stands still is let go for a signal that is to end it, and gets others when it goes on. */
+function isToEnd({ definition }: Container, signal: number): boolean {
+  const { StopSignal } = definition.config;
+  return signal === signalNumbers.KILL || !StopSignal || parseSignal(StopSignal) === signal;
 }
 
 /** Resolves with undefined after that time; never without one. */

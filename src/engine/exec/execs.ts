@@ -44,7 +44,7 @@ export class ExecService {
   /** @throws EngineError not_found, conflict when the container does not run, invalid_argument without a command. */
   async create(reference: string, request: ExecCreateRequest): Promise<{ Id: string }> {
     const container = this.#context.containers.find(reference);
-    container.runningShim();
+    checkGoing(container);
     if (!request.Cmd?.length) throw new EngineError("invalid_argument", "No exec command specified");
     if (request.WorkingDir && !request.WorkingDir.startsWith("/")) {
       const message = `the working directory '${request.WorkingDir}' is invalid, it needs to be an absolute path`;
@@ -157,7 +157,7 @@ export class ExecService {
     if (exec.state.status !== "created") {
       throw new EngineError("conflict", `exec ${exec.id} has already been started`);
     }
-    const shim = exec.container.runningShim();
+    const shim = checkGoing(exec.container);
     exec.state = { status: "starting" };
     return shim;
   }
@@ -226,6 +226,13 @@ export class ExecService {
       if (container.removed || (state.status === "ended" && state.endedAtMs < oldestMs)) this.#execs.delete(id);
     }
   }
+}
+
+/** @throws EngineError conflict in docker's words when the container does not run, or stands still. */
+function checkGoing(container: Container): ShimPart {
+  const shim = container.runningShim();
+  if (!container.paused) return shim;
+  throw new EngineError("conflict", `Container ${container.id} is paused, unpause the container before exec`);
 }
 
 /** Docker's: 127 no such program, 126 what else is wrong with what was asked for, 128 anything else. */

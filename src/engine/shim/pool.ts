@@ -129,9 +129,10 @@ async function askSurvivor(path: string): Promise<SurvivingShim | undefined> {
     return undefined;
   }
   try {
-    const { containerId, pid, startedAt, exit } = await shim.state({ settled: true });
+    const { containerId, pid, startedAt, exit, status } = await shim.state({ settled: true });
     if (containerId !== null && pid !== null) {
-      return { shim, containerId, pid, startedAt: startedAt ?? timeNow(), ended: exit !== null };
+      const paused = status === "paused";
+      return { shim, containerId, pid, startedAt: startedAt ?? timeNow(), ended: exit !== null, paused };
     }
     // The last daemon may have been killed when its request to start was on the way: refused from here on.
     await shim.release({ force: true });

@@ -300,7 +300,16 @@ export class FakeWorld implements Disposable {
           const { container, exit } = shim;
           if (shim.isClosed || container === undefined) return [];
           const startedAt = new Date().toISOString();
-          return [{ shim, containerId: container.id, pid: process.pid, startedAt, ended: exit !== undefined }];
+          return [
+            {
+              shim,
+              containerId: container.id,
+              pid: process.pid,
+              startedAt,
+              ended: exit !== undefined,
+              paused: shim.paused,
+            },
+          ];
         }),
       prepare: () => undefined,
       close: async () => undefined,

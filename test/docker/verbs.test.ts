@@ -1,0 +1,112 @@
+/** pause, unpause and restart, asked for by docker's client and by tsd's command line, with tsd's runtime and runc. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { until } from "../harness/command.ts";
+import { DockerScene } from "../harness/docker.ts";
+
+let scene: DockerScene;
+beforeAll(async () => {
+  scene = await DockerScene.open(["--add-runtime", "runc=/usr/sbin/runc"]);
+});
+afterAll(() => scene.close());
+
+const forever = "trap 'exit 5' TERM; while :; do sleep 0.02; done";
+
+async function field(name: string, template: string): Promise<string> {
+  return scene.ok("inspect", "-f", template, name);
+}
+
+/** Whether the kernel has stopped the container's processes, by its own word. */
+async function isFrozen(name: string): Promise<boolean> {
+  const pid = await field(name, "{{.State.Pid}}");
+  const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").split("\n");
+  const [, v1] = lines.map((line) => /^\d+:freezer:(.*)$/.exec(line)).find(Boolean) ?? [];
+  if (v1 !== undefined) return readFileSync(`/sys/fs/cgroup/freezer${v1}/freezer.state`, "utf8").trim() === "FROZEN";
+  const [, v2] = lines.map((line) => /^0::(.*)$/.exec(line)).find(Boolean)!;
+  return readFileSync(`/sys/fs/cgroup${v2}/cgroup.events`, "utf8").includes("frozen 1");
+}
+
+async function events(name: string, since: number): Promise<string[]> {
+  const until = String(Date.now() / 1000);
+  const filter = `container=${name}`;
+  const from = String(since / 1000);
+  const text = await scene.ok(
+    "events",
+    "--since",
+    from,
+    "--until",
+    until,
+    "--filter",
+    filter,
+    "--format",
+    "{{.Action}}",
+  );
+  return text.split("\n").filter(Boolean);
+}
+
+describe.each(["tsd", "runc"])("with the runtime %s", (runtime) => {
+  test("a container stands still from pause to unpause, over a daemon that is killed meanwhile", async () => {
+    const name = `still-${runtime}`;
+    await scene.background(name, forever, ["--runtime", runtime]);
+    expect(await scene.ok("pause", name)).toBe(name);
+    expect(await isFrozen(name)).toBe(true);
+    expect(await scene.ok("ps", "--filter", "status=paused", "--format", "{{.Names}} {{.State}}")).toBe(
+      `${name} paused`,
+    );
+    await scene.daemon.stop("SIGKILL");
+    await scene.daemon.start();
+    expect(await field(name, "{{.State.Status}} {{.State.Paused}} {{.State.Running}}")).toBe("paused true true");
+    expect(await isFrozen(name)).toBe(true);
+    expect(await scene.daemon.ok("container", "unpause", name)).toBe(name);
+    expect(await isFrozen(name)).toBe(false);
+    await scene.ok("pause", name);
+    await scene.ok("stop", "-t", "20", name);
+    expect(await field(name, "{{.State.ExitCode}} {{.State.Paused}}")).toBe("5 false");
+    await scene.ok("start", name);
+    await scene.ok("pause", name);
+    await scene.ok("rm", "-f", name);
+  }, 30_000);
+});
+
+test("pause and unpause say why not, one line for each container, as docker's client has it", async () => {
+  const id = await scene.background("one", forever);
+  await scene.ok("create", "--name", "idle", scene.image);
+  const idle = await field("idle", "{{.Id}}");
+  await scene.ok("pause", "one");
+  for (const run of [scene.docker.bind(scene), scene.daemon.tsd.bind(scene.daemon)]) {
+    const result = await run(["pause", "none", "one", "idle"]);
+    expect(result.status).toBe(1);
+    for (const words of [
+      "No such container: none",
+      `Container ${id} is already paused`,
+      `container ${idle} is not running`,
+    ]) {
+      expect(result.stderr).toContain(words);
+    }
+    expect((await run(["exec", "one", "true"])).stderr).toContain(
+      `Container ${id} is paused, unpause the container before exec`,
+    );
+    expect((await run(["start", "one"])).stderr).toContain("cannot start a paused container, try unpause instead");
+    expect((await run(["unpause", "idle"])).stderr).toContain(`Container ${idle} is not paused`);
+  }
+  await scene.ok("rm", "-f", "one", "idle");
+});
+
+test("restart ends a container in its own way and starts it, also one that is removed with its end", async () => {
+  for (const rm of [[], ["--rm"]]) {
+    await scene.background("again", forever, rm);
+    const before = await field("again", "{{.Id}} {{.State.StartedAt}}");
+    const since = Date.now();
+    expect(await scene.ok("restart", "-t", "20", "again")).toBe("again");
+    const after = await field("again", "{{.Id}} {{.State.StartedAt}}");
+    expect(after).not.toBe(before);
+    expect(after.split(" ")[0]).toBe(before.split(" ")[0]!);
+    expect(await events("again", since)).toEqual(["kill", "die", "stop", "start", "restart"]);
+    expect(await scene.daemon.ok("restart", "-s", "KILL", "again")).toBe("again");
+    await Promise.all([scene.ok("restart", "-t", "0", "again"), scene.daemon.ok("restart", "-t", "0", "again")]);
+    expect(await field("again", "{{.State.Status}}")).toBe("running");
+    if (rm.length === 0) await scene.ok("rm", "-f", "again");
+    else await scene.ok("stop", "-t", "0", "again");
+    await until("it is gone", async () => (await scene.docker(["inspect", "again"])).status === 1);
+  }
+}, 30_000);
