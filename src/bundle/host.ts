@@ -7,6 +7,7 @@ import { AT_FDCWD } from "../../ffi/constants/open.ts";
 import { S_IFBLK, S_IFMT } from "../../ffi/constants/stat.ts";
 import { isDevice, statx } from "../../ffi/stat.ts";
 import { isErrno } from "../core/errors.ts";
+import { readCgroupFacts } from "./host-limits.ts";
 import type { BundleHost, HostDevice } from "./input.ts";
 
 /** Directories of /dev that hold no devices of the host's own, as containerd skips them. */
@@ -19,7 +20,7 @@ export function readHost(): BundleHost {
   return {
     kernel: parseKernelVersion(release()),
     capabilities: capabilitiesOf((masks.CapBnd ?? 0n) & (masks.CapPrm ?? 0n)),
-    ...cgroupFacts(mounts),
+    ...readCgroupFacts(mounts),
     apparmor: readOptional("/sys/module/apparmor/parameters/enabled")?.startsWith("Y") ?? false,
     thermalThrottleCpus: thermalThrottleCpus(),
     onlineCpus: availableParallelism(),
@@ -34,23 +35,6 @@ export function readHost(): BundleHost {
 export function parseKernelVersion(text: string): [number, number] {
   const match = /^(\d+)\.(\d+)/.exec(text);
   return [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)];
-}
-
-/** v2 is what systemd calls unified: the one hierarchy on /sys/fs/cgroup. Swap is counted unless the kernel was told not to. */
-function cgroupFacts(mounts: string): Pick<BundleHost, "cgroupVersion" | "swapLimit"> {
-  const isUnified = /^\S+ \/sys\/fs\/cgroup cgroup2 /m.test(mounts);
-  if (!isUnified) {
-    const memory = /^\S+ (\S+) cgroup \S*\bmemory\b/m.exec(mounts)?.[1];
-    return {
-      cgroupVersion: 1,
-      swapLimit: memory !== undefined && existsSync(join(memory, "memory.memsw.limit_in_bytes")),
-    };
-  }
-  // The root cgroup has no such file; any child has it. The kernel's own switch is the same for all.
-  const children = readdirSync("/sys/fs/cgroup", { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const withMemory = children.filter(({ name }) => existsSync(`/sys/fs/cgroup/${name}/memory.max`));
-  const hasSwap = withMemory.some(({ name }) => existsSync(`/sys/fs/cgroup/${name}/memory.swap.max`));
-  return { cgroupVersion: 2, swapLimit: hasSwap || withMemory.length === 0 };
 }
 
 function thermalThrottleCpus(): number[] {

@@ -3,6 +3,7 @@
  * create request can be handed over as it is. Types only.
  */
 import type { LinuxDevice, LinuxIdMapping, LinuxSeccomp } from "../oci/runtime.ts";
+import type { CgroupFacts } from "./host-limits.ts";
 
 /** The part of an OCI image configuration (`config` of the image's JSON) that shapes a container. */
 export interface BundleImageConfig {
@@ -141,16 +142,13 @@ export interface HostDevice {
 }
 
 /** What the result depends on beside the request; readHost() in host.ts reads the real one. */
-export interface BundleHost {
+export interface BundleHost extends CgroupFacts {
   /** Major and minor number of the kernel's version. */
   kernel: readonly [number, number];
   /** Capabilities that can be given away (permitted to this process and in its bounding set), by name: CAP_CHOWN. */
   capabilities: readonly string[];
-  cgroupVersion: 1 | 2;
   /** AppArmor is enabled in the kernel. */
   apparmor: boolean;
-  /** Limits of swap are counted: memory.memsw.* (v1) or memory.swap.max (v2) is there. */
-  swapLimit: boolean;
   /** CPUs that have /sys/devices/system/cpu/cpuN/thermal_throttle. */
   thermalThrottleCpus: readonly number[];
   /** CPUs that are online: what `--cpus` may ask for. */

@@ -6,43 +6,14 @@ import type { BundleHost, BundleHostConfig } from "./input.ts";
 /** Microseconds: the period in which `--cpus` is counted. */
 const cpuPeriodUs = 100_000;
 
-/**
- * Takes away the limits that this host's kernel has nothing for, which Docker does too.
- * @returns a warning for each, in docker's words.
- */
-export function discardUnsupported<T extends BundleHostConfig>(
-  hostConfig: T,
-  host: Pick<BundleHost, "cgroupVersion" | "swapLimit">,
-): { hostConfig: T; warnings: string[] } {
-  const { MemorySwap = 0, MemorySwappiness, OomKillDisable } = hostConfig;
-  const kept = { ...hostConfig };
-  const warnings: string[] = [];
-  if (MemorySwap > 0 && !host.swapLimit) {
-    kept.MemorySwap = -1;
-    warnings.push(
-      "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
-    );
-  }
-  if (host.cgroupVersion === 1) return { hostConfig: kept, warnings };
-  delete kept.MemorySwappiness;
-  delete kept.OomKillDisable;
-  if ((MemorySwappiness ?? -1) >= 0) {
-    warnings.push(
-      "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
-    );
-  }
-  if (OomKillDisable) warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
-  return { hostConfig: kept, warnings };
-}
-
-/** @throws EngineError invalid_argument for a device that the host lacks, or more CPUs than there are. */
+/** @throws EngineError invalid_argument for a device that the host lacks. */
 export function containerResources(
   hostConfig: BundleHostConfig,
   host: BundleHost,
   devices: LinuxDeviceRule[],
 ): LinuxResources {
   const memory = memoryResources(hostConfig, host);
-  const cpu = cpuResources(hostConfig, host);
+  const cpu = cpuResources(hostConfig);
   const blockIO = blockResources(hostConfig, host);
   const { PidsLimit: pids } = hostConfig;
   return {
@@ -62,7 +33,7 @@ function memoryResources(hostConfig: BundleHostConfig, host: BundleHost): LinuxR
     ...(Memory > 0 && { limit: Memory }),
     ...(MemoryReservation > 0 && { reservation: MemoryReservation }),
     ...(swap !== undefined && { swap }),
-    // Neither exists on v2, where discardUnsupported has said so.
+    // Neither exists on v2, where settleLimits has said so.
     ...(host.cgroupVersion === 1 && MemorySwappiness !== undefined && MemorySwappiness >= 0
       ? { swappiness: MemorySwappiness }
       : {}),
@@ -78,16 +49,8 @@ function swapLimit({ Memory = 0, MemorySwap = 0 }: BundleHostConfig, host: Bundl
   return Memory > 0 ? Memory * 2 : undefined;
 }
 
-function cpuResources(hostConfig: BundleHostConfig, host: BundleHost): LinuxResources["cpu"] {
+function cpuResources(hostConfig: BundleHostConfig): LinuxResources["cpu"] {
   const { NanoCpus = 0, CpuShares = 0, CpuPeriod, CpuQuota, CpusetCpus, CpusetMems } = hostConfig;
-  if (CpuShares < 0) throw new EngineError("invalid_argument", `invalid CPU shares (${CpuShares}): negative`);
-  if (NanoCpus > host.onlineCpus * 1e9) {
-    const range = `from 0.01 to ${host.onlineCpus.toFixed(2)}`;
-    throw new EngineError(
-      "invalid_argument",
-      `range of CPUs is ${range}, as there are only ${host.onlineCpus} CPUs available`,
-    );
-  }
   const cpu: NonNullable<LinuxResources["cpu"]> = {
     ...(CpuShares > 0 && { shares: CpuShares }),
     ...(NanoCpus > 0 && { period: cpuPeriodUs, quota: Math.floor((NanoCpus * cpuPeriodUs) / 1e9) }),

@@ -1,5 +1,7 @@
 /** HostConfig.SecurityOpt: `name=value`, or `name:value` as in old clients. */
+
 import { EngineError } from "../core/errors.ts";
+import { parseGoBool } from "../core/go-bool.ts";
 
 export interface SecurityOptions {
   noNewPrivileges: boolean;
@@ -62,11 +64,10 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
   return result;
 }
 
-/** The spellings of Go's strconv.ParseBool. */
 function parseBoolean(value: string, option: string): boolean {
-  if (/^(1|t|T|true|TRUE|True)$/.test(value)) return true;
-  if (/^(0|f|F|false|FALSE|False)$/.test(value)) return false;
-  throw invalid(option);
+  const boolean = parseGoBool(value);
+  if (boolean === undefined) throw invalid(option);
+  return boolean;
 }
 
 function invalid(option: string): EngineError {

@@ -1,9 +1,11 @@
 import { nameServer, searchDomain } from "../core/name-server.ts";
+import { throttleBytesFlag, throttleOperationsFlag, weightDeviceFlag } from "./block-device-flag.ts";
 import {
   aliasFlag,
   boolFlag,
   bytesFlag,
   checkedListFlag,
+  durationFlag,
   type Flag,
   type FlagSet,
   type FlagValues,
@@ -14,7 +16,9 @@ import {
   platformFlagOf,
   stringFlag,
   UsageError,
+  uint16Flag,
 } from "./flags.ts";
+import { gpusFlag } from "./gpus-flag.ts";
 import { mountFlag } from "./mount-flag.ts";
 import { extraHost, link } from "./network-checks.ts";
 import { networkFlag } from "./network-flag.ts";
@@ -28,6 +32,8 @@ export const containerFlags = {
   "add-host": checkedListFlag("Add a custom host-to-IP mapping (host:ip)", extraHost),
   annotation: listFlag("Add an annotation to the container (passed through to the OCI runtime)", { valueName: "map" }),
   attach: listFlag("Attach to STDIN, STDOUT or STDERR", { short: "a" }),
+  "blkio-weight": uint16Flag("Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
+  "blkio-weight-device": weightDeviceFlag("Block IO weight (relative device weight)"),
   "cap-add": listFlag("Add Linux capabilities"),
   "cap-drop": listFlag("Drop Linux capabilities"),
   "cgroup-parent": stringFlag("Optional parent cgroup for the container"),
@@ -35,12 +41,18 @@ export const containerFlags = {
   cidfile: stringFlag("Write the container ID to the file"),
   "cpu-period": intFlag("Limit CPU CFS (Completely Fair Scheduler) period"),
   "cpu-quota": intFlag("Limit CPU CFS (Completely Fair Scheduler) quota"),
+  "cpu-rt-period": intFlag("Limit CPU real-time period in microseconds"),
+  "cpu-rt-runtime": intFlag("Limit CPU real-time runtime in microseconds"),
   "cpu-shares": intFlag("CPU shares (relative weight)", { short: "c" }),
   cpus: nanoCpusFlag("Number of CPUs"),
   "cpuset-cpus": stringFlag("CPUs in which to allow execution (0-3, 0,1)"),
   "cpuset-mems": stringFlag("MEMs in which to allow execution (0-3, 0,1)"),
   device: listFlag("Add a host device to the container"),
   "device-cgroup-rule": listFlag("Add a rule to the cgroup allowed devices list"),
+  "device-read-bps": throttleBytesFlag("Limit read rate (bytes per second) from a device"),
+  "device-read-iops": throttleOperationsFlag("Limit read rate (IO per second) from a device"),
+  "device-write-bps": throttleBytesFlag("Limit write rate (bytes per second) to a device"),
+  "device-write-iops": throttleOperationsFlag("Limit write rate (IO per second) to a device"),
   dns: checkedListFlag("Set custom DNS servers", nameServer),
   "dns-opt": aliasFlag("dns-option", dnsOption),
   "dns-option": dnsOption,
@@ -50,7 +62,18 @@ export const containerFlags = {
   env: listFlag("Set environment variables", { short: "e" }),
   "env-file": listFlag("Read in a file of environment variables"),
   expose: listFlag("Expose a port or a range of ports"),
+  gpus: gpusFlag(),
   "group-add": listFlag("Add additional groups to join"),
+  "health-cmd": stringFlag("Command to run to check health"),
+  "health-interval": durationFlag("Time between running the check (ms|s|m|h) (default 0s)"),
+  "health-retries": intFlag("Consecutive failures needed to report unhealthy"),
+  "health-start-interval": durationFlag(
+    "Time between running the check during the start period (ms|s|m|h) (default 0s)",
+  ),
+  "health-start-period": durationFlag(
+    "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
+  ),
+  "health-timeout": durationFlag("Maximum time to allow one check to run (ms|s|m|h) (default 0s)"),
   hostname: stringFlag("Container host name", { short: "h" }),
   init: boolFlag("Run an init inside the container that forwards signals and reaps processes"),
   interactive: boolFlag("Keep STDIN open even if not attached", { short: "i" }),
@@ -61,6 +84,8 @@ export const containerFlags = {
   "label-file": listFlag("Read in a line delimited file of labels"),
   link: checkedListFlag("Add link to another container", link),
   "link-local-ip": listFlag("Container IPv4/IPv6 link-local addresses"),
+  "log-driver": stringFlag("Logging driver for the container"),
+  "log-opt": listFlag("Log driver options"),
   "mac-address": stringFlag("Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
   memory: bytesFlag("Memory limit", { short: "m" }),
   "memory-reservation": bytesFlag("Memory soft limit"),
@@ -72,6 +97,7 @@ export const containerFlags = {
   "net-alias": aliasFlag("network-alias", networkAlias),
   network,
   "network-alias": networkAlias,
+  "no-healthcheck": boolFlag("Disable any container-specified HEALTHCHECK"),
   "oom-kill-disable": boolFlag("Disable OOM Killer"),
   "oom-score-adj": intFlag("Tune host's OOM preferences (-1000 to 1000)"),
   pid: stringFlag("PID namespace to use"),
@@ -83,6 +109,7 @@ export const containerFlags = {
   pull: stringFlag('Pull image before running ("always", "missing", "never")', { initial: "missing" }),
   quiet: boolFlag("Suppress the pull output", { short: "q" }),
   "read-only": boolFlag("Mount the container's root filesystem as read only"),
+  restart: stringFlag("Restart policy to apply when a container exits", { initial: "no" }),
   rm: boolFlag("Automatically remove the container and its associated anonymous volumes when it exits"),
   runtime: stringFlag("Runtime to use for this container"),
   "security-opt": listFlag("Security Options"),
@@ -106,53 +133,22 @@ export const containerFlags = {
 export type ContainerFlags = typeof containerFlags;
 export type ContainerFlagValues = FlagValues<ContainerFlags>;
 
-/** docker run's flags that tsd does not have yet: they are known, so that the error can say so. */
-const notBuilt: Record<string, { short?: string; isBoolean?: boolean }> = {
-  "blkio-weight": {},
-  "blkio-weight-device": {},
-  "cpu-rt-period": {},
-  "cpu-rt-runtime": {},
-  "device-read-bps": {},
-  "device-read-iops": {},
-  "device-write-bps": {},
-  "device-write-iops": {},
-  gpus: {},
-  "health-cmd": {},
-  "health-interval": {},
-  "health-retries": {},
-  "health-start-interval": {},
-  "health-start-period": {},
-  "health-timeout": {},
-  "log-driver": {},
-  "log-opt": {},
-  "no-healthcheck": { isBoolean: true },
-  restart: {},
-  "use-api-socket": { isBoolean: true },
-};
-
 /** Flags of Windows containers, which tsd will never have. */
 const windowsOnly = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation"];
 
-function refusedFlag(name: string, why: string, options: { short?: string; isBoolean?: boolean } = {}): Flag<never> {
-  return {
-    ...(options.short !== undefined && { short: options.short }),
-    help: "",
-    valueName: "",
-    hidden: true,
-    isBoolean: options.isBoolean ?? false,
-    initial: undefined as never,
-    read: () => {
-      throw new UsageError(`--${name} ${why}`);
-    },
-  };
-}
-
 /** Known and refused with a reason, which is more use than "unknown flag". */
-export const refusedContainerFlags: FlagSet = {
-  ...Object.fromEntries(
-    Object.entries(notBuilt).map(([name, options]) => [name, refusedFlag(name, "is not built in tsd yet", options)]),
-  ),
-  ...Object.fromEntries(
-    windowsOnly.map((name) => [name, refusedFlag(name, "is for Windows containers, which tsd does not run")]),
-  ),
-};
+export const refusedContainerFlags: FlagSet = Object.fromEntries(
+  windowsOnly.map((name): [string, Flag<never>] => [
+    name,
+    {
+      help: "",
+      valueName: "",
+      hidden: true,
+      isBoolean: false,
+      initial: undefined as never,
+      read: () => {
+        throw new UsageError(`--${name} is for Windows containers, which tsd does not run`);
+      },
+    },
+  ]),
+);

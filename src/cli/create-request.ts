@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
 import type { ContainerCreateRequest, HostConfig, Ulimit } from "../api/schema/container-config.ts";
+import { parseCdiName } from "../core/cdi-name.ts";
 import { callerVariable } from "../core/environment.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
 import { deviceMapping } from "./device-flag.ts";
 import { exposedPorts } from "./expose-flag.ts";
 import { keyValues, UsageError } from "./flags.ts";
+import { healthcheck, logConfig, restartPolicy } from "./life-flags.ts";
 import { networkingRequest } from "./networking-request.ts";
 import { parsePublish } from "./publish-flag.ts";
 import { volumeFlags } from "./volume-flag.ts";
@@ -25,6 +27,7 @@ export function createRequest(
   const networking = networkingRequest(flags);
   const published = parsePublish(flags.publish);
   const volumes = volumeFlags(flags.volume);
+  const check = healthcheck(flags);
   const exposed = { ...published.exposedPorts, ...exposedPorts(flags.expose) };
   return {
     Hostname: flags.hostname,
@@ -41,6 +44,7 @@ export function createRequest(
     Image: image,
     Volumes: volumes.anonymous,
     WorkingDir: flags.workdir,
+    ...(check !== undefined && { Healthcheck: check }),
     ...(given.has("entrypoint") && { Entrypoint: [flags.entrypoint] }),
     Labels: { ...labelsFromFiles(flags["label-file"]), ...keyValues(flags.label, "label") },
     ...(flags["stop-signal"] && { StopSignal: flags["stop-signal"] }),
@@ -60,16 +64,24 @@ export function createRequest(
 function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): HostConfig {
   return {
     AutoRemove: flags.rm,
+    BlkioWeight: flags["blkio-weight"],
+    BlkioWeightDevice: flags["blkio-weight-device"],
+    BlkioDeviceReadBps: flags["device-read-bps"],
+    BlkioDeviceReadIOps: flags["device-read-iops"],
+    BlkioDeviceWriteBps: flags["device-write-bps"],
+    BlkioDeviceWriteIOps: flags["device-write-iops"],
     CapAdd: flags["cap-add"],
     CapDrop: flags["cap-drop"],
     CgroupParent: flags["cgroup-parent"],
     CgroupnsMode: cgroupNamespace(flags.cgroupns),
     CpuPeriod: flags["cpu-period"],
     CpuQuota: flags["cpu-quota"],
+    CpuRealtimePeriod: flags["cpu-rt-period"],
+    CpuRealtimeRuntime: flags["cpu-rt-runtime"],
     CpuShares: flags["cpu-shares"],
     CpusetCpus: flags["cpuset-cpus"],
     CpusetMems: flags["cpuset-mems"],
-    Devices: flags.device.map(deviceMapping),
+    ...devices(flags),
     DeviceCgroupRules: flags["device-cgroup-rule"],
     Dns: flags.dns,
     DnsOptions: flags["dns-option"],
@@ -79,6 +91,7 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     ...(given.has("init") && { Init: flags.init }),
     IpcMode: flags.ipc,
     ...(flags.link.length > 0 && { Links: flags.link }),
+    LogConfig: logConfig(flags["log-driver"], flags["log-opt"]),
     Memory: flags.memory,
     MemoryReservation: flags["memory-reservation"],
     MemorySwap: flags["memory-swap"],
@@ -92,6 +105,7 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     Privileged: flags.privileged,
     PublishAllPorts: flags["publish-all"],
     ReadonlyRootfs: flags["read-only"],
+    ...restart(flags),
     Runtime: flags.runtime,
     SecurityOpt: flags["security-opt"].map(securityOption),
     ShmSize: flags["shm-size"],
@@ -104,6 +118,24 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     VolumeDriver: flags["volume-driver"],
     VolumesFrom: flags["volumes-from"],
   };
+}
+
+/** A name of CDI's is no path: it is asked for of the daemon, which knows the files of CDI. */
+function devices(flags: ContainerFlagValues): Pick<HostConfig, "Devices" | "DeviceRequests"> {
+  const names = flags.device.filter((device) => parseCdiName(device) !== undefined);
+  const requests = [...flags.gpus, ...(names.length > 0 ? [{ Driver: "cdi", DeviceIDs: names }] : [])];
+  return {
+    Devices: flags.device.filter((device) => !names.includes(device)).map(deviceMapping),
+    ...(requests.length > 0 && { DeviceRequests: requests }),
+  };
+}
+
+function restart(flags: ContainerFlagValues): Pick<HostConfig, "RestartPolicy"> {
+  const policy = restartPolicy(flags.restart);
+  if (flags.rm && policy.Name !== undefined && policy.Name !== "no") {
+    throw new UsageError("conflicting options: cannot specify both --restart and --rm");
+  }
+  return { RestartPolicy: policy };
 }
 
 function storageOptions(options: string[]): Record<string, string> {

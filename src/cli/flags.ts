@@ -1,4 +1,6 @@
 import { EngineError, errorMessage } from "../core/errors.ts";
+import { parseGoBool } from "../core/go-bool.ts";
+import { parseGoDuration } from "../core/go-duration.ts";
 import { parseBytes } from "../core/size.ts";
 import { csvFields } from "./csv.ts";
 
@@ -60,7 +62,7 @@ export function boolFlag(help: string, options: Common & { initial?: boolean } =
     ...(options.initial && { shownDefault: "true" }),
     isBoolean: true,
     initial: options.initial ?? false,
-    read: (text) => parseGoBool(text),
+    read: (text) => parseBoolean(text),
   };
 }
 
@@ -93,6 +95,16 @@ export function listFlag(help: string, options: Common = {}): Flag<string[]> {
 /** A list whose every value is checked, and put as the API wants it. @param read throws an Error whose message is the reason. */
 export function checkedListFlag(help: string, read: (text: string) => string, options: Common = {}): Flag<string[]> {
   return { ...listFlag(help, options), read: (text, previous) => [...previous, read(text)] };
+}
+
+/** A list of what each value stands for. @param read throws an Error whose message is the reason. */
+export function valueListFlag<T>(help: string, read: (text: string) => T, options: Common = {}): Flag<T[]> {
+  return {
+    ...shared(help, "list", options),
+    isBoolean: false,
+    initial: [],
+    read: (text, previous) => [...previous, read(text)],
+  };
 }
 
 /** A name that docker keeps for what is called otherwise now. */
@@ -143,6 +155,36 @@ export function intFlag(help: string, options: Common & { initial?: number } = {
   };
 }
 
+/** A number from 0 to 65535. */
+export function uint16Flag(help: string): Flag<number> {
+  return {
+    ...shared(help, "uint16", {}),
+    isBoolean: false,
+    initial: 0,
+    read: (text) => {
+      const parsing = `strconv.ParseUint: parsing ${JSON.stringify(text)}`;
+      if (!/^\d+$/.test(text)) throw new Error(`${parsing}: invalid syntax`);
+      if (Number(text) > 65535) throw new Error(`${parsing}: value out of range`);
+      return Number(text);
+    },
+  };
+}
+
+/** `1m30s` as nanoseconds. */
+export function durationFlag(help: string): Flag<number> {
+  return {
+    ...shared(help, "duration", {}),
+    isBoolean: false,
+    initial: 0,
+    read: (text) => {
+      const milliseconds = parseGoDuration(text);
+      if (milliseconds !== undefined) return Math.round(milliseconds * 1e6);
+      const isNumber = /^[+-]?\d+\.?\d*$/.test(text);
+      throw new Error(`time: ${isNumber ? "missing unit in" : "invalid"} duration ${JSON.stringify(text)}`);
+    },
+  };
+}
+
 /** Bytes with a unit, `512m`; -1 means unlimited where `unlimited` is set. */
 export function bytesFlag(help: string, options: Common & { unlimited?: boolean } = {}): Flag<number> {
   return {
@@ -178,10 +220,9 @@ function shared(help: string, valueName: string, options: Common) {
   };
 }
 
-/** Go's strconv.ParseBool. */
-function parseGoBool(text: string): boolean {
-  if (["1", "t", "T", "TRUE", "true", "True"].includes(text)) return true;
-  if (["0", "f", "F", "FALSE", "false", "False"].includes(text)) return false;
+function parseBoolean(text: string): boolean {
+  const boolean = parseGoBool(text);
+  if (boolean !== undefined) return boolean;
   throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 

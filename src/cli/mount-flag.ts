@@ -1,6 +1,8 @@
 /** `--mount type=bind,src=/here,dst=/there,…`: the long syntax of mounts, as docker's command line reads it. */
+
 import { resolve } from "node:path";
 import type { IdMapping, Mount } from "../api/schema/container-config.ts";
+import { parseGoBool } from "../core/go-bool.ts";
 import { parseBytes } from "../core/size.ts";
 import { csvFields } from "./csv.ts";
 import type { Flag } from "./flags.ts";
@@ -200,8 +202,8 @@ function cut(text: string): [string, string] {
 
 /** Go's strconv.ParseBool, without its words. */
 function parseBool(value: string, key: string): boolean {
-  if (["1", "t", "T", "TRUE", "true", "True"].includes(value)) return true;
-  if (["0", "f", "F", "FALSE", "false", "False"].includes(value)) return false;
+  const boolean = parseGoBool(value);
+  if (boolean !== undefined) return boolean;
   throw new Error(`invalid value for ${key}: ${value}`);
 }
 

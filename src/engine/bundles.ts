@@ -6,14 +6,15 @@ import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import { defaultPath } from "../bundle/environment.ts";
 import { readHost } from "../bundle/host.ts";
 import type { BundleHost, BundleImageConfig, BundleInput, BundleMount, BundleUser } from "../bundle/input.ts";
+import { settleLimits } from "../bundle/limits.ts";
 import { containerMounts } from "../bundle/mounts.ts";
-import { discardUnsupported } from "../bundle/resources.ts";
+
 import { bundleConfig, hiddenPaths, imageBundleConfig, runsInit } from "../bundle/spec.ts";
 import { lookupUser } from "../bundle/users.ts";
 import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
 import type { Layout } from "./layout.ts";
-import type { BundlePart, ProcessSurroundings } from "./parts.ts";
+import type { BundlePart, ProcessSurroundings, SettledLimits } from "./parts.ts";
 
 export class Bundles implements BundlePart {
   readonly #layout: Layout;
@@ -34,8 +35,8 @@ export class Bundles implements BundlePart {
     return config;
   }
 
-  settleLimits(hostConfig: HostConfig): { hostConfig: HostConfig; warnings: string[] } {
-    return discardUnsupported(hostConfig, this.host);
+  settleLimits(hostConfig: HostConfig, options: { isUpdate?: boolean } = {}): SettledLimits {
+    return settleLimits(hostConfig, this.host, options);
   }
 
   hiddenPaths(hostConfig: HostConfig): Pick<HostConfig, "MaskedPaths" | "ReadonlyPaths"> {

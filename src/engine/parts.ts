@@ -241,8 +241,11 @@ export interface ShimSource {
 export interface BundlePart {
   /** Writes the program of `--init`, too, if the container has one: its directory is there. */
   config(input: Omit<BundleInput, "host">): RuntimeConfig;
-  /** Takes away the limits that the host's kernel has nothing for. @returns what is left, and a warning for each. */
-  settleLimits(hostConfig: HostConfig): { hostConfig: HostConfig; warnings: string[] };
+  /**
+   * Takes away the limits that the host's kernel has nothing for, with a warning for each.
+   * @throws EngineError invalid_argument for wrong ones.
+   */
+  settleLimits(hostConfig: HostConfig, options?: { isUpdate?: boolean }): SettledLimits;
   /** HostConfig's MaskedPaths and ReadonlyPaths as they will be; none for a container that may see all. */
   hiddenPaths(hostConfig: HostConfig): Pick<HostConfig, "MaskedPaths" | "ReadonlyPaths">;
   /** @throws EngineError invalid_argument for what no container can have: an unknown capability, limit, option. */
@@ -255,6 +258,11 @@ export interface BundlePart {
   imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig;
   /** A further process of a container. */
   process(definition: ContainerDefinition, request: ExecCreateRequest, surroundings: ProcessSurroundings): OciProcess;
+}
+
+export interface SettledLimits {
+  hostConfig: HostConfig;
+  warnings: string[];
 }
 
 /** What a further process has of its container beside the definition. */

@@ -132,7 +132,8 @@ export interface PortBinding {
 export type PortMap = Record<string, PortBinding[]>;
 
 export interface RestartPolicy {
-  Name?: "" | "no" | "always" | "unless-stopped" | "on-failure";
+  /** no, always, unless-stopped or on-failure; "" is no. */
+  Name?: string;
   MaximumRetryCount?: number;
 }
 
@@ -178,7 +179,8 @@ export interface HostConfig extends Resources {
   CapAdd?: string[];
   CapDrop?: string[];
   Cgroup?: string;
-  CgroupnsMode?: "" | "private" | "host";
+  /** private, host, or "" for what the daemon chooses. */
+  CgroupnsMode?: string;
   /** [height, width]. */
   ConsoleSize?: number[];
   ContainerIDFile?: string;

@@ -1,5 +1,5 @@
 /** Reads the body of POST /containers/create: every key of Docker's Config, HostConfig and NetworkingConfig. */
-import * as v from "valibot";
+import type * as v from "valibot";
 import type { ContainerConfig, ContainerCreateRequest, HostConfig, Mount, Resources } from "./container-config.ts";
 import {
   flag,
@@ -16,14 +16,6 @@ import {
   texts,
   uint,
 } from "./go-json.ts";
-
-/** A closed set of words, refused in Docker's manner when it is another. */
-function oneOf<const T extends readonly string[]>(what: string, words: T) {
-  return v.pipe(
-    text,
-    v.picklist(words, (issue) => `invalid ${what}: ${issue.received}`),
-  );
-}
 
 const healthConfig = struct({
   Test: optional(texts),
@@ -139,7 +131,6 @@ const mount: v.GenericSchema<unknown, Mount> = struct({
 });
 
 const portBinding = struct({ HostIp: optional(text), HostPort: optional(text) });
-const restartPolicies = ["", "no", "always", "unless-stopped", "on-failure"] as const;
 
 export const resources: v.GenericSchema<unknown, Resources> = struct(resourceEntries);
 
@@ -151,7 +142,7 @@ export const hostConfig: v.GenericSchema<unknown, HostConfig> = struct({
   CapAdd: optional(textOrTexts),
   CapDrop: optional(textOrTexts),
   Cgroup: optional(text),
-  CgroupnsMode: optional(oneOf("cgroup namespace mode", ["", "private", "host"] as const)),
+  CgroupnsMode: optional(text),
   ConsoleSize: optional(list(uint)),
   ContainerIDFile: optional(text),
   Dns: optional(texts),
@@ -174,9 +165,7 @@ export const hostConfig: v.GenericSchema<unknown, HostConfig> = struct({
   PublishAllPorts: optional(flag),
   ReadonlyPaths: optional(texts),
   ReadonlyRootfs: optional(flag),
-  RestartPolicy: optional(
-    struct({ Name: optional(oneOf("restart policy", restartPolicies)), MaximumRetryCount: optional(int64) }),
-  ),
+  RestartPolicy: optional(struct({ Name: optional(text), MaximumRetryCount: optional(int64) })),
   Runtime: optional(text),
   SecurityOpt: optional(texts),
   ShmSize: optional(uint),

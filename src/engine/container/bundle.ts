@@ -108,11 +108,14 @@ export function cgroupPath(context: Pick<EngineContext, "configuration">, contai
 function logTarget(container: Container, paths: ContainerPaths): LogTarget {
   const { Type, Config = {} } = container.definition.hostConfig.LogConfig ?? {};
   if (Type === "none") return { driver: "none" };
-  const maxFiles = Number(Config["max-file"] ?? 1);
+  // Another driver's container has its log as one without options has it.
+  const options = Type === "json-file" ? Config : {};
+  const maxFiles = Number(options["max-file"] ?? 1);
+  const maxSize = options["max-size"];
   return {
     driver: "json-file",
     path: paths.log,
-    ...(Config["max-size"] !== undefined && { maxSizeBytes: parseBytes(Config["max-size"]) }),
+    ...(maxSize !== undefined && maxSize !== "-1" && { maxSizeBytes: parseBytes(maxSize) }),
     ...(maxFiles > 1 && { maxFiles }),
   };
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
-import { isEngineError } from "../../core/errors.ts";
+import type { ContainerCreateRequest, HostConfig } from "../../api/schema/container-config.ts";
+import { checkHealthcheck, mergeHealthcheck } from "./healthcheck.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
-import { refuseUnbuilt } from "./refusal.ts";
+import { refuseUnsupported, unactedWarnings } from "./refusal.ts";
 
 describe("what a container takes from its image", () => {
   const image = {
@@ -46,43 +46,93 @@ describe("what a container takes from its image", () => {
   });
 });
 
-describe("what is not built is refused by its field", () => {
+describe("what no container can have is refused", () => {
   test.each([
-    [{ HostConfig: { RestartPolicy: { Name: "always" } } }, "HostConfig.RestartPolicy"],
-    [{ HostConfig: { LogConfig: { Type: "syslog" } } }, "HostConfig.LogConfig.Type"],
-    [{ HostConfig: { LogConfig: { Type: "json-file", Config: { tag: "x" } } } }, "HostConfig.LogConfig.Config"],
-    [{ HostConfig: { Mounts: [{ Type: "cluster", Target: "/x" }] } }, "HostConfig.Mounts[/x].Type"],
-    [{ Healthcheck: { Test: ["CMD", "true"] } }, "Healthcheck"],
-  ] as [ContainerCreateRequest, string][])("%j", (request, field) => {
-    let refusal: unknown;
-    try {
-      refuseUnbuilt(request);
-    } catch (error) {
-      refusal = error;
-    }
-    expect(isEngineError(refusal, "unsupported")).toBe(true);
-    expect((refusal as Error).message).toStartWith(field);
+    [{ Isolation: "hyperv" }, "invalid isolation (hyperv): linux only supports 'default'"],
+    [{ IOMaximumIOps: 1 }, "invalid option: QoS maximum IOPs configuration is not supported on linux"],
+    [{ IOMaximumBandwidth: 1 }, "invalid option: QoS maximum bandwidth configuration is not supported on linux"],
+    [{ Cgroup: "container:x" }, "HostConfig.Cgroup (container:x): tsd has no cgroups of other containers"],
+    [{ Mounts: [{ Type: "cluster", Target: "/x" }] }, "HostConfig.Mounts[/x].Type (cluster): tsd has no"],
+    [{ Mounts: [{ Type: "npipe", Target: "/x" }] }, "HostConfig.Mounts[/x].Type (npipe): tsd has no"],
+    [{ LogConfig: { Type: "foo" } }, 'error looking up logging plugin foo: plugin "foo" not found'],
+    [{ LogConfig: { Config: { a: "b" } } }, "unknown log opt 'a' for json-file log driver"],
+    [
+      { RestartPolicy: { Name: "foo" } },
+      "invalid restart policy: unknown policy 'foo'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+    ],
+    [
+      { RestartPolicy: { Name: "always", MaximumRetryCount: 1 } },
+      "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+    ],
+    [
+      { RestartPolicy: { Name: "no", MaximumRetryCount: -1 } },
+      "invalid restart policy: maximum retry count can only be used with 'on-failure' and cannot be negative",
+    ],
+    [
+      { RestartPolicy: { Name: "on-failure", MaximumRetryCount: -1 } },
+      "invalid restart policy: maximum retry count cannot be negative",
+    ],
+  ] as [HostConfig, string][])("%j", (HostConfig, message) => {
+    expect(() => refuseUnsupported({ HostConfig })).toThrow(message);
   });
 
   test("empty values, as Go clients send them all, are no request", () => {
-    refuseUnbuilt({
+    const empty: ContainerCreateRequest = {
       Healthcheck: {},
       HostConfig: {
-        RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
-        PortBindings: {},
-        PublishAllPorts: false,
-        Links: [],
-        VolumesFrom: [],
-        VolumeDriver: "",
-        UsernsMode: "",
-        StorageOpt: {},
-        DeviceRequests: [],
+        RestartPolicy: { Name: "", MaximumRetryCount: 3 },
+        Cgroup: "",
+        Isolation: "",
         CpuCount: 0,
+        CpuPercent: 0,
         IOMaximumBandwidth: 0,
+        IOMaximumIOps: 0,
         LogConfig: { Type: "", Config: {} },
         Mounts: [{ Type: "bind", Source: "/a", Target: "/b" }],
       },
-      NetworkingConfig: { EndpointsConfig: { bridge: {} } },
-    });
+    };
+    refuseUnsupported(empty);
+    refuseUnsupported({});
+    expect([...unactedWarnings(empty), ...unactedWarnings({ Healthcheck: { Test: ["NONE"] } })]).toEqual([]);
+  });
+});
+
+test("what is kept and does nothing yet is said", () => {
+  const warnings = unactedWarnings({
+    Healthcheck: { Test: ["CMD", "true"] },
+    HostConfig: {
+      CpuPercent: 5,
+      CpuCount: 2,
+      RestartPolicy: { Name: "unless-stopped" },
+      LogConfig: { Type: "syslog" },
+    },
+  });
+  expect(warnings.map((warning) => warning.split(" ").slice(0, 5).join(" "))).toEqual([
+    "linux does not support CPU",
+    "linux does not support CPU",
+    "The restart policy unless-stopped is",
+    "The health check is kept",
+    "The log driver syslog is",
+  ]);
+});
+
+describe("a health check", () => {
+  const image = { Test: ["CMD", "a"], Interval: 5e9, Retries: 3 };
+  test("takes from the image what the request leaves open", () => {
+    expect(mergeHealthcheck(undefined, undefined)).toBeUndefined();
+    expect(mergeHealthcheck({}, undefined)).toEqual({});
+    expect(mergeHealthcheck(undefined, image)).toEqual(image);
+    expect(mergeHealthcheck({ Test: [], Interval: 1e9 }, image)).toEqual({ ...image, Interval: 1e9 });
+    expect(mergeHealthcheck({ Test: ["NONE"] }, image)).toEqual({ ...image, Test: ["NONE"] });
+  });
+  test.each([
+    [{ Interval: 5 }, "Interval in Healthcheck cannot be less than 1ms"],
+    [{ Timeout: -1 }, "Timeout in Healthcheck cannot be less than 1ms"],
+    [{ StartPeriod: 999_999 }, "StartPeriod in Healthcheck cannot be less than 1ms"],
+    [{ StartInterval: 1 }, "StartInterval in Healthcheck cannot be less than 1ms"],
+    [{ Retries: -1 }, "Retries in Healthcheck cannot be negative"],
+  ])("%j is refused", (check, message) => {
+    expect(() => checkHealthcheck(check)).toThrow(message);
+    checkHealthcheck({ Interval: 1e6, Timeout: 0, Retries: 0 });
   });
 });

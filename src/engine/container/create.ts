@@ -34,7 +34,7 @@ import {
   runtimePath,
 } from "./normalize.ts";
 import { portRequests } from "./ports.ts";
-import { refuseUnbuilt } from "./refusal.ts";
+import { refuseUnsupported, unactedWarnings } from "./refusal.ts";
 import type { CreatedState, StartingState } from "./state.ts";
 import { storageLimit } from "./storage-limit.ts";
 
@@ -138,7 +138,7 @@ function draftContainer(
   request: ContainerCreateRequest,
   options: CreateOptions,
 ): Draft {
-  refuseUnbuilt(request);
+  refuseUnsupported(request);
   const requested = containerConfigOf(request);
   checkConfig(requested);
   const image = resolveImage(context, requested.Image ?? "", options.platform);
@@ -173,7 +173,11 @@ function draftContainer(
     command: commandOf(config),
     runtime,
     ...(storageBytes !== undefined && { storageBytes }),
-    warnings: [...settled.warnings, ...portWarnings(hostConfig), ...warningsFor(image)],
+    warnings: [
+      ...settled.warnings,
+      ...portWarnings(hostConfig),
+      ...unactedWarnings({ ...config, HostConfig: request.HostConfig ?? {} }),
+    ],
   };
 }
 
@@ -241,11 +245,4 @@ function reserveName(context: EngineContext, id: string, requested: string | und
 function portWarnings({ NetworkMode, PortBindings = {}, PublishAllPorts }: HostConfig): string[] {
   const isAsked = PublishAllPorts || Object.values(PortBindings).some((bindings) => bindings?.length);
   return NetworkMode === "host" && isAsked ? ["Published ports are discarded when using host network mode"] : [];
-}
-
-/** What the container will lack although its image asks for it. */
-function warningsFor(image: Image): string[] {
-  const test = image.config.config?.Healthcheck?.Test;
-  if (!test?.length || test[0] === "NONE") return [];
-  return ["The image's health check is not run: health checks are not built in this version of tsd"];
 }

@@ -2,11 +2,13 @@
 import type { ContainerConfig } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { ImageConfigDefaults } from "../../oci/image.ts";
+import { mergeHealthcheck } from "./healthcheck.ts";
 
 /** The request's config with what the image adds; the request wins. */
 export function mergeImageConfig(request: ContainerConfig, image: ImageConfigDefaults): ContainerConfig {
   const ports = { ...image.ExposedPorts, ...request.ExposedPorts };
   const volumes = { ...image.Volumes, ...request.Volumes };
+  const healthcheck = mergeHealthcheck(request.Healthcheck, image.Healthcheck);
   const { Entrypoint: _entrypoint, Volumes: _volumes, ...others } = request;
   return {
     ...withoutEmpty({
@@ -20,6 +22,7 @@ export function mergeImageConfig(request: ContainerConfig, image: ImageConfigDef
     Env: mergeEnv(request.Env ?? [], image.Env ?? []),
     Labels: { ...image.Labels, ...request.Labels },
     ...mergeCommand(request, image),
+    ...(healthcheck && { Healthcheck: healthcheck }),
     ...(Object.keys(ports).length > 0 && { ExposedPorts: ports }),
     ...(Object.keys(volumes).length > 0 && { Volumes: volumes }),
   };

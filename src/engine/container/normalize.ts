@@ -6,11 +6,11 @@ import { parseSignal } from "../../core/signals.ts";
 import { tryParseAddress } from "../../network/address.ts";
 import { checkNameServer } from "../../network/etc-files.ts";
 import { builtinRuntime, type EngineConfiguration } from "../configuration.ts";
+import { checkHealthcheck } from "./healthcheck.ts";
 import { hostNetworkAndLinks } from "./links.ts";
+import { restarts } from "./restart-policy.ts";
 
 const shmBytesDefault = 64 * 2 ** 20;
-/** Docker's least memory limit: less cannot start a process. */
-const memoryBytesMin = 6 * 2 ** 20;
 
 /** The request's ContainerConfig alone, without the parts that are stored on their own. */
 export function containerConfigOf(request: ContainerCreateRequest): ContainerConfig {
@@ -24,6 +24,7 @@ export function checkConfig(config: ContainerConfig): void {
     throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
   }
   if (config.StopSignal) parseSignal(config.StopSignal);
+  checkHealthcheck(config.Healthcheck);
   for (const entry of config.Env ?? []) {
     if (entry === "" || entry.startsWith("=")) throw invalid(`invalid environment variable: ${entry}`);
     if (entry.includes("\0")) throw invalid(`invalid environment variable: ${JSON.stringify(entry)} contains a NUL`);
@@ -35,21 +36,6 @@ export function checkConfig(config: ContainerConfig): void {
 
 /** @throws EngineError invalid_argument, naming the field. */
 export function checkHostConfig(host: HostConfig): void {
-  const { Memory = 0, MemorySwap = 0, MemoryReservation = 0, NanoCpus = 0, CpuQuota = 0, CpuPeriod = 0 } = host;
-  if (Memory !== 0 && Memory < memoryBytesMin) throw invalid("Minimum memory limit allowed is 6MB");
-  if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory) {
-    throw invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
-  }
-  if (Memory === 0 && MemorySwap > 0) {
-    throw invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
-  }
-  if (MemoryReservation > 0 && Memory > 0 && Memory < MemoryReservation) {
-    throw invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
-  }
-  if (NanoCpus < 0) throw invalid(`invalid HostConfig.NanoCpus: ${NanoCpus}`);
-  if (NanoCpus > 0 && (CpuQuota > 0 || CpuPeriod > 0)) {
-    throw invalid("Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set");
-  }
   const score = host.OomScoreAdj ?? 0;
   if (score < -1000 || score > 1000) {
     throw invalid(`Invalid value ${score}, range for oom score adj is [-1000, 1000]`);
@@ -57,7 +43,7 @@ export function checkHostConfig(host: HostConfig): void {
   if ((host.ShmSize ?? 0) < 0) throw invalid("SHM size can not be less than 0");
   for (const entry of host.ExtraHosts ?? []) checkExtraHost(entry);
   for (const server of host.Dns ?? []) checkNameServer(server);
-  if (host.AutoRemove && !["", "no", undefined].includes(host.RestartPolicy?.Name)) {
+  if (host.AutoRemove && restarts(host.RestartPolicy)) {
     throw invalid("can't create 'AutoRemove' container with restart policy");
   }
 }
@@ -121,7 +107,11 @@ export function normalizeHostConfig(
     // As much swap as memory: what is applied, and what `inspect` shows.
     ...(host.Memory && !host.MemorySwap && { MemorySwap: host.Memory * 2 }),
     LogConfig: { Type: host.LogConfig?.Type || "json-file", Config: host.LogConfig?.Config ?? {} },
-    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    RestartPolicy: {
+      Name: host.RestartPolicy?.Name || "no",
+      MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,
+    },
+    ...(host.CpuPercent && { CpuPercent: 0 }),
     Runtime: runtimeName(host.Runtime, configuration),
   };
 }

@@ -1,75 +1,53 @@
 /**
- * What this version does not build is refused by name when a container is created: a container that silently lacks
- * its restart policy or its published port is worse than none. Empty values ask for nothing and pass.
+ * What no container of tsd can have is refused by name when it is created: one that silently lacks it is worse than
+ * none. What is kept and does nothing yet is said. Empty values ask for nothing and pass.
  */
-import type { ContainerConfig, ContainerCreateRequest, HostConfig, Mount } from "../../api/schema/container-config.ts";
+import type { ContainerCreateRequest, HostConfig, Mount } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
+import { checkLogOptions, logWarnings } from "../../logging/log-options.ts";
+import { healthWarnings } from "./healthcheck.ts";
+import { checkRestartPolicy, restartWarnings } from "./restart-policy.ts";
 
-/** True when the field asks for something that is not built. */
-type Asks<T> = (value: T) => boolean;
-type Refusals<T> = Partial<{ [Field in keyof T]-?: { asks: Asks<NonNullable<T[Field]>>; what: string } }>;
-
-const some: Asks<readonly unknown[]> = (value) => value.length > 0;
-const positive: Asks<number> = (value) => value > 0;
-const other =
-  (...words: string[]): Asks<string> =>
-  (value) =>
-    !words.includes(value);
-
-const hostRefusals: Refusals<HostConfig> = {
-  RestartPolicy: { asks: (policy) => !["", "no", undefined].includes(policy.Name), what: "restart policies" },
-  DeviceRequests: { asks: some, what: "device requests (GPUs, CDI)" },
-  Isolation: { asks: other("", "default"), what: "isolation technologies" },
-  Cgroup: { asks: other(""), what: "cgroups of other containers" },
-  CpuCount: { asks: positive, what: "Windows limits" },
-  CpuPercent: { asks: positive, what: "Windows limits" },
-  IOMaximumIOps: { asks: positive, what: "Windows limits" },
-  IOMaximumBandwidth: { asks: positive, what: "Windows limits" },
-};
-
-const logOptions = new Set(["max-size", "max-file"]);
-
-/** @throws EngineError unsupported, naming the first field. */
-export function refuseUnbuilt(request: ContainerCreateRequest): void {
-  const host = request.HostConfig ?? {};
-  for (const field of Object.keys(hostRefusals) as (keyof HostConfig)[]) {
-    const refusal = hostRefusals[field] as { asks: Asks<unknown>; what: string };
-    const value = host[field];
-    if (value !== undefined && value !== null && refusal.asks(value)) {
-      throw unbuilt(`HostConfig.${field}`, JSON.stringify(value), refusal.what);
-    }
-  }
-  refuseHealthcheck(request);
-  refuseLogConfig(host);
+/** @throws EngineError invalid_argument in docker's words, or unsupported; naming the first field. */
+export function refuseUnsupported({ HostConfig: host = {} }: ContainerCreateRequest): void {
+  refuseWindows(host);
+  if (host.Cgroup) throw unsupported("HostConfig.Cgroup", host.Cgroup, "cgroups of other containers");
   for (const mount of host.Mounts ?? []) refuseMount(mount);
+  checkRestartPolicy(host.RestartPolicy ?? {});
+  checkLogOptions(host.LogConfig?.Type || "json-file", host.LogConfig?.Config ?? {});
 }
 
-function refuseHealthcheck(config: ContainerConfig): void {
-  const test = config.Healthcheck?.Test;
-  if (test === undefined || test.length === 0 || test[0] === "NONE") return;
-  throw unbuilt("Healthcheck", JSON.stringify(test), "health checks");
-}
-
-function refuseLogConfig(host: HostConfig): void {
-  const { Type = "", Config = {} } = host.LogConfig ?? {};
-  if (!["", "json-file", "none"].includes(Type))
-    throw unbuilt("HostConfig.LogConfig.Type", Type, "log drivers other than json-file and none");
-  for (const option of Object.keys(Config)) {
-    if (Type !== "none" && logOptions.has(option)) continue;
-    throw unbuilt("HostConfig.LogConfig.Config", option, `such options of the log driver ${Type || "json-file"}`);
+function refuseWindows({ Isolation = "", IOMaximumBandwidth, IOMaximumIOps }: HostConfig): void {
+  if (!["", "default"].includes(Isolation.toLowerCase())) {
+    throw invalid(`invalid isolation (${Isolation}): linux only supports 'default'`);
   }
+  if (IOMaximumBandwidth)
+    throw invalid("invalid option: QoS maximum bandwidth configuration is not supported on linux");
+  if (IOMaximumIOps) throw invalid("invalid option: QoS maximum IOPs configuration is not supported on linux");
 }
 
 function refuseMount({ Type, Target = "" }: Mount): void {
-  if (Type === "cluster" || Type === "npipe") {
-    throw unbuilt(`HostConfig.Mounts[${Target}].Type`, Type, "mounts of this type");
+  if (Type === "cluster") {
+    throw unsupported(`HostConfig.Mounts[${Target}].Type`, Type, "volumes of a swarm's cluster (tsd has no swarm)");
   }
+  if (Type === "npipe") throw unsupported(`HostConfig.Mounts[${Target}].Type`, Type, "named pipes of Windows");
 }
 
-function unbuilt(field: string, value: string, what: string): EngineError {
-  const shown = value === "" ? "" : ` (${value})`;
-  return new EngineError("unsupported", `${field}${shown}: ${what} are not built in this version of tsd`, {
-    stage: "create",
-    path: field,
-  });
+/** Of a request that is right, with what the image adds: what is kept and does nothing, or is discarded. */
+export function unactedWarnings({ Healthcheck, HostConfig: host = {} }: ContainerCreateRequest): string[] {
+  return [
+    ...(host.CpuPercent ? ["linux does not support CPU percent. Percent discarded."] : []),
+    ...(host.CpuCount ? ["linux does not support CPU count. Count discarded."] : []),
+    ...restartWarnings(host.RestartPolicy),
+    ...healthWarnings(Healthcheck),
+    ...logWarnings(host.LogConfig?.Type || "json-file", host.LogConfig?.Config ?? {}),
+  ];
+}
+
+function invalid(message: string): EngineError {
+  return new EngineError("invalid_argument", message, { stage: "create" });
+}
+
+function unsupported(field: string, value: string, what: string): EngineError {
+  return new EngineError("unsupported", `${field} (${value}): tsd has no ${what}`, { stage: "create", path: field });
 }

@@ -41,7 +41,7 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     ResolvConfPath: mounted("/etc/resolv.conf") || etc.resolvConf,
     HostnamePath: mounted("/etc/hostname") || etc.hostname,
     HostsPath: mounted("/etc/hosts") || etc.hosts,
-    LogPath: definition.hostConfig.LogConfig?.Type === "none" ? "" : layout.container(id).log,
+    LogPath: definition.hostConfig.LogConfig?.Type === "json-file" ? layout.container(id).log : "",
     Name: `/${name}`,
     RestartCount: 0,
     Driver: "overlayfs",

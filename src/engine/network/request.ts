@@ -1,7 +1,9 @@
 /** What users ask for of a new network, from the Engine API's words to the network part's. */
+
 import type { IpamConfig, NetworkCreateRequest } from "../../api/schema/network.ts";
 import { notManager } from "../../api/schema/swarm.ts";
 import { EngineError } from "../../core/errors.ts";
+import { parseGoBool } from "../../core/go-bool.ts";
 import type { NetworkRequest, SubnetRequest } from "../../network/network.ts";
 
 /** Options by which clients before API 1.48, and `default-network-opts`, say what EnableIPv4 and EnableIPv6 say. */
@@ -51,11 +53,10 @@ function subnetRequest({ Subnet, IPRange, Gateway, AuxiliaryAddresses }: IpamCon
   };
 }
 
-/** As Go's strconv.ParseBool reads it. */
 function booleanOption(options: Record<string, string>, name: string): boolean | undefined {
   const value = options[name];
   if (value === undefined) return undefined;
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
+  const boolean = parseGoBool(value);
+  if (boolean !== undefined) return boolean;
   throw new EngineError("invalid_argument", `driver-opt "${name}" is not a valid bool: ${JSON.stringify(value)}`);
 }

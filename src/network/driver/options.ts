@@ -1,5 +1,7 @@
 /** Docker's driver options, as labels of networks and endpoints: which of them mean something here, and what. */
+
 import { EngineError } from "../../core/errors.ts";
+import { parseGoBool } from "../../core/go-bool.ts";
 import { type Family, tryParseAddress } from "../address.ts";
 import type { GatewayMode } from "../firewall/rules.ts";
 import type { Network } from "../network.ts";
@@ -156,8 +158,8 @@ export function familyOption(
 
 /** As Go's strconv.ParseBool, which Docker reads options with. */
 function parseFlag(network: string, option: string, value: string): boolean {
-  if (["1", "t", "T", "TRUE", "true", "True"].includes(value)) return true;
-  if (["0", "f", "F", "FALSE", "false", "False"].includes(value)) return false;
+  const boolean = parseGoBool(value);
+  if (boolean !== undefined) return boolean;
   throw invalid(network, option, value, "true or false");
 }
 
