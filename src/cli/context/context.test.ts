@@ -216,10 +216,9 @@ describe("--docker", () => {
   const endpoint = (settings: Record<string, string>) => endpointOf(settings, surroundings([]));
 
   test("describes a daemon", async () => {
-    writeFileSync(join(directory, "ca"), "authority");
-    expect(endpoint({ host: "tcp://h:1", ca: join(directory, "ca"), "skip-tls-verify": "true" })).toEqual({
+    expect(endpoint({ host: "tcp://h:1", "skip-tls-verify": "true" })).toEqual({
       meta: { Host: "tcp://h:1", SkipTLSVerify: true },
-      files: { "ca.pem": ca },
+      files: {},
     });
     expect(endpoint({ host: "ssh://u@h" }).meta.Host).toBe("ssh://u@h");
     await new ContextStore(directory).write(remote("far"));
@@ -234,6 +233,11 @@ describe("--docker", () => {
     [{ ca: "/nope" }, "open /nope: no such file or directory"],
     [{ "skip-tls-verify": "x" }, 'skip-tls-verify: parsing "x": invalid syntax'],
     [{ host: "nonsense" }, "unable to apply docker endpoint options: unable to parse docker host `nonsense`"],
+    [
+      { host: "tcp://h", ca: import.meta.path },
+      "invalid docker endpoint options: failed to retrieve context tls info: ca.pem seems invalid",
+    ],
+    [{ host: "tcp://h", key: import.meta.path }, "invalid docker endpoint options: no valid private key found"],
     [{ from: "nope" }, 'context "nope": context not found'],
   ])("%j is refused", (settings, words) => {
     expect(() => endpoint(settings)).toThrow(`unable to create docker endpoint config: ${words}`);

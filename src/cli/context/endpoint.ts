@@ -1,4 +1,5 @@
 /** What a context says of a daemon: its address, and the files of TLS. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { type DaemonAddress, hostOf, parseHost } from "../../client/host.ts";
@@ -82,6 +83,7 @@ export function endpointOf(settings: Record<string, string>, surroundings: Surro
       meta: { Host: settings.host ?? "", SkipTLSVerify: skips },
       files: Object.fromEntries(files),
     };
+    checkMaterial(endpoint.files);
     checkHost(endpoint);
     return endpoint;
   } catch (error) {
@@ -95,6 +97,25 @@ function copiedEndpoint(name: string, surroundings: Surroundings): Endpoint {
   const endpoint = meta.Endpoints[dockerEndpoint];
   if (!endpoint) throw new EngineError("not_found", `unable to get endpoint from context ${JSON.stringify(name)}`);
   return { meta: endpoint, files: tls[dockerEndpoint] ?? {} };
+}
+
+/** What cannot be used is said when a context is made, not whenever one is used. */
+function checkMaterial({ "ca.pem": ca, "cert.pem": cert, "key.pem": key }: Record<string, Uint8Array>): void {
+  const readable = <T>(read: () => T, reason: string): T => {
+    try {
+      return read();
+    } catch (cause) {
+      throw new EngineError("invalid_argument", `invalid docker endpoint options: ${reason}`, { cause });
+    }
+  };
+  if (ca) readable(() => new X509Certificate(ca), "failed to retrieve context tls info: ca.pem seems invalid");
+  const secret = key && readable(() => createPrivateKey(Buffer.from(key)), "no valid private key found");
+  if (!cert || !secret) return;
+  const certificate = readable(() => new X509Certificate(cert), "cert.pem: no certificate in it");
+  if (!certificate.checkPrivateKey(secret)) {
+    const reason = "failed to retrieve context tls info: tls: private key does not match public key";
+    throw new EngineError("invalid_argument", `invalid docker endpoint options: ${reason}`);
+  }
 }
 
 /** A context may name what other clients reach, through ssh. */
