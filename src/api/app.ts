@@ -1,6 +1,8 @@
 /** The Engine API as one Hono application over the engine's backends; src/api/server.ts serves it on a socket. */
 import { Hono } from "hono";
 import { EngineError } from "../core/errors.ts";
+import { Authorization, authorized } from "./authorization.ts";
+import type { AuthorizationPlugin } from "./backend/authorization.ts";
 import type { Backends } from "./backend/backends.ts";
 import { failed } from "./errors.ts";
 import { archiveRoutes } from "./routes/archives.ts";
@@ -26,9 +28,12 @@ import { routedPath, versioned } from "./versions/version.ts";
 
 export type ApiApp = Hono<ApiEnv>;
 
-export function createApp(backends: Backends): ApiApp {
+/** @param plugins that are asked about every request, in this order. */
+export function createApp(backends: Backends, plugins: readonly AuthorizationPlugin[] = []): ApiApp {
   const app = new Hono<ApiEnv>({ getPath: routedPath });
   app.use(versioned);
+  const authorization = plugins.length > 0 ? new Authorization(plugins) : undefined;
+  if (authorization !== undefined) app.use(authorized(authorization));
   systemRoutes(app, backends.system);
   eventRoutes(app, backends.events);
   containerRoutes(app, backends.containers);
@@ -45,7 +50,7 @@ export function createApp(backends: Backends): ApiApp {
   volumeRoutes(app, backends.volumes);
   storageRoutes(app, backends.storage);
   pruneRoutes(app, backends.storage);
-  runRoutes(app, backends);
+  runRoutes(app, backends, authorization);
   unbuiltRoutes(app);
   app.notFound((c) => failed(c, new EngineError("not_found", "page not found")));
   app.onError((error, c) => failed(c, error));

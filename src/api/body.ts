@@ -1,4 +1,5 @@
 import { invalid } from "./errors.ts";
+import { isJson } from "./media-types.ts";
 import type { ApiContext } from "./transport.ts";
 
 /**
@@ -9,10 +10,14 @@ export async function readJson(c: ApiContext): Promise<unknown> {
   const contentType = c.req.header("content-type") ?? "";
   const text = await c.req.text();
   if (text === "" && contentType === "") return undefined;
-  if (contentType.split(";", 1)[0]!.trim().toLowerCase() !== "application/json") {
+  if (!isJson(contentType)) {
     throw invalid(`unsupported Content-Type header (${contentType}): must be 'application/json'`);
   }
-  if (text === "") return undefined;
+  return text === "" ? undefined : parseJson(text);
+}
+
+/** @throws EngineError invalid_argument in Docker's words. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -27,7 +27,6 @@ const reasons: Readonly<Record<string, string>> = {
   "allow-nondistributable-artifacts": "Docker has dropped it too: all layers are pushed",
   "api-cors-header": "tsd's API is for no browser",
   "apparmor-profile": perContainer("--security-opt apparmor=PROFILE"),
-  "authorization-plugin": "tsd has no plugins but for volumes; whoever may open its socket is root on this host",
   "bridge-accept-fwmark":
     "accept them in the chain that is yours: nft add rule inet tsd tsd-user meta mark MARK accept",
   "cdi-spec-dir": "tsd has no CDI devices",

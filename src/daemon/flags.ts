@@ -36,6 +36,8 @@ export interface DaemonOptions {
   storage: StorageOptions;
   /** Whose subordinate ids containers get. */
   usernsRemap: string | undefined;
+  /** Names, in the order in which they are asked. */
+  authorizationPlugins: string[];
   /** Absent: where Docker's are. */
   pluginDirectories: string[] | undefined;
   network: NetworkConfiguration;
@@ -48,6 +50,7 @@ export const defaultState = "/run/tsd";
 
 const flags: Record<string, Flag> = {
   "add-runtime": { value: "list", help: "Register a further OCI runtime: NAME=PATH" },
+  "authorization-plugin": { value: "list", help: "Plugin that is asked whether each request is allowed" },
   "cgroup-parent": { value: "string", help: 'Parent cgroup of all containers (default "/tsd")' },
   "certs-dir": {
     value: "list",
@@ -70,7 +73,7 @@ const flags: Record<string, Flag> = {
   pidfile: { short: "p", value: "string", help: "File for the daemon's process id" },
   "plugin-dir": {
     value: "list",
-    help: 'Directory with sockets, .spec and .json files of volume plugins (default "/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")',
+    help: 'Directory with sockets, .spec and .json files of plugins (default "/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")',
   },
   "registry-mirror": { value: "list", help: "Mirror to try before Docker Hub" },
   "registry-timeout": { value: "duration", help: 'Silence after which a registry is given up (default "30s")' },
@@ -124,6 +127,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
       storage: storageOptions(given),
       usernsRemap: last(given, "userns-remap"),
+      authorizationPlugins: given.get("authorization-plugin") ?? [],
       pluginDirectories: given.get("plugin-dir")?.map((path) => absolute(path, "plugin-dir")),
       network: networkOptions(given),
     },

@@ -1,16 +1,19 @@
 /** `tsd daemon`: reads its flags, opens the engine, serves the API until it is told to stop. */
 import { chownSync } from "node:fs";
 import { serviceNotify } from "../../ffi/notify.ts";
-import { createApp } from "../api/app.ts";
+import { type ApiApp, createApp } from "../api/app.ts";
+import type { AuthorizationPlugin } from "../api/backend/authorization.ts";
 import { type ApiServer, listen } from "../api/server.ts";
 import { Cleanup } from "../core/cleanup.ts";
 import { EngineError, errorMessage, isEngineError } from "../core/errors.ts";
 import { log, setLogLevel } from "../core/log.ts";
 import { commit, version } from "../core/version.ts";
 import type { EngineConfiguration } from "../engine/configuration.ts";
-import { type Engine, makeDirectories } from "../engine/engine.ts";
+import { makeDirectories } from "../engine/engine.ts";
 import { Layout } from "../engine/layout.ts";
 import { type ProxySettings, takeProxies } from "../image/registry/proxies.ts";
+import { openAuthorizationPlugins } from "../plugin/authorization.ts";
+import { defaultPluginDirectories } from "../plugin/discovery.ts";
 import { composeEngine } from "./compose.ts";
 import { clearSocket, lockDirectory, removePidFile, writePidFile } from "./exclusive.ts";
 import { type DaemonOptions, daemonHelp, parseDaemonArguments } from "./flags.ts";
@@ -74,8 +77,10 @@ async function serve(options: DaemonOptions): Promise<void> {
   }
   const { engine, close } = await composeEngine(configurationOf(options, proxies), layout, options.logLevel);
   cleanup.add("close the engine", close);
+  // Now, because a plugin may be in a container of this engine's, which goes on without a daemon.
+  const app = createApp(engine, await openPlugins(options));
   for (const host of options.hosts) {
-    const server = await listenOn(socketPath(host), engine, gid);
+    const server = await listenOn(socketPath(host), app, gid);
     cleanup.add(`close ${host}`, () => server.close());
   }
   log("info", "daemon is ready", { version, commit, root: options.root, hosts: options.hosts.join(",") });
@@ -96,7 +101,7 @@ function stopSignal(): Promise<string> {
 function configurationOf(options: DaemonOptions, proxies: ProxySettings): EngineConfiguration {
   const { root, state, registryMirrors, insecureRegistries, runtimes, defaultRuntime, cgroupParent } = options;
   const { usernsRemap, storage, certificateDirectories, registryTimeoutMs } = options;
-  const { maxLayerBytes, maxLayerFiles, pluginDirectories } = options;
+  const { maxLayerBytes, maxLayerFiles, pluginDirectories, authorizationPlugins } = options;
   return {
     root,
     state,
@@ -117,8 +122,13 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     ...(storage.containerBytes !== undefined && { containerBytes: storage.containerBytes }),
     network: options.network,
     ...(pluginDirectories !== undefined && { pluginDirectories }),
+    ...(authorizationPlugins.length > 0 && { authorizationPlugins: [...new Set(authorizationPlugins)] }),
     debug: options.logLevel === "debug",
   };
+}
+
+function openPlugins(options: DaemonOptions): Promise<AuthorizationPlugin[]> {
+  return openAuthorizationPlugins(options.authorizationPlugins, options.pluginDirectories ?? defaultPluginDirectories);
 }
 
 function socketPath(host: string): string {
@@ -126,11 +136,11 @@ function socketPath(host: string): string {
 }
 
 /** The socket is never there with another mode than 0660: it is made under that mask. */
-async function listenOn(path: string, engine: Engine, gid: number): Promise<ApiServer> {
+async function listenOn(path: string, app: ApiApp, gid: number): Promise<ApiServer> {
   const mask = process.umask(0o117);
   let listening: Promise<ApiServer>;
   try {
-    listening = listen(createApp(engine), { path });
+    listening = listen(app, { path });
   } finally {
     process.umask(mask);
   }

@@ -31,8 +31,10 @@ export interface EngineConfiguration {
   /** `--userns-remap`; absent: containers are in the host's user namespace. */
   usernsRemap?: string;
   network: NetworkConfiguration;
-  /** Where volume plugins are found; absent: where Docker's are. */
+  /** Where plugins are found; absent: where Docker's are. */
   pluginDirectories?: string[];
+  /** Those that are asked about every request, as info shows them; absent: none. */
+  authorizationPlugins?: string[];
   debug: boolean;
 }
 

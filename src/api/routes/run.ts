@@ -1,8 +1,9 @@
 /** The fast paths of run and exec: src/api/schema/run-protocol.ts says what goes over the wire. */
 import type { Hono } from "hono";
+import type { Authorization } from "../authorization.ts";
 import type { Backends } from "../backend/backends.ts";
 import type { TerminalSize } from "../backend/containers.ts";
-import type { ImageBackend, ImagePullOptions } from "../backend/images.ts";
+import type { ImagePullOptions } from "../backend/images.ts";
 import { readJsonBody } from "../body.ts";
 import { parsePlatform } from "../platform.ts";
 import { jsonFrame, requireUpgrade, type Serving, serveFrames, serveProcess } from "../process-frames.ts";
@@ -11,13 +12,17 @@ import { checkExec } from "../schema/exec-request.ts";
 import type { AuthConfig } from "../schema/image.ts";
 import { frameType, type RunRequest } from "../schema/run-protocol.ts";
 import { readExecRunRequest, readRunRequest } from "../schema/run-request.ts";
-import type { ApiEnv } from "../transport.ts";
+import type { ApiContext, ApiEnv } from "../transport.ts";
 import { createRequestOf } from "../versions/create.ts";
+import { judgedSteps, type RunBackends } from "./run-steps.ts";
 
 export function runRoutes(
   app: Hono<ApiEnv>,
-  { containers, exec, images }: Pick<Backends, "containers" | "exec" | "images">,
+  backends: Pick<Backends, "containers" | "exec" | "images">,
+  authorization?: Authorization,
 ): void {
+  const stepsOf = (c: ApiContext): RunBackends =>
+    authorization ? judgedSteps(authorization, backends, c.req.raw.signal) : backends;
   app.post("/tsd/run", async (c) => {
     requireUpgrade(c);
     const request = readRunRequest(await readJsonBody(c));
@@ -25,6 +30,7 @@ export function runRoutes(
     if (request.name) request.name = request.name.replace(/^\//, "");
     request.create = createRequestOf(request.create, c.get("api"));
     const auth = readRegistryAuth(c, request.create.Image);
+    const { containers, images } = stepsOf(c);
     return serveFrames(c, async (serving) => {
       await pull(serving, { request, auth }, images);
       const { connection, controller } = serving;
@@ -45,6 +51,7 @@ export function runRoutes(
     requireUpgrade(c);
     const { container, exec: request, detach = false } = readExecRunRequest(await readJsonBody(c));
     checkExec(request);
+    const { exec } = stepsOf(c);
     return serveFrames(c, async (serving) => {
       let id = "";
       const session = await exec.run(
@@ -68,7 +75,7 @@ export function runRoutes(
 async function pull(
   { connection, controller }: Serving,
   { request, auth }: { request: RunRequest; auth: AuthConfig | undefined },
-  images: ImageBackend,
+  images: RunBackends["images"],
 ): Promise<void> {
   const reference = request.create.Image ?? "";
   if (request.pull === "never" || reference === "") return;

@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createApp } from "../app.ts";
+import type { AuthorizationPlugin } from "../backend/authorization.ts";
 import { listen } from "../server.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
@@ -14,11 +15,11 @@ export interface Served extends AsyncDisposable {
 }
 
 /** The API over a fake engine on a Unix socket of its own. */
-export async function serve(): Promise<Served> {
+export async function serve(plugins: readonly AuthorizationPlugin[] = []): Promise<Served> {
   const directory = mkdtempSync(join(tmpdir(), "tsd-api-"));
   const socket = join(directory, "tsd.sock");
   const engine = new FakeEngine();
-  const server = await listen(createApp(engine), { path: socket });
+  const server = await listen(createApp(engine, plugins), { path: socket });
   return {
     engine,
     socket,

@@ -46,7 +46,8 @@ function minor(text: string): number {
   return Number(text.slice(text.indexOf(".") + 1));
 }
 
-const headers = {
+/** Of every answer: what the daemon is. */
+export const daemonHeaders = {
   "Api-Version": apiVersion,
   "Docker-Experimental": "false",
   Ostype: "linux",
@@ -55,7 +56,7 @@ const headers = {
 
 /** Every answer says what the daemon is, as Docker's do, even the one that refuses the version. */
 export const versioned: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  for (const [name, value] of Object.entries(headers)) c.header(name, value);
+  for (const [name, value] of Object.entries(daemonHeaders)) c.header(name, value);
   const url = c.req.url;
   const start = url.indexOf("/", url.indexOf("://") + 3);
   c.set("api", negotiate(splitVersion(url.slice(start)).asked));

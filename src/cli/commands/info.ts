@@ -45,6 +45,7 @@ function infoText(info: SystemInfo): string {
     " Plugins:",
     `  Volume: ${info.Plugins.Volume.join(" ")}`,
     `  Network: ${info.Plugins.Network.join(" ")}`,
+    ...(info.Plugins.Authorization?.length ? [`  Authorization: ${info.Plugins.Authorization.join(" ")}`] : []),
     `  Log: ${info.Plugins.Log.join(" ")}`,
     ` Swarm: ${info.Swarm.LocalNodeState}`,
     ` Runtimes: ${Object.keys(info.Runtimes).join(" ")}`,

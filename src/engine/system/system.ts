@@ -47,7 +47,7 @@ export class SystemService {
       Plugins: {
         Volume: volumes.drivers.names(),
         Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
-        Authorization: null,
+        Authorization: configuration.authorizationPlugins ?? null,
         Log: ["json-file", "none"],
       },
       ...this.#limits(),
