@@ -1,46 +1,57 @@
+import { errorMessage } from "../core/errors.ts";
+import { log } from "../core/log.ts";
 import { defaultRegistry, parseRepository } from "../oci/reference.ts";
 import type { AuthConfig } from "./schema/image.ts";
+import { readAuthConfig } from "./schema/registry.ts";
 import type { ApiContext } from "./transport.ts";
 
 /**
  * The credentials of X-Registry-Auth, or else those that X-Registry-Config, which has them of several registries, has for
- * the one of a reference; both are base64url JSON. What cannot be read counts as none: clients send rubbish when they
- * have none, and Docker pulls without credentials then.
+ * the one of a reference; both are base64url JSON, read as Go reads it. What cannot be read counts as none, and is told
+ * to the log: clients send rubbish when they have none, and Docker goes on without credentials then.
  */
 export function readRegistryAuth(c: ApiContext, reference?: string): AuthConfig | undefined {
-  const own = authConfig(decoded(c.req.header("x-registry-auth")));
-  const all = decoded(c.req.header("x-registry-config"));
-  if (own !== undefined || all === undefined || reference === undefined) return own;
+  const own = readHeader(c, "x-registry-auth", authConfig);
+  if (own !== undefined || reference === undefined) return own;
   const registry = registryOf(reference);
-  const [, found] = Object.entries(all).find(([server]) => hostOf(server) === registry) ?? [];
-  return authConfig(isObject(found) ? found : undefined);
+  return readHeader(c, "x-registry-config", (all) => {
+    const [, found] = Object.entries(all as object).find(([server]) => hostOf(server) === registry) ?? [];
+    return authConfig(found);
+  });
 }
 
-function decoded(header: string | undefined): Record<string, unknown> | undefined {
+function readHeader(
+  c: ApiContext,
+  name: string,
+  read: (json: unknown) => AuthConfig | undefined,
+): AuthConfig | undefined {
+  const header = c.req.header(name);
   if (!header) return undefined;
+  let json: unknown;
   try {
-    const parsed: unknown = JSON.parse(Buffer.from(header, "base64url").toString());
-    return isObject(parsed) ? parsed : undefined;
+    json = JSON.parse(Buffer.from(header, "base64url").toString());
   } catch {
-    return undefined;
+    // Its own words would quote what may be half a password.
+    return ignored(name, "it is no JSON in base64url");
+  }
+  try {
+    return json === null ? undefined : read(json);
+  } catch (error) {
+    return ignored(name, errorMessage(error));
   }
 }
 
-function authConfig(values: Record<string, unknown> | undefined): AuthConfig | undefined {
-  const auth: AuthConfig = {};
-  for (const key of [
-    "username",
-    "password",
-    "auth",
-    "email",
-    "serveraddress",
-    "identitytoken",
-    "registrytoken",
-  ] as const) {
-    const value = values?.[key];
-    if (typeof value === "string" && value !== "") auth[key] = value;
-  }
-  return Object.keys(auth).length === 0 ? undefined : auth;
+function ignored(name: string, reason: string): undefined {
+  log("warn", "credentials that cannot be read count as none", { header: name, reason });
+}
+
+/** Undefined for one in which nothing is said. */
+function authConfig(json: unknown): AuthConfig | undefined {
+  if (json === undefined || json === null) return undefined;
+  const { username, password, auth, email, serveraddress, identitytoken, registrytoken } = readAuthConfig(json);
+  const fields = { username, password, auth, email, serveraddress, identitytoken, registrytoken };
+  const said = Object.entries(fields).filter(([, value]) => value);
+  return said.length === 0 ? undefined : Object.fromEntries(said);
 }
 
 /** docker.io is kept under the address that its index once had. */
@@ -55,8 +66,4 @@ function registryOf(reference: string): string | undefined {
   } catch {
     return undefined; // the route says what is wrong with it
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -132,3 +132,40 @@ test("GET /distribution/{name}/json says what a registry has", async () => {
   });
   expect(calls()).toEqual(["distribution reg:5000/a/b:1 me"]);
 });
+
+describe("X-Registry-Auth", () => {
+  const encode = (text: string) => Buffer.from(text).toString("base64");
+  test.each([
+    [
+      "in either alphabet, with padding or without",
+      encode('{"username":"m\u00ff\u00fe?>","password":"x"}'),
+      "m\u00ff\u00fe?>",
+    ],
+    [
+      "whose keys are written in any way, as Go reads them",
+      encode('{"Username":"me","PASSWORD":"x","more":[1]}'),
+      "me",
+    ],
+    ["with fields that are null", encode('{"username":"me","password":null}'), "me"],
+    ["that says nothing", encode("{}"), "-"],
+    ["that is null", encode("null"), "-"],
+    ["that is no object", encode('"me"'), "-"],
+    ["with a field of another type, as Docker without all of it", encode('{"username":"me","password":5}'), "-"],
+    ["that is no JSON", encode('{"username":"me"'), "-"],
+    ["that is no base64", "%%%", "-"],
+    ["that is empty", "", "-"],
+  ])("%s", async (_, header, username) => {
+    const headers = { "x-registry-auth": header };
+    const asked = [
+      ["POST", "/images/create?fromImage=busybox&tag=1", "pull busybox:1 -"],
+      ["POST", "/images/busybox/push?tag=1", "push busybox:1 -"],
+      ["GET", "/distribution/busybox/json", "distribution busybox"],
+    ] as const;
+    for (const [method, path, call] of asked) {
+      const response = await served.fetch(path, { method, headers });
+      await response.text();
+      expect(response.status).toBe(200);
+      expect(calls()).toEqual([`${call} ${username}`]);
+    }
+  });
+});
