@@ -1,5 +1,5 @@
 /**
- * Reads a file of a container's root file system from outside, whatever the image made of its path: symbolic links
+ * Reads files of a container's root file system from outside, whatever the image made of its path: symbolic links
  * stay inside the root, and only a regular file is ever opened.
  *
  * The overlay of a container is mounted in its own mount namespace and nowhere else. So the layers are looked through
@@ -16,18 +16,33 @@ import { EngineError, isErrno } from "../core/errors.ts";
 /** path_resolution(7): the kernel follows as many. */
 const linksMax = 40;
 
-/** The directories of one place in the merged tree, topmost first. */
-type Merged = Fd[];
+/** One place in the merged tree. */
+interface Merged {
+  /** Topmost first. */
+  layers: Fd[];
+  /** Those of its directories that were looked up. */
+  children: Map<string, Merged>;
+}
 
 /**
  * @param layers directories, the topmost first; a root that is mounted is a single one.
- * @param path absolute, in the container.
- * @returns the text, or undefined where there is no such file.
+ * @param paths absolute, in the container.
+ * @returns the text of each, or undefined where there is no such file.
  * @throws EngineError invalid_argument when it is no regular file, too large, or a loop of symbolic links.
  */
-export function readRootFile(layers: readonly string[], path: string, bytesMax: number): string | undefined {
+export function readRootFiles<const Paths extends readonly string[]>(
+  layers: readonly string[],
+  paths: Paths,
+  bytesMax: number,
+): { [Path in keyof Paths]: string | undefined } {
   using opened = new DisposableStack();
-  const root = layers.map((layer) => opened.use(open(layer, O_PATH | O_DIRECTORY)));
+  const directories = layers.map((layer) => opened.use(open(layer, O_PATH | O_DIRECTORY)));
+  const root: Merged = { layers: directories, children: new Map() };
+  const texts = paths.map((path) => readBelow(root, path, bytesMax, opened));
+  return texts as { [Path in keyof Paths]: string | undefined };
+}
+
+function readBelow(root: Merged, path: string, bytesMax: number, opened: DisposableStack): string | undefined {
   const stack: Merged[] = [root];
   const names = path.split("/").reverse();
   let links = 0;
@@ -40,7 +55,7 @@ export function readRootFile(layers: readonly string[], path: string, bytesMax: 
     }
     const found = lookup(stack.at(-1)!, name, opened);
     if (found === undefined) return undefined;
-    if (Array.isArray(found)) {
+    if ("layers" in found) {
       stack.push(found);
       continue;
     }
@@ -58,23 +73,28 @@ export function readRootFile(layers: readonly string[], path: string, bytesMax: 
 }
 
 /** The name in the merged directory: its own merged directory, or whatever else it is, or undefined. */
-function lookup(directories: Merged, name: string, opened: DisposableStack): Merged | Fd | undefined {
-  const merged: Merged = [];
-  for (const directory of directories) {
+function lookup({ layers, children }: Merged, name: string, opened: DisposableStack): Merged | Fd | undefined {
+  const known = children.get(name);
+  if (known !== undefined) return known;
+  const merged: Fd[] = [];
+  for (const [index, directory] of layers.entries()) {
     const entry = openEntry(directory, name);
     if (entry === undefined) continue;
     opened.use(entry);
     const status = statx(entry);
     if (isDirectory(status)) {
       merged.push(entry);
-      if (isOpaque(directory, name)) break;
+      if (index === layers.length - 1 || isOpaque(directory, name)) break;
       continue;
     }
     // A file hides what lies below it, and is hidden by a directory above; a whiteout is a device 0:0.
     if (merged.length > 0 || isWhiteout(status)) break;
     return entry;
   }
-  return merged.length > 0 ? merged : undefined;
+  if (merged.length === 0) return undefined;
+  const directory: Merged = { layers: merged, children: new Map() };
+  children.set(name, directory);
+  return directory;
 }
 
 function openEntry(directory: Fd, name: string): Fd | undefined {

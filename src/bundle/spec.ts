@@ -57,11 +57,7 @@ const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc
 export function bundleConfig(input: BundleInput): RuntimeConfig {
   const { config, hostConfig, host } = input;
   const security = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
-  const privileged = hostConfig.Privileged ?? false;
-  const capabilities = containerCapabilities(
-    { add: hostConfig.CapAdd ?? [], drop: hostConfig.CapDrop ?? [], privileged },
-    host.capabilities,
-  );
+  const capabilities = containerCapabilities(askedCapabilities(hostConfig), host.capabilities);
   const namespaces = containerNamespaces(input);
   const { devices, rules, renamed } = containerDevices(hostConfig, host);
   const seccomp = seccompOf(input, security, capabilities);
@@ -106,6 +102,15 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
 }
 
 /**
+ * The process alone: of a container that is there, for a further one.
+ * @throws EngineError invalid_argument as bundleConfig.
+ */
+export function bundleProcess(input: BundleInput): OciProcess {
+  const capabilities = containerCapabilities(askedCapabilities(input.hostConfig), input.host.capabilities);
+  return containerProcess(input, parseSecurityOptions(input.hostConfig.SecurityOpt ?? []), capabilities, false);
+}
+
+/**
  * The OCI configuration of an image that no create request was made for: `tsd bundle IMAGE DIR`. It is Docker's
  * default container without a network, and depends on no daemon: `runc run` takes it too.
  */
@@ -135,6 +140,10 @@ export function imageBundleConfig(
   // Without a path each runtime makes one of the container's id.
   const { cgroupsPath: _unset, ...linux } = config.linux!;
   return { ...config, linux };
+}
+
+function askedCapabilities({ CapAdd: add = [], CapDrop: drop = [], Privileged: privileged = false }: BundleHostConfig) {
+  return { add, drop, privileged };
 }
 
 function containerProcess(

@@ -5,7 +5,7 @@ import { AT_FDCWD } from "../../ffi/constants/open.ts";
 import { S_IFCHR, S_IFIFO } from "../../ffi/constants/stat.ts";
 import { makeDevice, mknodat } from "../../ffi/files.ts";
 import { setXattr } from "../../ffi/stat.ts";
-import { readRootFile } from "./root-files.ts";
+import { readRootFiles } from "./root-files.ts";
 import { lookupUser, resolveUser } from "./users.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -103,7 +103,7 @@ describe("files of a root", () => {
       "link/dir": "-> ../data",
       "etc/magic": "-> /proc/self/environ",
     });
-    const read = (path: string) => readRootFile([root], path, 1000);
+    const read = (path: string) => readRootFiles([root], [path], 1000)[0];
     expect(read("/etc/passwd")).toBe("inside");
     expect(read("/etc/up")).toBe("inside");
     expect(read("/link/dir/passwd")).toBe("inside");
@@ -113,7 +113,7 @@ describe("files of a root", () => {
     expect(read("/data/passwd/more")).toBeUndefined();
     expect(() => read("/etc/loop")).toThrow("/etc/loop: too many symbolic links");
     expect(() => read("/etc")).toThrow("/etc: is a directory");
-    expect(() => readRootFile([root], "/etc/passwd", 3)).toThrow("6 bytes, more than 3");
+    expect(() => readRootFiles([root], ["/etc/passwd"], 3)).toThrow("6 bytes, more than 3");
   });
 
   test.skipIf(!isRoot)("a FIFO or a device in place of a file is refused and not opened", () => {
@@ -121,7 +121,7 @@ describe("files of a root", () => {
     mknodat(AT_FDCWD, join(root, "etc/passwd"), S_IFIFO | 0o600);
     mknodat(AT_FDCWD, join(root, "etc/group"), S_IFCHR | 0o600, makeDevice(1, 5));
     expect(() => lookupUser([root], "app")).toThrow("/etc/passwd: is not a regular file");
-    expect(() => readRootFile([root], "/etc/group", 10)).toThrow("/etc/group: is not a regular file");
+    expect(() => readRootFiles([root], ["/etc/group"], 10)).toThrow("/etc/group: is not a regular file");
   });
 
   test.skipIf(!isRoot)("are looked for through the layers as overlayfs merges them", () => {
@@ -138,7 +138,7 @@ describe("files of a root", () => {
     mknodat(AT_FDCWD, join(top, "etc/deleted"), S_IFCHR, 0);
     mknodat(AT_FDCWD, join(middle, "gone"), S_IFCHR, 0);
     setXattr({ path: join(top, "opaque") }, "trusted.overlay.opaque", Buffer.from("y"));
-    const read = (path: string) => readRootFile([top, middle, bottom], path, 100);
+    const read = (path: string) => readRootFiles([top, middle, bottom], [path], 100)[0];
     expect(read("/etc/only-top")).toBe("top");
     expect(read("/etc/both")).toBe("top");
     expect(read("/etc/only-middle")).toBe("middle");

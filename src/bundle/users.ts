@@ -6,7 +6,7 @@
  */
 import { EngineError } from "../core/errors.ts";
 import type { BundleUser } from "./input.ts";
-import { readRootFile } from "./root-files.ts";
+import { readRootFiles } from "./root-files.ts";
 
 interface PasswdEntry {
   name: string;
@@ -32,10 +32,8 @@ const fileBytesMax = 16 * 2 ** 20;
  * @throws EngineError invalid_argument in docker's words: `unable to find user x: no matching entries in passwd file`.
  */
 export function lookupUser(layers: readonly string[], user: string, groupAdd: readonly string[] = []): BundleUser {
-  return resolveUser(user, groupAdd, {
-    passwd: readRootFile(layers, "/etc/passwd", fileBytesMax) ?? "",
-    group: readRootFile(layers, "/etc/group", fileBytesMax) ?? "",
-  });
+  const [passwd = "", group = ""] = readRootFiles(layers, ["/etc/passwd", "/etc/group"], fileBytesMax);
+  return resolveUser(user, groupAdd, { passwd, group });
 }
 
 /** As lookupUser, from the texts of the files. */

@@ -8,8 +8,7 @@ import { readHost } from "../bundle/host.ts";
 import type { BundleHost, BundleImageConfig, BundleInput, BundleMount, BundleUser } from "../bundle/input.ts";
 import { settleLimits } from "../bundle/limits.ts";
 import { containerMounts } from "../bundle/mounts.ts";
-
-import { bundleConfig, hiddenPaths, imageBundleConfig, runsInit } from "../bundle/spec.ts";
+import { bundleConfig, bundleProcess, hiddenPaths, imageBundleConfig, runsInit } from "../bundle/spec.ts";
 import { lookupUser } from "../bundle/users.ts";
 import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
@@ -89,7 +88,7 @@ export class Bundles implements BundlePart {
   ): OciProcess {
     const { config, hostConfig } = definition;
     const user = request.User || config.User || "";
-    const { process } = this.#bundleConfig({
+    return bundleProcess({
       id: "",
       config: {
         ...config,
@@ -105,11 +104,8 @@ export class Bundles implements BundlePart {
         Privileged: hostConfig.Privileged === true || request.Privileged === true,
         Ulimits: hostConfig.Ulimits ?? [],
         OomScoreAdj: hostConfig.OomScoreAdj ?? 0,
-        SecurityOpt: [
-          ...(hostConfig.SecurityOpt ?? []).filter((option) => !option.startsWith("seccomp")),
-          "seccomp=unconfined",
-        ],
-        NetworkMode: "none",
+        // The filter is the container's: the shim has it.
+        SecurityOpt: (hostConfig.SecurityOpt ?? []).filter((option) => !option.startsWith("seccomp")),
         ConsoleSize: request.ConsoleSize ?? [],
       },
       extraEnvironment,
@@ -117,8 +113,8 @@ export class Bundles implements BundlePart {
       user: this.user(layers, user, hostConfig.GroupAdd ?? []),
       mounts: [],
       cgroupsPath: "",
+      host: this.host,
     });
-    return process!;
   }
 
   #bundleConfig(input: Omit<BundleInput, "host">): RuntimeConfig {

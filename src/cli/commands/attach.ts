@@ -3,8 +3,7 @@ import type { Client } from "../../client/client.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, oneArgument } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { detachedByKeys } from "../local-streams.ts";
-import { refuseTerminalWithoutOne } from "./run.ts";
+import { detachedByKeys, refuseTerminalWithoutOne } from "../local-streams.ts";
 import { statusOf } from "./start.ts";
 
 export const attachCommand = command({

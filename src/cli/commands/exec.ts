@@ -1,9 +1,8 @@
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
 import { command } from "../command.ts";
-import { environment } from "../create-request.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
-import { consoleSize, detachedByKeys } from "../local-streams.ts";
-import { refuseTerminalWithoutOne } from "./run.ts";
+import { consoleSize, detachedByKeys, refuseTerminalWithoutOne } from "../local-streams.ts";
+import { environment } from "../variables.ts";
 
 export const execCommand = command({
   usage: "[OPTIONS] CONTAINER COMMAND [ARG...]",

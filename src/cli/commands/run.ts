@@ -1,15 +1,14 @@
 import { writeFileSync } from "node:fs";
-import { isTerminal } from "../../../ffi/pty.ts";
 import type { RunRequest } from "../../api/schema/run-protocol.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
 import { EngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
-import { type ContainerFlagValues, containerFlags, refusedContainerFlags } from "../container-flags.ts";
+import { containerFlags, refusedContainerFlags } from "../container-flags.ts";
 import { attachedStreams, createRequest } from "../create-request.ts";
 import { mayHaveCredentials } from "../credentials/glance.ts";
 import { engineFailed } from "../exit-status.ts";
-import { boolFlag, stringFlag, UsageError } from "../flags.ts";
-import { consoleSize } from "../local-streams.ts";
+import { boolFlag, stringFlag } from "../flags.ts";
+import { consoleSize, refuseTerminalWithoutOne } from "../local-streams.ts";
 import { printError, printLine } from "../output.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
 import type { Session } from "../session.ts";
@@ -72,13 +71,6 @@ async function runAuth(
 ): Promise<string | undefined> {
   if (!mayHaveCredentials(session.configDirectory, request.image)) return undefined;
   return (await import("../credentials/registry-auth.ts")).runAuth(session, request);
-}
-
-/** A shell that thinks it is at a terminal, fed by a pipe, helps nobody: docker's own refusal. */
-export function refuseTerminalWithoutOne(flags: Pick<ContainerFlagValues, "tty">, stdin: boolean): void {
-  if (flags.tty && stdin && !isTerminal(0)) {
-    throw new UsageError("the input device is not a TTY: leave out -t when the input is a pipe or a file", 1);
-  }
 }
 
 /** In the container 127.0.0.1 is the container itself: docker's words for the first such `--dns`. */
