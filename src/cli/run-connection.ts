@@ -92,6 +92,8 @@ async function follow(connection: HijackedConnection, options: Following): Promi
         break;
       case frameType.exit:
         exit = parse<RunExit>(payload);
+        // The last frame: that the daemon ends its half need not be waited for.
+        connection.close();
         break;
       case frameType.error:
         throw daemonError(500, new TextDecoder().decode(payload));

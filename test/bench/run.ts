@@ -4,7 +4,7 @@
  *
  * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with
  * and without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes),
- * images (pull, save, load: a round of it takes a minute), copy (cp, export), copy-up (new volumes filled from images).
+ * api (ps and inspect beside 20 and 500 containers, requests per second), images (pull, save, load: a round of it takes a minute), copy (cp, export), copy-up (new volumes filled from images).
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";
@@ -14,6 +14,7 @@ import { formatBytesBinary } from "../../src/core/size.ts";
 import { command, succeed } from "../harness/command.ts";
 import { installPackages } from "../harness/packages.ts";
 import { Workspace } from "../harness/workspace.ts";
+import { measureApi } from "./api.ts";
 import { measureCopies } from "./copy.ts";
 import { measureCopyUp } from "./copy-up.ts";
 import { mountDisk } from "./disk.ts";
@@ -36,6 +37,7 @@ const scenarios = [
   "run",
   "bridge",
   "exec",
+  "api",
   ...runtimeScenarios,
   "userns",
   "memory",
@@ -103,6 +105,7 @@ async function engineScenarios(): Promise<void> {
     console.log(table("exec, busybox true", await interleave(contenders, rounds), "docker"));
     for (const { prefix, env } of engines) await succeed([...prefix, "rm", "-f", "bench"], { env });
   }
+  if (chosen.includes("api")) await measureApi(engines, rounds);
   if (chosen.includes("userns")) {
     console.log(table("run of 1 GiB", await measureUserNamespaces(workspace, engines, rounds), "tsd"));
   }
