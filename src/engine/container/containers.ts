@@ -65,12 +65,16 @@ export class ContainerService {
     };
     const nowMs = Date.now();
     const selected = selectContainers({ containers, imageIds }, options);
-    return Promise.all(
-      selected.map(async (container) => {
-        const size = options.size ? await this.#sizes(container) : undefined;
-        return summaryView(container, this.#imageName(container), nowMs, size);
-      }),
-    );
+    // Many containers have few images, and to look one up is most of what a row costs.
+    const resolved = new Map<string, string | undefined>();
+    const resolve = (name: string): string | undefined => {
+      if (!resolved.has(name)) resolved.set(name, images.resolve(name)?.id);
+      return resolved.get(name);
+    };
+    const row = (container: Container, size?: Sizes) =>
+      summaryView(container, shownImage(container, resolve), nowMs, size);
+    if (!options.size) return selected.map((container) => row(container));
+    return Promise.all(selected.map(async (container) => row(container, await this.#sizes(container))));
   }
 
   async inspect(reference: string, options: { size: boolean }): Promise<ContainerInspect> {
@@ -154,13 +158,6 @@ export class ContainerService {
     return this.#context.containers.find(reference);
   }
 
-  /** As the user wrote it, unless that name has come to mean another image. */
-  #imageName(container: Container): string {
-    const { imageId, config } = container.definition;
-    const name = config.Image ?? "";
-    return this.#context.images.resolve(name)?.id === imageId ? name : imageId;
-  }
-
   async #sizes(container: Container): Promise<Sizes> {
     const { bytes: writable } = await this.#context.snapshots.usage(container.id);
     const image = this.#context.images.resolve(container.definition.imageId);
@@ -176,6 +173,13 @@ export class ContainerService {
       throw error;
     }
   }
+}
+
+/** As the user wrote it, unless that name has come to mean another image. */
+function shownImage({ definition }: Container, resolve: (name: string) => string | undefined): string {
+  const { imageId, config } = definition;
+  const name = config.Image ?? "";
+  return resolve(name) === imageId ? name : imageId;
 }
 
 function emptyStream(container: Container): Stream {
