@@ -18,8 +18,8 @@ const EACCES = 13;
  * returned undefined.
  *
  * @returns command_not_found or command_not_executable in the words that callers of runc know, no_space, unsupported, or
- * internal
- * with the field of config.json, the call and its errno: `mounts[1]: fsmount proc on /proc: EPERM (…)`.
+ * with the field of config.json, the call and its errno, `mounts[1]: fsmount proc on /proc: EPERM (…)`, invalid_argument
+ * where the kernel refuses what that field says, and internal.
  */
 export function planError(running: PlanOutcome, compiled: CompiledPlan, process: OciProcess): EngineError | undefined {
   const failure = running.failure();
@@ -32,12 +32,6 @@ export function planError(running: PlanOutcome, compiled: CompiledPlan, process:
     const error = hookError(running, compiled, failure);
     if (error !== undefined) return error;
   }
-  if (failure.why === "process.cwd" && isErrno(failure.error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) {
-    return new EngineError("invalid_argument", `process.cwd: ${failure.error.message}`, {
-      stage: "init",
-      cause: failure.error,
-    });
-  }
   const field = failure.why === undefined ? "" : `${failure.why}: `;
   const details = { stage: "init", cause: failure.error };
   const message = `${field}${failure.error.message}${kindsOf(failure)}`;
@@ -45,7 +39,20 @@ export function planError(running: PlanOutcome, compiled: CompiledPlan, process:
   // The youngest calls that every plan makes are mount_setattr and close_range with CLOSE_RANGE_CLOEXEC.
   const hint = "containers need Linux 5.12 or newer";
   if (isErrno(failure.error, "ENOSYS")) return new EngineError("unsupported", message, { ...details, hint });
-  return new EngineError("internal", message, details);
+  return new EngineError(isAskedTooMuch(failure) ? "invalid_argument" : "internal", message, details);
+}
+
+/** Fields whose value the kernel alone can judge, and its words for one that cannot be. */
+const judgements: readonly [field: RegExp, calls: RegExp, errnos: string[]][] = [
+  [/^process\.cwd$/, /^chdir$/, ["ENOENT", "ENOTDIR", "EACCES", "ELOOP"]],
+  [/^process\.rlimits\b/, /^prlimit64$/, ["EINVAL", "EPERM"]],
+  [/^linux\.sysctl\b/, /^(openat2?|write|verify)$/, ["ENOENT", "EINVAL", "ERANGE", "EACCES", "EPERM"]],
+  [/^mounts\b/, /^(move_mount|verify)$/, ["EINVAL", "ENOTDIR"]],
+  [/^mounts\b/, /^(fsopen|fsconfig)$/, ["EINVAL", "ENODEV"]],
+];
+
+function isAskedTooMuch({ why = "", call, errno = "" }: PlanFailure): boolean {
+  return judgements.some(([field, calls, errnos]) => field.test(why) && calls.test(call) && errnos.includes(errno));
 }
 
 /** The kernel has one errno for all that is wrong with a mount; this is what it is in nearly all cases. */
@@ -83,6 +90,7 @@ function commandError(
     ETXTBSY: "text file busy",
     ELOOP: "too many levels of symbolic links",
     ENAMETOOLONG: "file name too long",
+    E2BIG: "argument list too long",
   };
   if (errno === "ENOENT") {
     const reason = command.includes("/")

@@ -34,7 +34,7 @@ import { parameterMax } from "../../../ffi/overlay.ts";
 import { reach } from "../../../ffi/reach.ts";
 import { isDirectory, statx } from "../../../ffi/stat.ts";
 import { byteLength } from "../../../ffi/text.ts";
-import { EngineError, errorMessage } from "../../core/errors.ts";
+import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
 import { withAddress } from "./address.ts";
 import { type LocalMount, parseOptions } from "./options.ts";
 
@@ -142,7 +142,9 @@ function mountError(mount: LocalMount, options: MountOptions, target: string, er
     ...(data === "" ? [] : [`data: ${data}`]),
   ];
   const isNfs = mount.type.startsWith("nfs") && !/(^|,)addr=/.test(mount.options);
-  return new EngineError("internal", `${parts.join(", ")}: ${reasonOf(error)}`, {
+  // What cannot be mounted as its options say; anything else is the host's or the server's.
+  const isWrong = isErrno(error, "EINVAL", "ENODEV", "ENOENT", "ENOTDIR", "ENOTBLK", "ENXIO");
+  return new EngineError(isWrong ? "invalid_argument" : "internal", `${parts.join(", ")}: ${reasonOf(error)}`, {
     stage: "volume",
     cause: error,
     ...(isNfs && { hint: "the kernel needs the address of the NFS server: -o o=addr=HOST" }),
