@@ -115,5 +115,8 @@ async function pumpInput(
     const { log } = await import("../core/log.ts");
     log("debug", "standard input ended", { reason: String(error) });
   }
-  if (!stop.aborted) await channel.endInput();
+  if (stop.aborted) return;
+  const held = detachKeys?.rest();
+  if (held?.byteLength) await channel.input(held);
+  await channel.endInput();
 }

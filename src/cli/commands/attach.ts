@@ -2,6 +2,7 @@ import { isTerminal, windowSize } from "../../../ffi/pty.ts";
 import type { Client } from "../../client/client.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, oneArgument } from "../command.ts";
+import { configuredDetachKeys } from "../configured-detach-keys.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
 import { detachedByKeys, refuseTerminalWithoutOne } from "../local-streams.ts";
 import { statusOf } from "./start.ts";
@@ -29,16 +30,17 @@ export const attachCommand = command({
     const tty = container.Config.Tty ?? false;
     const stdin = !flags["no-stdin"] && (container.Config.OpenStdin ?? false);
     refuseTerminalWithoutOne({ tty }, stdin);
+    const detachKeys = await configuredDetachKeys(session, flags["detach-keys"]);
     const { exited } = await client.beginWait(container.Id, "not-running");
     const connection = await client.attach(container.Id, {
       stdin,
       stdout: true,
       stderr: true,
-      ...(flags["detach-keys"] !== "" && { detachKeys: flags["detach-keys"] }),
+      ...(detachKeys !== "" && { detachKeys }),
     });
     if (tty) await redraw(client, container.Id);
     const { detached } = await connectAttached(connection, {
-      detachKeys: flags["detach-keys"],
+      detachKeys,
       tty,
       stdin,
       proxySignals: flags["sig-proxy"],

@@ -1,5 +1,6 @@
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
 import { command } from "../command.ts";
+import { configuredDetachKeys } from "../configured-detach-keys.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
 import { consoleSize, detachedByKeys, refuseTerminalWithoutOne } from "../local-streams.ts";
 import { environment } from "../variables.ts";
@@ -27,6 +28,7 @@ export const execCommand = command({
     const stdin = flags.interactive && !flags.detach;
     refuseTerminalWithoutOne(flags, stdin);
     const { runExec } = await import("../run-connection.ts");
+    const keys = flags.tty ? await configuredDetachKeys(session, flags["detach-keys"]) : flags["detach-keys"];
     const exec = {
       User: flags.user,
       Privileged: flags.privileged,
@@ -44,7 +46,7 @@ export const execCommand = command({
       await session.client(),
       { container: name, exec, detach: flags.detach },
       {
-        detachKeys: new DetachScanner(parseDetachKeys(flags["detach-keys"] || defaultDetachKeys)),
+        detachKeys: new DetachScanner(parseDetachKeys(keys || defaultDetachKeys)),
         tty: flags.tty,
         stdin,
       },

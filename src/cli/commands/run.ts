@@ -3,6 +3,7 @@ import type { RunRequest } from "../../api/schema/run-protocol.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
 import { EngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
+import { configuredDetachKeys } from "../configured-detach-keys.ts";
 import { containerFlags, refusedContainerFlags } from "../container-flags.ts";
 import { attachedStreams, createRequest } from "../create-request.ts";
 import { mayHaveCredentials } from "../credentials/glance.ts";
@@ -46,12 +47,13 @@ export const runCommand = command({
       detach: flags.detach,
     };
     const auth = await runAuth(session, { image, platform: flags.platform, pull: request.pull });
+    const keys = flags.tty ? await configuredDetachKeys(session, flags["detach-keys"]) : flags["detach-keys"];
     let id = "";
     const exit = await runContainer(await session.client(), request, {
       tty: flags.tty,
       stdin: attach.has("stdin"),
       proxySignals: flags["sig-proxy"],
-      detachKeys: new DetachScanner(parseDetachKeys(flags["detach-keys"] || defaultDetachKeys)),
+      detachKeys: new DetachScanner(parseDetachKeys(keys || defaultDetachKeys)),
       progress: pullDisplay(flags.quiet, image),
       auth,
       onCreated: (created) => {

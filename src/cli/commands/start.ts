@@ -1,6 +1,7 @@
 import type { ContainerWaitResponse } from "../../api/schema/container.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
+import { configuredDetachKeys } from "../configured-detach-keys.ts";
 import { forEach } from "../each.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
 import { printError } from "../output.ts";
@@ -53,11 +54,12 @@ async function startAttached(session: Session, name: string, flags: StartFlags):
   const container = await client.inspectContainer(name);
   const tty = container.Config.Tty ?? false;
   const stdin = flags.interactive && (container.Config.OpenStdin ?? false);
+  const detachKeys = await configuredDetachKeys(session, flags["detach-keys"]);
   const connection = await client.attach(container.Id, {
     stdin,
     stdout: true,
     stderr: true,
-    ...(flags["detach-keys"] !== "" && { detachKeys: flags["detach-keys"] }),
+    ...(detachKeys !== "" && { detachKeys }),
   });
   const condition = container.HostConfig.AutoRemove ? "removed" : "next-exit";
   const { exited } = await client.beginWait(container.Id, condition);
@@ -71,7 +73,7 @@ async function startAttached(session: Session, name: string, flags: StartFlags):
     }
   }
   const { detached } = await connectAttached(connection, {
-    detachKeys: flags["detach-keys"],
+    detachKeys,
     tty,
     stdin,
     proxySignals: flags["sig-proxy"],

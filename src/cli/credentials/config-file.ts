@@ -71,6 +71,12 @@ export class ConfigFile {
     return typeof format === "string" ? format : "";
   }
 
+  /** The keys that leave a container's terminal; "" where the file does not say. */
+  get detachKeys(): string {
+    const { detachKeys } = this.#content;
+    return typeof detachKeys === "string" ? detachKeys : "";
+  }
+
   /** Is anybody logged in anywhere, or a program named that would know? */
   get isInUse(): boolean {
     return Object.keys(this.#object("auths")).length > 0 || this.#content.credsStore !== undefined;
