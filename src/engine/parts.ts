@@ -186,7 +186,7 @@ export interface NetworksPart {
   warnings(): string[];
 }
 
-export type ShimStreamPart = Pick<ShimStream, "read" | "write" | "end" | "close" | "closed">;
+export type ShimStreamPart = Pick<ShimStream, "read" | "write" | "end" | "close" | "closed" | "seam">;
 
 /** A shim, as its client shows it. */
 export type ShimPart = Pick<

@@ -13,6 +13,7 @@ import { dirname } from "node:path";
 import { timeNow } from "../core/clock.ts";
 import { EngineError, errorMessage, isErrno, wrapError } from "../core/errors.ts";
 import { pieceBytesMax, pieceEnd, RecordEncoder, recordBytesMax, recordEnd } from "./json-record.ts";
+import { type LogSeam, positionAt } from "./log-position.ts";
 import type { LogWriter, OutputStream } from "./log-writer.ts";
 
 export interface JsonFileOptions {
@@ -89,6 +90,17 @@ export class JsonFileLog implements LogWriter {
     }
     this.#flush();
     closeSync(this.#fd);
+  }
+
+  seam(): LogSeam {
+    const held = (stream: OutputStream) => {
+      const { bytes, length } = this.#open[stream];
+      return Buffer.from(bytes?.subarray(0, length) ?? []).toString("base64");
+    };
+    return {
+      position: positionAt(this.#fd, this.#sizeBytes),
+      held: { stdout: held("stdout"), stderr: held("stderr") },
+    };
   }
 
   /** Adds to a line that was begun before. @returns how much of the chunk it took. */

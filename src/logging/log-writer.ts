@@ -1,4 +1,6 @@
 /** What a container's output is written to. */
+import type { LogSeam } from "./log-position.ts";
+
 export type OutputStream = "stdout" | "stderr";
 
 export interface LogWriter {
@@ -6,6 +8,8 @@ export interface LogWriter {
   write(stream: OutputStream, chunk: Uint8Array): void;
   /** Writes what is held back (a line without its end) and closes. */
   close(): void;
+  /** Where it is at this moment: what is written from now on comes behind it. @throws the kernel's error. */
+  seam(): LogSeam;
   /** Lines that could not be written and are gone. */
   readonly lostLines: number;
 }

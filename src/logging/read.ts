@@ -10,6 +10,7 @@ import { basename, dirname } from "node:path";
 import { isErrno, wrapError } from "../core/errors.ts";
 import { type DecodeOptions, RecordDecoder } from "./json-decoder.ts";
 import { numbered } from "./json-file.ts";
+import { isIn, type LogPosition } from "./log-position.ts";
 
 export interface ReadLogOptions extends DecodeOptions {
   /** The last so many records of both streams together; all when absent. */
@@ -19,6 +20,8 @@ export interface ReadLogOptions extends DecodeOptions {
    * the rest is read, and the output ends.
    */
   follow?: { ended: Promise<unknown> };
+  /** Only what stands before it; nothing when that has been rotated away. Not with `follow` or `tail`. */
+  before?: LogPosition;
   /** Ends the output at once. */
   signal?: AbortSignal;
 }
@@ -30,14 +33,15 @@ const recordBytesMax = 16 * 2 ** 20;
 
 /**
  * Yields pieces of output, up to about 256 KiB each, in docker's frames or bare: see DecodeOptions. Nothing is read
- * before it is asked for. A log that does not exist (yet) is empty.
+ * before it is asked for. A log that does not exist (yet) is empty. Unless followed it ends where it ended at the first
+ * look, however fast it grows.
  */
 export async function* readLog(path: string, options: ReadLogOptions): AsyncGenerator<Uint8Array> {
   const decoder = new RecordDecoder(options);
   try {
     // Watched before anything is read, so that nothing falls in between.
     using changes = options.follow === undefined ? undefined : new Changes(path, options);
-    await using files = new LogFiles(path);
+    await using files = new LogFiles(path, { grows: options.follow !== undefined, before: options.before });
     await files.open(options.tail ?? Number.POSITIVE_INFINITY);
     for (;;) {
       const over = changes?.over ?? true;
@@ -125,11 +129,16 @@ interface LogFile {
   handle: FileHandle;
   inode: number;
   offset: number;
+  /** Nothing from there on is read. */
+  limit: number;
 }
 
 /** The current file and the rotated ones before it, read as one. */
 class LogFiles implements AsyncDisposable {
   readonly #path: string;
+  /** What comes to the log after it was opened is read, too. */
+  readonly #grows: boolean;
+  readonly #before: LogPosition | undefined;
   /** Oldest first; the first is being read. */
   #files: LogFile[] = [];
   /** Bytes read and not given out: the beginning of a record. */
@@ -140,8 +149,10 @@ class LogFiles implements AsyncDisposable {
   /** What is held lacks its beginning: it ends at the next newline. */
   #skipping = false;
 
-  constructor(path: string) {
+  constructor(path: string, { grows, before }: { grows: boolean; before: LogPosition | undefined }) {
     this.#path = path;
+    this.#grows = grows;
+    this.#before = before;
   }
 
   /** Opens the files and goes to where the last `tail` records begin. */
@@ -157,22 +168,36 @@ class LogFiles implements AsyncDisposable {
   /** Newest first, as many as the records need. @returns false when a rotation came in between. */
   async #openAll(tail: number): Promise<boolean> {
     let wanted = tail;
+    const inodes: number[] = [];
     for (let number = 0; ; number++) {
       const file = await openFile(numbered(this.#path, number));
       // Between a file's new name and its successor there is a moment without a current file.
       if (file === undefined && number === 0 && (await inodeOf(numbered(this.#path, 1))) !== undefined) return false;
       if (file === undefined) break;
-      const { size } = await file.handle.stat();
       this.#files.unshift(file);
-      if (number > 0 && this.#files.some((other) => other !== file && other.inode === file.inode)) return false;
+      if (inodes.includes(file.inode)) return false;
+      inodes.push(file.inode);
+      const size = await this.#wantedBytes(file);
+      if (size === undefined) {
+        this.#files.shift();
+        await file.handle.close();
+        continue;
+      }
+      if (!this.#grows) file.limit = size;
       if (wanted === Number.POSITIVE_INFINITY) continue;
       const found = await seekRecordsFromEnd(file.handle, size, wanted);
       file.offset = found.offset;
       wanted -= found.records;
       if (wanted <= 0) break;
     }
-    const current = this.#files.at(-1);
-    return current === undefined || current.inode === (await inodeOf(this.#path));
+    return inodes.length === 0 || inodes[0] === (await inodeOf(this.#path));
+  }
+
+  /** How much of a file that was opened just now is to be read; undefined when all of it is newer than what is wanted. */
+  async #wantedBytes(file: LogFile): Promise<number | undefined> {
+    // Where a newer one is wanted, so is all of this.
+    if (this.#before === undefined || this.#files.length > 1) return (await file.handle.stat()).size;
+    return (await isIn(file.handle, this.#before)) ? this.#before.bytes : undefined;
   }
 
   /** @returns whole records; undefined when there are none at the moment. The array is valid until the next call. */
@@ -180,12 +205,13 @@ class LogFiles implements AsyncDisposable {
     for (;;) {
       const file = this.#files[0];
       if (file === undefined) {
-        if (!(await this.#openNext(undefined))) return undefined;
+        if (!this.#grows || !(await this.#openNext(undefined))) return undefined;
         continue;
       }
       const records = await this.#readFrom(file);
       if (records !== undefined) return records;
       if (this.#files.length === 1) {
+        if (!this.#grows) return undefined;
         if (await this.#wasTruncated(file)) continue;
         if (!(await this.#openNext(file))) return undefined;
         // The writer left the file before the next one appeared; what it wrote last is there by now.
@@ -204,7 +230,8 @@ class LogFiles implements AsyncDisposable {
     for (;;) {
       this.#makeRoom();
       const room = this.#buffer.subarray(this.#held);
-      const { bytesRead } = await file.handle.read(room, 0, room.length, file.offset);
+      const wanted = Math.min(room.length, file.limit - file.offset);
+      const { bytesRead } = wanted > 0 ? await file.handle.read(room, 0, wanted, file.offset) : { bytesRead: 0 };
       if (bytesRead === 0) return undefined;
       file.offset += bytesRead;
       const filled = this.#held + bytesRead;
@@ -294,7 +321,7 @@ class LogFiles implements AsyncDisposable {
 async function openFile(path: string): Promise<LogFile | undefined> {
   try {
     const handle = await open(path, "r");
-    return { handle, inode: (await handle.stat()).ino, offset: 0 };
+    return { handle, inode: (await handle.stat()).ino, offset: 0, limit: Number.POSITIVE_INFINITY };
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;

@@ -8,6 +8,7 @@ import type { LogLevel } from "../core/log.ts";
 import { selfCommand } from "../core/self.ts";
 import { openLog, serverFailure, startServer } from "../core/server-process.ts";
 import { errorFromWire } from "../core/wire-error.ts";
+import type { LogSeam } from "../logging/log-position.ts";
 import { Connection, checkSocketPath } from "./connection.ts";
 import type {
   AttachOptions,
@@ -129,7 +130,8 @@ export class ShimClient {
       if (line === undefined) throw new EngineError("unavailable", "the shim closed the connection");
       const response = JSON.parse(line) as Response;
       if (!response.ok) throw errorFromWire(response.error);
-      return { stream: new ShimStream(connection), result: response.result };
+      const { seam } = response.result as Requests["attach"]["result"];
+      return { stream: new ShimStream(connection, seam), result: response.result };
     } catch (error) {
       connection.close();
       throw error;
@@ -191,9 +193,12 @@ export class ShimStream {
   readonly #connection: Connection;
   /** Resolves when the stream is gone: the process ended and all was read, or either side closed it. */
   readonly closed: Promise<void>;
+  /** Where in the container's log this stream begins, when that was asked for and the container writes one. */
+  readonly seam: LogSeam | undefined;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, seam: LogSeam | undefined) {
     this.#connection = connection;
+    this.seam = seam;
     this.closed = connection.closed;
   }
 

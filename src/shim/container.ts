@@ -3,6 +3,7 @@ import { SIGKILL } from "../../ffi/constants/process.ts";
 import { processStat } from "../../ffi/process.ts";
 import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
+import type { LogSeam } from "../logging/log-position.ts";
 import type { LogWriter } from "../logging/log-writer.ts";
 import type { OciProcess } from "../oci/runtime.ts";
 import type { Attachment } from "./attachment.ts";
@@ -100,6 +101,11 @@ export class ShimmedContainer {
     const process = this.#process(execId);
     if (process.exit !== undefined) throw new EngineError("conflict", `${this.#name(execId)} has ended`);
     process.streams.attach(attachment);
+  }
+
+  /** Where the output that comes next will be in the log. */
+  logSeam(): LogSeam | undefined {
+    return this.#log?.seam();
   }
 
   wait(execId: string | undefined): Promise<ExitRecord> {

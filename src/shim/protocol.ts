@@ -12,6 +12,7 @@
  * each container, and what it loads stays in its memory.
  */
 import type { WireError } from "../core/wire-error.ts";
+import type { LogSeam } from "../logging/log-position.ts";
 import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 
 /** Raised when a message changes in a way that an older shim, still running after an upgrade, would misread. */
@@ -139,6 +140,8 @@ export interface AttachOptions {
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
+  /** Answer where in the container's log the stream begins. */
+  seam?: boolean;
 }
 
 export interface ExecOptions {
@@ -155,7 +158,7 @@ export interface Requests {
   hello: { arguments: Record<never, never>; result: HelloResult };
   /** Creates and starts the container. Clients that attached before miss no byte. */
   run: { arguments: { container: ShimContainer }; result: StartResult };
-  attach: { arguments: AttachOptions; result: Partial<StartResult> };
+  attach: { arguments: AttachOptions; result: Partial<StartResult> & { seam?: LogSeam | undefined } };
   /** Answers when the process has ended and its output is in the log and on its way to the attached clients. */
   wait: { arguments: { execId?: string }; result: { exit: ExitRecord } };
   /** `all`: every process of the container, not the first alone. */

@@ -107,7 +107,7 @@ const exec: Shape = {
 const shapes: Record<RequestName, Shape> = {
   hello: {},
   run: { container },
-  attach: { execId, exec: optional(object(exec)), stdin: flag, stdout: flag, stderr: flag },
+  attach: { execId, exec: optional(object(exec)), stdin: flag, stdout: flag, stderr: flag, seam: optional(flag) },
   wait: { execId },
   signal: { signal: integer(1, 64), all: optional(flag), execId },
   resize: { ...consoleSize, execId },

@@ -10,7 +10,7 @@ import { checkSocketPath } from "./connection.ts";
 import { type ContainerContext, ShimmedContainer } from "./container.ts";
 import { cancelTrim, trimWhenQuiet } from "./memory.ts";
 import { Peer } from "./peer.ts";
-import { type HelloResult, protocolVersion, type Request, type ShimState } from "./protocol.ts";
+import { type HelloResult, protocolVersion, type Request, type Requests, type ShimState } from "./protocol.ts";
 import { checkRequest, parseLine, requestId } from "./request.ts";
 
 /** How long a spare shim waits for its first client. */
@@ -224,6 +224,7 @@ export class ShimServer {
       peer.respond({ id: request.id, ok: true, result: started });
       return;
     }
+    let result: Requests["attach"]["result"] = {};
     if (this.#container === undefined) {
       if (request.execId !== undefined) throw new EngineError("conflict", "this shim has no container yet");
       if (this.#starting !== undefined) throw new EngineError("conflict", "the container is being started");
@@ -233,9 +234,10 @@ export class ShimServer {
     } else {
       peer.becomeStream();
       this.#container.attach(attachment, request.execId);
+      if (request.seam && request.execId === undefined) result = { seam: this.#container.logSeam() };
     }
     // No output can come before: it is read in a later turn.
-    peer.respond({ id: request.id, ok: true, result: {} });
+    peer.respond({ id: request.id, ok: true, result });
   }
 
   /** @returns whether this shim is spare again. */

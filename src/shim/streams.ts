@@ -205,7 +205,7 @@ export class ProcessStreams {
         else if (!reader.hungUp || this.#ended) return;
         else await this.#hungUp(reader);
         // The log has it; the clients decide how fast it goes on.
-        while (this.#saturated() && !this.#stopped) await this.#change();
+        while (this.#saturated(stream) && !this.#stopped) await this.#change();
       }
     } catch (error) {
       // What the kernel refuses here (nothing is known that it does) ends this stream alone.
@@ -230,8 +230,11 @@ export class ProcessStreams {
     for (const attachment of this.#attachments) if (attachment.wants(stream)) attachment.peer.send(bytes);
   }
 
-  #saturated(): boolean {
-    for (const attachment of this.#attachments) if (attachment.saturated(this.#ended)) return true;
+  /** Whether one of those who want the stream should be waited for. The other stream is read all the same. */
+  #saturated(stream: OutputStream): boolean {
+    for (const attachment of this.#attachments) {
+      if (attachment.wants(stream) && attachment.saturated(this.#ended)) return true;
+    }
     return false;
   }
 

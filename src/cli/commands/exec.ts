@@ -36,7 +36,7 @@ export const execCommand = command({
       AttachStdin: stdin,
       AttachStdout: !flags.detach,
       AttachStderr: !flags.detach,
-      DetachKeys: flags["detach-keys"],
+      DetachKeys: keys,
       Env: environment(flags["env-file"], flags.env),
       WorkingDir: flags.workdir,
       Cmd: words,

@@ -1,5 +1,6 @@
 /** Streams between a container and one client. The daemon carries the bytes and does not look inside. */
 import { isEngineError } from "../../core/errors.ts";
+import type { LogSeam } from "../../logging/log-position.ts";
 import type { EngineContext } from "../context.ts";
 import type { ShimPart, ShimStreamPart } from "../parts.ts";
 import type { Container } from "./container.ts";
@@ -15,12 +16,16 @@ export interface Stream {
   terminal: boolean;
   output: AsyncIterable<Uint8Array>;
   input?: StreamInput;
+  /** Where in the log it begins, when the container writes one. */
+  seam?: LogSeam | undefined;
 }
 
 export interface StreamSelection {
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
+  /** Tell where in the log the stream begins. */
+  seam?: boolean;
 }
 
 /**
@@ -81,7 +86,7 @@ export function openStream(connection: ShimStreamPart, options: StreamOptions): 
     connection.close();
     if (signal.aborted) detached();
   });
-  return { terminal, output, ...(stdin && { input: streamInput(connection) }) };
+  return { terminal, output, seam: connection.seam, ...(stdin && { input: streamInput(connection) }) };
 }
 
 async function* readOutput(

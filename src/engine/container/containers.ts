@@ -18,7 +18,7 @@ import { type CreateOptions, createContainer } from "./create.ts";
 import { containerEvent } from "./event.ts";
 import { removeLink, shownLinks } from "./links.ts";
 import { type ListOptions, selectContainers } from "./list.ts";
-import { attachLogs, type LogOptions, type LogStream, readLogs } from "./logs.ts";
+import { attachWithLogs, type LogOptions, type LogStream, readLogs } from "./logs.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { type RemoveOptions, removeContainer } from "./remove.ts";
 import { restartContainer } from "./restart.ts";
@@ -129,10 +129,8 @@ export class ContainerService {
     if (container.paused) {
       throw new EngineError("conflict", `Container ${reference} is paused, unpause the container before attach`);
     }
-    const live = options.stream ? await attachContainer(this.#context, container, options, signal) : undefined;
-    return options.logs
-      ? attachLogs(this.#context, container, options, live, signal)
-      : (live ?? emptyStream(container));
+    if (options.logs) return attachWithLogs(this.#context, container, options, signal);
+    return options.stream ? attachContainer(this.#context, container, options, signal) : emptyStream(container);
   }
 
   async logs(reference: string, options: LogOptions, signal: AbortSignal): Promise<LogStream> {

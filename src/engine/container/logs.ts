@@ -1,8 +1,11 @@
 /** What a container has written: read from its log, while it goes on writing if that is wanted. */
+
+import { encodeFrame, frameType } from "../../api/schema/run-protocol.ts";
 import { EngineError } from "../../core/errors.ts";
+import { endOfLog } from "../../logging/log-position.ts";
 import { readLog } from "../../logging/read.ts";
 import type { EngineContext } from "../context.ts";
-import type { Stream, StreamSelection } from "./attach.ts";
+import { attachContainer, type Stream, type StreamSelection } from "./attach.ts";
 import type { Container } from "./container.ts";
 
 export interface LogOptions {
@@ -31,9 +34,7 @@ export function readLogs(
   options: LogOptions,
   signal: AbortSignal,
 ): LogStream {
-  if (container.definition.hostConfig.LogConfig?.Type === "none") {
-    throw new EngineError("unsupported", "configured logging driver does not support reading");
-  }
+  checkReadable(container);
   const { follow, sinceNano, untilNano, ...selection } = options;
   const output = readLog(context.layout.container(container.id).log, {
     ...selection,
@@ -46,20 +47,41 @@ export function readLogs(
   return { terminal: container.terminal, output };
 }
 
-/** What was logged so far, then the live stream. */
-export function attachLogs(
+/**
+ * What was logged so far, then the live stream, with nothing missing or twice where they meet: the shim says which byte
+ * of the log the stream goes on from. As long as a container does not run, nobody writes its log: there the stream goes on
+ * from the log's end.
+ */
+export async function attachWithLogs(
   context: EngineContext,
   container: Container,
-  selection: StreamSelection,
-  live: Stream | undefined,
+  selection: StreamSelection & { stream: boolean },
   signal: AbortSignal,
-): Stream {
-  const { stdout, stderr } = selection;
-  const options = { stdout, stderr, follow: false, timestamps: false, details: false };
-  const { terminal, output: logged } = readLogs(context, container, options, signal);
+): Promise<Stream> {
+  checkReadable(container);
+  const path = context.layout.container(container.id).log;
+  const { stdin, stdout, stderr, stream } = selection;
+  const end = await endOfLog(path);
+  const live = stream
+    ? await attachContainer(context, container, { stdin, stdout, stderr, seam: true }, signal)
+    : undefined;
+  const { terminal } = container;
+  const multiplexed = !terminal;
+  const shown = { stdout, stderr, multiplexed, timestamps: false, details: false, signal };
+  const before = live?.seam?.position ?? end;
   const output = (async function* () {
-    yield* logged;
+    if (before !== undefined) yield* readLog(path, { ...shown, ...(live !== undefined && { before }) });
+    for (const name of ["stdout", "stderr"] as const) {
+      const held = Buffer.from(live?.seam?.held[name] ?? "", "base64");
+      if (held.length > 0 && selection[name]) yield multiplexed ? encodeFrame(frameType[name], held) : held;
+    }
     if (live !== undefined) yield* live.output;
   })();
   return { terminal, output, ...(live?.input && { input: live.input }) };
+}
+
+/** @throws EngineError unsupported in docker's words for a container whose output is not kept. */
+function checkReadable(container: Container): void {
+  if (container.definition.hostConfig.LogConfig?.Type !== "none") return;
+  throw new EngineError("unsupported", "configured logging driver does not support reading");
 }

@@ -133,6 +133,7 @@ export class FakeShim implements ShimPart {
     let sent = false;
     return {
       closed: closing.promise,
+      seam: undefined,
       read: async () => {
         if (sent) return undefined;
         sent = true;
