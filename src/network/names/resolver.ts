@@ -145,7 +145,8 @@ export class Resolver {
     }
     const request: ChangesRequest = { changes };
     const { errors } = (await this.#companion.ask("apply", request)) as ChangesAnswer;
-    if (this.#sandboxes.size === 0) this.#isInformed = false;
+    // What waits has to be told yet: of two that end at once the second is let go of by the next request.
+    if (this.#sandboxes.size === 0 && this.#queue.length === 0) this.#isInformed = false;
     return errors;
   }
 

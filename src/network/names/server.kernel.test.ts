@@ -107,6 +107,16 @@ describe.skipIf(process.getuid?.() !== 0)("tsd resolver", () => {
     expect(holds()).toBe(false);
   });
 
+  test("lets go of the last one, too, that ends while another is being let go of", async () => {
+    await bed.container(resolver, 1);
+    const two = await bed.container(resolver, 2);
+    const inode = inNetworkNamespace(two, () => run("readlink", "/proc/self/ns/net")).trim();
+    const first = resolver.release("s1");
+    await undefined; // the request is under way
+    await Promise.all([first, resolver.release("s2")]);
+    expect(run("sh", "-c", `ls -l /proc/${bed.started[0]}/fd`)).not.toContain(inode);
+  });
+
   test("refuses a sandbox whose namespace is not there by its name, and the others are served", async () => {
     const gone = { sandboxId: "s9".padEnd(64, "0"), namespacePath: "/proc/self/fd/9999", servers: [] };
     const results = await Promise.allSettled([resolver.serve(gone), bed.container(resolver, 1)]);
