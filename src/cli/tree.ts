@@ -57,6 +57,7 @@ export const otherCommands: Record<string, CommandDef> = {
   pause: containers.pause,
   port: containers.port,
   ports: networks.ports,
+  rename: containers.rename,
   restart: containers.restart,
   rm: containers.rm,
   rmi: images.rmi,

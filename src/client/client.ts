@@ -109,6 +109,10 @@ export class Client {
     await request(this.address, "POST", container(name, "restart"), { query });
   }
 
+  async renameContainer(name: string, newName: string): Promise<void> {
+    await request(this.address, "POST", container(name, "rename"), { query: { name: newName } });
+  }
+
   async pauseContainer(name: string): Promise<void> {
     await request(this.address, "POST", container(name, "pause"));
   }

@@ -37,7 +37,7 @@ import type { FoundRepository, SearchOptions } from "../image/registry/search.ts
 import type { RemovePlatformsOptions } from "../image/remove-platforms.ts";
 import type { ImageTotals, StoreUsage } from "../image/store-usage.ts";
 import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "../network/network.ts";
-import type { EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbox.ts";
+import type { ContainerNames, EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbox.ts";
 import type { Platform } from "../oci/image.ts";
 import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ShimClient, ShimStream } from "../shim/client.ts";
@@ -178,6 +178,8 @@ export interface NetworksPart {
   /** Puts a container that runs on one more network. */
   connect(containerId: string, request: EndpointRequest): Promise<Sandbox>;
   disconnect(containerId: string, networkId: string): Promise<Sandbox>;
+  /** A container that runs is called something else; undefined when it is on no network. */
+  rename(containerId: string, called: ContainerNames): Promise<Sandbox | undefined>;
   /**
    * Takes over the sandboxes of containers that live on, by their ids, and removes everything else that an earlier
    * daemon left.

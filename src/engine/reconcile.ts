@@ -15,6 +15,7 @@ import { updateEtcFiles } from "./container/etc-files.ts";
 import { clearRuntime, detachNetwork, endOf, readExitRecord, watchExit } from "./container/exit.ts";
 import { settlePause } from "./container/pause.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
+import { settleNames } from "./container/rename.ts";
 import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
 import type { EngineContext } from "./context.ts";
@@ -118,6 +119,7 @@ async function settleNetworks(context: EngineContext, container: Container): Pro
       return;
     }
     await reconnect(context, container);
+    await settleNames(context, container);
     updateEtcFiles(context, container);
   } catch (error) {
     log("error", "could not settle a container's networks", { container: container.id, error: errorMessage(error) });

@@ -21,8 +21,8 @@ import { planNetwork } from "./plan.ts";
 import type { ProxyOptions } from "./ports/held-sockets.ts";
 import { Ports } from "./ports/ports.ts";
 import { Reaper } from "./reaper.ts";
-import { type EndpointAddress, NetworkRecords } from "./records.ts";
-import type { EndpointRequest, Sandbox, SandboxRequest } from "./sandbox.ts";
+import { type EndpointAddress, NetworkRecords, type SandboxRecord } from "./records.ts";
+import type { ContainerNames, EndpointRequest, Sandbox, SandboxRequest } from "./sandbox.ts";
 import { SandboxServices } from "./sandbox-services.ts";
 import { Sandboxes } from "./sandboxes.ts";
 
@@ -259,6 +259,35 @@ export class Networks {
 
   disconnect(containerId: string, networkId: string): Promise<Sandbox> {
     return this.#sandboxes.disconnect(containerId, networkId);
+  }
+
+  /**
+   * A container that runs is called something else; nothing happens when it is on no network.
+   * @throws EngineError when that cannot be made known; it is called what it was called before.
+   */
+  async rename(containerId: string, { containerName, names }: ContainerNames): Promise<Sandbox | undefined> {
+    const before = this.#records.sandboxOf(containerId);
+    if (before === undefined) return undefined;
+    const endpoints = before.endpoints.map(({ wishes, ...endpoint }) => {
+      return { ...endpoint, wishes: { ...wishes, names: names.get(endpoint.networkId) ?? wishes.names } };
+    });
+    try {
+      await this.#call({ ...before, containerName, endpoints });
+    } catch (error) {
+      try {
+        await this.#call(before);
+      } catch (undoing) {
+        log("error", "a container's names could not be put back", { containerId, error: errorMessage(undoing) });
+      }
+      throw wrapError(error, `rename container ${shortId(containerId)}`, { stage: "network" });
+    }
+    return this.sandbox(containerId);
+  }
+
+  async #call(record: SandboxRecord): Promise<void> {
+    this.#records.setWishes(record);
+    this.#ports.rename(record.containerId!, record.containerName);
+    await this.#services.renamed(record);
   }
 
   /**

@@ -312,6 +312,17 @@ export class NetworkRecords {
     });
   }
 
+  /** What the sandbox and its endpoints ask for, in place of what they asked for before. */
+  setWishes(sandbox: SandboxRecord): void {
+    this.#quickly(() => {
+      const request = sandboxRequest(sandbox);
+      this.#database.query("UPDATE network_sandbox SET request = ? WHERE id = ?").run(request, sandbox.id);
+      for (const { id, wishes } of sandbox.endpoints) {
+        this.#database.query("UPDATE network_endpoint SET request = ? WHERE id = ?").run(JSON.stringify(wishes), id);
+      }
+    });
+  }
+
   /** Takes a sandbox away from its container: it is being taken down. */
   disown(sandboxId: string): void {
     this.#quickly(() => {

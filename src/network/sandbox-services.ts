@@ -79,6 +79,12 @@ export class SandboxServices {
     }
   }
 
+  /** After it was renamed. @throws EngineError when its new names cannot be made known. */
+  async renamed(record: SandboxRecord): Promise<void> {
+    if (!this.#served.has(record.id)) return;
+    await Promise.all(record.endpoints.map((endpoint) => this.#parts.resolver.setNames(this.#names(record, endpoint))));
+  }
+
   /** After it left one. What cannot be done is logged: the network is left. */
   async left(before: SandboxRecord, record: SandboxRecord, gone: EndpointRecord): Promise<void> {
     // Now: nothing holds the network that was left, and it may be removed meanwhile.

@@ -53,6 +53,14 @@ export type SandboxRequest =
       userNamespace?: Descriptor;
     } & SandboxWishes);
 
+/** What a container is called from now on. */
+export interface ContainerNames {
+  /** As in SandboxWishes. */
+  containerName: string;
+  /** As in EndpointRequest, by the network's id; on others nothing changes. */
+  names: ReadonlyMap<string, string[]>;
+}
+
 /** A container's place on a network. */
 export interface SandboxEndpoint {
   networkId: string;

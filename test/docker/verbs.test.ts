@@ -1,4 +1,4 @@
-/** pause, unpause and restart, asked for by docker's client and by tsd's command line, with tsd's runtime and runc. */
+/** pause, unpause, restart, rename and prune, asked for by docker's client and by tsd's command line, with tsd's runtime and runc. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { until } from "../harness/command.ts";
@@ -110,3 +110,75 @@ test("restart ends a container in its own way and starts it, also one that is re
     await until("it is gone", async () => (await scene.docker(["inspect", "again"])).status === 1);
   }
 }, 30_000);
+
+test("a renamed container is found by its new name, by others on its network too, and ports are said to be its own", async () => {
+  await scene.ok("network", "create", "net");
+  await scene.ok(
+    "run",
+    "-d",
+    "--name",
+    "first",
+    "--network",
+    "net",
+    "-p",
+    "127.0.0.1:7070:80",
+    scene.image,
+    "sleep",
+    "1000",
+  );
+  await scene.ok(
+    "run",
+    "-d",
+    "--name",
+    "asker",
+    "--network",
+    "net",
+    "--link",
+    "first:linked",
+    scene.image,
+    "sleep",
+    "1000",
+  );
+  const address = await field("first", "{{.NetworkSettings.Networks.net.IPAddress}}");
+  const answers = async (name: string) =>
+    (await scene.docker(["exec", "asker", "nslookup", name])).stdout.includes(address);
+  expect(await answers("first")).toBe(true);
+  expect(await scene.ok("rename", "first", "second")).toBe("");
+  expect([await answers("second"), await answers("first"), await answers("linked")]).toEqual([true, false, true]);
+  const taken = await scene.docker(["run", "--rm", "-p", "127.0.0.1:7070:80", scene.image, "true"]);
+  expect(taken.stderr).toContain("container second");
+  await scene.daemon.stop("SIGKILL");
+  await scene.daemon.start();
+  expect(await answers("second")).toBe(true);
+  await scene.daemon.ok("restart", "-t", "0", "asker");
+  expect(await answers("linked")).toBe(true);
+  for (const run of [scene.docker.bind(scene), scene.daemon.tsd.bind(scene.daemon)]) {
+    const result = await run(["rename", "second", "asker"]);
+    expect(result).toMatchObject({ status: 1, stdout: "" });
+    expect(result.stderr).toContain('Conflict. The container name "/asker" is already in use by container "');
+    expect((await run(["rename", "second", "second"])).stderr).toContain("same name as its current name");
+  }
+  await scene.ok("rm", "-f", "second", "asker");
+  await scene.ok("network", "rm", "net");
+}, 30_000);
+
+test("container prune removes what does not run, in docker's words, and asks before", async () => {
+  for (const run of [scene.docker.bind(scene), scene.daemon.tsd.bind(scene.daemon)]) {
+    await scene.background("runs", forever);
+    const created = await scene.ok("create", "--label", "keep=no", scene.image);
+    const kept = await scene.ok("create", "--label", "keep=yes", scene.image);
+    const declined = await run(["container", "prune"], { stdin: "n\n" });
+    expect(declined.stdout).toBe(
+      "WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ",
+    );
+    const pruned = await run(["container", "prune", "-f", "--filter", "label!=keep=yes"]);
+    expect(pruned).toMatchObject({ status: 0, stderr: "" });
+    expect(pruned.stdout).toMatch(
+      new RegExp(`^Deleted Containers:\n${created}\n\nTotal reclaimed space: [0-9.]+k?B\n$`),
+    );
+    expect((await scene.ok("ps", "-aq", "--no-trunc")).split("\n").sort()).toEqual(
+      [kept, await field("runs", "{{.Id}}")].sort(),
+    );
+    await scene.ok("rm", "-f", kept, "runs");
+  }
+});

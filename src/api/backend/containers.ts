@@ -91,6 +91,8 @@ export interface ContainerBackend {
   stop(ref: string, options: ContainerStopOptions): Promise<void>;
   /** Ends it if it runs, and starts it; one with AutoRemove outlives that. */
   restart(ref: string, options: ContainerStopOptions): Promise<void>;
+  /** @param name with or without its slash. */
+  rename(ref: string, name: string): Promise<void>;
   pause(ref: string): Promise<void>;
   unpause(ref: string): Promise<void>;
   /** @param signal as the client wrote it: `KILL`, `SIGTERM`, `15`; the engine refuses what is none. */

@@ -34,10 +34,17 @@ test("containers are paused, let go on and restarted, with a signal since the ve
   ]);
 });
 
+test("containers are renamed, and by no name when there is none in the query", async () => {
+  await running("before");
+  expect(await post("/containers/before/rename?name=/after")).toEqual([204, ""]);
+  expect(await post("/containers/before/rename")).toEqual([204, ""]);
+  expect(served.engine.calls.slice(-2)).toEqual(["rename before /after", "rename before "]);
+});
+
 test("what is wrong with such a request is said, and which container there is not", async () => {
   await running("other");
   expect(await post("/containers/other/restart?t=soon")).toEqual([400, 'invalid t "soon"']);
-  for (const verb of ["pause", "unpause", "restart"]) {
+  for (const verb of ["pause", "unpause", "restart", "rename"]) {
     expect(await post(`/containers/none/${verb}`)).toEqual([404, "No such container: none"]);
   }
 });

@@ -13,6 +13,10 @@ export function containerVerbRoutes(app: Hono<ApiEnv>, containers: ContainerBack
     await containers.restart(c.req.param("id"), stopOptions(c));
     return c.body(null, 204);
   });
+  app.post("/containers/:id/rename", async (c) => {
+    await containers.rename(c.req.param("id"), c.req.query("name") ?? "");
+    return c.body(null, 204);
+  });
   app.post("/containers/:id/pause", async (c) => {
     await containers.pause(c.req.param("id"));
     return c.body(null, 204);

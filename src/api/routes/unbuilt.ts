@@ -11,7 +11,6 @@ const unbuilt: [string, string, string][] = [
   ["GET", "/containers/:id/top", "listing a container's processes"],
   ["GET", "/containers/:id/stats", "resource statistics"],
   ["POST", "/containers/:id/update", "updating a container"],
-  ["POST", "/containers/:id/rename", "renaming a container"],
   ["GET", "/containers/:id/checkpoints", "checkpoints"],
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],

@@ -2,7 +2,7 @@
 import { EngineError } from "../../core/errors.ts";
 import type { ContainerBackend } from "../backend/containers.ts";
 
-type Verbs = Pick<ContainerBackend, "restart" | "pause" | "unpause">;
+type Verbs = Pick<ContainerBackend, "rename" | "restart" | "pause" | "unpause">;
 
 export interface FakeVerbsOptions {
   /** @throws EngineError not_found. */
@@ -16,6 +16,7 @@ export function fakeVerbs({ find, note }: FakeVerbsOptions): Verbs {
     restart: async (ref, { signal, timeoutSeconds }) => {
       note(`restart ${find(ref).name} ${signal ?? "-"} ${timeoutSeconds ?? "-"}`);
     },
+    rename: async (ref, name) => note(`rename ${find(ref).name} ${name}`),
     pause: async (ref) => {
       const { name, running } = find(ref);
       if (!running) throw new EngineError("conflict", `container ${ref} is not running`);

@@ -1,4 +1,3 @@
-import { pruneContainers } from "../../client/prune.ts";
 import { EngineError } from "../../core/errors.ts";
 import { formatHumanSize } from "../../core/size.ts";
 import { command, noArguments } from "../command.ts";
@@ -6,6 +5,7 @@ import { confirm } from "../confirm.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, listFlag } from "../flags.ts";
 import { printLine } from "../output.ts";
+import { pruneContainersText } from "./container-prune.ts";
 import { pruneImagesText } from "./image-prune.ts";
 import { pruneNetworksText } from "./network-prune.ts";
 import { pruneVolumesText } from "./volume-prune.ts";
@@ -29,17 +29,15 @@ export const systemPruneCommand = command({
     }
     if (!flags.force && !confirm(warning(flags))) return 0;
     const client = await session.client();
-    const containers = await pruneContainers(client, filters);
-    if (containers.ContainersDeleted?.length) {
-      printLine(`Deleted Containers:\n${containers.ContainersDeleted.join("\n")}\n`);
-    }
+    const containers = await pruneContainersText(client, filters);
+    if (containers.text !== "") printLine(containers.text);
     const networks = await pruneNetworksText(client, filters);
     if (networks !== "") printLine(networks);
     const volumes = flags.volumes ? await pruneVolumesText(client, filters) : { text: "", bytes: 0 };
     if (volumes.text !== "") printLine(volumes.text);
     const images = await pruneImagesText(client, filters, flags.all);
     if (images.text !== "") printLine(images.text);
-    const bytes = containers.SpaceReclaimed + volumes.bytes + images.bytes;
+    const bytes = containers.bytes + volumes.bytes + images.bytes;
     printLine(`Total reclaimed space: ${formatHumanSize(bytes)}`);
     return 0;
   },

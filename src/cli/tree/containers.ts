@@ -62,7 +62,17 @@ export const port: CommandDef = leaf(
   "List port mappings or a specific mapping for the container",
   async () => (await import("../commands/port.ts")).portCommand,
 );
+const prune = leaf(
+  "prune",
+  "Remove all stopped containers",
+  async () => (await import("../commands/container-prune.ts")).containerPruneCommand,
+);
 export const ps: CommandDef = leaf("ps", "List containers", async () => (await import("../commands/ps.ts")).psCommand);
+export const rename: CommandDef = leaf(
+  "rename",
+  "Rename a container",
+  async () => (await import("../commands/rename.ts")).renameCommand,
+);
 export const restart: CommandDef = leaf(
   "restart",
   "Restart one or more containers",
@@ -114,7 +124,9 @@ export const containerGroup: CommandDef = group("container", "Manage containers"
   list: ps,
   pause,
   port,
+  prune,
   ps,
+  rename,
   restart,
   rm,
   remove: rm,

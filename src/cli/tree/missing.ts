@@ -1,22 +1,10 @@
 /** docker's commands that tsd does not have yet by their groups, and those that it will not have with the reason. */
 const notBuiltIn: Record<string, string> = {
-  container: "prune rename stats top update",
+  container: "stats top update",
   image: "build",
   system: "dial-stdio",
 };
-const notBuilt = [
-  "build",
-  "builder",
-  "buildx",
-  "checkpoint",
-  "compose",
-  "cp",
-  "plugin",
-  "rename",
-  "stats",
-  "top",
-  "update",
-];
+const notBuilt = ["build", "builder", "buildx", "checkpoint", "compose", "cp", "plugin", "stats", "top", "update"];
 const swarm = "config node secret service stack swarm";
 
 /**

@@ -19,8 +19,8 @@ export interface ExitResult {
  */
 export class Container {
   readonly id: string;
-  readonly name: string;
   readonly createdAt: string;
+  #name: string;
   #definition: ContainerDefinition;
   #state: ContainerState;
   /** From the first attach or the start until the exit has been dealt with. */
@@ -42,10 +42,20 @@ export class Container {
 
   constructor(record: ContainerRecord) {
     this.id = record.id;
-    this.name = record.name;
+    this.#name = record.name;
     this.createdAt = record.createdAt;
     this.#definition = record.definition;
     this.#state = record.state;
+  }
+
+  /** Without the slash. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** For the store, which keeps the record alike. */
+  setName(name: string): void {
+    this.#name = name;
   }
 
   get definition(): ContainerDefinition {

@@ -21,6 +21,7 @@ import { type ListOptions, selectContainers } from "./list.ts";
 import { attachWithLogs, type LogOptions, type LogStream, readLogs } from "./logs.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { type RemoveOptions, removeContainer } from "./remove.ts";
+import { renameContainer } from "./rename.ts";
 import { restartContainer } from "./restart.ts";
 import { type RunSession, runContainer } from "./run.ts";
 import { startContainer } from "./start.ts";
@@ -98,6 +99,10 @@ export class ContainerService {
 
   restart(reference: string, options: StopOptions): Promise<void> {
     return restartContainer(this.#context, this.#find(reference), options);
+  }
+
+  rename(reference: string, name: string): Promise<void> {
+    return renameContainer(this.#context, this.#find(reference), name);
   }
 
   pause(reference: string): Promise<void> {

@@ -45,8 +45,9 @@ export function writeEtcFiles(
 /**
  * Makes the files of a running container agree with its networks. Only tsd's own lines of /etc/hosts are touched, and a
  * resolv.conf that somebody changed is left alone, as in Docker.
+ * @param gone lines of /etc/hosts that are nobody's any more.
  */
-export function updateEtcFiles(context: EngineContext, container: Container): void {
+export function updateEtcFiles(context: EngineContext, container: Container, gone: readonly HostsLines[] = []): void {
   const { sandbox } = container;
   if (sandbox?.kind !== "networks") return;
   const paths = context.layout.container(container.id);
@@ -56,7 +57,7 @@ export function updateEtcFiles(context: EngineContext, container: Container): vo
     const wanted =
       hosts === ""
         ? hostsOf(context, container, sandbox)
-        : replaceHostsLines(hosts, [ownLines(container, sandbox), ...linkLines(context, container)]);
+        : replaceHostsLines(hosts, [...gone, ownLines(container, sandbox), ...linkLines(context, container)]);
     if (wanted !== hosts) writeFileSync(paths.hosts, wanted);
   }
   const resolv = readContainers(container, paths.resolvConf);

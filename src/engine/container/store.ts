@@ -103,6 +103,21 @@ export class ContainerStore {
     this.#setDefinition(container, { ...definition, hostConfig: { ...definition.hostConfig, Links } });
   }
 
+  /**
+   * Another name from now on, which must be reserved, and in the same transaction what that changes in other containers.
+   * Durable when this returns; the name before is free then.
+   */
+  rename(container: Container, name: string, changed: ReadonlyMap<Container, ContainerDefinition>): void {
+    this.#write(() => {
+      this.#table.setName(container.id, name);
+      for (const [{ id }, definition] of changed) this.#table.setDefinition(id, definition);
+    });
+    const before = container.name;
+    container.setName(name);
+    for (const [other, definition] of changed) other.setDefinition(definition);
+    this.names.release(before, container.id);
+  }
+
   #setDefinition(container: Container, definition: ContainerDefinition): void {
     this.#write(() => this.#table.setDefinition(container.id, definition));
     container.setDefinition(definition);

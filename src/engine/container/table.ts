@@ -52,6 +52,7 @@ export class ContainerTable {
   readonly #insert: Statement;
   readonly #update: Statement;
   readonly #redefine: Statement;
+  readonly #rename: Statement;
   readonly #delete: Statement;
 
   constructor(database: Database) {
@@ -61,6 +62,7 @@ export class ContainerTable {
     );
     this.#update = database.query("UPDATE containers SET state = ? WHERE id = ?");
     this.#redefine = database.query("UPDATE containers SET definition = ? WHERE id = ?");
+    this.#rename = database.query("UPDATE containers SET name = ? WHERE id = ?");
     this.#delete = database.query("DELETE FROM containers WHERE id = ?");
   }
 
@@ -92,6 +94,11 @@ export class ContainerTable {
   setDefinition(id: string, definition: ContainerDefinition): void {
     const { changes } = this.#redefine.run(JSON.stringify(definition), id);
     if (changes !== 1) throw new EngineError("internal", `container ${id}: has no row to store its definition in`);
+  }
+
+  setName(id: string, name: string): void {
+    const { changes } = this.#rename.run(name, id);
+    if (changes !== 1) throw new EngineError("internal", `container ${id}: has no row to store its name in`);
   }
 
   delete(id: string): void {

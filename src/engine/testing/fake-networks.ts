@@ -3,7 +3,13 @@ import { EngineError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import type { Network, NetworkMember, NetworkRequest } from "../../network/network.ts";
 import { plainDefinition } from "../../network/records.ts";
-import type { EndpointRequest, Sandbox, SandboxEndpoint, SandboxRequest } from "../../network/sandbox.ts";
+import type {
+  ContainerNames,
+  EndpointRequest,
+  Sandbox,
+  SandboxEndpoint,
+  SandboxRequest,
+} from "../../network/sandbox.ts";
 import type { NetworksPart } from "../parts.ts";
 
 export class FakeNetworks implements NetworksPart {
@@ -76,7 +82,7 @@ export class FakeNetworks implements NetworksPart {
     const { kind } = request;
     const endpoints =
       kind === "networks"
-        ? request.endpoints.map((endpoint, index) => this.#endpoint(endpoint.networkId, index))
+        ? request.endpoints.map((endpoint, index) => this.#endpoint(endpoint.networkId, index, endpoint.names))
         : kind === "container"
           ? []
           : [this.#endpoint(this.find(kind).id, 0)];
@@ -106,7 +112,7 @@ export class FakeNetworks implements NetworksPart {
     if (this.failure !== undefined) throw this.failure;
     this.connections.push(request);
     const there = this.attached.get(containerId)!;
-    there.endpoints.push(this.#endpoint(request.networkId, there.endpoints.length));
+    there.endpoints.push(this.#endpoint(request.networkId, there.endpoints.length, request.names));
     there.kind = there.endpoints.some(({ driver }) => driver === "null") ? "none" : "networks";
     return this.#changed(containerId, there);
   }
@@ -117,6 +123,13 @@ export class FakeNetworks implements NetworksPart {
     there.endpoints = there.endpoints.filter((endpoint) => endpoint.networkId !== networkId);
     there.kind = "networks";
     return this.#changed(containerId, there);
+  }
+
+  async rename(containerId: string, { names }: ContainerNames): Promise<Sandbox | undefined> {
+    if (this.failure !== undefined) throw this.failure;
+    const there = this.attached.get(containerId);
+    for (const endpoint of there?.endpoints ?? []) endpoint.names = names.get(endpoint.networkId) ?? endpoint.names;
+    return this.sandbox(containerId);
   }
 
   async restore(live: ReadonlyMap<string, unknown>): Promise<void> {
@@ -133,9 +146,9 @@ export class FakeNetworks implements NetworksPart {
     return this.sandbox(containerId)!;
   }
 
-  #endpoint(reference: string, index: number): SandboxEndpoint {
+  #endpoint(reference: string, index: number, names: string[] = []): SandboxEndpoint {
     const { id: networkId, name: networkName, driver } = this.find(reference);
-    const place = { networkId, networkName, driver, endpointId: newId(), names: [], gatewayPriority: 0 };
+    const place = { networkId, networkName, driver, endpointId: newId(), names, gatewayPriority: 0 };
     if (driver !== "bridge") return place;
     const block = 28 + this.all.findIndex(({ id }) => id === networkId);
     const host = 2 + this.members(networkId).length;

@@ -115,6 +115,19 @@ export class Ports {
     await this.#held.update(published.groups);
   }
 
+  /** For whoever finds one of its ports taken. */
+  rename(containerId: string, containerName: string): void {
+    const published = this.#published.get(containerId);
+    if (published === undefined) return;
+    this.#records.put({ ...published, containerName });
+    published.containerName = containerName;
+    for (const { transport, hostPort, hostAddress } of ofHost(published)) {
+      const addresses = [parseAddress(hostAddress)];
+      this.#table.release(transport, hostPort, addresses);
+      this.#table.take(transport, hostPort, addresses, published);
+    }
+  }
+
   /** Takes a container's ports back; nothing happens when it has none. */
   async release(containerId: string): Promise<void> {
     const published = this.#published.get(containerId);
