@@ -12,3 +12,11 @@ export function notBuilt(what: string): EngineError {
 export function noSwarm(message: string = notManager): EngineError {
   return new EngineError("unavailable", message, { hint: swarmHint });
 }
+
+/** 501 for what installs plugins that a daemon runs itself. */
+export function noManagedPlugins(): EngineError {
+  return new EngineError("unsupported", "tsd has no managed plugins", {
+    stage: "request",
+    hint: "run the plugin as a program or a container: tsd finds volume and authorization plugins by their sockets",
+  });
+}

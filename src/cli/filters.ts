@@ -1,5 +1,5 @@
 import type { Filters } from "../api/schema/filters.ts";
-import { UsageError } from "./flags.ts";
+import { FlagError } from "./flags.ts";
 
 /** `--filter name=value`, repeated, as the API wants it: `{name: [value, …]}`. */
 export function parseFilters(list: string[]): Filters {
@@ -8,7 +8,7 @@ export function parseFilters(list: string[]): Filters {
     const equals = item.indexOf("=");
     if (equals <= 0) {
       const reason = "bad format of filter (expected name=value)";
-      throw new UsageError(`invalid argument ${JSON.stringify(item)} for "-f, --filter" flag: ${reason}`);
+      throw new FlagError(`invalid argument ${JSON.stringify(item)} for "-f, --filter" flag: ${reason}`);
     }
     const name = item.slice(0, equals).trim().toLowerCase();
     const values = filters[name] ?? [];

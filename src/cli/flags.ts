@@ -56,6 +56,9 @@ export class UsageError extends Error {
   }
 }
 
+/** A flag that is not known, or a value that it cannot have. docker says so without its own name in front. */
+export class FlagError extends UsageError {}
+
 export function boolFlag(help: string, options: Common & { initial?: boolean } = {}): Flag<boolean> {
   return {
     ...shared(help, "", options),
@@ -249,7 +252,7 @@ export function parseFlags<F extends FlagSet>(flags: F, argv: string[], interspe
       values[name] = flags[name]!.read(text, values[name]);
     } catch (error) {
       if (error instanceof UsageError) throw error;
-      throw new UsageError(`invalid argument ${JSON.stringify(text)} for ${shown} flag: ${errorMessage(error)}`);
+      throw new FlagError(`invalid argument ${JSON.stringify(text)} for ${shown} flag: ${errorMessage(error)}`);
     }
     given.add(name);
   };
@@ -257,7 +260,7 @@ export function parseFlags<F extends FlagSet>(flags: F, argv: string[], interspe
   let index = 0;
   const next = (complaint: string): string => {
     const value = argv[index++];
-    if (value === undefined) throw new UsageError(`flag needs an argument: ${complaint}`);
+    if (value === undefined) throw new FlagError(`flag needs an argument: ${complaint}`);
     return value;
   };
 
@@ -285,9 +288,9 @@ type SetFlag = (name: string, shown: string, text: string) => void;
 function readLong(flags: FlagSet, argument: string, next: Next, set: SetFlag): void {
   const equals = argument.indexOf("=");
   const name = argument.slice(2, equals === -1 ? undefined : equals);
-  if (name === "" || name.startsWith("-")) throw new UsageError(`bad flag syntax: ${argument}`);
+  if (name === "" || name.startsWith("-")) throw new FlagError(`bad flag syntax: ${argument}`);
   const flag = Object.hasOwn(flags, name) ? flags[name] : undefined;
-  if (flag === undefined) throw new UsageError(`unknown flag: --${name}`);
+  if (flag === undefined) throw new FlagError(`unknown flag: --${name}`);
   const shown = `"${flag.short ? `-${flag.short}, ` : ""}--${name}"`;
   const text = equals !== -1 ? argument.slice(equals + 1) : flag.isBoolean ? "true" : next(`--${name}`);
   set(flag.aliasOf ?? name, shown, text);
@@ -298,7 +301,7 @@ function readShorts(flags: FlagSet, argument: string, next: Next, set: SetFlag):
   for (let at = 0; at < letters.length; at++) {
     const letter = letters[at]!;
     const name = Object.keys(flags).find((key) => flags[key]!.short === letter);
-    if (name === undefined) throw new UsageError(`unknown shorthand flag: '${letter}' in -${letters.slice(at)}`);
+    if (name === undefined) throw new FlagError(`unknown shorthand flag: '${letter}' in -${letters.slice(at)}`);
     const flag = flags[name]!;
     const shown = `"-${letter}, --${name}"`;
     const rest = letters.slice(at + 1);

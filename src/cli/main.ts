@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { CommandDef } from "citty";
 import { EngineError, isEngineError, isKernelError } from "../core/errors.ts";
 import { type Command, invoke } from "./command.ts";
-import { boolFlag, parseFlags, UsageError } from "./flags.ts";
+import { boolFlag, FlagError, parseFlags, UsageError } from "./flags.ts";
 import { connectionFlags, globalFlags } from "./global-flags.ts";
 import { OutputClosed, printError, printLine } from "./output.ts";
 import { openSession, type Session } from "./session.ts";
@@ -26,7 +26,9 @@ export async function cliMain(argv: string[]): Promise<number> {
       });
     }
     if (values.version) return await printVersion(program);
-    const session = openSession(program, connectionFlags(values, given), values.config);
+    const globalWords = argv.slice(0, argv.length - positionals.length);
+    const flags = connectionFlags(values, given);
+    const session = openSession({ program, globalWords, words: positionals, flags, config: values.config });
     if (positionals.length === 0 || values.help) return await showRootHelp(program, positionals, session);
     return await dispatch(positionals, session);
   } catch (error) {
@@ -43,7 +45,8 @@ async function printVersion(program: string): Promise<number> {
 async function showRootHelp(program: string, words: string[], session: Session): Promise<number> {
   if (words.length > 0) return dispatch([...words, "--help"], session);
   const { rootHelp } = await import("./usage.ts");
-  printLine(rootHelp(program, globalFlags(session)));
+  const { describePlugins } = await import("./plugins/plugins.ts");
+  printLine(rootHelp(program, globalFlags(session), await describePlugins(session)));
   return 0;
 }
 
@@ -94,21 +97,42 @@ function asksForHelp(definition: Command, rest: string[]): boolean {
   }
 }
 
+/** `help WORD…`: as much as `WORD… --help`, of which the first has to be a command. */
+async function help(words: string[], session: Session): Promise<number> {
+  const { rootCommand } = await import("./tree.ts");
+  const [first] = words;
+  if (first !== undefined && !Object.hasOwn(rootCommand.subCommands ?? {}, first)) {
+    const { findPlugin } = await import("./plugins/plugins.ts");
+    if (findPlugin(first, session) === undefined) {
+      printError(`unknown help topic: ${words.join(" ")}`);
+      return 1;
+    }
+  }
+  return dispatch([...words, "--help"], session);
+}
+
 async function showGroup(node: CommandDef, path: string, rest: string[], session: Session): Promise<number> {
   const { groupHelp } = await import("./usage.ts");
   const { whyMissing } = await import("./tree/missing.ts");
   const [word] = rest;
-  if (path === "help" || word === "help") return dispatch([...rest.slice(1), "--help"], session);
+  if (path === "" && word === "help") return help(rest.slice(1), session);
   if (word === undefined || word === "--help" || word === "-h") {
     printLine(groupHelp(session.program, path, node));
     return 0;
   }
-  const name = [session.program, path, word].filter(Boolean).join(" ");
-  if (word.startsWith("-")) throw new UsageError(`unknown flag: ${word}`);
-  const reason = whyMissing(word, path);
-  printError(`${session.program}: ${reason ?? `unknown command: ${name}`}`);
-  printError("");
-  printError(`Run '${[session.program, path].filter(Boolean).join(" ")} --help' for more information`);
+  const name = [session.program, path].filter(Boolean).join(" ");
+  if (word.startsWith("-")) throw new FlagError(`unknown flag: ${word}`);
+  if (path === "") {
+    const { findPlugin, runPlugin } = await import("./plugins/plugins.ts");
+    const plugin = findPlugin(word, session);
+    if (plugin !== undefined) return runPlugin(plugin, session, rest);
+  }
+  const { reason, hint } = whyMissing(word, path);
+  printError(`${session.program}: ${reason ?? `unknown command: ${name} ${word}`}`);
+  if (hint === undefined) {
+    if (path !== "") printError(`\nUsage:  ${name}`);
+    printError(`\nRun '${name} --help' for more information`);
+  } else printError(`hint: ${hint}`);
   return 1;
 }
 
@@ -117,9 +141,10 @@ async function fail(error: unknown, program: string, path: string, definition?: 
   const name = [program, path].filter(Boolean).join(" ");
   if (error instanceof OutputClosed) return endedBySigpipe;
   if (error instanceof UsageError) {
-    printError(`${path === "" ? "" : `${program}: `}${error.message}`);
+    printError(`${error instanceof FlagError ? "" : `${program}: `}${error.message}`);
     printError("");
     if (definition) printError(`Usage:  ${name} ${definition.usage}\n`);
+    else if (path === "") printError(`Usage:  ${name} [OPTIONS] COMMAND [ARG...]\n`);
     printError(`Run '${name} --help' for more information`);
     return error.exitStatus;
   }

@@ -5,6 +5,7 @@
 import { type CommandDef, defineCommand } from "citty";
 import * as containers from "./tree/containers.ts";
 import { contextGroup } from "./tree/contexts.ts";
+import { build, builderGroup, hiddenSwarmGroups, pluginGroup, swarmGroup } from "./tree/elsewhere.ts";
 import * as images from "./tree/images.ts";
 import { manifestGroup } from "./tree/manifests.ts";
 import * as networks from "./tree/networks.ts";
@@ -14,14 +15,18 @@ import { volumeGroup } from "./tree/volumes.ts";
 export { leafOf } from "./tree/node.ts";
 
 export const managementCommands: Record<string, CommandDef> = {
+  builder: builderGroup,
   container: containers.containerGroup,
   context: contextGroup,
   image: images.imageGroup,
   manifest: manifestGroup,
   network: networks.networkGroup,
+  plugin: pluginGroup,
   system: system.systemGroup,
   volume: volumeGroup,
 };
+
+export const swarmCommands: Record<string, CommandDef> = { swarm: swarmGroup };
 
 export const commonCommands: Record<string, CommandDef> = {
   run: containers.run,
@@ -77,5 +82,12 @@ export const modes: Record<string, string> = {
 
 export const rootCommand: CommandDef = defineCommand({
   meta: { name: "tsd", description: "A container engine in one file" },
-  subCommands: { ...managementCommands, ...commonCommands, ...otherCommands },
+  subCommands: {
+    ...managementCommands,
+    ...swarmCommands,
+    ...hiddenSwarmGroups,
+    build,
+    ...commonCommands,
+    ...otherCommands,
+  },
 });

@@ -3,7 +3,8 @@ import type { Command } from "./command.ts";
 import { boolFlag, type FlagSet } from "./flags.ts";
 import { formatCommands, formatFlags } from "./help.ts";
 import { terminalColumns } from "./output.ts";
-import { commonCommands, managementCommands, modes, otherCommands } from "./tree.ts";
+import type { PluginDescription } from "./plugins/plugins.ts";
+import { commonCommands, managementCommands, modes, otherCommands, swarmCommands } from "./tree.ts";
 
 const columns = () => terminalColumns(1);
 
@@ -18,8 +19,13 @@ function rows(commands: Record<string, CommandDef>): { name: string; summary: st
   });
 }
 
-/** `tsd --help` */
-export function rootHelp(program: string, flags: FlagSet): string {
+/**
+ * `tsd --help`
+ * @param plugins of the command line; a star marks them, as in docker's help.
+ */
+export function rootHelp(program: string, flags: FlagSet, plugins: readonly PluginDescription[]): string {
+  const added = plugins.map(({ name, summary }) => ({ name: `${name}*`, summary }));
+  const nouns = [...rows(managementCommands), ...added].sort((a, b) => (a.name < b.name ? -1 : 1));
   return `Usage:  ${program} [OPTIONS] COMMAND
 
 A container engine in one file
@@ -28,7 +34,10 @@ Common Commands:
 ${formatCommands(rows(commonCommands))}
 
 Management Commands:
-${formatCommands(rows(managementCommands))}
+${formatCommands(nouns)}
+
+Swarm Commands:
+${formatCommands(rows(swarmCommands))}
 
 Commands:
 ${formatCommands(rows(otherCommands))}

@@ -50,7 +50,14 @@ export async function hijack(
   }
 }
 
-/** @throws EngineError unavailable when nobody answers, or somebody else than TLS was to show. */
+/**
+ * A connection on which nothing was said yet.
+ * @throws EngineError unavailable when nobody answers, or somebody else than TLS was to show.
+ */
+export function dial(address: DaemonAddress): Promise<Omit<HijackedConnection, "headers">> {
+  return connect(address);
+}
+
 async function connect(address: DaemonAddress): Promise<Connection> {
   const connection = new Connection();
   const options = { socket: connection.handlers, allowHalfOpen: true };

@@ -13,3 +13,15 @@ export async function pruneContainers({ address }: Client, filters: Filters): Pr
   const query = { filters: JSON.stringify(filters) };
   return (await request(address, "POST", "/containers/prune", { query })).json<ContainersPruneResponse>();
 }
+
+export async function pruneBuildCache(
+  { address }: Client,
+  { all, keepBytes, filters }: { all: boolean; keepBytes: number; filters: Filters },
+): Promise<{ CachesDeleted: string[] | null; SpaceReclaimed: number }> {
+  const query = {
+    all: all || undefined,
+    "keep-storage": keepBytes || undefined,
+    filters: JSON.stringify(filters),
+  };
+  return (await request(address, "POST", "/build/prune", { query })).json();
+}

@@ -153,14 +153,17 @@ for (const [what, cases] of Object.entries(refusals)) {
 test("a mistake in the use shows the usage", async () => {
   const unknown = await engine.tsd(["run", "--no-such-flag", engine.busybox]);
   expect(unknown.stderr).toBe(
-    `tsd: unknown flag: --no-such-flag\n\nUsage:  tsd run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\n${usage}\n`,
+    `unknown flag: --no-such-flag\n\nUsage:  tsd run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\n${usage}\n`,
   );
   const missing = await engine.tsd(["run"]);
   expect([missing.status, missing.stderr.split("\n")[0]]).toEqual([1, "tsd: 'tsd run' requires at least 1 argument"]);
   const command = await engine.tsd(["rnu"]);
   expect([command.status, command.stderr.split("\n")[0]]).toEqual([1, "tsd: unknown command: tsd rnu"]);
-  const later = await engine.tsd(["image", "build", "."]);
-  expect([later.status, later.stderr.split("\n")[0]]).toEqual([1, "tsd: image build is not built in tsd yet"]);
+  const unknownBelow = await engine.tsd(["container", "rnu"]);
+  expect([unknownBelow.status, unknownBelow.stderr]).toEqual([
+    1,
+    "tsd: unknown command: tsd container rnu\n\nUsage:  tsd container\n\nRun 'tsd container --help' for more information\n",
+  ]);
 });
 
 test("an image without a name is refused before the daemon is asked", async () => {

@@ -1,7 +1,7 @@
 /** Docker's routes that tsd has no part for: answered clearly, as by a Docker that is in no swarm and has no plugins. */
 import type { Hono } from "hono";
 import { EngineError } from "../../core/errors.ts";
-import { noSwarm, notBuilt, swarmHint } from "../not-built.ts";
+import { noManagedPlugins, noSwarm, notBuilt, swarmHint } from "../not-built.ts";
 import type { ApiEnv } from "../transport.ts";
 
 const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/configs"];
@@ -18,9 +18,6 @@ const unbuilt: [string, string, string][] = [
   ["POST", "/build/cancel", "building images"],
   ["POST", "/session", "building images"],
   ["POST", "/grpc", "building images"],
-  ["GET", "/plugins/privileges", "installing plugins"],
-  ["POST", "/plugins/pull", "installing plugins"],
-  ["POST", "/plugins/create", "installing plugins"],
 ];
 
 export function unbuiltRoutes(app: Hono<ApiEnv>): void {
@@ -30,6 +27,11 @@ export function unbuiltRoutes(app: Hono<ApiEnv>): void {
     });
   }
   swarmRoutes(app);
+  for (const verb of ["privileges", "pull", "create"]) {
+    app.on(["GET", "POST"], `/plugins/${verb}`, () => {
+      throw noManagedPlugins();
+    });
+  }
   app.get("/plugins", (c) => c.json([]));
   app.all("/plugins/:name{.+}", (c) => {
     const name = c.req.param("name").replace(/\/(json|enable|disable|upgrade|push|set)$/, "");

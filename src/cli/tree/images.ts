@@ -1,5 +1,6 @@
 /** `image …` and its short forms. */
 import type { CommandDef } from "citty";
+import { imageBuild } from "./elsewhere.ts";
 import { group, leaf } from "./node.ts";
 
 export const bundle: CommandDef = leaf(
@@ -69,6 +70,7 @@ export const tag: CommandDef = leaf(
 );
 
 export const imageGroup: CommandDef = group("image", "Manage images", {
+  build: imageBuild,
   bundle,
   history,
   import: importImage,

@@ -1,22 +1,31 @@
-/** docker's commands that tsd does not have yet by their groups, and those that it will not have with the reason. */
+/** docker's commands that tsd does not have yet, by their groups. */
 const notBuiltIn: Record<string, string> = {
+  "": "checkpoint stats top update",
   container: "stats top update",
-  image: "build",
-  system: "dial-stdio",
 };
-const notBuilt = ["build", "builder", "buildx", "checkpoint", "compose", "cp", "plugin", "stats", "top", "update"];
-const swarm = "config node secret service stack swarm";
+
+/** Words of docker's users that are plugins of its command line, with what to do where there is none. */
+const plugins: Record<string, string> = {
+  bake: "install docker-buildx as ~/.docker/cli-plugins/docker-buildx, for builders of driver docker-container",
+  buildx: "install docker-buildx as ~/.docker/cli-plugins/docker-buildx, for builders of driver docker-container",
+  compose: "install Docker's Compose as ~/.docker/cli-plugins/docker-compose, or use docker-compose",
+  trust: "verify images by their digest: IMAGE@sha256:…",
+};
+
+export interface Missing {
+  /** Instead of "unknown command". */
+  reason?: string;
+  hint?: string;
+}
 
 /**
- * Why a command that docker has is not here; undefined for words that are no command of docker's either.
+ * Why a command that docker has is not here; nothing for words that are no command of docker's either.
  * @param group what it is looked for in; "" at the top.
  */
-export function whyMissing(name: string, group: string): string | undefined {
-  if (group !== "") {
-    return notBuiltIn[group]?.split(" ").includes(name) ? `${group} ${name} is not built in tsd yet` : undefined;
+export function whyMissing(name: string, group: string): Missing {
+  if (notBuiltIn[group]?.split(" ").includes(name)) {
+    return { reason: `${[group, name].filter(Boolean).join(" ")} is not built in tsd yet` };
   }
-  if (notBuilt.includes(name)) return `${name} is not built in tsd yet`;
-  if (swarm.split(" ").includes(name)) return `${name} belongs to swarm, which tsd does not have`;
-  if (name === "trust") return "trust is retired: verify images by their digest";
-  return undefined;
+  const hint = group === "" && Object.hasOwn(plugins, name) ? plugins[name] : undefined;
+  return hint === undefined ? {} : { hint };
 }

@@ -22,6 +22,13 @@ export function leaf(name: string, description: string, load: () => Promise<unkn
   return node;
 }
 
-export function group(name: string, description: string, subCommands: Record<string, CommandDef>): CommandDef {
-  return defineCommand({ meta: { name, description }, subCommands });
+/** @param subCommands a function where they are many and seldom looked for: called when they are. */
+export function group(
+  name: string,
+  description: string,
+  subCommands: Record<string, CommandDef> | (() => Record<string, CommandDef>),
+): CommandDef {
+  const node = defineCommand({ meta: { name, description } });
+  if (typeof subCommands !== "function") return Object.assign(node, { subCommands });
+  return Object.defineProperty(node, "subCommands", { get: subCommands });
 }

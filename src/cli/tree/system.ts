@@ -42,6 +42,12 @@ const systemDf = leaf(
   "Show tsd disk usage",
   async () => (await import("../commands/system-df.ts")).systemDfCommand,
 );
+const systemDialStdio = leaf(
+  "dial-stdio",
+  "Proxy the stdio stream to the daemon connection. Should not be invoked manually.",
+  async () => (await import("../commands/system-dial-stdio.ts")).systemDialStdioCommand,
+  true,
+);
 const systemPrune = leaf(
   "prune",
   "Remove unused data",
@@ -55,6 +61,7 @@ export const version: CommandDef = leaf(
 
 export const systemGroup: CommandDef = group("system", "Manage tsd", {
   df: systemDf,
+  "dial-stdio": systemDialStdio,
   events,
   fsck,
   gc,

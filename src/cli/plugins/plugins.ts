@@ -1,0 +1,130 @@
+/**
+ * docker's plugins of the command line: a program `docker-NAME` in one of docker's folders is what `tsd NAME` runs, with
+ * docker's own words to it (docker/cli, cli-plugins/manager).
+ */
+import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno } from "../../core/errors.ts";
+import { currentContext, defaultEndpoint } from "../context/current.ts";
+import type { Session } from "../session.ts";
+
+/** docker's, the user's own before the machine's. */
+const systemFolders = [
+  "/usr/local/lib/docker/cli-plugins",
+  "/usr/local/libexec/docker/cli-plugins",
+  "/usr/lib/docker/cli-plugins",
+  "/usr/libexec/docker/cli-plugins",
+];
+
+type Surroundings = Pick<Session, "configDirectory">;
+
+function foldersOf({ configDirectory }: Surroundings): string[] {
+  return [...extraFolders(configDirectory), join(configDirectory, "cli-plugins"), ...systemFolders];
+}
+
+/** config.json's `cliPluginsExtraDirs`. */
+function extraFolders(directory: string): string[] {
+  try {
+    const { cliPluginsExtraDirs } = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
+    return Array.isArray(cliPluginsExtraDirs) ? cliPluginsExtraDirs.map(String) : [];
+  } catch (error) {
+    // Whoever needs more of the file says what is wrong with it.
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES") || error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+const namePattern = /^[a-z][a-z0-9]*$/;
+
+/** @returns its path; undefined where there is none by that name. */
+export function findPlugin(name: string, surroundings: Surroundings): string | undefined {
+  if (!namePattern.test(name)) return undefined;
+  return foldersOf(surroundings)
+    .map((folder) => join(folder, `docker-${name}`))
+    .find(isProgram);
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES", "ELOOP")) return false;
+    throw error;
+  }
+}
+
+/** What a plugin says of itself. */
+export interface PluginDescription {
+  name: string;
+  summary: string;
+  version: string;
+}
+
+/** Those that there are, by name. A program that does not answer as a plugin does is none. */
+export async function describePlugins(surroundings: Surroundings): Promise<PluginDescription[]> {
+  const names = foldersOf(surroundings).flatMap(namesIn);
+  const described = [...new Set(names)].sort().map((name) => describe(name, findPlugin(name, surroundings)));
+  return (await Promise.all(described)).flatMap((plugin) => plugin ?? []);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).flatMap((file) => {
+      const name = file.replace(/^docker-/, "");
+      return name !== file && namePattern.test(name) ? [name] : [];
+    });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES")) return [];
+    throw error;
+  }
+}
+
+async function describe(name: string, path: string | undefined): Promise<PluginDescription | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    const child = Bun.spawn([path, "docker-cli-plugin-metadata"], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    const metadata = (await new Response(child.stdout).json()) as Record<string, unknown>;
+    if ((await child.exited) !== 0 || metadata.SchemaVersion !== "0.1.0" || !metadata.Vendor) return undefined;
+    return { name, summary: String(metadata.ShortDescription ?? ""), version: String(metadata.Version ?? "") };
+  } catch (error) {
+    if (error instanceof SyntaxError || isErrno(error, "ENOEXEC", "EACCES", "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Runs a plugin in place of this command.
+ * @param words what to say to it behind the global flags; the command line's own otherwise.
+ * @returns its exit status, 128 and the signal's number more where one ended it.
+ */
+export async function runPlugin(path: string, session: Session, words = session.words): Promise<number> {
+  const child = Bun.spawn([path, ...session.globalWords, ...words], {
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
+    env: pluginEnvironment(session),
+  });
+  // The terminal sends these to both of us; whoever else sends one means the plugin.
+  const fromTerminal = () => undefined;
+  const forward = (signal: NodeJS.Signals) => child.kill(signal);
+  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, fromTerminal);
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, forward);
+  const status = await child.exited;
+  return status;
+}
+
+/** A plugin looks for its daemon as docker does: where that is docker's own, it is told of tsd's. */
+export function pluginEnvironment(session: Session): Record<string, string | undefined> {
+  const { environment, flags } = session;
+  const names = flags.hosts.length > 0 || currentContext(session) !== "default";
+  return {
+    ...environment,
+    DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND: process.argv0,
+    ...(names ? {} : { DOCKER_HOST: defaultEndpoint(session).host }),
+  };
+}
