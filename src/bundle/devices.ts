@@ -35,7 +35,6 @@ export interface ContainerDevices {
  * @throws EngineError invalid_argument for a device that the host lacks or a rule that is none.
  */
 export function containerDevices(hostConfig: BundleHostConfig, host: BundleHost): ContainerDevices {
-  refuseRequests(hostConfig);
   const renamed = new Map<string, string>();
   const mapped = (hostConfig.Devices ?? []).map((mapping) => ({ mapping, found: devicesOf(mapping, host, renamed) }));
   if (hostConfig.Privileged) {
@@ -55,15 +54,6 @@ export function containerDevices(hostConfig: BundleHostConfig, host: BundleHost)
     rules: [...defaultDeviceRules(), ...rules, ...(hostConfig.DeviceCgroupRules ?? []).map(parseDeviceRule)],
     renamed,
   };
-}
-
-/** `--gpus` and the like need a driver on the host that turns them into devices and files. */
-function refuseRequests({ DeviceRequests = [] }: BundleHostConfig): void {
-  const [first] = DeviceRequests;
-  if (first === undefined) return;
-  const { Driver = "", Capabilities = [] } = first;
-  const wanted = `[${Capabilities.map((names) => `[${names.join(" ")}]`).join(" ")}]`;
-  throw new EngineError("invalid_argument", `could not select device driver "${Driver}" with capabilities: ${wanted}`);
 }
 
 function devicesOf(

@@ -2,7 +2,7 @@
  * What a bundle is made of. Field names are the Engine API's own, declared here structurally, so that a stored
  * create request can be handed over as it is. Types only.
  */
-import type { LinuxDevice, LinuxIdMapping, LinuxSeccomp } from "../oci/runtime.ts";
+import type { LinuxIdMapping, LinuxSeccomp } from "../oci/runtime.ts";
 import type { CgroupFacts } from "./host-limits.ts";
 
 /** The part of an OCI image configuration (`config` of the image's JSON) that shapes a container. */
@@ -72,7 +72,14 @@ export interface BundleHostConfig {
   CpusetCpus?: string;
   CpusetMems?: string;
   DeviceCgroupRules?: string[];
-  DeviceRequests?: { Driver?: string; Capabilities?: string[][] }[];
+  /** Resolved on their own: requestedEdits in cdi/requests.ts. */
+  DeviceRequests?: {
+    Driver?: string;
+    Count?: number;
+    DeviceIDs?: string[];
+    Capabilities?: string[][];
+    Options?: Record<string, string>;
+  }[];
   Devices?: { PathOnHost: string; PathInContainer: string; CgroupPermissions: string }[];
   Memory?: number;
   MemoryReservation?: number;
@@ -186,8 +193,6 @@ export interface BundleInput {
   defaultApparmorProfile?: string;
   /** Environment that comes before the image's: links of old, proxies. */
   extraEnvironment?: string[];
-  /** More device nodes, as CDI and GPU requests bring them. */
-  extraDevices?: LinuxDevice[];
   /** What it writes is limited by the projects that its files belong to: the default profile keeps it from changing them. */
   keepsProjects?: boolean;
   /** The daemon's own default in place of Docker's profile. */

@@ -93,7 +93,7 @@ export function bundleConfig(input: BundleInput): RuntimeConfig {
       resources: containerResources(hostConfig, host, rules),
       namespaces,
       ...idMappings(input),
-      devices: [...devices.filter(({ path }) => !binds.has(path)), ...(input.extraDevices ?? [])],
+      devices: devices.filter(({ path }) => !binds.has(path)),
       ...(seccomp !== undefined && { seccomp }),
       ...(propagation !== undefined && { rootfsPropagation: propagation }),
       ...hiddenPaths(hostConfig, host, security),

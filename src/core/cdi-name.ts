@@ -9,15 +9,14 @@ export interface CdiName {
   name: string;
 }
 
-const vendorPattern = /^[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/;
-const classPattern = /^[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?$/;
+/** Of a vendor, and of a class. */
+const namePart = /^[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/;
 const namePattern = /^[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?$/;
 
 /** @returns undefined for what is no kind: `vendor.com/class`. */
 export function parseCdiKind(text: string): Omit<CdiName, "name"> | undefined {
   const [vendor = "", name, ...more] = text.split("/");
-  if (name === undefined || more.length > 0 || !vendorPattern.test(vendor) || !classPattern.test(name))
-    return undefined;
+  if (name === undefined || more.length > 0 || !namePart.test(vendor) || !namePart.test(name)) return undefined;
   return { vendor, class: name };
 }
 

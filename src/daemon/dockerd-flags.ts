@@ -29,7 +29,6 @@ const reasons: Readonly<Record<string, string>> = {
   "apparmor-profile": perContainer("--security-opt apparmor=PROFILE"),
   "bridge-accept-fwmark":
     "accept them in the chain that is yours: nft add rule inet tsd tsd-user meta mark MARK accept",
-  "cdi-spec-dir": "tsd has no CDI devices",
   "cluster-advertise": noSwarm,
   "cluster-store": noSwarm,
   "cluster-store-opt": noSwarm,

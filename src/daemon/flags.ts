@@ -40,6 +40,8 @@ export interface DaemonOptions {
   authorizationPlugins: string[];
   /** Absent: where Docker's are. */
   pluginDirectories: string[] | undefined;
+  /** Where files of CDI are; none switches CDI off. */
+  cdiFolders: string[];
   network: NetworkConfiguration;
 }
 
@@ -52,6 +54,10 @@ const flags: Record<string, Flag> = {
   "add-runtime": { value: "list", help: "Register a further OCI runtime: NAME=PATH" },
   "authorization-plugin": { value: "list", help: "Plugin that is asked whether each request is allowed" },
   "cgroup-parent": { value: "string", help: 'Parent cgroup of all containers (default "/tsd")' },
+  "cdi-spec-dir": {
+    value: "list",
+    help: 'Directory with CDI files, which --device and --gpus look for devices in; "" for none (default "/etc/cdi", "/var/run/cdi")',
+  },
   "certs-dir": {
     value: "list",
     help: 'Directory with HOST/hosts.toml and certificates of registries (default "/etc/tsd/certs.d", "/etc/docker/certs.d")',
@@ -129,6 +135,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       usernsRemap: last(given, "userns-remap"),
       authorizationPlugins: given.get("authorization-plugin") ?? [],
       pluginDirectories: given.get("plugin-dir")?.map((path) => absolute(path, "plugin-dir")),
+      cdiFolders: cdiFolders(given),
       network: networkOptions(given),
     },
   };
@@ -230,6 +237,13 @@ function storageOptions(given: Given): StorageOptions {
   } catch (error) {
     throw usage(errorMessage(error));
   }
+}
+
+/** As dockerd: one that is empty switches CDI off. */
+function cdiFolders(given: Given): string[] {
+  const folders = given.get("cdi-spec-dir") ?? ["/etc/cdi", "/var/run/cdi"];
+  if (folders.length === 1 && folders[0] === "") return [];
+  return folders.map((folder) => absolute(folder, "cdi-spec-dir"));
 }
 
 function networkOptions(given: Given): NetworkConfiguration {

@@ -123,6 +123,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     network: options.network,
     ...(pluginDirectories !== undefined && { pluginDirectories }),
     ...(authorizationPlugins.length > 0 && { authorizationPlugins: [...new Set(authorizationPlugins)] }),
+    cdiFolders: options.cdiFolders,
     debug: options.logLevel === "debug",
   };
 }

@@ -3,6 +3,9 @@ import { renameSync, writeFileSync } from "node:fs";
 import { initExecutable } from "../../ffi/init/program.ts";
 import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
+import { applyEdits } from "../bundle/cdi/edits.ts";
+import { CdiRegistry } from "../bundle/cdi/registry.ts";
+import { requestedEdits } from "../bundle/cdi/requests.ts";
 import { defaultPath } from "../bundle/environment.ts";
 import { readHost } from "../bundle/host.ts";
 import type { BundleHost, BundleImageConfig, BundleInput, BundleMount, BundleUser } from "../bundle/input.ts";
@@ -13,14 +16,17 @@ import { lookupUser } from "../bundle/users.ts";
 import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
 import type { Layout } from "./layout.ts";
-import type { BundlePart, ProcessSurroundings, SettledLimits } from "./parts.ts";
+import type { BundlePart, DiscoveredDevices, ProcessSurroundings, SettledLimits } from "./parts.ts";
 
 export class Bundles implements BundlePart {
   readonly #layout: Layout;
+  readonly #cdi: CdiRegistry;
   #host: BundleHost | undefined;
 
-  constructor(layout: Layout) {
+  /** @param cdiFolders where files of CDI are; later ones take precedence. */
+  constructor(layout: Layout, cdiFolders: readonly string[]) {
     this.#layout = layout;
+    this.#cdi = new CdiRegistry(cdiFolders);
   }
 
   get host(): BundleHost {
@@ -30,6 +36,9 @@ export class Bundles implements BundlePart {
 
   config(input: Omit<BundleInput, "host">): RuntimeConfig {
     const config = this.#bundleConfig(input);
+    for (const edits of requestedEdits(input.hostConfig.DeviceRequests ?? [], this.#cdi)) {
+      applyEdits(config, edits, this.host);
+    }
     if (runsInit(input.hostConfig)) writeInit(this.#layout.container(input.id).init, config.process!);
     return config;
   }
@@ -62,6 +71,14 @@ export class Bundles implements BundlePart {
       namespacePaths: { ...(ipc && { ipc }), ...(pid && { pid }), ...(network && { network }) },
       cgroupsPath: "/",
     });
+  }
+
+  discoveredDevices(): DiscoveredDevices {
+    const { devices, errors } = this.#cdi.read();
+    return {
+      names: [...devices.keys()],
+      warnings: errors.map(({ path, message }) => `CDI: Error associated with spec file ${path}: ${message}`),
+    };
   }
 
   imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig {

@@ -35,6 +35,8 @@ export interface EngineConfiguration {
   pluginDirectories?: string[];
   /** Those that are asked about every request, as info shows them; absent: none. */
   authorizationPlugins?: string[];
+  /** Where files of CDI are, later ones before earlier ones; absent: nowhere. */
+  cdiFolders?: readonly string[];
   debug: boolean;
 }
 

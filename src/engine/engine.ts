@@ -97,7 +97,7 @@ export class Engine {
   static async open(configuration: EngineConfiguration, layout: Layout, parts: EngineParts): Promise<Engine> {
     const { facts, volumes: store, volumeDrivers: drivers, ...rest } = parts;
     const events = new EventBus();
-    const bundles = new Bundles(layout);
+    const bundles = new Bundles(layout, configuration.cdiFolders ?? []);
     const hostFiles = new HostFiles();
     const userRanges = new UserRanges(hostFiles, configuration.root);
     const context: EngineContext = {

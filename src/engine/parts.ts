@@ -256,10 +256,19 @@ export interface BundlePart {
   user(layers: readonly string[], user: string, groupAdd: readonly string[]): BundleUser;
   /** What is mounted in a container beside the kernel's file systems: volumes, binds. */
   mounts(hostConfig: HostConfig, mounts: readonly BundleMount[]): OciMount[];
+  /** Of CDI, as they are now. */
+  discoveredDevices(): DiscoveredDevices;
   /** For `tsd bundle`: no container, no daemon. */
   imageConfig(image: BundleImageConfig, user: BundleUser): RuntimeConfig;
   /** A further process of a container. */
   process(definition: ContainerDefinition, request: ExecCreateRequest, surroundings: ProcessSurroundings): OciProcess;
+}
+
+export interface DiscoveredDevices {
+  /** `vendor.com/class=name`, sorted. */
+  names: string[];
+  /** A line for each file that cannot be used. */
+  warnings: string[];
 }
 
 export interface SettledLimits {

@@ -75,16 +75,16 @@ describe("docker run", () => {
     ["a bad name", ["--name", "a b", "IMAGE", "true"], 125, "Invalid container name (a b)"],
     // Of dockerd's words, too, the client makes the status of a missing program.
     ["a device that is not there", ["--device", "/dev/absent", "IMAGE", "true"], 127, "/dev/absent"],
-    ["a restart policy", ["--restart=always", "IMAGE", "true"], 125, "restart policies are not built"],
+    ["an unknown restart policy", ["--restart=often", "IMAGE", "true"], 125, "unknown policy 'often'; use one of"],
     [
-      "another log driver",
-      ["--log-driver", "syslog", "IMAGE", "true"],
+      "an unknown log driver",
+      ["--log-driver", "absent", "IMAGE", "true"],
       125,
-      "log drivers other than json-file and none",
+      'error looking up logging plugin absent: plugin "absent" not found',
     ],
     ["an unknown flag", ["--absent-flag", "IMAGE"], 125, "unknown flag: --absent-flag"],
   ])("of %s fails with docker's status and the reason, and leaves nothing", async (_what, args, status, message) => {
-    const flags = args.includes("--restart=always") ? ["run"] : args.includes("--network") ? ["run", "--rm"] : none;
+    const flags = args.includes("--restart=often") ? ["run"] : args.includes("--network") ? ["run", "--rm"] : none;
     const words = args.map((word) => (word === "IMAGE" ? scene.image : word));
     const result = await scene.docker([...flags, ...words]);
     expect(result.stderr).toContain(message);

@@ -45,7 +45,7 @@ const refusals: Record<string, Omit<Refusal, "image">[]> = {
     { flags: ["-Q"], says: "unknown shorthand flag: 'Q' in -Q" },
     { flags: ["--read-only=perhaps"], says: 'invalid argument "perhaps" for "--read-only" flag' },
     { flags: ["--isolation", "process"], says: "--isolation is for Windows containers" },
-    { flags: ["--isolation", "hyperv"], says: "--isolation is for Windows containers, which tsd does not run" },
+    { flags: ["--gpus", "all"], says: 'could not select device driver "" with capabilities: [[gpu]]' },
   ],
   "bad limits": [
     { flags: ["--memory", "lots"], says: `invalid argument "lots" for "-m, --memory" flag: invalid size: 'lots'` },

@@ -1,6 +1,6 @@
 /** Containers as a client of a given API version expects to read them: Go's zero values where nothing is stored. */
 import type { ContainerInspect, ContainerSummary, NetworkSettings } from "../schema/container.ts";
-import type { ContainerConfig, EndpointSettings, HostConfig } from "../schema/container-config.ts";
+import type { ContainerConfig, DeviceRequest, EndpointSettings, HostConfig } from "../schema/container-config.ts";
 
 /** The keys that Docker's daemon always writes. */
 const hostConfigZero = {
@@ -111,12 +111,18 @@ export function inspectOf(container: ContainerInspect, api: number): object {
   const { ImageManifestDescriptor, Storage, GraphDriver, ...rest } = container;
   return {
     ...rest,
-    HostConfig: { ...hostConfigZero, ...container.HostConfig },
+    HostConfig: { ...hostConfigZero, ...container.HostConfig, ...deviceRequestsOf(container.HostConfig) },
     ...(api >= 52 ? { Storage, GraphDriver } : { GraphDriver: GraphDriver ?? { Name: container.Driver, Data: null } }),
     ...(api >= 48 && { ImageManifestDescriptor }),
     Config: configOf(container.Config, api),
     NetworkSettings: networkSettingsOf(container.NetworkSettings, container.Id, api),
   };
+}
+
+function deviceRequestsOf({ DeviceRequests }: HostConfig): Pick<HostConfig, "DeviceRequests"> {
+  if (DeviceRequests === undefined) return {};
+  const zero = { Driver: "", Count: 0, DeviceIDs: null, Capabilities: null, Options: null };
+  return { DeviceRequests: DeviceRequests.map((request) => ({ ...zero, ...request }) as DeviceRequest) };
 }
 
 /** Until 1.51 the address that was asked for on the network of NetworkMode was shown here, too. */

@@ -47,6 +47,10 @@ function infoText(info: SystemInfo): string {
     `  Network: ${info.Plugins.Network.join(" ")}`,
     ...(info.Plugins.Authorization?.length ? [`  Authorization: ${info.Plugins.Authorization.join(" ")}`] : []),
     `  Log: ${info.Plugins.Log.join(" ")}`,
+    ...(info.CDISpecDirs?.length ? [" CDI spec directories:", ...info.CDISpecDirs.map((path) => `  ${path}`)] : []),
+    ...(info.DiscoveredDevices?.length
+      ? [" Discovered Devices:", ...info.DiscoveredDevices.map(({ Source, ID }) => `  ${Source}: ${ID}`)]
+      : []),
     ` Swarm: ${info.Swarm.LocalNodeState}`,
     ` Runtimes: ${Object.keys(info.Runtimes).join(" ")}`,
     ` Default Runtime: ${info.DefaultRuntime}`,

@@ -37,6 +37,7 @@ export class SystemService {
     const { name, version: osVersion } = readOperatingSystem();
     const { descriptors, threads } = readUsage();
     const commitId = { ID: commit };
+    const discovered = this.#context.bundles.discoveredDevices();
     return {
       ID: this.#engineId,
       ...this.#counts(),
@@ -95,8 +96,9 @@ export class SystemService {
       InitCommit: commitId,
       SecurityOptions: this.#securityOptions(),
       FirewallBackend: { Driver: "nftables" },
-      CDISpecDirs: [],
-      Warnings: [...this.#warnings(), ...networks.warnings()],
+      CDISpecDirs: [...(configuration.cdiFolders ?? [])],
+      DiscoveredDevices: discovered.names.map((ID) => ({ Source: "cdi", ID })),
+      Warnings: [...this.#warnings(), ...networks.warnings(), ...discovered.warnings],
     };
   }
 
