@@ -52,6 +52,7 @@ async function showRootHelp(program: string, words: string[], session: Session):
 
 /** Walks the tree as far as the words name commands, then runs what it found or shows its help. */
 async function dispatch(words: string[], session: Session): Promise<number> {
+  if (words[0] === "__complete") return (await import("./completion/main.ts")).completeMain(words.slice(1), session);
   const { leafOf, rootCommand } = await import("./tree.ts");
   let node: CommandDef = rootCommand;
   let depth = 0;

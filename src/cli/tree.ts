@@ -46,6 +46,7 @@ export const otherCommands: Record<string, CommandDef> = {
   attach: containers.attach,
   bundle: images.bundle,
   commit: containers.commit,
+  completion: system.completionGroup,
   cp: containers.cp,
   create: containers.create,
   diff: containers.diff,

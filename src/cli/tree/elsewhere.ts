@@ -106,11 +106,11 @@ export const swarmGroup: CommandDef = group("swarm", "Manage Swarm, which tsd do
 );
 
 export const hiddenSwarmGroups: Record<string, CommandDef> = {
-  config: group("config", "Manage Swarm configs", () => verbsOf("config", "swarm", configVerbs)),
-  node: group("node", "Manage Swarm nodes", () => verbsOf("node", "swarm", nodeVerbs)),
-  secret: group("secret", "Manage Swarm secrets", () => verbsOf("secret", "swarm", secretVerbs)),
-  service: group("service", "Manage Swarm services", () => verbsOf("service", "swarm", serviceVerbs)),
-  stack: group("stack", "Manage Swarm stacks", () => verbsOf("stack", "swarm", stackVerbs, stackAliases)),
+  config: group("config", "Manage Swarm configs", () => verbsOf("config", "swarm", configVerbs), true),
+  node: group("node", "Manage Swarm nodes", () => verbsOf("node", "swarm", nodeVerbs), true),
+  secret: group("secret", "Manage Swarm secrets", () => verbsOf("secret", "swarm", secretVerbs), true),
+  service: group("service", "Manage Swarm services", () => verbsOf("service", "swarm", serviceVerbs), true),
+  stack: group("stack", "Manage Swarm stacks", () => verbsOf("stack", "swarm", stackVerbs, stackAliases), true),
 };
 
 const pluginLs = leaf("ls", "List plugins", async () => (await import("../commands/plugin-ls.ts")).pluginLsCommand);

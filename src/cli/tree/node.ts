@@ -27,8 +27,9 @@ export function group(
   name: string,
   description: string,
   subCommands: Record<string, CommandDef> | (() => Record<string, CommandDef>),
+  hidden = false,
 ): CommandDef {
-  const node = defineCommand({ meta: { name, description } });
+  const node = defineCommand({ meta: { name, description, hidden } });
   if (typeof subCommands !== "function") return Object.assign(node, { subCommands });
   return Object.defineProperty(node, "subCommands", { get: subCommands });
 }

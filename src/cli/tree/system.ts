@@ -42,6 +42,15 @@ const systemDf = leaf(
   "Show tsd disk usage",
   async () => (await import("../commands/system-df.ts")).systemDfCommand,
 );
+const completionOf = (shell: "bash" | "fish" | "zsh") =>
+  leaf(shell, `Generate the autocompletion script for ${shell}`, async () =>
+    (await import("../commands/completion.ts")).completionCommand(shell),
+  );
+export const completionGroup: CommandDef = group(
+  "completion",
+  "Generate the autocompletion script for the specified shell",
+  () => ({ bash: completionOf("bash"), fish: completionOf("fish"), zsh: completionOf("zsh") }),
+);
 const systemDialStdio = leaf(
   "dial-stdio",
   "Proxy the stdio stream to the daemon connection. Should not be invoked manually.",
