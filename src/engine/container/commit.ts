@@ -80,7 +80,8 @@ function imageConfigOf(container: Container, { config, changes }: CommitRequest)
 function imageFields(config: ContainerConfig): ImageConfigDefaults {
   const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels } = config;
   const { StopSignal, ArgsEscaped, Healthcheck, OnBuild, Shell } = config as ContainerConfig & ImageConfigDefaults;
-  const fields = { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels };
+  const variables = Env?.filter((entry) => entry.includes("="));
+  const fields = { User, ExposedPorts, Env: variables, Entrypoint, Cmd, Volumes, WorkingDir, Labels };
   const rest = { StopSignal, ArgsEscaped, Healthcheck, OnBuild, Shell };
   return Object.fromEntries(Object.entries({ ...fields, ...rest }).filter(([, value]) => !isEmpty(value)));
 }

@@ -16,7 +16,7 @@ import { resolveImage } from "../image/resolve.ts";
 import { type PlannedMount, planMounts } from "../mount/plan.ts";
 import { realizeMounts } from "../mount/realize.ts";
 import type { OverlayRoot } from "../parts.ts";
-import { checkUserNamespace, settleUserNamespace } from "../userns/settle.ts";
+import { checkUserNamespace, settleUserNamespace, sharedNamespaces } from "../userns/settle.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { checkMacAddress, settleEndpoints } from "./endpoints.ts";
@@ -150,6 +150,7 @@ function draftContainer(
   checkNetworkMode(requested, hostConfig);
   const { mode, endpoints } = settleNetworks(context, request, hostConfig);
   hostConfig.NetworkMode = mode;
+  Object.assign(hostConfig, sharedModes(context, hostConfig));
   checkUserNamespace(context, hostConfig);
   const storageBytes = storageLimit(context, hostConfig);
   portRequests(config, hostConfig);
@@ -179,6 +180,14 @@ function draftContainer(
       ...unactedWarnings({ ...config, HostConfig: request.HostConfig ?? {} }),
     ],
   };
+}
+
+/** Another container is stored by its id, as for the network. */
+function sharedModes(context: EngineContext, hostConfig: HostConfig): Pick<HostConfig, "IpcMode" | "PidMode"> {
+  const modes = sharedNamespaces(context, hostConfig).filter(({ kind }) => kind !== "network");
+  return Object.fromEntries(
+    modes.map(({ kind, other }) => [kind === "pid" ? "PidMode" : "IpcMode", `container:${other.id}`]),
+  );
 }
 
 /** Another container is stored by its id: a name may come to mean another one, this container's own descendant even. */

@@ -44,9 +44,12 @@ export function settleEndpoints(
     if (Object.hasOwn(endpoints, network.name)) {
       throw invalid(`NetworkingConfig.EndpointsConfig has network ${network.name} twice, as ${reference} too`);
     }
-    // Older clients name links of users' networks where those of the default bridge stand.
+    // Clients name links of users' networks where those of the default bridge stand: older ones there alone.
     const links = network.id === named.id && !network.isBuiltIn ? asked.links : [];
-    const wish = { ...settings, ...(links.length > 0 && { Links: [...(settings.Links ?? []), ...links] }) };
+    const wish = {
+      ...settings,
+      ...(links.length > 0 && { Links: [...new Set([...(settings.Links ?? []), ...links])] }),
+    };
     try {
       endpoints[network.name] = settleEndpoint(wish, network);
     } catch (error) {

@@ -33,13 +33,10 @@ function withoutEmpty(config: ContainerConfig): ContainerConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== "")) as ContainerConfig;
 }
 
-/** The request's variables first; a bare `NAME` takes the image's variable away. */
+/** The request's variables first; a bare `NAME`, which is shown, takes the image's and the daemon's variable away. */
 function mergeEnv(request: readonly string[], image: readonly string[]): string[] {
   const named = new Set(request.map(variableName));
-  return [
-    ...request.filter((entry) => entry.includes("=")),
-    ...image.filter((entry) => !named.has(variableName(entry))),
-  ];
+  return [...request, ...image.filter((entry) => !named.has(variableName(entry)))];
 }
 
 function variableName(entry: string): string {

@@ -112,8 +112,21 @@ export function normalizeHostConfig(
       MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,
     },
     ...(host.CpuPercent && { CpuPercent: 0 }),
+    ...securityOptions(host),
     Runtime: runtimeName(host.Runtime, configuration),
   };
+}
+
+/** Who shares the host's processes or memory cannot be kept apart by SELinux: Docker notes it so. */
+function securityOptions({
+  SecurityOpt = [],
+  Privileged,
+  PidMode,
+  IpcMode,
+}: HostConfig): Pick<HostConfig, "SecurityOpt"> {
+  const isShared = Privileged === true || PidMode === "host" || IpcMode === "host";
+  if (!isShared || SecurityOpt.some((option) => /^label(=|:|$)/.test(option))) return {};
+  return { SecurityOpt: [...SecurityOpt, "label=disable"] };
 }
 
 /**

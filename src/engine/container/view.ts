@@ -1,6 +1,6 @@
 /** Containers as the Engine API shows them: `inspect`, and a row of `ps`. */
 import type { ContainerInspect, ContainerSummary, MountPoint } from "../../api/schema/container.ts";
-import type { ContainerConfig } from "../../api/schema/container-config.ts";
+import type { ContainerConfig, HostConfig } from "../../api/schema/container-config.ts";
 import type { Layout } from "../layout.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
@@ -30,6 +30,8 @@ export function inspectView(container: Container, options: ViewOptions): Contain
   const { layout, etcOwner, links, execIds, size } = options;
   const etc = layout.container(etcOwner);
   const mounted = (target: string) => definition.mounts.find(({ Destination }) => Destination === target)?.Source;
+  // Nothing of it is there before the first start.
+  const made = (file: string) => (state.status === "created" ? "" : file);
   const [path = "", ...args] = definition.command;
   return {
     Id: id,
@@ -38,10 +40,10 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     Args: args,
     State: projectState(state),
     Image: definition.imageId,
-    ResolvConfPath: mounted("/etc/resolv.conf") || etc.resolvConf,
-    HostnamePath: mounted("/etc/hostname") || etc.hostname,
-    HostsPath: mounted("/etc/hosts") || etc.hosts,
-    LogPath: definition.hostConfig.LogConfig?.Type === "json-file" ? layout.container(id).log : "",
+    ResolvConfPath: made(mounted("/etc/resolv.conf") || etc.resolvConf),
+    HostnamePath: made(mounted("/etc/hostname") || etc.hostname),
+    HostsPath: made(mounted("/etc/hosts") || etc.hosts),
+    LogPath: definition.hostConfig.LogConfig?.Type === "json-file" ? made(layout.container(id).log) : "",
     Name: `/${name}`,
     RestartCount: 0,
     Driver: "overlayfs",
@@ -50,7 +52,7 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: execIds.length > 0 ? execIds : null,
-    HostConfig: { ...definition.hostConfig, ...(links.length > 0 && { Links: links }) },
+    HostConfig: { ...withoutLinks(definition.hostConfig), ...(links.length > 0 && { Links: links }) },
     GraphDriver: { Name: "overlayfs", Data: null },
     Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },
     ...(size && { SizeRw: size.writable, SizeRootFs: size.total }),
@@ -59,6 +61,11 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     NetworkSettings: networkSettings(container),
     ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
   };
+}
+
+/** Those to containers on users' networks are shown with the network. */
+function withoutLinks({ Links: _, ...hostConfig }: HostConfig): HostConfig {
+  return hostConfig;
 }
 
 /** Clients before API 1.52 know one for the whole container. */
