@@ -72,6 +72,7 @@ export const otherCommands: Record<string, CommandDef> = {
   stop: containers.stop,
   tag: images.tag,
   unpause: containers.unpause,
+  update: containers.update,
   wait: containers.wait,
 };
 

@@ -2,10 +2,11 @@ import type {
   ContainerCreateResponse,
   ContainerInspect,
   ContainerSummary,
+  ContainerUpdateResponse,
   ContainerWaitResponse,
   WaitCondition,
 } from "../api/schema/container.ts";
-import type { ContainerCreateRequest } from "../api/schema/container-config.ts";
+import type { ContainerCreateRequest, ContainerUpdateRequest } from "../api/schema/container-config.ts";
 import type { EventMessage } from "../api/schema/event.ts";
 import type { Filters } from "../api/schema/filters.ts";
 import type {
@@ -111,6 +112,10 @@ export class Client {
 
   async renameContainer(name: string, newName: string): Promise<void> {
     await request(this.address, "POST", container(name, "rename"), { query: { name: newName } });
+  }
+
+  updateContainer(name: string, body: ContainerUpdateRequest): Promise<ContainerUpdateResponse> {
+    return this.#json("POST", container(name, "update"), {}, body);
   }
 
   async pauseContainer(name: string): Promise<void> {

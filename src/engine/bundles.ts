@@ -12,8 +12,9 @@ import type { BundleHost, BundleImageConfig, BundleInput, BundleMount, BundleUse
 import { settleLimits } from "../bundle/limits.ts";
 import { containerMounts } from "../bundle/mounts.ts";
 import { bundleConfig, bundleProcess, hiddenPaths, imageBundleConfig, runsInit } from "../bundle/spec.ts";
+import { updateResources } from "../bundle/update-resources.ts";
 import { lookupUser } from "../bundle/users.ts";
-import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { LinuxResources, OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
 import type { Layout } from "./layout.ts";
 import type { BundlePart, DiscoveredDevices, ProcessSurroundings, SettledLimits } from "./parts.ts";
@@ -45,6 +46,10 @@ export class Bundles implements BundlePart {
 
   settleLimits(hostConfig: HostConfig, options: { isUpdate?: boolean } = {}): SettledLimits {
     return settleLimits(hostConfig, this.host, options);
+  }
+
+  updateResources(asked: HostConfig, before: HostConfig, after: HostConfig): LinuxResources {
+    return updateResources(asked, before, after, this.host);
   }
 
   hiddenPaths(hostConfig: HostConfig): Pick<HostConfig, "MaskedPaths" | "ReadonlyPaths"> {

@@ -39,7 +39,7 @@ import type { ImageTotals, StoreUsage } from "../image/store-usage.ts";
 import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "../network/network.ts";
 import type { ContainerNames, EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbox.ts";
 import type { Platform } from "../oci/image.ts";
-import type { OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { LinuxResources, OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ShimClient, ShimStream } from "../shim/client.ts";
 import type { StartResult } from "../shim/protocol.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
@@ -200,6 +200,7 @@ export type ShimPart = Pick<
   | "resize"
   | "pause"
   | "resume"
+  | "update"
   | "exec"
   | "state"
   | "release"
@@ -248,6 +249,8 @@ export interface BundlePart {
    * @throws EngineError invalid_argument for wrong ones.
    */
   settleLimits(hostConfig: HostConfig, options?: { isUpdate?: boolean }): SettledLimits;
+  /** Of the limits that an update speaks of, what has to be written for a container that runs. */
+  updateResources(asked: HostConfig, before: HostConfig, after: HostConfig): LinuxResources;
   /** HostConfig's MaskedPaths and ReadonlyPaths as they will be; none for a container that may see all. */
   hiddenPaths(hostConfig: HostConfig): Pick<HostConfig, "MaskedPaths" | "ReadonlyPaths">;
   /** @throws EngineError invalid_argument for what no container can have: an unknown capability, limit, option. */

@@ -18,6 +18,7 @@ import { removeContainer, removeFiles } from "./container/remove.ts";
 import { settleNames } from "./container/rename.ts";
 import { startTicks } from "./container/start.ts";
 import type { ContainerEnd } from "./container/state.ts";
+import { settleUpdate } from "./container/update.ts";
 import type { EngineContext } from "./context.ts";
 import { removeMountPlaces } from "./mount/places.ts";
 import { sweepSharedMemory } from "./mount/shared-memory.ts";
@@ -66,6 +67,7 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
       result.ended++;
     }
   }
+  for (const container of context.containers.all()) await settleUpdate(context, container);
   for (const { containerId, shim } of survivors.values()) {
     if (!adopted.has(containerId)) await endShim(containerId, shim);
   }

@@ -2,7 +2,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import { isEngineError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
-import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { LinuxResources, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import { type Cgroup, openCgroup } from "../runtime/cgroup/cgroup.ts";
 import {
   type ContainerStdio,
@@ -73,6 +73,12 @@ export class BuiltinRuntime implements RuntimeDriver {
 
   async resume(): Promise<void> {
     this.#cgroup().thaw();
+  }
+
+  /** Loaded when it is asked for: most containers keep the limits that they were made with. */
+  async update(resources: LinuxResources): Promise<void> {
+    const { updateContainer } = await import("../runtime/update.ts");
+    updateContainer(this.#container.runtimeRoot, this.#container.id, resources);
   }
 
   oomKills(): number {

@@ -9,6 +9,7 @@ import { selfCommand } from "../core/self.ts";
 import { openLog, serverFailure, startServer } from "../core/server-process.ts";
 import { errorFromWire } from "../core/wire-error.ts";
 import type { LogSeam } from "../logging/log-position.ts";
+import type { LinuxResources } from "../oci/runtime.ts";
 import { Connection, checkSocketPath } from "./connection.ts";
 import type {
   AttachOptions,
@@ -102,6 +103,11 @@ export class ShimClient {
 
   async resume(): Promise<void> {
     await this.#request("resume", {});
+  }
+
+  /** Changes limits of the container, all of them or none. */
+  async update(resources: LinuxResources): Promise<void> {
+    await this.#request("update", { resources });
   }
 
   state(options: { settled?: boolean } = {}): Promise<ShimState> {

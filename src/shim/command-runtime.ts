@@ -1,6 +1,6 @@
 /**
  * Drives any OCI runtime through its command line, the one that runc made: create, start, exec, kill, pause, resume,
- * delete. The runtime leaves the container's first process behind as an orphan, and this process is its subreaper.
+ * update, delete. The runtime leaves the container's first process behind as an orphan, and this process is its subreaper.
  */
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -14,7 +14,7 @@ import { EngineError, type ErrorCode, errorMessage, isErrno, wrapError } from ".
 import { formatExactJson } from "../core/exact-json.ts";
 import { log } from "../core/log.ts";
 import { scrubbedEnvironment } from "../core/self.ts";
-import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { LinuxResources, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { ContainerStdio } from "../runtime/options.ts";
 import type { RuntimeDriver } from "./driver.ts";
 import type { ShimContainer } from "./protocol.ts";
@@ -94,6 +94,16 @@ export class CommandRuntime implements RuntimeDriver {
 
   async resume(): Promise<void> {
     await this.#command("resume", [], [this.#container.id]);
+  }
+
+  async update(resources: LinuxResources): Promise<void> {
+    const file = this.#file("resources.json");
+    await Bun.write(file, formatExactJson(resources), { mode: 0o600 });
+    try {
+      await this.#command("update", ["--resources", file], [this.#container.id]);
+    } finally {
+      rmSync(file, { force: true });
+    }
   }
 
   oomKills(): number {

@@ -5,7 +5,7 @@ import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { LogSeam } from "../logging/log-position.ts";
 import type { LogWriter } from "../logging/log-writer.ts";
-import type { OciProcess } from "../oci/runtime.ts";
+import type { LinuxResources, OciProcess } from "../oci/runtime.ts";
 import type { Attachment } from "./attachment.ts";
 import type { RuntimeDriver } from "./driver.ts";
 import {
@@ -170,6 +170,11 @@ export class ShimmedContainer {
     if (!this.#paused) throw new EngineError("conflict", `container ${this.options.id} is not paused`);
     await this.#driver.resume();
     this.#paused = false;
+  }
+
+  async update(resources: LinuxResources): Promise<void> {
+    this.#checkRunning();
+    await this.#driver.update(resources);
   }
 
   state(): Omit<ShimState, "containerId"> {

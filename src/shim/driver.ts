@@ -1,5 +1,5 @@
 /** What a shim needs of an OCI runtime: the built-in one, or another one by its command line. */
-import type { OciProcess } from "../oci/runtime.ts";
+import type { LinuxResources, OciProcess } from "../oci/runtime.ts";
 import type { ContainerStdio } from "../runtime/options.ts";
 
 export interface RuntimeDriver {
@@ -17,6 +17,8 @@ export interface RuntimeDriver {
   signal(signal: number, all: boolean): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Changes limits, all of them or none. */
+  update(resources: LinuxResources): Promise<void>;
   /** How many processes the kernel ended for want of memory. Asked after the end and before `remove`. */
   oomKills(): number;
   /** After the end of the first process: kills what is left of the container and removes all of it. */

@@ -13,7 +13,7 @@
  */
 import type { WireError } from "../core/wire-error.ts";
 import type { LogSeam } from "../logging/log-position.ts";
-import type { OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { LinuxResources, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 
 /** Raised when a message changes in a way that an older shim, still running after an upgrade, would misread. */
 export const protocolVersion = 2;
@@ -169,6 +169,8 @@ export interface Requests {
   closeStdin: { arguments: { execId?: string }; result: Record<never, never> };
   pause: { arguments: Record<never, never>; result: Record<never, never> };
   resume: { arguments: Record<never, never>; result: Record<never, never> };
+  /** Changes limits of the container that runs, all of them or none. What is not spoken of stays. */
+  update: { arguments: { resources: LinuxResources }; result: Record<never, never> };
   /** `settled`: not before a start that is under way has come to its end, one or the other. */
   state: { arguments: { settled?: boolean }; result: ShimState };
   /**

@@ -115,6 +115,7 @@ const shapes: Record<RequestName, Shape> = {
   closeStdin: { execId },
   pause: {},
   resume: {},
+  update: { resources: object({}) },
   state: { settled: optional(flag) },
   release: { force: optional(flag), reuse: optional(flag) },
 };

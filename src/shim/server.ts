@@ -141,7 +141,7 @@ export class ShimServer {
   }
 
   async #change(
-    request: Extract<Request, { request: "signal" | "resize" | "closeStdin" | "pause" | "resume" }>,
+    request: Extract<Request, { request: "signal" | "resize" | "closeStdin" | "pause" | "resume" | "update" }>,
   ): Promise<void> {
     const container = this.#bound();
     switch (request.request) {
@@ -155,6 +155,8 @@ export class ShimServer {
         return container.pause();
       case "resume":
         return container.resume();
+      case "update":
+        return container.update(request.resources);
     }
   }
 

@@ -2,10 +2,11 @@ import type {
   ContainerCreateResponse,
   ContainerInspect,
   ContainerSummary,
+  ContainerUpdateResponse,
   ContainerWaitResponse,
   WaitCondition,
 } from "../schema/container.ts";
-import type { ContainerCreateRequest } from "../schema/container-config.ts";
+import type { ContainerCreateRequest, ContainerUpdateRequest } from "../schema/container-config.ts";
 import type { Filters } from "../schema/filters.ts";
 import type { RunRequest } from "../schema/run-protocol.ts";
 import type { AttachStream } from "./stream.ts";
@@ -93,6 +94,8 @@ export interface ContainerBackend {
   restart(ref: string, options: ContainerStopOptions): Promise<void>;
   /** @param name with or without its slash. */
   rename(ref: string, name: string): Promise<void>;
+  /** All or nothing: limits and the restart policy. */
+  update(ref: string, request: ContainerUpdateRequest): Promise<ContainerUpdateResponse>;
   pause(ref: string): Promise<void>;
   unpause(ref: string): Promise<void>;
   /** @param signal as the client wrote it: `KILL`, `SIGTERM`, `15`; the engine refuses what is none. */

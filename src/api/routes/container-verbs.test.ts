@@ -41,6 +41,31 @@ test("containers are renamed, and by no name when there is none in the query", a
   expect(served.engine.calls.slice(-2)).toEqual(["rename before /after", "rename before "]);
 });
 
+test("containers are updated with what the client's version had, null and an empty list being different things", async () => {
+  await running("limits");
+  const json = {
+    Memory: 5,
+    PidsLimit: -3,
+    BlkioDeviceReadBps: [],
+    BlkioDeviceWriteBps: null,
+    RestartPolicy: { Name: "no" },
+  };
+  const asked = async (path: string) => {
+    const response = await served.fetch(path, { json });
+    expect([response.status, await response.text()]).toEqual([200, '{"Warnings":null}']);
+    return served.engine.calls.at(-1)!;
+  };
+  const policy = '"RestartPolicy":{"Name":"no"}';
+  expect(await asked("/containers/limits/update")).toBe(
+    `update limits {"Memory":5,"BlkioDeviceReadBps":[],"PidsLimit":0,${policy}}`,
+  );
+  expect(await asked("/v1.54/containers/limits/update")).toBe(`update limits {"Memory":5,"PidsLimit":0,${policy}}`);
+  expect(await asked("/v1.39/containers/limits/update")).toBe(`update limits {"Memory":5,${policy}}`);
+  const wrong = await served.fetch("/containers/limits/update", { json: { Memory: "64m" } });
+  expect(wrong.status).toBe(400);
+  expect(((await wrong.json()) as { message: string }).message).toContain("Memory");
+});
+
 test("what is wrong with such a request is said, and which container there is not", async () => {
   await running("other");
   expect(await post("/containers/other/restart?t=soon")).toEqual([400, 'invalid t "soon"']);

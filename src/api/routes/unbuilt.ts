@@ -10,7 +10,6 @@ const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/con
 const unbuilt: [string, string, string][] = [
   ["GET", "/containers/:id/top", "listing a container's processes"],
   ["GET", "/containers/:id/stats", "resource statistics"],
-  ["POST", "/containers/:id/update", "updating a container"],
   ["GET", "/containers/:id/checkpoints", "checkpoints"],
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],

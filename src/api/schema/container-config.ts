@@ -249,6 +249,11 @@ export interface NetworkingConfig {
   EndpointsConfig?: Record<string, EndpointSettings>;
 }
 
+/** Body of POST /containers/{id}/update. */
+export interface ContainerUpdateRequest extends Resources {
+  RestartPolicy?: RestartPolicy;
+}
+
 /** Body of POST /containers/create. */
 export interface ContainerCreateRequest extends ContainerConfig {
   HostConfig?: HostConfig;

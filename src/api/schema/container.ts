@@ -124,6 +124,11 @@ export interface ContainerSummary {
   ImageManifestDescriptor?: OciDescriptor;
 }
 
+export interface ContainerUpdateResponse {
+  /** On the wire null where there is none. */
+  Warnings: string[] | null;
+}
+
 export interface ContainerWaitResponse {
   StatusCode: number;
   Error?: { Message: string };

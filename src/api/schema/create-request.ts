@@ -1,6 +1,12 @@
 /** Reads the body of POST /containers/create: every key of Docker's Config, HostConfig and NetworkingConfig. */
 import type * as v from "valibot";
-import type { ContainerConfig, ContainerCreateRequest, HostConfig, Mount, Resources } from "./container-config.ts";
+import type {
+  ContainerConfig,
+  ContainerCreateRequest,
+  ContainerUpdateRequest,
+  HostConfig,
+  Mount,
+} from "./container-config.ts";
 import {
   flag,
   int64,
@@ -132,7 +138,7 @@ const mount: v.GenericSchema<unknown, Mount> = struct({
 
 const portBinding = struct({ HostIp: optional(text), HostPort: optional(text) });
 
-export const resources: v.GenericSchema<unknown, Resources> = struct(resourceEntries);
+const restartPolicy = struct({ Name: optional(text), MaximumRetryCount: optional(int64) });
 
 export const hostConfig: v.GenericSchema<unknown, HostConfig> = struct({
   ...resourceEntries,
@@ -165,7 +171,7 @@ export const hostConfig: v.GenericSchema<unknown, HostConfig> = struct({
   PublishAllPorts: optional(flag),
   ReadonlyPaths: optional(texts),
   ReadonlyRootfs: optional(flag),
-  RestartPolicy: optional(struct({ Name: optional(text), MaximumRetryCount: optional(int64) })),
+  RestartPolicy: optional(restartPolicy),
   Runtime: optional(text),
   SecurityOpt: optional(texts),
   ShmSize: optional(uint),
@@ -203,6 +209,16 @@ export const createRequest: v.GenericSchema<unknown, ContainerCreateRequest> = s
   HostConfig: optional(hostConfig),
   NetworkingConfig: optional(struct({ EndpointsConfig: optional(map(endpoint, {})) })),
 });
+
+const updateRequest: v.GenericSchema<unknown, ContainerUpdateRequest> = struct({
+  ...resourceEntries,
+  RestartPolicy: optional(restartPolicy),
+});
+
+/** @throws EngineError invalid_argument that names the field. */
+export function readUpdateRequest(body: unknown): ContainerUpdateRequest {
+  return read(updateRequest, body);
+}
 
 const containerConfig: v.GenericSchema<unknown, ContainerConfig> = struct(containerEntries);
 

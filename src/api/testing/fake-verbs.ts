@@ -2,7 +2,7 @@
 import { EngineError } from "../../core/errors.ts";
 import type { ContainerBackend } from "../backend/containers.ts";
 
-type Verbs = Pick<ContainerBackend, "rename" | "restart" | "pause" | "unpause">;
+type Verbs = Pick<ContainerBackend, "update" | "rename" | "restart" | "pause" | "unpause">;
 
 export interface FakeVerbsOptions {
   /** @throws EngineError not_found. */
@@ -15,6 +15,10 @@ export function fakeVerbs({ find, note }: FakeVerbsOptions): Verbs {
   return {
     restart: async (ref, { signal, timeoutSeconds }) => {
       note(`restart ${find(ref).name} ${signal ?? "-"} ${timeoutSeconds ?? "-"}`);
+    },
+    update: async (ref, request) => {
+      note(`update ${find(ref).name} ${JSON.stringify(request)}`);
+      return { Warnings: [] };
     },
     rename: async (ref, name) => note(`rename ${find(ref).name} ${name}`),
     pause: async (ref) => {

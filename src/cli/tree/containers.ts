@@ -103,6 +103,11 @@ export const unpause: CommandDef = leaf(
   "Unpause all processes within one or more containers",
   async () => (await import("../commands/unpause.ts")).unpauseCommand,
 );
+export const update: CommandDef = leaf(
+  "update",
+  "Update configuration of one or more containers",
+  async () => (await import("../commands/update.ts")).updateCommand,
+);
 export const wait: CommandDef = leaf(
   "wait",
   "Block until one or more containers stop, then print their exit codes",
@@ -134,5 +139,6 @@ export const containerGroup: CommandDef = group("container", "Manage containers"
   start,
   stop,
   unpause,
+  update,
   wait,
 });

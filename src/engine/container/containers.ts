@@ -3,10 +3,11 @@ import type {
   ContainerCreateResponse,
   ContainerInspect,
   ContainerSummary,
+  ContainerUpdateResponse,
   ContainerWaitResponse,
   WaitCondition,
 } from "../../api/schema/container.ts";
-import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
+import type { ContainerCreateRequest, ContainerUpdateRequest } from "../../api/schema/container-config.ts";
 import type { RunRequest } from "../../api/schema/run-protocol.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { EngineContext } from "../context.ts";
@@ -27,6 +28,7 @@ import { type RunSession, runContainer } from "./run.ts";
 import { startContainer } from "./start.ts";
 import { startSettled } from "./start-settled.ts";
 import { killContainer, type StopOptions, stopContainer } from "./stop.ts";
+import { updateContainer } from "./update.ts";
 import { inspectView, type Sizes, summaryView } from "./view.ts";
 import { waitContainer, waitResponse } from "./wait.ts";
 
@@ -99,6 +101,10 @@ export class ContainerService {
 
   restart(reference: string, options: StopOptions): Promise<void> {
     return restartContainer(this.#context, this.#find(reference), options);
+  }
+
+  async update(reference: string, request: ContainerUpdateRequest): Promise<ContainerUpdateResponse> {
+    return { Warnings: await updateContainer(this.#context, this.#find(reference), request) };
   }
 
   rename(reference: string, name: string): Promise<void> {

@@ -6,7 +6,7 @@ import type { MountIdMapping } from "../mount/id-mapping.ts";
 import type { UserNamespace } from "../userns/mapping.ts";
 
 /**
- * What a container is: everything that create decided and that no later event changes, save its endpoints. Stored as
+ * What a container is: everything that create decided, of which `update` changes limits, and others the endpoints and links. Stored as
  * JSON; fields are only ever added, and absent ones read as their old meaning.
  */
 export interface ContainerDefinition {
@@ -23,6 +23,8 @@ export interface ContainerDefinition {
    * `disconnect` change it. Empty for a container that shares another's. Of older containers the id may be missing.
    */
   endpoints: Record<string, EndpointSettings>;
+  /** An update of its limits while it ran was begun: what they were before. Whoever finds this finishes it. */
+  updatedFrom?: HostConfig;
   /** Entry point and command in one: never empty. */
   command: string[];
   mounts: ContainerMount[];

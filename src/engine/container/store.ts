@@ -6,6 +6,7 @@
  * definition: that it runs, that an auto-removed container has ended.
  */
 import type { Database } from "bun:sqlite";
+import type { HostConfig } from "../../api/schema/container-config.ts";
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { Container } from "./container.ts";
@@ -101,6 +102,12 @@ export class ContainerStore {
   setLinks(container: Container, Links: string[]): void {
     const { definition } = container;
     this.#setDefinition(container, { ...definition, hostConfig: { ...definition.hostConfig, Links } });
+  }
+
+  /** Limits and restart policy from now on, durable when this returns. @param updatedFrom as in the definition. */
+  setHostConfig(container: Container, hostConfig: HostConfig, updatedFrom?: HostConfig): void {
+    const { updatedFrom: _finished, ...definition } = container.definition;
+    this.#setDefinition(container, { ...definition, hostConfig, ...(updatedFrom && { updatedFrom }) });
   }
 
   /**

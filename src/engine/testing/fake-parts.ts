@@ -8,6 +8,7 @@ import { EngineError } from "../../core/errors.ts";
 import type { Image } from "../../image/image.ts";
 import type { DnsRequest } from "../../network/sandbox.ts";
 import type { ImageConfigDefaults } from "../../oci/image.ts";
+import type { LinuxResources } from "../../oci/runtime.ts";
 import type { ExitRecord, ShimContainer, ShimState } from "../../shim/protocol.ts";
 import { VolumeDrivers } from "../../volume/drivers.ts";
 import { LocalDriver } from "../../volume/local/driver.ts";
@@ -28,6 +29,8 @@ export class FakeShim implements ShimPart {
   released = false;
   isClosed = false;
   paused = false;
+  /** What limits were changed to. */
+  readonly updates: LinuxResources[] = [];
   readonly signals: number[] = [];
   readonly closed: Promise<void>;
   readonly execs: string[] = [];
@@ -64,6 +67,10 @@ export class FakeShim implements ShimPart {
 
   async resume(): Promise<void> {
     this.paused = false;
+  }
+
+  async update(resources: LinuxResources): Promise<void> {
+    this.updates.push(resources);
   }
 
   wait(execId?: string): Promise<ExitRecord> {

@@ -37,16 +37,21 @@ function hasEntries(value: unknown): boolean {
 
 /** The BFQ scheduler, since Linux 5.0 the only one with weights in v1, has files of its own; older kernels those of CFQ. */
 function applyV1(io: BlockIo, directory: string): void {
-  const write = (name: string, cfq: string, bfq: string, value: string): void => {
-    if (!tryWriteField(`${field}.${name}`, `${directory}/${cfq}`, value, "ENOENT")) {
-      writeField(`${field}.${name}`, `${directory}/${bfq}`, value);
+  type File = readonly [name: string, value: string];
+  const write = (name: string, cfq: File, bfq: File): void => {
+    if (!tryWriteField(`${field}.${name}`, `${directory}/${cfq[0]}`, cfq[1], "ENOENT")) {
+      writeField(`${field}.${name}`, `${directory}/${bfq[0]}`, bfq[1]);
     }
   };
-  if (io.weight) write("weight", "blkio.weight", "blkio.bfq.weight", String(io.weight));
+  if (io.weight) write("weight", ["blkio.weight", String(io.weight)], ["blkio.bfq.weight", String(io.weight)]);
   if (io.leafWeight) writeField(`${field}.leafWeight`, `${directory}/blkio.leaf_weight`, String(io.leafWeight));
   for (const [index, { major, minor, weight, leafWeight }] of (io.weightDevice ?? []).entries()) {
     const at = `weightDevice[${index}]`;
-    if (weight) write(`${at}.weight`, "blkio.weight_device", "blkio.bfq.weight_device", `${major}:${minor} ${weight}`);
+    if (weight !== undefined) {
+      // 0 takes the device's own weight away, as a rate of 0 does a limit.
+      const value = (none: string) => `${major}:${minor} ${weight === 0 ? none : weight}`;
+      write(`${at}.weight`, ["blkio.weight_device", value("0")], ["blkio.bfq.weight_device", value("default")]);
+    }
     if (leafWeight) {
       const path = `${directory}/blkio.leaf_weight_device`;
       writeField(`${field}.${at}.leafWeight`, path, `${major}:${minor} ${leafWeight}`);
@@ -70,9 +75,10 @@ function applyV2(io: BlockIo, directory: string): void {
       writeField(`${field}.weightDevice[${index}].leafWeight`, path, `${major}:${minor} ${leafWeight}`);
     }
     const at = `${field}.weightDevice[${index}].weight`;
-    if (!weight) continue;
-    if (!tryWriteField(at, `${directory}/io.bfq.weight`, `${major}:${minor} ${weight}`, "ENOENT")) {
-      writeField(at, `${directory}/io.weight`, `${major}:${minor} ${weightOfBlkio(weight)}`);
+    if (weight === undefined) continue;
+    if (!tryWriteField(at, `${directory}/io.bfq.weight`, `${major}:${minor} ${weight || "default"}`, "ENOENT")) {
+      const value = weight === 0 ? "default" : weightOfBlkio(weight);
+      writeField(at, `${directory}/io.weight`, `${major}:${minor} ${value}`);
     }
   }
 }
