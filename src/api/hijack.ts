@@ -84,7 +84,7 @@ function bodyConnection(request: Request): { connection: Connection; body: Reada
   );
   request.signal.addEventListener("abort", finish, { once: true });
   const connection: Connection = {
-    input: (hasBody(request) ? request.body : null) ?? new Blob([]).stream(),
+    input: (hasBody(request) && !request.bodyUsed ? request.body : null) ?? silence(gone.signal),
     signal: gone.signal,
     halfCloses: true,
     write(chunk) {
@@ -102,6 +102,13 @@ function bodyConnection(request: Request): { connection: Connection; body: Reada
     },
   };
   return { connection, body };
+}
+
+/** Of a client that has sent its whole request and can send no more, and has not left either. */
+function silence(gone: AbortSignal): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start: (controller) => gone.addEventListener("abort", () => controller.close(), { once: true }),
+  });
 }
 
 /** RFC 9112 section 6.3: a request without either header has no body. */

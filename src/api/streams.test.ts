@@ -185,6 +185,24 @@ describe("exec", () => {
     }
   });
 
+  test("without an upgrade, whose request's body was its JSON, has its output, and input that does not end", async () => {
+    const id = await created({ Cmd: ["sleep"] });
+    await start(id);
+    for (const Tty of [false, true]) {
+      const exec = await createdExec(id, { Cmd: ["both"], AttachStdin: true, AttachStdout: true, Tty });
+      const answer = await served.fetch(`/exec/${exec}/start`, { json: { Tty } });
+      expect(answer.status).toBe(200);
+      expect(await answer.text()).toContain("to stdout\n");
+    }
+    const never = await createdExec(id, { Cmd: ["count"], AttachStdin: true, AttachStdout: true });
+    const gone = new AbortController();
+    const waiting = await served.fetch(`/exec/${never}/start`, { json: {}, signal: gone.signal });
+    const counted = waiting.text().catch(() => "cut");
+    expect(await Promise.race([counted, Bun.sleep(20)])).toBeUndefined();
+    gone.abort();
+    expect(await counted).toBe("cut");
+  });
+
   test("of a command that is not there says so on the stream, and inspect has 127", async () => {
     const id = await created({ Cmd: ["sleep"] });
     await start(id);
