@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type Column, formatList, formatObjects } from "./format.ts";
+import { TypeTable } from "./template/type-table.ts";
+import { Value } from "./template/types.ts";
 import { ago, goTime } from "./time.ts";
 
 const columns: Column<{ id: string; size: number }>[] = [
@@ -55,12 +57,15 @@ describe("lists", () => {
     expect(formatList([], columns, ["ID"], "{{.ID}}")).toBe("");
   });
   test("refuse a field that is not there", () => {
-    expect(() => formatList(items, columns, ["ID"], "{{.Nope}}")).toThrow('no entry for key "Nope"');
+    expect(() => formatList(items, columns, ["ID"], "{{.Nope}}")).toThrow(
+      "can't evaluate field Nope in type *formatter.context",
+    );
   });
 });
 
 test("objects are printed as JSON with four spaces, or through a template", () => {
-  const [one, two] = [1, 2].map((A) => ({ json: { A }, view: { B: A } }));
+  const table = new TypeTable({ "a.B": "B int" });
+  const [one, two] = [1, 2].map((A) => ({ json: { A }, view: new Value(table.type("a.B"), { B: A }) }));
   expect(formatObjects([one!], "")).toBe('[\n    {\n        "A": 1\n    }\n]');
   expect(formatObjects([one!, two!], "json")).toBe('[{"A":1},{"A":2}]');
   expect(formatObjects([one!, two!], "{{.A}}")).toBe("1\n2");

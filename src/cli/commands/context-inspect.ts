@@ -1,12 +1,10 @@
-import { isEngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
 import { currentContext, type Surroundings } from "../context/current.ts";
 import { readContext } from "../context/endpoint.ts";
 import { ContextStore, defaultContext } from "../context/store.ts";
 import { stringFlag } from "../flags.ts";
-import { formatObjects } from "../format.ts";
 import { objectFormatHelp } from "../help.ts";
-import { printError, printLine } from "../output.ts";
+import { inspectAll } from "../inspect-all.ts";
 
 export const contextInspectCommand = command({
   usage: "[OPTIONS] [CONTEXT] [CONTEXT...]",
@@ -15,20 +13,11 @@ export const contextInspectCommand = command({
   arity: { min: 0, max: Number.POSITIVE_INFINITY },
   run: async ({ session, flags, positionals }) => {
     const names = positionals.length > 0 ? positionals : [currentContext(session)];
-    const failures: string[] = [];
-    const found = names.flatMap((name) => {
-      try {
-        const json = view(session, name);
-        return [{ json, view: json }];
-      } catch (error) {
-        if (!isEngineError(error)) throw error;
-        failures.push(error.message);
-        return [];
-      }
+    const { dockerValue } = await import("../docker-types/docker-types.ts");
+    return inspectAll(names, flags.format, (name) => {
+      const json = view(session, name);
+      return { json, view: dockerValue("context.contextWithTLSListing", json), isTyped: true };
     });
-    printLine(formatObjects(found, flags.format));
-    for (const failure of failures) printError(failure);
-    return failures.length === 0 ? 0 : 1;
   },
 });
 

@@ -4,10 +4,10 @@ import { currentContext, defaultEndpoint, hostVariable, type Surroundings } from
 import { defaultDescription } from "../context/endpoint.ts";
 import { ContextStore, defaultContext, dockerEndpoint } from "../context/store.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList } from "../format.ts";
+import { type Column, formatLines } from "../format.ts";
 import { formatHelp } from "../help.ts";
 import { compareNaturally } from "../natural-order.ts";
-import { printError, printLine } from "../output.ts";
+import { print, printError, printLine } from "../output.ts";
 import { ellipsis } from "../table.ts";
 
 interface Row {
@@ -35,8 +35,7 @@ export const contextLsCommand = command({
     }
     const isTable = flags.format === "" || flags.format === "table";
     const format = isTable ? plainTable : flags.format;
-    const text = formatList(rows, columns, [], format);
-    if (text !== "") printLine(text);
+    print(formatLines(rows, columns, [], format, "*formatter.clientContextContext"));
     const variable = hostVariable(session.environment);
     if (isTable && variable !== undefined && session.flags.context === "" && session.flags.hosts.length === 0) {
       printError(

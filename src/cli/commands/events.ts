@@ -1,10 +1,11 @@
 import type { EventLine } from "../../client/client.ts";
-import { formatExactJson } from "../../core/exact-json.ts";
 import { command, noArguments } from "../command.ts";
 import { parseFilters } from "../filters.ts";
 import { listFlag, stringFlag } from "../flags.ts";
-import { printLine } from "../output.ts";
-import { compileTemplate } from "../template/execute.ts";
+import { compileOrSay, wrongTemplate } from "../format.ts";
+import { printError, printLine } from "../output.ts";
+import { TemplateError } from "../template/error.ts";
+import type { Template } from "../template/execute.ts";
 
 export const eventsCommand = command({
   usage: "[OPTIONS]",
@@ -20,20 +21,39 @@ export const eventsCommand = command({
   run: async ({ session, flags }) => {
     const { apiTime } = await import("../api-time.ts");
     const client = await session.client();
-    const template = flags.format === "" || flags.format === "json" ? undefined : compileTemplate(flags.format);
+    const template = flags.format === "" ? undefined : await eventTemplate(flags.format);
+    if (typeof template === "number") return template;
     const events = client.events({
       filters: parseFilters(flags.filter),
       ...(flags.since !== "" && { since: apiTime(flags.since, "since") }),
       ...(flags.until !== "" && { until: apiTime(flags.until, "until") }),
     });
     for await (const event of events) {
-      if (template) printLine(template.execute(event));
-      else if (flags.format === "json") printLine(formatExactJson(event));
-      else printLine(eventText(event));
+      printLine(template ? template(event) : eventText(event));
     }
     return 0;
   },
 });
+
+/**
+ * What makes a line of an event. That the template fits is tried on an empty one: who waits for events is not to learn of
+ * a mistake with the first.
+ * @returns the status to end with when it does not.
+ */
+async function eventTemplate(format: string): Promise<((event: EventLine) => string) | number> {
+  const { dockerValue } = await import("../docker-types/docker-types.ts");
+  const prefix = "Error parsing format: ";
+  const template: Template | number = compileOrSay(format === "json" ? "{{json .}}" : format, { prefix });
+  if (typeof template === "number") return template;
+  try {
+    template.execute(dockerValue("*events.Message", {}));
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+    printError(prefix + error.bare);
+    return wrongTemplate;
+  }
+  return (event) => template.execute(dockerValue("events.Message", event));
+}
 
 /** `2026-01-02T03:04:05.000000006Z container start 0123… (image=x, name=y)` */
 function eventText({ Type, Action, Actor, time, timeNano }: EventLine): string {

@@ -3,9 +3,9 @@ import { shortId } from "../../core/id.ts";
 import { formatBytesDecimal } from "../../core/size.ts";
 import { command, oneArgument } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList } from "../format.ts";
+import { type Column, formatLines } from "../format.ts";
 import { formatHelp } from "../help.ts";
-import { printLine } from "../output.ts";
+import { print } from "../output.ts";
 import { platformFlag } from "../platform-flag.ts";
 import { ellipsis } from "../table.ts";
 import { ago, rfc3339 } from "../time.ts";
@@ -35,8 +35,7 @@ export const historyCommand = command({
     const shown = ["ID", human ? "CreatedSince" : "CreatedAt", "CreatedBy", "Size", "Comment"];
     const isPlain = flags.format === "" || flags.format === "table";
     const format = isPlain && flags.quiet ? "{{.ID}}" : flags.format;
-    const text = formatList(history, columns(human, !flags["no-trunc"]), shown, format);
-    if (text !== "") printLine(text);
+    print(formatLines(history, columns(human, !flags["no-trunc"]), shown, format, "*image.historyContext"));
     return 0;
   },
 });

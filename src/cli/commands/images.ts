@@ -5,9 +5,9 @@ import { command } from "../command.ts";
 import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, listFlag, stringFlag, UsageError } from "../flags.ts";
-import { type Column, formatList } from "../format.ts";
+import { type Column, formatLines } from "../format.ts";
 import { formatHelp } from "../help.ts";
-import { print, printError, printLine, terminalColumns } from "../output.ts";
+import { print, printError, terminalColumns } from "../output.ts";
 import { ago, goTime } from "../time.ts";
 
 /** One line: an image has as many as it has names. */
@@ -56,8 +56,7 @@ export const imagesCommand = command({
       );
     } else {
       const configured = flags.format === "" && !flags.quiet ? configuredFormat(session, "imagesFormat") : "";
-      const text = formatImages(images, { ...flags, format: flags.format || configured });
-      if (text !== "") printLine(text);
+      print(formatImages(images, { ...flags, format: flags.format || configured }));
     }
     if (images.length === 0 && name !== undefined) await hintAtCommand(name, session.program);
     return 0;
@@ -81,8 +80,10 @@ export function formatImages(images: ImageSummary[], flags: ImagesFormat): strin
   const shown = ["Repository", "Tag", ...(digests ? ["Digest"] : []), "ID", "CreatedSince", "Size"];
   const withDigest = isTable && !isPlain && digests && !names ? `${flags.format}\\t{{.Digest}}` : flags.format;
   const format = isPlain && flags.quiet ? "{{.ID}}" : withDigest;
-  return formatList(rows, columns(!flags["no-trunc"]), shown, format);
+  return formatLines(rows, columns(!flags["no-trunc"]), shown, format, contextName);
 }
+
+const contextName = "*formatter.imageContext";
 
 /** A line a field, and an empty one behind each image. */
 function formatRaw(images: ImageSummary[], { digests, quiet, ...flags }: ImagesFormat): string {
@@ -96,7 +97,7 @@ function formatRaw(images: ImageSummary[], { digests, quiet, ...flags }: ImagesF
   ];
   const format = quiet ? "image_id: {{.ID}}" : `${fields.join("\n")}\n`;
   const rows = images.flatMap((image) => rowsOf(image, digests, digests));
-  return formatList(rows, columns(!flags["no-trunc"]), [], format);
+  return formatLines(rows, columns(!flags["no-trunc"]), [], format, contextName);
 }
 
 /**

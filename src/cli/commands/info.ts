@@ -1,10 +1,13 @@
 import type { SystemInfo } from "../../api/schema/system.ts";
 import { formatBytesBinary } from "../../core/size.ts";
 import { version } from "../../core/version.ts";
+import { clientVersion } from "../client-version.ts";
 import { command, noArguments } from "../command.ts";
 import { stringFlag } from "../flags.ts";
+import { compileOrSay } from "../format.ts";
 import { printError, printLine } from "../output.ts";
-import { compileTemplate } from "../template/execute.ts";
+import { printTyped } from "../print-typed.ts";
+import type { Session } from "../session.ts";
 
 export const infoCommand = command({
   usage: "[OPTIONS]",
@@ -13,16 +16,25 @@ export const infoCommand = command({
   flags: { format: stringFlag("Format output using a custom template: 'json' or 'TEMPLATE'", { short: "f" }) },
   arity: noArguments,
   run: async ({ session, flags }) => {
+    const template =
+      flags.format === "" ? undefined : compileOrSay(flags.format === "json" ? "{{json .}}" : flags.format);
+    if (typeof template === "number") return template;
     const info = await (await session.client()).info();
-    if (flags.format === "json") printLine(JSON.stringify(info));
-    else if (flags.format !== "") printLine(compileTemplate(flags.format).execute(info));
-    else {
+    if (template !== undefined) {
+      const ClientInfo = { ...clientVersion(session), Debug: isDebug(session), Plugins: [], Warnings: null };
+      await printTyped(template, "system.dockerInfo", { ...info, ClientInfo });
+    } else {
       printLine(infoText(info));
       for (const warning of info.Warnings ?? []) printError(warning);
     }
     return 0;
   },
 });
+
+/** docker tells by this variable. */
+function isDebug({ environment }: Session): boolean {
+  return (environment.DEBUG ?? "") !== "";
+}
 
 function infoText(info: SystemInfo): string {
   return [

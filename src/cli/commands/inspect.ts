@@ -1,21 +1,15 @@
-import type { ContainerInspect } from "../../api/schema/container.ts";
 import type { Client } from "../../client/client.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { formatObjects } from "../format.ts";
+import type { Found } from "../format.ts";
 import { objectFormatHelp } from "../help.ts";
-import { printError, printLine } from "../output.ts";
+import { inspectAll } from "../inspect-all.ts";
 import { platformFlag } from "../platform-flag.ts";
+import type { Session } from "../session.ts";
 
 const formatFlag = stringFlag(objectFormatHelp, { short: "f" });
 const sizeFlag = boolFlag("Display total file sizes if the type is container", { short: "s" });
-
-/** An object, and the same with the names that docker's templates know its fields by, where those are not the JSON's. */
-interface Found {
-  json: object;
-  view: object;
-}
 
 type Find = (client: Client, name: string) => Promise<Found>;
 
@@ -25,7 +19,7 @@ export const inspectCommand = command({
   flags: { format: formatFlag, size: sizeFlag, type: stringFlag("Only inspect objects of the given type") },
   arity: someArguments,
   run: async ({ session, flags, positionals }) =>
-    inspectAll(await session.client(), positionals, flags.format, finderOf(flags.type, flags.size)),
+    inspectEach(session, positionals, flags.format, finderOf(flags.type, flags.size)),
 });
 
 export const inspectContainerCommand = command({
@@ -34,7 +28,7 @@ export const inspectContainerCommand = command({
   flags: { format: formatFlag, size: sizeFlag },
   arity: someArguments,
   run: async ({ session, flags, positionals }) =>
-    inspectAll(await session.client(), positionals, flags.format, finderOf("container", flags.size)),
+    inspectEach(session, positionals, flags.format, finderOf("container", flags.size)),
 });
 
 export const inspectImageCommand = command({
@@ -50,8 +44,8 @@ export const inspectImageCommand = command({
   run: async ({ session, flags, positionals }) => {
     const platform = platformFlag(flags.platform);
     const find: Find = async (client, name) =>
-      withId(await client.inspectImage(name, { ...(platform && { platform }) }));
-    return inspectAll(await session.client(), positionals, flags.format, find);
+      found("image.InspectResponse", await client.inspectImage(name, { ...(platform && { platform }) }));
+    return inspectEach(session, positionals, flags.format, find);
   },
 });
 
@@ -61,7 +55,7 @@ export const inspectNetworkCommand = command({
   flags: { format: formatFlag, verbose: boolFlag("Verbose output for diagnostics", { short: "v" }) },
   arity: someArguments,
   run: async ({ session, flags, positionals }) =>
-    inspectAll(await session.client(), positionals, flags.format, networkFinder({ verbose: flags.verbose })),
+    inspectEach(session, positionals, flags.format, networkFinder({ verbose: flags.verbose })),
 });
 
 export const inspectVolumeCommand = command({
@@ -69,48 +63,31 @@ export const inspectVolumeCommand = command({
   summary: "Display detailed information on one or more volumes",
   flags: { format: formatFlag },
   arity: someArguments,
-  run: async ({ session, flags, positionals }) =>
-    inspectAll(await session.client(), positionals, flags.format, findVolume),
+  run: async ({ session, flags, positionals }) => inspectEach(session, positionals, flags.format, findVolume),
 });
 
 const findVolume: Find = async (client, name) => {
   const { inspectVolume } = await import("../../client/volumes.ts");
-  const { volumeView } = await import("../volume-view.ts");
-  const json = await inspectVolume(client, name);
-  return { json, view: volumeView(json) };
+  return { ...(await found("volume.Volume", await inspectVolume(client, name))), isTyped: true };
 };
 
 function networkFinder(options: { verbose?: boolean }): Find {
   return async (client, name) => {
     const { inspectNetwork } = await import("../../client/networks.ts");
-    const { networkView } = await import("../network-view.ts");
-    const json = await inspectNetwork(client, name, options);
-    return { json, view: networkView(json) };
+    return found("network.Inspect", await inspectNetwork(client, name, options));
   };
 }
 
-/** Templates know the JSON's `Id` as `.ID` too. */
-function withId(json: { Id: string }): Found {
-  return { json, view: Object.defineProperty({ ...json }, "ID", { value: json.Id }) };
-}
-
-/** Templates know as well what the JSON leaves out when it is empty, as the parts of a structure of Go's. */
-function containerFound(json: ContainerInspect): Found {
-  const { view } = withId(json);
-  const Mounts = json.Mounts.map((mount) => withAbsent(mount, { Name: "", Driver: "" }));
-  const HostConfig = withAbsent(json.HostConfig, { Mounts: null, Tmpfs: null, StorageOpt: null, Sysctls: null });
-  return { json, view: Object.assign(view, { Mounts, HostConfig }) };
-}
-
-function withAbsent(value: object, empty: Record<string, unknown>): object {
-  const absent = Object.entries(empty).filter(([name]) => !(name in value));
-  const properties = absent.map(([name, field]) => [name, { value: field }] as const);
-  return Object.defineProperties({ ...value }, Object.fromEntries(properties));
+/** @param type what docker's client has it as. */
+async function found(type: string, json: object): Promise<Found> {
+  const { dockerValue } = await import("../docker-types/docker-types.ts");
+  return { json, view: dockerValue(type, json) };
 }
 
 function finderOf(type: string, size: boolean): Find {
-  const container: Find = async (client, name) => containerFound(await client.inspectContainer(name, { size }));
-  const image: Find = async (client, name) => withId(await client.inspectImage(name));
+  const container: Find = async (client, name) =>
+    found("container.InspectResponse", await client.inspectContainer(name, { size }));
+  const image: Find = async (client, name) => found("image.InspectResponse", await client.inspectImage(name));
   const network = networkFinder({});
   switch (type) {
     case "container":
@@ -140,19 +117,7 @@ function finderOf(type: string, size: boolean): Find {
   }
 }
 
-/** What was found is printed even when some were not; the status tells. */
-async function inspectAll(client: Client, names: string[], format: string, find: Find): Promise<number> {
-  const found: Found[] = [];
-  const failures: string[] = [];
-  for (const name of names) {
-    try {
-      found.push(await find(client, name));
-    } catch (error) {
-      if (!isEngineError(error)) throw error;
-      failures.push(error.message);
-    }
-  }
-  printLine(formatObjects(found, format));
-  for (const failure of failures) printError(failure);
-  return failures.length === 0 ? 0 : 1;
+async function inspectEach(session: Session, names: string[], format: string, find: Find): Promise<number> {
+  const client = await session.client();
+  return inspectAll(names, format, (name) => find(client, name));
 }

@@ -5,10 +5,10 @@ import { command, noArguments } from "../command.ts";
 import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList, labelColumn, labelsText } from "../format.ts";
+import { type Column, formatLines, labelColumn, labelsText } from "../format.ts";
 import { formatHelp } from "../help.ts";
 import { compareNaturally } from "../natural-order.ts";
-import { printLine } from "../output.ts";
+import { print } from "../output.ts";
 import { goTimeOf } from "../time.ts";
 
 export const networkLsCommand = command({
@@ -27,8 +27,15 @@ export const networkLsCommand = command({
     networks.sort((a, b) => compareNaturally(a.Name, b.Name));
     const configured = flags.format === "" && !flags.quiet ? configuredFormat(session, "networksFormat") : "";
     const format = listFormat(flags.format || configured, flags.quiet);
-    const text = formatList(networks, columns(!flags["no-trunc"]), ["ID", "Name", "Driver", "Scope"], format);
-    if (text !== "") printLine(text);
+    print(
+      formatLines(
+        networks,
+        columns(!flags["no-trunc"]),
+        ["ID", "Name", "Driver", "Scope"],
+        format,
+        "*network.networkContext",
+      ),
+    );
     return 0;
   },
 });

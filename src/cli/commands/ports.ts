@@ -3,10 +3,10 @@ import { listPorts } from "../../client/ports.ts";
 import { shortId } from "../../core/id.ts";
 import { command, noArguments } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList } from "../format.ts";
+import { type Column, formatLines } from "../format.ts";
 import { formatHelp } from "../help.ts";
 import { joinHostPort } from "../host-port.ts";
-import { printLine } from "../output.ts";
+import { print } from "../output.ts";
 
 export const portsCommand = command({
   usage: "[OPTIONS]",
@@ -18,8 +18,7 @@ export const portsCommand = command({
   arity: noArguments,
   run: async ({ session, flags }) => {
     const ports = await listPorts(await session.client());
-    const text = formatList(ports, columns(!flags["no-trunc"]), shown, flags.format);
-    if (text !== "") printLine(text);
+    print(formatLines(ports, columns(!flags["no-trunc"]), shown, flags.format));
     return 0;
   },
 });

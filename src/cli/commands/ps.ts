@@ -5,12 +5,14 @@ import { command, noArguments } from "../command.ts";
 import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, intFlag, listFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList, labelColumn, labelsText } from "../format.ts";
+import { type Column, contextType, formatLines, labelColumn, labelsText } from "../format.ts";
 import { formatHelp } from "../help.ts";
-import { printLine } from "../output.ts";
+import { print, printError } from "../output.ts";
 import { portsText } from "../ports-column.ts";
 import { ellipsis } from "../table.ts";
-import { goString } from "../template/functions.ts";
+import { TemplateError } from "../template/error.ts";
+import { compileTemplate, type Template } from "../template/execute.ts";
+import { pointerTo, Value } from "../template/types.ts";
 import { ago, goTime } from "../time.ts";
 
 export const psCommand = command({
@@ -30,25 +32,91 @@ export const psCommand = command({
   arity: noArguments,
   run: async ({ session, flags }) => {
     const limit = flags.latest ? 1 : flags.last;
+    const truncate = !flags["no-trunc"];
+    if (flags.quiet && flags.format !== "") {
+      printError("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+    }
+    const isRaw = flags.format === "raw";
+    const wanted = flags.quiet ? "{{.ID}}" : flags.format || configuredFormat(session, "psFormat");
+    const size = flags.size || (!flags.quiet && asksForSize(wanted));
     const client = await session.client();
     const containers = await client.listContainers({
       all: flags.all,
-      size: flags.size,
+      size,
       filters: parseFilters(flags.filter),
       ...(limit > 0 && { limit }),
     });
-    const truncate = !flags["no-trunc"];
-    if (flags.quiet && flags.format === "") {
-      for (const container of containers) printLine(truncate ? shortId(container.Id) : container.Id);
-      return 0;
-    }
-    const shown = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", ...(flags.size ? ["Size"] : [])];
-    const format = flags.format || configuredFormat(session, "psFormat");
-    const text = formatList(containers, containerColumns(truncate), shown, format);
-    if (text !== "") printLine(text);
+    const format = isRaw ? rawFormat(flags.quiet, size) : wanted;
+    const shown = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", ...(size ? ["Size"] : [])];
+    print(formatLines(containers, containerColumns(truncate), shown, format, contextName));
     return 0;
   },
 });
+
+const contextName = "*formatter.ContainerContext";
+
+/** What a template is tried on that has seen no container yet. */
+const nobody: ContainerSummary = {
+  Id: "",
+  Names: [],
+  Image: "",
+  ImageID: "",
+  Command: "",
+  Created: 0,
+  Ports: [],
+  Labels: {},
+  State: "created",
+  Status: "",
+  HostConfig: { NetworkMode: "" },
+  NetworkSettings: { Networks: {} },
+  Mounts: [],
+};
+
+/** Sizes take long to find: they are asked for only where the template shows them. @throws TemplateError. */
+function asksForSize(format: string): boolean {
+  let isAsked = false;
+  const columns = containerColumns(true).map((column) => {
+    if (column.name !== "Size") return column;
+    const value = (item: ContainerSummary) => {
+      isAsked = true;
+      return column.value(item);
+    };
+    return { ...column, value };
+  });
+  const template = compiled(format);
+  try {
+    template.execute(new Value(contextType(columns, contextName), nobody));
+  } catch (error) {
+    throw error instanceof TemplateError ? error.withPrefix("failed to execute template: ") : error;
+  }
+  return isAsked;
+}
+
+function compiled(format: string): Template {
+  try {
+    return compileTemplate(format);
+  } catch (error) {
+    throw error instanceof TemplateError ? error.withPrefix("failed to parse template: ") : error;
+  }
+}
+
+/** `--format raw`: a line a field, and an empty one behind each container. */
+export function rawFormat(isQuiet: boolean, withSize: boolean): string {
+  if (isQuiet) return "container_id: {{.ID}}";
+  const fields = [
+    "container_id: {{.ID}}",
+    "image: {{.Image}}",
+    "command: {{.Command}}",
+    "created_at: {{.CreatedAt}}",
+    "state:{{pad .State 1 0}}",
+    "status:{{pad .Status 1 0}}",
+    "names: {{.Names}}",
+    "labels:{{pad .Labels 1 0}}",
+    "ports:{{pad .Ports 1 0}}",
+    ...(withSize ? ["size: {{.Size}}"] : []),
+  ];
+  return `${fields.join("\n")}\n`;
+}
 
 /** Of `system df -v`, too. */
 export function containerColumns(truncate: boolean): Column<ContainerSummary>[] {
@@ -97,13 +165,27 @@ function imageName(image: string, truncate: boolean): string {
 }
 
 /** Of the image's manifest that the container is of. */
-function platform({ ImageManifestDescriptor }: ContainerSummary): object {
-  const known = ImageManifestDescriptor?.platform;
-  const text = known ? [known.os, known.architecture, known.variant].filter(Boolean).join("/") : "<nil>";
-  const { architecture, os, ...rest } = known ?? {};
-  const json = known ? { architecture, os, ...rest } : null;
-  return { toJSON: () => json, [goString]: () => text };
+function platform({ ImageManifestDescriptor }: ContainerSummary): Value {
+  return new Value(platformType, ImageManifestDescriptor?.platform ?? null);
 }
+
+const platformType = pointerTo({
+  name: "formatter.Platform",
+  literal: "formatter.Platform",
+  kind: "struct",
+  isNamed: true,
+  fields: [],
+  traits: {
+    text: (data) => {
+      const { os, architecture, variant } = data as { os: string; architecture: string; variant?: string };
+      return [os, architecture, variant].filter(Boolean).join("/");
+    },
+    encode: (data) => {
+      const { architecture, os, ...rest } = data as { os: string; architecture: string };
+      return JSON.stringify({ architecture, os, ...rest });
+    },
+  },
+});
 
 function size({ SizeRw, SizeRootFs }: ContainerSummary): string {
   const written = formatBytesDecimal(SizeRw ?? 0);

@@ -4,8 +4,8 @@ import { command, oneArgument } from "../command.ts";
 import { registryAuth } from "../credentials/registry-auth.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, intFlag, listFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList } from "../format.ts";
-import { printError, printLine } from "../output.ts";
+import { type Column, formatLines } from "../format.ts";
+import { print, printError } from "../output.ts";
 import { ellipsis } from "../table.ts";
 
 const descriptionWidth = 45;
@@ -33,8 +33,7 @@ export const searchCommand = command({
     const found = await client.searchImages(request);
     const shown = ["Name", "Description", "StarCount", "IsOfficial"];
     const isJson = flags.format === "json" || flags.format === "{{json .}}";
-    const text = formatList(found, columns(!flags["no-trunc"], isJson), shown, flags.format);
-    if (text !== "") printLine(text);
+    print(formatLines(found, columns(!flags["no-trunc"], isJson), shown, flags.format, "*registry.searchContext"));
     return 0;
   },
 });

@@ -1,21 +1,26 @@
+import type { ContainerSummary } from "../../api/schema/container.ts";
 import type { DiskUsageResponse, KindUsage, RootUsage } from "../../api/schema/disk-usage.ts";
 import type { ImageSummary } from "../../api/schema/image.ts";
+import type { VolumeUsageItem } from "../../api/schema/volume.ts";
 import { diskUsage, rootUsage } from "../../client/storage.ts";
 import { shortId } from "../../core/id.ts";
-import { inKeyOrder } from "../../core/key-order.ts";
 import { formatBytesDecimal, formatHumanSize } from "../../core/size.ts";
 import { command, noArguments } from "../command.ts";
 import { boolFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList, goJson, unescapeTemplate } from "../format.ts";
-import { printLine } from "../output.ts";
+import { type Column, contextType, formatLines, formatList, listTemplate } from "../format.ts";
+import { print } from "../output.ts";
 import { formatTable } from "../table.ts";
+import { TemplateError } from "../template/error.ts";
 import { compileTemplate } from "../template/execute.ts";
+import { sliceOf, Value } from "../template/types.ts";
 import { ago, goTime } from "../time.ts";
 import { volumeColumns } from "../volume-columns.ts";
-import { containerColumns } from "./ps.ts";
+import { containerColumns, rawFormat as rawContainerFormat } from "./ps.ts";
 
 interface Row {
   type: string;
+  /** What docker's types call it. */
+  kind: string;
   usage: KindUsage<unknown>;
 }
 
@@ -32,10 +37,22 @@ export const systemDfCommand = command({
     const client = await session.client();
     const { verbose, format } = flags;
     const usage = await diskUsage(client, { verbose });
-    const text = verbose
-      ? await verboseText(usage, () => rootUsage(client), format)
-      : formatList(rowsOf(usage), columns, ["Type", "TotalCount", "Active", "Size", "Reclaimable"], format);
-    if (text !== "") printLine(text);
+    if (!verbose) {
+      const shown = ["Type", "TotalCount", "Active", "Size", "Reclaimable"];
+      print(
+        formatLines(
+          rowsOf(usage),
+          columns,
+          shown,
+          format === "raw" ? rawFormat : format,
+          ({ kind }) => `*formatter.diskUsage${kind}Context`,
+        ),
+      );
+    } else if (format === "" || format === "table") {
+      print(`${await verboseText(usage, () => rootUsage(client))}\n`);
+    } else {
+      print(format === "raw" ? rawText(kindsOf(usage)) : templateText(kindsOf(usage), format));
+    }
     return 0;
   },
 });
@@ -44,10 +61,10 @@ const nothing = { ActiveCount: 0, TotalCount: 0, Reclaimable: 0, TotalSize: 0 };
 
 function rowsOf({ ImageUsage, ContainerUsage, VolumeUsage, BuildCacheUsage }: DiskUsageResponse): Row[] {
   return [
-    { type: "Images", usage: ImageUsage ?? nothing },
-    { type: "Containers", usage: ContainerUsage ?? nothing },
-    { type: "Local Volumes", usage: VolumeUsage ?? nothing },
-    { type: "Build Cache", usage: BuildCacheUsage ?? nothing },
+    { type: "Images", kind: "Images", usage: ImageUsage ?? nothing },
+    { type: "Containers", kind: "Containers", usage: ContainerUsage ?? nothing },
+    { type: "Local Volumes", kind: "Volumes", usage: VolumeUsage ?? nothing },
+    { type: "Build Cache", kind: "Builder", usage: BuildCacheUsage ?? nothing },
   ];
 }
 
@@ -68,26 +85,69 @@ function reclaimable({ Reclaimable, TotalSize }: KindUsage<unknown>, withPercent
   return withPercent && TotalSize > 0 ? `${size} (${Math.floor((Reclaimable * 100) / TotalSize)}%)` : size;
 }
 
-/** A table of each kind, then what the root takes in all; or a template over everything. */
-async function verboseText(
-  usage: DiskUsageResponse,
-  measure: () => Promise<RootUsage>,
-  format: string,
-): Promise<string> {
-  const images = usage.ImageUsage?.Items ?? [];
-  // Beside what they have written docker says nothing of their size here.
-  const containers = (usage.ContainerUsage?.Items ?? []).map(({ SizeRootFs: _, ...container }) => container);
-  const volumes = usage.VolumeUsage?.Items ?? [];
-  if (format !== "" && format !== "table") {
-    const truncate = false;
-    const fields = {
-      Images: images.map((item) => fieldsOf(item, imageColumns(truncate))),
-      Containers: containers.map((item) => fieldsOf(item, containerColumns(truncate))),
-      Volumes: volumes.map((item) => fieldsOf(item, volumeColumns)),
-      BuildCache: [],
-    };
-    return format === "json" ? goJson(fields) : compileTemplate(unescapeTemplate(format)).execute(fields);
+const rawFormat =
+  "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\nreclaimable: {{.Reclaimable}}\n";
+
+interface Kinds {
+  images: ImageSummary[];
+  containers: ContainerSummary[];
+  volumes: VolumeUsageItem[];
+}
+
+function kindsOf({ ImageUsage, ContainerUsage, VolumeUsage }: DiskUsageResponse): Kinds {
+  return {
+    images: ImageUsage?.Items ?? [],
+    // Beside what they have written docker says nothing of their size here.
+    containers: (ContainerUsage?.Items ?? []).map(({ SizeRootFs: _, ...container }) => container),
+    volumes: VolumeUsage?.Items ?? [],
+  };
+}
+
+/** One template over everything. @throws TemplateError. */
+function templateText({ images, containers, volumes }: Kinds, format: string): string {
+  const listOf = <T>(items: T[], columns: Column<T>[], name: string) => {
+    const type = contextType(columns, name);
+    return new Value(sliceOf(type), items);
+  };
+  const fields: Record<string, Value> = {
+    Images: listOf(images, imageColumns(false), "*formatter.imageContext"),
+    Containers: listOf(containers, containerColumns(false), "*formatter.ContainerContext"),
+    Volumes: listOf(volumes, volumeColumns, "*formatter.volumeContext"),
+    BuildCache: listOf([], [], "*formatter.buildCacheContext"),
+  };
+  const all = Object.entries(fields).map(([name, value]): Column<null> => ({ name, header: name, value: () => value }));
+  const type = contextType(all, "*formatter.diskUsageContext", { inOrder: true });
+  const template = compileTemplate(listTemplate(format, []));
+  try {
+    return template.execute(new Value(type, {}));
+  } catch (error) {
+    throw error instanceof TemplateError ? error.withPrefix("") : error;
   }
+}
+
+/** `--format raw`: a line a field, and an empty one behind each object. */
+function rawText({ images, containers, volumes }: Kinds): string {
+  const image = [
+    "type: Image",
+    "repository: {{.Repository}}",
+    "tag: {{.Tag}}",
+    "digest: {{.Digest}}",
+    "image_id: {{.ID}}",
+    "created_at: {{.CreatedAt}}",
+    "virtual_size: {{.Size}}",
+  ];
+  const volume = ["type: Local Volume", "name: {{.Name}}", "driver: {{.Driver}}"];
+  const block = (lines: string[]) => `${lines.join("\n")}\n`;
+  return [
+    formatLines(images, imageColumns(false), [], block(image)),
+    formatLines(containers, containerColumns(false), [], `type: Container\n${rawContainerFormat(false, true)}`),
+    formatLines(volumes, volumeColumns, [], block(volume)),
+  ].join("");
+}
+
+/** A table of each kind, then what the root takes in all. */
+async function verboseText(usage: DiskUsageResponse, measure: () => Promise<RootUsage>): Promise<string> {
+  const { images, containers, volumes } = kindsOf(usage);
   const size = formatHumanSize(usage.BuildCacheUsage?.TotalSize ?? 0);
   return [
     `Images space usage:\n\n${formatList(images, imageColumns(true), shownOfImages, "")}`,
@@ -100,10 +160,6 @@ async function verboseText(
 
 const shownOfImages = ["Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"];
 const shownOfContainers = ["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"];
-
-function fieldsOf<T>(item: T, all: Column<T>[]): Record<string, unknown> {
-  return inKeyOrder(Object.fromEntries(all.map(({ name, value }) => [name, value(item)])));
-}
 
 function imageColumns(truncate: boolean): Column<ImageSummary>[] {
   const [repository, tag] = [0, 1].map((at) => (image: ImageSummary) => {

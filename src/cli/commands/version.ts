@@ -1,8 +1,11 @@
-import { apiVersion, buildTime, commit, version } from "../../core/version.ts";
+import type { Client } from "../../client/client.ts";
+import { clientVersion } from "../client-version.ts";
 import { command, noArguments } from "../command.ts";
 import { stringFlag } from "../flags.ts";
+import { compileOrSay } from "../format.ts";
 import { printLine } from "../output.ts";
-import { compileTemplate } from "../template/execute.ts";
+import { printTyped } from "../print-typed.ts";
+import type { Session } from "../session.ts";
 
 export const versionCommand = command({
   usage: "[OPTIONS]",
@@ -11,44 +14,31 @@ export const versionCommand = command({
   flags: { format: stringFlag("Format output using a custom template: 'json' or 'TEMPLATE'", { short: "f" }) },
   arity: noArguments,
   run: async ({ session, flags }) => {
-    const client = {
-      Version: version,
-      ApiVersion: apiVersion,
-      DefaultAPIVersion: apiVersion,
-      GitCommit: commit,
-      GoVersion: "",
-      BunVersion: Bun.version,
-      Os: "linux",
-      Arch: architecture(),
-      BuildTime: buildTime,
-      Context: "default",
-    };
+    const source = flags.format === "json" ? "{{json .}}" : flags.format;
+    const template = source === "" ? undefined : compileOrSay(source, { name: "version" });
+    if (typeof template === "number") return template;
+    const client = clientVersion(session);
     const { server, failure } = await askServer(session);
-    if (flags.format === "") {
+    if (template !== undefined) {
+      await printTyped(template, "system.versionInfo", { Client: client, Server: server ?? null });
+    } else {
       printLine(clientText(client));
       if (server) printLine(`\n${serverText(server)}`);
-    } else {
-      const data = { Client: client, Server: server ?? null };
-      printLine(flags.format === "json" ? JSON.stringify(data) : compileTemplate(flags.format).execute(data));
     }
     if (failure) throw failure;
     return 0;
   },
 });
 
-type Server = Awaited<ReturnType<Awaited<ReturnType<import("../session.ts").Session["client"]>>["version"]>>;
+type Server = Awaited<ReturnType<Client["version"]>>;
 
 /** The client's own version is shown also when no daemon answers. */
-async function askServer(session: import("../session.ts").Session): Promise<{ server?: Server; failure?: unknown }> {
+async function askServer(session: Session): Promise<{ server?: Server; failure?: unknown }> {
   try {
     return { server: await (await session.client()).version() };
   } catch (failure) {
     return { failure };
   }
-}
-
-function architecture(): string {
-  return process.arch === "x64" ? "amd64" : process.arch;
 }
 
 function lines(title: string, rows: [string, string][]): string {

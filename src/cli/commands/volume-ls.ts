@@ -3,10 +3,10 @@ import { command, noArguments } from "../command.ts";
 import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
-import { formatList } from "../format.ts";
+import { formatLines } from "../format.ts";
 import { formatHelp } from "../help.ts";
 import { compareNaturally } from "../natural-order.ts";
-import { printError, printLine } from "../output.ts";
+import { print, printError } from "../output.ts";
 import { volumeColumns } from "../volume-columns.ts";
 
 export const volumeLsCommand = command({
@@ -28,8 +28,15 @@ export const volumeLsCommand = command({
     const volumes = cluster ? [] : Volumes.sort((a, b) => compareNaturally(a.Name, b.Name));
     const configured = flags.format === "" && !quiet ? configuredFormat(session, "volumesFormat") : "";
     const format = listFormat(flags.format || (cluster ? "" : configured), quiet);
-    const text = formatList(volumes, volumeColumns, cluster ? clusterColumns : ["Driver", "Name"], format);
-    if (text !== "") printLine(text);
+    print(
+      formatLines(
+        volumes,
+        volumeColumns,
+        cluster ? clusterColumns : ["Driver", "Name"],
+        format,
+        "*formatter.volumeContext",
+      ),
+    );
     return 0;
   },
 });

@@ -1,59 +1,104 @@
-import { formatValue, isTrue, type TemplateFunction, templateFunctions } from "./functions.ts";
-import { TemplateError } from "./lex.ts";
-import { type Node, type Operand, type Pipeline, parseTemplate } from "./parse.ts";
+import { builtins, printable } from "./builtins.ts";
+import { Calls, missing } from "./calls.ts";
+import { dockerFunctions } from "./docker-functions.ts";
+import { TemplateError } from "./error.ts";
+import { type Parsed, parseTemplate } from "./parse.ts";
+import { printValue } from "./print.ts";
+import type { ActionNode, BranchNode, Node, PipelineNode, TemplateNode } from "./tree.ts";
+import { isTrue } from "./truth.ts";
+import { concrete, entriesOf, type GoFunction, indirect, intType, part, plainValue, Value } from "./types.ts";
 
 /** A template, ready to be applied to any number of objects. */
 export interface Template {
-  execute(data: unknown): string;
+  /**
+   * @param data a Value, or what JSON.parse may give.
+   * @throws TemplateError
+   */
+  execute(data: unknown, options?: ExecuteOptions): string;
+}
+
+interface ExecuteOptions {
+  /** A name that a map does not have is a mistake, where it is else no value. */
+  missingIsError?: boolean;
+  /** In place of those of the same names. */
+  functions?: Record<string, GoFunction>;
+  /** Gets what was written before a mistake, in place of the mistake. */
+  ignoreErrors?: boolean;
 }
 
 /**
  * Compiles the value of `--format`.
- * @throws TemplateError for wrong syntax; `execute` throws it for a field that the object does not have.
+ * @param name what errors call it: `template: version:1: …`.
+ * @throws TemplateError for wrong syntax.
  */
-export function compileTemplate(source: string, extra: Record<string, TemplateFunction> = {}): Template {
-  const nodes = parseTemplate(source);
-  const functions = { ...templateFunctions, ...extra };
+export function compileTemplate(source: string, name = ""): Template {
+  const functions = { ...builtins, ...dockerFunctions };
+  const parsed = parseTemplate(source, name, (word) => Object.hasOwn(functions, word));
   return {
-    execute: (data) => {
-      const scope = new Scope(functions, data);
-      scope.run(nodes, data);
-      return scope.output;
+    execute: (data, options = {}) => {
+      const value = data instanceof Value ? data : plainValue(data);
+      const scope = new Scope(parsed, { ...functions, ...options.functions }, options.missingIsError ?? false, value);
+      try {
+        scope.run(parsed.root, value);
+      } catch (error) {
+        if (!(options.ignoreErrors && error instanceof TemplateError)) throw error;
+      }
+      return scope.output.text;
     },
   };
 }
 
 type Flow = "break" | "continue" | undefined;
 
-class Scope {
-  output = "";
-  readonly #functions: Record<string, TemplateFunction>;
-  /** Innermost last; a block's variables are dropped at its end. */
-  readonly #variables: { name: string; value: unknown }[];
+/** Templates within templates may go that deep; where JavaScript's stack ends is far behind. */
+const deepest = 500;
 
-  constructor(functions: Record<string, TemplateFunction>, data: unknown) {
+class Scope extends Calls {
+  readonly output: { text: string };
+  readonly #parsed: Parsed;
+  readonly #functions: Record<string, GoFunction>;
+  readonly #depth: number;
+  readonly #missingIsError: boolean;
+  /** Innermost last; a block's variables are dropped at its end. */
+  readonly #variables: { name: string; value: Value | undefined }[];
+
+  constructor(
+    parsed: Parsed,
+    functions: Record<string, GoFunction>,
+    missingIsError: boolean,
+    data: Value | undefined,
+    outer?: { name: string; depth: number; output: { text: string } },
+  ) {
+    const name = outer?.name ?? parsed.name;
+    super(parsed, name, missingIsError);
+    this.#missingIsError = missingIsError;
+    this.#parsed = parsed;
     this.#functions = functions;
+    this.#depth = outer?.depth ?? 0;
+    this.output = outer?.output ?? { text: "" };
     this.#variables = [{ name: "$", value: data }];
   }
 
-  run(nodes: Node[], dot: unknown): Flow {
+  run(nodes: Node[], dot: Value | undefined): Flow {
     for (const node of nodes) {
-      const flow = this.#node(node, dot);
+      const flow = this.#run(node, dot);
       if (flow !== undefined) return flow;
     }
     return undefined;
   }
 
-  #node(node: Node, dot: unknown): Flow {
+  #run(node: Node, dot: Value | undefined): Flow {
+    this.at(node);
     switch (node.kind) {
       case "text":
-        this.output += node.text;
+        this.output.text += node.text;
         return undefined;
-      case "action": {
-        const value = this.#pipeline(node.pipeline, dot);
-        if (node.pipeline.variables.length === 0) this.output += formatValue(value);
+      case "action":
+        this.#action(node, dot);
         return undefined;
-      }
+      case "template":
+        this.#template(node, dot);
+        return undefined;
       case "break":
       case "continue":
         return node.kind;
@@ -62,25 +107,66 @@ class Scope {
     }
   }
 
-  #branch(node: Extract<Node, { pipeline: Pipeline; body: Node[] }>, dot: unknown): Flow {
-    const value = this.#pipeline(node.pipeline, dot);
-    if (!isTrue(value)) return this.run(node.otherwise, dot);
+  #action(node: ActionNode, dot: Value | undefined): void {
+    const value = this.pipeline(node.pipeline, dot);
+    if (node.pipeline.variables.length > 0) return;
+    this.output.text += value === undefined ? "<no value>" : printValue(printable(value));
+  }
+
+  #template(node: TemplateNode, dot: Value | undefined): void {
+    const nodes = this.#parsed.defined.get(node.name);
+    if (nodes === undefined) throw this.error(`template ${JSON.stringify(node.name)} not defined`);
+    if (this.#depth === deepest) throw this.error(`exceeded maximum template depth (${deepest})`);
+    const value = node.pipeline && this.pipeline(node.pipeline, dot);
+    const outer = { name: node.name, depth: this.#depth + 1, output: this.output };
+    new Scope(this.#parsed, this.#functions, this.#missingIsError, value, outer).run(nodes, value);
+  }
+
+  #branch(node: BranchNode, dot: Value | undefined): Flow {
+    const value = this.pipeline(node.pipeline, dot);
+    if (!isTrue(value)) return node.otherwise && this.run(node.otherwise, dot);
     return this.run(node.body, node.kind === "with" ? value : dot);
   }
 
-  #range(node: Extract<Node, { pipeline: Pipeline; body: Node[] }>, dot: unknown): Flow {
-    const entries = rangeEntries(this.#pipeline({ ...node.pipeline, variables: [] }, dot));
-    if (entries.length === 0) return this.run(node.otherwise, dot);
-    for (const [key, value] of entries) {
+  #range(node: BranchNode, dot: Value | undefined): Flow {
+    const { variables, isAssignment } = node.pipeline;
+    const evaluated = this.pipeline({ ...node.pipeline, variables: [] }, dot);
+    let isEmpty = true;
+    for (const [key, item] of this.#entries(evaluated, variables.length)) {
+      isEmpty = false;
       const flow = this.#block(() => {
-        const names = node.pipeline.variables;
-        if (names.length === 1) this.#variables.push({ name: names[0]!, value });
-        if (names.length === 2) this.#variables.push({ name: names[0]!, value: key }, { name: names[1]!, value });
-        return this.run(node.body, value);
+        const values = variables.length === 1 ? [item] : [key, item];
+        variables.forEach((name, index) => {
+          if (isAssignment) this.variable(name).value = values[index];
+          else this.#variables.push({ name, value: values[index] });
+        });
+        return this.run(node.body, item);
       });
       if (flow === "break") break;
     }
-    return undefined;
+    return isEmpty && node.otherwise ? this.run(node.otherwise, dot) : undefined;
+  }
+
+  #entries(evaluated: Value | undefined, names: number): Iterable<[Value, Value]> {
+    if (evaluated === undefined) return [];
+    const { value } = indirect(evaluated);
+    switch (value.type.kind) {
+      case "slice":
+      case "array":
+        return ((value.data ?? []) as unknown[]).map((item, index) => [
+          new Value(intType, index),
+          part(value.type.elem!, item),
+        ]);
+      case "map":
+        return entriesOf(value);
+      case "int":
+      case "uint": {
+        if (names > 1) throw this.error(`can't use ${printValue(value)} to iterate over more than one variable`);
+        return countTo(value);
+      }
+      default:
+        throw this.error(`range can't iterate over ${printValue(value)}`);
+    }
   }
 
   #block(body: () => Flow): Flow {
@@ -90,93 +176,33 @@ class Scope {
     return flow;
   }
 
-  #pipeline(pipeline: Pipeline, dot: unknown): unknown {
-    let value: unknown;
+  override pipeline(pipeline: PipelineNode, dot: Value | undefined): Value | undefined {
+    this.at(pipeline);
+    let value: Value | undefined;
     pipeline.commands.forEach((command, index) => {
-      value = this.#command(command, dot, index > 0 ? [value] : [], pipeline.source);
+      value = concrete(this.command(command, dot, index === 0 ? missing : value));
     });
     for (const name of pipeline.variables) {
-      if (pipeline.isDeclaration) this.#variables.push({ name, value });
-      else this.#variable(name).value = value;
+      if (pipeline.isAssignment) this.variable(name).value = value;
+      else this.#variables.push({ name, value });
     }
     return value;
   }
 
-  #command([first, ...rest]: Operand[], dot: unknown, piped: unknown[], source: string): unknown {
-    if (first!.kind === "function") {
-      const args = [...rest.map((operand) => this.#operand(operand, dot, source)), ...piped];
-      return this.#call(first!.name, args);
-    }
-    const value = this.#operand(first!, dot, source);
-    if (typeof value === "function") {
-      const args = [...rest.map((operand) => this.#operand(operand, dot, source)), ...piped];
-      if (args.length === value.length) return value(...args);
-      throw new TemplateError(
-        `template: :1: executing "" at <${source}>: wrong number of args for a method: want ${value.length} got ${args.length}`,
-      );
-    }
-    if (rest.length > 0 || piped.length > 0) {
-      throw new TemplateError(`template: :1: can't give argument to non-function in {{${source}}}`);
-    }
-    return value;
-  }
-
-  #call(name: string, args: unknown[]): unknown {
-    const call = Object.hasOwn(this.#functions, name) ? this.#functions[name] : undefined;
-    if (call === undefined) throw new TemplateError(`template: :1: function ${JSON.stringify(name)} not defined`);
-    return call(...args);
-  }
-
-  #operand(operand: Operand, dot: unknown, source: string): unknown {
-    switch (operand.kind) {
-      case "dot":
-        return dot;
-      case "literal":
-        return operand.value;
-      case "variable":
-        return this.#variable(operand.name).value;
-      case "function":
-        return this.#call(operand.name, []);
-      case "pipeline":
-        return this.#pipeline(operand.pipeline, dot);
-      case "fields":
-        return operand.names.reduce(
-          (value, name) => field(value, name, source),
-          this.#operand(operand.of, dot, source),
-        );
-    }
-  }
-
-  #variable(name: string): { value: unknown } {
+  override variable(name: string): { value: Value | undefined } {
     const found = this.#variables.findLast((variable) => variable.name === name);
-    if (found === undefined) throw new TemplateError(`template: :1: undefined variable ${JSON.stringify(name)}`);
+    if (found === undefined) throw this.error(`undefined variable: ${name}`);
     return found;
   }
+
+  protected override function(name: string): GoFunction {
+    return this.#functions[name]!;
+  }
 }
 
-function field(value: unknown, name: string, source: string): unknown {
-  const where = `template: :1: executing "" at <${source}>`;
-  if (value === null || value === undefined)
-    throw new TemplateError(`${where}: nil data; no entry for key ${JSON.stringify(name)}`);
-  if (typeof value !== "object" || Array.isArray(value)) {
-    throw new TemplateError(
-      `${where}: can't evaluate field ${name} in type ${Array.isArray(value) ? "[]interface {}" : typeof value}`,
-    );
+function* countTo({ type, data }: Value): Iterable<[Value, Value]> {
+  for (let number = 0; number < Number(data); number++) {
+    const value = new Value(type, number);
+    yield [value, value];
   }
-  if (!Object.hasOwn(value, name))
-    throw new TemplateError(`${where}: map has no entry for key ${JSON.stringify(name)}`);
-  return (value as Record<string, unknown>)[name];
-}
-
-function rangeEntries(value: unknown): [unknown, unknown][] {
-  if (value === null || value === undefined) return [];
-  if (Array.isArray(value)) return value.map((item, index) => [index, item]);
-  if (typeof value === "number") return Array.from({ length: value }, (_, index) => [index, index]);
-  if (typeof value === "object") {
-    const map = value as Record<string, unknown>;
-    return Object.keys(map)
-      .sort()
-      .map((key) => [key, map[key]]);
-  }
-  throw new TemplateError(`template: :1: range can't iterate over ${formatValue(value)}`);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { NetworkInspect } from "../api/schema/network.ts";
-import { formatObjects } from "./format.ts";
-import { networkView } from "./network-view.ts";
+import type { NetworkInspect } from "../../api/schema/network.ts";
+import { formatObjects } from "../format.ts";
+import { dockerValue } from "./docker-types.ts";
 
 const network: NetworkInspect = {
   Name: "bridge",
@@ -36,11 +36,11 @@ describe("templates of network inspect", () => {
     ["{{.IPAM.Config}}", "[{172.17.0.0/16  172.17.0.1 map[]}]"],
     ["{{.IPAM}}", "{default map[] [{172.17.0.0/16  172.17.0.1 map[]}]}"],
     ["{{json .IPAM}}", JSON.stringify(network.IPAM)],
-    ["{{json .}}", JSON.stringify(network)],
+    ["{{json .}}", JSON.stringify({ ...network, Created: "2024-05-06T07:08:09.12Z" })],
     ["{{.ID}} {{.Created}}", "aabb 2024-05-06 07:08:09.12 +0000 UTC"],
     // Docker's type has no such field, its JSON has.
     ["{{.Id}} {{.Created}}", "aabb 2024-05-06T07:08:09.120Z"],
-    ["{{json .Created}}", '"2024-05-06T07:08:09.120Z"'],
+    ["{{json .Created}}", '"2024-05-06T07:08:09.12Z"'],
     ["{{range .IPAM.Config}}{{.Subnet}} {{.AuxAddress}}{{end}}", "172.17.0.0/16 map[]"],
     [
       "{{range $id, $at := .Containers}}{{$id}} {{$at.Name}} {{$at}}{{end}}",
@@ -49,6 +49,6 @@ describe("templates of network inspect", () => {
     ["{{.ConfigFrom}} {{.Options}} {{.Labels}}", "{} map[a:b] map[]"],
     ["{{(index .IPAM.Config 0).Gateway}} {{len .Containers}}", "172.17.0.1 1"],
   ])("%s", (template, text) => {
-    expect(formatObjects([{ json: network, view: networkView(network) }], template)).toBe(text);
+    expect(formatObjects([{ json: network, view: dockerValue("network.Inspect", network) }], template)).toBe(text);
   });
 });
