@@ -1,5 +1,7 @@
 /** What an error is over HTTP: the one table from codes to statuses, and the body. */
+
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { advice } from "../core/advice.ts";
 import { EngineError, type ErrorCode, errorMessage, isEngineError, wrapError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { ErrorBody } from "./schema/error.ts";
@@ -33,7 +35,8 @@ export function httpStatus(error: unknown): number {
 /** Docker's `message` and tsd's own fields; those that are unknown are left out. */
 export function errorBody(error: unknown): ErrorBody {
   const known = isEngineError(error) ? error : wrapError(error, "internal error");
-  const { code, stage, syscall, errno, path, hint } = known;
+  const { code, stage, syscall, errno, path } = known;
+  const hint = known.hint ?? (code === "no_space" ? advice.diskFull : undefined);
   return {
     message: known.message,
     code,

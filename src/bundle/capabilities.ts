@@ -1,5 +1,7 @@
 /** Which capabilities a container gets: Docker's fourteen, what was added and dropped. */
+
 import { isCapabilityName } from "../../ffi/capability.ts";
+import { advice } from "../core/advice.ts";
 import { EngineError } from "../core/errors.ts";
 
 /** Docker's default set (moby, daemon/pkg/oci/caps/defaults.go), in its order. */
@@ -46,7 +48,8 @@ function normalize(names: readonly string[], held: readonly string[], purpose: "
     const upper = given.toUpperCase();
     if (upper === "ALL") return upper;
     const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
-    if (!isCapabilityName(name)) throw new EngineError("invalid_argument", `unknown capability: "${name}"`);
+    if (!isCapabilityName(name))
+      throw new EngineError("invalid_argument", `unknown capability: "${name}"`, { hint: advice.capability });
     // To drop what one does not have is no mistake, although Docker says so too.
     if (purpose === "add" && !held.includes(name)) {
       const reason = "capability not supported by your kernel or not available in the current environment";

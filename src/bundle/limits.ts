@@ -2,6 +2,7 @@
  * What a container may take of the host, judged before it is made or changed: what is wrong is refused and what this
  * kernel has nothing for is taken away with a warning, both in docker's words (moby, verifyPlatformContainerResources).
  */
+import { advice } from "../core/advice.ts";
 import { EngineError } from "../core/errors.ts";
 import type { HostLimit } from "./host-limits.ts";
 import type { BundleHost, BundleHostConfig } from "./input.ts";
@@ -45,7 +46,7 @@ function checkRealtime({ CpuRealtimePeriod = 0, CpuRealtimeRuntime = 0, CpuShare
 
 function settleMemory(kept: BundleHostConfig, host: Host, isUpdate: boolean, warnings: string[]): void {
   const { Memory = 0 } = kept;
-  if (Memory !== 0 && Memory < memoryBytesMin) throw invalid("Minimum memory limit allowed is 6MB");
+  if (Memory !== 0 && Memory < memoryBytesMin) throw invalid("Minimum memory limit allowed is 6MB", advice.memory);
   if (Memory > 0 && !host.limits.has("memory")) {
     warnings.push(lacks("memory limit capabilities or the cgroup is not mounted", "Limitation discarded"));
     kept.Memory = 0;
@@ -64,7 +65,7 @@ function settleMemory(kept: BundleHostConfig, host: Host, isUpdate: boolean, war
 function settleSwap({ Memory = 0, MemorySwap = 0 }: BundleHostConfig, isUpdate: boolean): void {
   if (MemorySwap < -1) throw invalid(`invalid memory-swap: ${MemorySwap}: -1 is the only negative value`);
   if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory) {
-    throw invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
+    throw invalid("Minimum memoryswap limit should be larger than memory limit, see usage", advice.swap);
   }
   if (Memory === 0 && MemorySwap > 0 && !isUpdate) {
     throw invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
@@ -209,6 +210,6 @@ function lacks(what: string, consequence: string): string {
   return `Your kernel does not support ${what}. ${consequence}.`;
 }
 
-function invalid(message: string): EngineError {
-  return new EngineError("invalid_argument", message, { stage: "create" });
+function invalid(message: string, hint?: string): EngineError {
+  return new EngineError("invalid_argument", message, { stage: "create", ...(hint !== undefined && { hint }) });
 }

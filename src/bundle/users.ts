@@ -4,6 +4,7 @@
  * A name that consists of digits is a number, whatever the files say; a number needs no entry. Lines that are not as
  * passwd(5) and group(5) have them are no entries: to read a damaged number as 0 would make a user root.
  */
+import { advice } from "../core/advice.ts";
 import { EngineError } from "../core/errors.ts";
 import type { BundleUser } from "./input.ts";
 import { readRootFiles } from "./root-files.ts";
@@ -82,7 +83,9 @@ function parseId(text: string): number | undefined {
 
 function notFound(kind: "user" | "group", name: string): EngineError {
   const file = kind === "user" ? "passwd" : "group";
-  return new EngineError("invalid_argument", `unable to find ${kind} ${name}: no matching entries in ${file} file`);
+  return new EngineError("invalid_argument", `unable to find ${kind} ${name}: no matching entries in ${file} file`, {
+    hint: advice.user,
+  });
 }
 
 /** passwd(5): name:password:uid:gid:gecos:home:shell. */

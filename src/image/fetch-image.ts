@@ -1,4 +1,5 @@
 /** Finds out what a reference stands for: index, manifest of the platform, configuration; all verified and stored. */
+import { advice } from "../core/advice.ts";
 import { type Digest, digestHex } from "../core/digest.ts";
 import { EngineError, isEngineError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
@@ -212,6 +213,7 @@ function checkPlatform(config: ImageConfig, options: FetchOptions, name: string,
     throw new EngineError(
       "not_found",
       `image with reference ${name} was found but its platform (${formatPlatform(actual)}) does not match the specified platform (${formatPlatform(options.platform)})`,
+      { hint: advice.platformless },
     );
   }
   return actual;

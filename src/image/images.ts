@@ -2,6 +2,7 @@
 
 import type { Database } from "bun:sqlite";
 import { join } from "node:path";
+import { advice } from "../core/advice.ts";
 import { Cleanup } from "../core/cleanup.ts";
 import { type Digest, digestHex } from "../core/digest.ts";
 import type { DirectoryLimits } from "../core/directory-limits.ts";
@@ -191,7 +192,7 @@ export class ImageStore {
   /** @throws EngineError not_found in docker's words. */
   get(text: string, platform?: Platform): Image {
     const image = this.resolve(text, platform);
-    if (!image) throw new EngineError("not_found", `No such image: ${shownReference(text)}`);
+    if (!image) throw new EngineError("not_found", `No such image: ${shownReference(text)}`, { hint: advice.noImage });
     return image;
   }
 
@@ -267,7 +268,8 @@ export class ImageStore {
   /** What a name, digest or id stands for here. @throws EngineError not_found in docker's words, invalid_argument. */
   identify(text: string): Digest {
     const id = this.#find(text);
-    if (id === undefined) throw new EngineError("not_found", `No such image: ${shownReference(text)}`);
+    if (id === undefined)
+      throw new EngineError("not_found", `No such image: ${shownReference(text)}`, { hint: advice.noImage });
     return id;
   }
 

@@ -1,4 +1,5 @@
 /** Pushes: an image's content to a repository, exactly as it lies in the store, with docker's progress on the way. */
+import { advice } from "../core/advice.ts";
 import type { Digest } from "../core/digest.ts";
 import { EngineError, wrapError } from "../core/errors.ts";
 import type { Descriptor, Platform } from "../oci/image.ts";
@@ -79,7 +80,9 @@ export class Pusher {
     const { records } = this.#store;
     if (reference.tag !== undefined || reference.digest !== undefined) {
       if (this.#find(reference) === undefined) {
-        throw new EngineError("not_found", `tag does not exist: ${familiarReference(reference)}`);
+        throw new EngineError("not_found", `tag does not exist: ${familiarReference(reference)}`, {
+          hint: advice.noImage,
+        });
       }
       return [reference];
     }
@@ -91,7 +94,9 @@ export class Pusher {
       .map((name) => name.slice(prefix.length))
       .sort();
     if (tags.length > 0) return tags.map((tag) => ({ ...reference, tag }));
-    throw new EngineError("not_found", `An image does not exist locally with the tag: ${familiarName(reference)}`);
+    throw new EngineError("not_found", `An image does not exist locally with the tag: ${familiarName(reference)}`, {
+      hint: advice.noImage,
+    });
   }
 
   /** What the name stands for: of an index the index. */
@@ -109,7 +114,7 @@ export class Pusher {
     const { onProgress, signal } = options;
     const name = familiarReference(reference);
     const root = this.#find(reference);
-    if (root === undefined) throw new EngineError("not_found", `tag does not exist: ${name}`);
+    if (root === undefined) throw new EngineError("not_found", `tag does not exist: ${name}`, { hint: advice.noImage });
     using lease = this.#store.leases.take(`push ${canonicalReference(reference)}`);
     lease.add({ content: [root.digest] });
     this.#store.touch(root.digest);

@@ -1,4 +1,5 @@
 /** What `rmi` does: which names go, whether the image goes with them, and when it is refused. Docker 29's rules and words. */
+import { advice } from "../core/advice.ts";
 import type { Digest } from "../core/digest.ts";
 import { EngineError } from "../core/errors.ts";
 import { shortId } from "../core/id.ts";
@@ -80,5 +81,6 @@ function sameRepository(one: string, other: string): boolean {
 }
 
 function conflict(what: string, how: string, reason: string): EngineError {
-  return new EngineError("conflict", `conflict: unable to delete ${what} (${how}) - ${reason}`);
+  const hint = how === "must be forced" ? advice.imageUsed : advice.imageRunning;
+  return new EngineError("conflict", `conflict: unable to delete ${what} (${how}) - ${reason}`, { hint });
 }

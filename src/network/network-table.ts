@@ -1,4 +1,5 @@
 /** All networks by name and id: what is on record, kept at hand. */
+import { advice } from "../core/advice.ts";
 import { EngineError } from "../core/errors.ts";
 import { newId } from "../core/id.ts";
 import type { Network, NetworkDriver } from "./network.ts";
@@ -63,14 +64,17 @@ export class NetworkTable {
       throw new EngineError("invalid_argument", text);
     }
     const [match] = matches;
-    if (match === undefined) throw new EngineError("not_found", `network ${reference} not found`);
+    if (match === undefined)
+      throw new EngineError("not_found", `network ${reference} not found`, { hint: advice.noNetwork });
     return match;
   }
 
   /** @throws EngineError already_exists when the name is taken. */
   add(network: Network): void {
     if (this.#byName.has(network.name)) {
-      throw new EngineError("already_exists", `network with name ${network.name} already exists`);
+      throw new EngineError("already_exists", `network with name ${network.name} already exists`, {
+        hint: advice.networkTaken(network.name),
+      });
     }
     this.#records.addNetwork(network);
     this.#put(network);

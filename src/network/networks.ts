@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { isDeepStrictEqual } from "node:util";
 import type { Descriptor } from "../../ffi/fd.ts";
+import { advice } from "../core/advice.ts";
 import { EngineError, errorMessage, isEngineError, wrapError } from "../core/errors.ts";
 import { newId, shortId } from "../core/id.ts";
 import { log } from "../core/log.ts";
@@ -186,7 +187,7 @@ export class Networks {
         return `name:${JSON.stringify(called)} id:${JSON.stringify(shortId(record.id))}`;
       });
       const text = `error while removing network: network ${name} id ${id} has active endpoints (${list.join(" ")})`;
-      throw new EngineError("forbidden", text);
+      throw new EngineError("forbidden", text, { hint: advice.networkUsed(name) });
     }
     if (left.length > 0) {
       const interfaces = left.map((record) => record.hostInterface ?? record.interface).join(" ");

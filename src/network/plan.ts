@@ -2,6 +2,7 @@
  * What a network will be: a request, checked against the networks that there are and what the host occupies, completed
  * with what it leaves open. Nothing is made here. Errors have Docker's words, for scripts read them.
  */
+import { advice } from "../core/advice.ts";
 import { EngineError } from "../core/errors.ts";
 import { tryParseSubnet } from "./address.ts";
 import type { NetworkConfiguration } from "./configuration.ts";
@@ -108,7 +109,9 @@ function checkName(name: string, networks: readonly Network[]): void {
     throw new EngineError("invalid_argument", text);
   }
   if (networks.some((network) => network.name === name)) {
-    throw new EngineError("already_exists", `network with name ${name} already exists`);
+    throw new EngineError("already_exists", `network with name ${name} already exists`, {
+      hint: advice.networkTaken(name),
+    });
   }
 }
 

@@ -3,6 +3,7 @@
  * registry when it looks like a host. Grammar and words follow github.com/distribution/reference, because scripts
  * match on them.
  */
+import { advice } from "../core/advice.ts";
 import { type Digest, digestAlgorithm, digestHex, digestHexLengths, parseDigest } from "../core/digest.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { shortId } from "../core/id.ts";
@@ -57,7 +58,10 @@ export function parseRepository(text: string): Reference {
   const { registry, rest } = splitRegistry(text);
   const name = rest.split(":", 1)[0]!;
   if (name !== name.toLowerCase()) {
-    throw invalid(`invalid reference format: repository name (${name}) must be lowercase`);
+    throw invalid(
+      `invalid reference format: repository name (${name}) must be lowercase`,
+      advice.lowerCase(text.replace(rest, rest.replace(name, name.toLowerCase()))),
+    );
   }
   const whole = `${registry}/${rest}`;
   const match = full.exec(whole);
@@ -143,8 +147,8 @@ function digestFault(text: string): string {
   return `invalid checksum digest ${digestHex(text as Digest).length === hexDigits ? "format" : "length"}`;
 }
 
-function invalid(message: string): EngineError {
-  return new EngineError("invalid_argument", message);
+function invalid(message: string, hint?: string): EngineError {
+  return new EngineError("invalid_argument", message, { ...(hint !== undefined && { hint }) });
 }
 
 /** `busybox` → `busybox:latest`, as docker names what it did not find; an id as it is. */

@@ -1,3 +1,4 @@
+import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { ShimPart } from "../parts.ts";
@@ -139,7 +140,7 @@ export class Container {
   /** @throws EngineError conflict in docker's words when nothing runs. */
   runningShim(): ShimPart {
     if (this.#state.status !== "running" || this.shim === undefined) {
-      throw new EngineError("conflict", `container ${this.id} is not running`);
+      throw new EngineError("conflict", `container ${this.id} is not running`, { hint: advice.notRunning(this.name) });
     }
     return this.shim;
   }

@@ -1,5 +1,7 @@
 /** A container's places on networks: as they are asked for, checked, and as they are stored. */
+
 import type { EndpointSettings } from "../../api/schema/container-config.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
 import { contains, formatAddress, parseSubnet, tryParseAddress } from "../../core/ip-address.ts";
@@ -114,7 +116,11 @@ export function settleEndpoint(settings: EndpointSettings, network: Network): En
   wrong.push(...wrongSysctls(settings.DriverOpts ?? {}));
   if (wrong.length > 0) {
     const list = wrong.length === 1 ? wrong[0]! : wrong.map((text) => `* ${text}`).join("\n");
-    throw invalid(`invalid endpoint settings:\n${list}`);
+    throw invalid(
+      `invalid endpoint settings:\n${list}`,
+      undefined,
+      wrong.includes(notOwn) ? advice.ownAddress : undefined,
+    );
   }
   return {
     ...(ipam !== undefined && { IPAMConfig: ipam }),
@@ -127,13 +133,15 @@ export function settleEndpoint(settings: EndpointSettings, network: Network): En
   };
 }
 
+const notOwn = "user specified IP address is supported on user defined networks only";
+
 type IpamConfig = NonNullable<EndpointSettings["IPAMConfig"]>;
 
 function settleIpam({ IPAMConfig }: EndpointSettings, network: Network, wrong: string[]): IpamConfig | undefined {
   if (!IPAMConfig) return undefined;
   const { IPv4Address: ipv4, IPv6Address: ipv6, LinkLocalIPs: linkLocal } = IPAMConfig;
   if ((ipv4 || ipv6) && network.isBuiltIn) {
-    wrong.push("user specified IP address is supported on user defined networks only");
+    wrong.push(notOwn);
   }
   const settled: IpamConfig = {};
   for (const [family, field, text] of [
@@ -203,6 +211,6 @@ export function containerNames(
   return [...new Set(names)].filter((each) => each !== "");
 }
 
-function invalid(message: string, cause?: unknown): EngineError {
-  return new EngineError("invalid_argument", message, { stage: "create", cause });
+function invalid(message: string, cause?: unknown, hint?: string): EngineError {
+  return new EngineError("invalid_argument", message, { stage: "create", cause, ...(hint && { hint }) });
 }

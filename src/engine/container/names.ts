@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
 import { adjectives, surnames } from "./name-words.ts";
 
@@ -32,6 +33,7 @@ export class NameRegistry {
         "already_exists",
         `Conflict. The container name "/${name}" is already in use by container "${holder}". ` +
           "You have to remove (or rename) that container to be able to reuse that name.",
+        { hint: advice.nameTaken(name) },
       );
     }
     this.#holders.set(name, containerId);

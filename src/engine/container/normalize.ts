@@ -1,5 +1,7 @@
 /** Checks a create request's values and fills in what clients leave to the daemon, as Docker does. */
+
 import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "../../api/schema/container-config.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
 import { shortId } from "../../core/id.ts";
 import { parseSignal } from "../../core/signals.ts";
@@ -136,7 +138,12 @@ function securityOptions({
 function runtimeName(name: string | undefined, configuration: EngineConfiguration): string {
   const chosen = name || configuration.defaultRuntime;
   const known = chosen === builtinRuntime || Object.hasOwn(configuration.runtimes, chosen) || chosen.startsWith("/");
-  if (!known) throw invalid(`unknown or invalid runtime name: ${chosen}`);
+  if (!known) {
+    throw new EngineError("invalid_argument", `unknown or invalid runtime name: ${chosen}`, {
+      stage: "create",
+      hint: advice.runtime,
+    });
+  }
   return chosen;
 }
 

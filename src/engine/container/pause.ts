@@ -1,4 +1,5 @@
 /** A container whose processes stand still: in its record, with its shim, and after a daemon that was killed. */
+import { advice } from "../../core/advice.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, isEngineError, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
@@ -125,6 +126,6 @@ function record(context: EngineContext, container: Container, pausedFor: "user" 
   withoutSync(context.database, () => context.containers.setState(container, next));
 }
 
-function notRunning({ id }: Container): EngineError {
-  return new EngineError("conflict", `container ${id} is not running`);
+function notRunning({ id, name }: Container): EngineError {
+  return new EngineError("conflict", `container ${id} is not running`, { hint: advice.notRunning(name) });
 }

@@ -1,5 +1,7 @@
 /** Removing a container: its shim, its place on the network, its writable layer, its directories, its record. */
+
 import { rm } from "node:fs/promises";
+import { advice } from "../../core/advice.ts";
 import { Cleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
@@ -26,7 +28,8 @@ export async function removeContainer(
     const why = container.paused
       ? "container is paused and must be unpaused first"
       : "container is running: stop the container before removing or force remove";
-    throw new EngineError("conflict", `cannot remove container "${container.name}": ${why}`);
+    const hint = container.paused ? advice.paused(container.name) : advice.running(container.name);
+    throw new EngineError("conflict", `cannot remove container "${container.name}": ${why}`, { hint });
   }
   // An auto-removed container may be gone by its own end; a start may come in between: look again each time.
   while (container.active) await forceEnd(context, container);

@@ -1,4 +1,5 @@
 /** Signals to containers, and waiting for what they lead to. */
+import { advice } from "../../core/advice.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { parseSignal, signalNumbers } from "../../core/signals.ts";
 import type { EngineContext } from "../context.ts";
@@ -45,6 +46,7 @@ export async function killContainer(context: EngineContext, container: Container
     throw new EngineError(
       "conflict",
       `cannot kill container: ${container.name}: container ${container.id} is not running`,
+      { hint: advice.notRunning(container.name) },
     );
   }
   const exited = container.nextExit();

@@ -7,6 +7,7 @@
  */
 import type { Database } from "bun:sqlite";
 import type { HostConfig } from "../../api/schema/container-config.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { Container } from "./container.ts";
@@ -66,7 +67,8 @@ export class ContainerStore {
     if (matches.length > 1) {
       throw new EngineError("invalid_argument", `Multiple IDs found with provided prefix: ${reference}`);
     }
-    if (matches[0] === undefined) throw new EngineError("not_found", `No such container: ${reference}`);
+    if (matches[0] === undefined)
+      throw new EngineError("not_found", `No such container: ${reference}`, { hint: advice.noContainer });
     return matches[0];
   }
 

@@ -1,4 +1,5 @@
 /** The service that the API's image routes call: the image part in the Engine API's words, with events and users. */
+
 import type {
   AttestationStatement,
   AuthConfig,
@@ -9,6 +10,7 @@ import type {
   ImageSummary,
 } from "../../api/schema/image.ts";
 import type { JsonMessage } from "../../api/schema/progress.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Image, ImageUser, PullProgress } from "../../image/image.ts";
 import { parsePlatform } from "../../image/platform.ts";
@@ -170,7 +172,7 @@ export class ImageService {
       const message = `image with reference ${reference} was found but does not provide the specified platform (${platform})`;
       throw new EngineError("not_found", message);
     }
-    throw new EngineError("not_found", `No such image: ${shownReference(reference)}`);
+    throw new EngineError("not_found", `No such image: ${shownReference(reference)}`, { hint: advice.noImage });
   }
 }
 

@@ -1,6 +1,7 @@
 /** `images`: the list as the Engine API has it. */
 
 import type { ImageSummary } from "../../api/schema/image.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
 import { inKeyOrder } from "../../core/key-order.ts";
 import type { ImageSummary as StoredSummary } from "../../image/image.ts";
@@ -23,7 +24,8 @@ export function listImages(context: EngineContext, options: ListOptions): ImageS
   const all = images.list();
   const shown = filterImages(all, options.filters, (reference) => {
     const image = images.resolve(reference);
-    if (image === undefined) throw new EngineError("not_found", `No such image: ${reference}`);
+    if (image === undefined)
+      throw new EngineError("not_found", `No such image: ${reference}`, { hint: advice.noImage });
     return image.createdAt;
   });
   const users = new Map<string, number>();

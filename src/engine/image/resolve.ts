@@ -1,4 +1,5 @@
 /** What a container asks for by the name of an image. */
+import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Image } from "../../image/image.ts";
 import { parsePlatform } from "../../image/platform.ts";
@@ -15,5 +16,5 @@ export function resolveImage(
   if (image !== undefined) return image;
   const shown = /[:@]/.test(reference.slice(reference.lastIndexOf("/") + 1)) ? reference : `${reference}:latest`;
   const suffix = platform ? ` for platform ${platform}` : "";
-  throw new EngineError("not_found", `No such image: ${shown}${suffix}`, { hint: `tsd pull ${shown}` });
+  throw new EngineError("not_found", `No such image: ${shown}${suffix}`, { hint: advice.pull(shown) });
 }

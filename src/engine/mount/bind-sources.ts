@@ -2,10 +2,12 @@
  * The host's paths that containers bind: there, or made, as Docker does for each syntax. They are looked for where a server
  * that does not answer holds up nobody else: each thread of the pool is one of few.
  */
+
 import { mkdir } from "node:fs/promises";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../../ffi/constants/open.ts";
 import { fchownat, mkdirat, open, openat } from "../../../ffi/files.ts";
 import { reach } from "../../../ffi/reach.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError, errorMessage, isErrno, wrapError } from "../../core/errors.ts";
 import type { ContainerDefinition, ContainerMount } from "../container/definition.ts";
 import { toHost } from "../userns/mapping.ts";
@@ -18,7 +20,8 @@ export async function checkBindSource(path: string): Promise<void> {
     const reason = isErrno(error, "ENOENT")
       ? `bind source path does not exist: ${path}`
       : `stat ${path}: ${reasonOf(error)}`;
-    throw invalid(`invalid mount config for type "bind": ${reason}`, path, error);
+    const hint = isErrno(error, "ENOENT") ? advice.bindSource : undefined;
+    throw invalid(`invalid mount config for type "bind": ${reason}`, path, error, hint);
   }
 }
 
@@ -108,6 +111,6 @@ function reasonOf(error: unknown): string {
   return found === undefined ? errorMessage(error) : reasons[found]!;
 }
 
-function invalid(message: string, path: string, cause: unknown): EngineError {
-  return new EngineError("invalid_argument", message, { stage: "mount", path, cause });
+function invalid(message: string, path: string, cause: unknown, hint?: string): EngineError {
+  return new EngineError("invalid_argument", message, { stage: "mount", path, cause, ...(hint && { hint }) });
 }

@@ -1,8 +1,10 @@
 /** The service that the API's network routes call. */
+
 import type { EndpointSettings } from "../../api/schema/container-config.ts";
 import type { Filters } from "../../api/schema/filters.ts";
 import type { NetworkCreateRequest, NetworkCreateResponse, NetworkInspect } from "../../api/schema/network.ts";
 import type { NetworksPruneResponse } from "../../api/schema/prune.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import type { Network } from "../../network/network.ts";
 import { connectContainer, disconnectContainer } from "../container/connect.ts";
@@ -30,7 +32,9 @@ export class NetworkService {
   async inspect(reference: string, { scope }: { scope?: string }): Promise<NetworkInspect> {
     const network = this.#context.networks.find(reference);
     if (scope !== undefined && scope !== "local") {
-      throw new EngineError("not_found", `network ${reference} not found in scope ${scope}`);
+      throw new EngineError("not_found", `network ${reference} not found in scope ${scope}`, {
+        hint: advice.noNetwork,
+      });
     }
     return this.#view(network);
   }
@@ -144,5 +148,5 @@ export class NetworkService {
 }
 
 function notFound(reference: string): EngineError {
-  return new EngineError("not_found", `network ${reference} not found`);
+  return new EngineError("not_found", `network ${reference} not found`, { hint: advice.noNetwork });
 }

@@ -2,6 +2,7 @@
  * Volumes as the engine has them: the records, the drivers, and who uses which. What containers use follows from the
  * containers' records, and who has one mounted from which containers run: no count is kept that a crash could leave wrong.
  */
+import { advice } from "../../core/advice.ts";
 import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import { KeyedLock } from "../../core/lock.ts";
@@ -110,7 +111,8 @@ export class VolumeService {
   /** @throws EngineError not_found in docker's words; the driver's. */
   async get(name: string): Promise<VolumeDetails> {
     const found = await this.#lookUp(name);
-    if (found === undefined) throw new EngineError("not_found", `get ${name}: no such volume`);
+    if (found === undefined)
+      throw new EngineError("not_found", `get ${name}: no such volume`, { hint: advice.noVolume });
     return found;
   }
 
@@ -154,7 +156,9 @@ export class VolumeService {
     const isRemoved = await this.#whenReleased(name, async () => {
       const users = this.inUse(name);
       if (users.length > 0) {
-        throw new EngineError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
+        throw new EngineError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`, {
+          hint: advice.volumeUsed,
+        });
       }
       try {
         const volume = await this.#lookUp(name);
@@ -165,7 +169,8 @@ export class VolumeService {
         if (force && this.#driverName(name) !== "local") this.#store.delete(name);
       }
     });
-    if (!isRemoved && !force) throw new EngineError("not_found", `get ${name}: no such volume`);
+    if (!isRemoved && !force)
+      throw new EngineError("not_found", `get ${name}: no such volume`, { hint: advice.noVolume });
   }
 
   /**

@@ -4,7 +4,9 @@
  *
  * What says which blobs there are comes first: who reads the archive as it comes knows at once what each is.
  */
+
 import { open as openFile } from "node:fs/promises";
+import { advice } from "../../core/advice.ts";
 import { type Digest, digestAlgorithm, digestHex } from "../../core/digest.ts";
 import { EngineError } from "../../core/errors.ts";
 import { type Descriptor, mediaTypes, type Platform } from "../../oci/image.ts";
@@ -72,7 +74,7 @@ function orderedBlobs(saved: readonly SavedImage[]): Descriptor[] {
 function select(store: ImageStore, image: NamedImage, platforms: readonly Platform[], lease: Lease): SavedImage {
   const { id, name, shown } = image;
   const row = store.records.get(id);
-  if (!row) throw new EngineError("not_found", `No such image: ${shown}`);
+  if (!row) throw new EngineError("not_found", `No such image: ${shown}`, { hint: advice.noImage });
   store.touch(id);
   const root: Descriptor = { mediaType: row.mediaType, digest: id, size: row.size };
   const contents = {

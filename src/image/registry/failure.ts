@@ -1,7 +1,8 @@
 /** What a registry's refusal means, in the words that docker uses: scripts and people search for them. */
+import { advice } from "../../core/advice.ts";
 import { EngineError, type ErrorCode } from "../../core/errors.ts";
 import { parseRegistryErrors, type RegistryError } from "../../oci/distribution.ts";
-import { familiarName, familiarReference, type Reference } from "../reference.ts";
+import { defaultRegistry, familiarName, familiarReference, type Reference } from "../reference.ts";
 import { type RegistryRequest, type RegistryResponse, requestName, shownSeconds } from "./transport.ts";
 
 /** A registry that was still too busy when it had been waited for (requests.ts): nobody else waits for it once more. */
@@ -21,16 +22,20 @@ export async function registryFailure(
   const cause = error ? `${error.code.toLowerCase().replaceAll("_", " ")}: ${error.message}` : defaultCauses[meaning];
   switch (meaning) {
     case "manifest unknown":
-      return new EngineError("not_found", `manifest for ${familiarReference(reference)} not found: ${cause}`);
+      return new EngineError("not_found", `manifest for ${familiarReference(reference)} not found: ${cause}`, {
+        hint: advice.tag,
+      });
     case "name unknown":
-      return new EngineError("not_found", `repository ${familiarName(reference)} not found: ${cause}`);
+      return new EngineError("not_found", `repository ${familiarName(reference)} not found: ${cause}`, {
+        hint: advice.tag,
+      });
     case "blob unknown":
       return new EngineError("not_found", `${requestName(request)}: ${cause}`);
     case "denied":
     case "unauthorized": {
       const code: ErrorCode = meaning === "denied" ? "not_found" : "unauthorized";
       const what = `${action} access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login'`;
-      return new EngineError(code, `${what}: ${cause}`);
+      return new EngineError(code, `${what}: ${cause}`, { hint: advice.access(serverOf(reference)) });
     }
     case "too many requests":
       return new EngineError(
@@ -44,6 +49,11 @@ export async function registryFailure(
       return new EngineError("unavailable", `${requestName(request)}: ${reason}`);
     }
   }
+}
+
+/** As `login` takes it: nothing for Docker Hub. */
+function serverOf({ registry }: Reference): string {
+  return registry === defaultRegistry ? "" : registry;
 }
 
 type Meaning =

@@ -2,6 +2,7 @@
  * HTTP as registries need it: redirects followed by hand, so that credentials stay with the host they are for;
  * timeouts on silence, not on length, because a layer may take hours; nothing decompressed on the way.
  */
+import { advice } from "../../core/advice.ts";
 import { EngineError, errorMessage } from "../../core/errors.ts";
 import { version } from "../../core/version.ts";
 import {
@@ -286,7 +287,7 @@ class Stall {
     if (this.#stalledMs !== undefined) {
       return unavailable(request, `${through}no data for ${shownSeconds(this.#stalledMs)}`);
     }
-    return unavailable(request, `${through}${networkMessage(error)}`, error, trustHint(request, error));
+    return unavailable(request, `${through}${networkMessage(error)}`, error, hintOf(request, error));
   }
 }
 
@@ -320,7 +321,10 @@ function networkMessage(error: unknown): string {
   }
 }
 
-function trustHint(request: RegistryRequest, error: unknown): string | undefined {
+function hintOf(request: RegistryRequest, error: unknown): string | undefined {
+  const message = networkMessage(error);
+  if (message.startsWith("connect:")) return advice.refused;
+  if (message.startsWith("no such host")) return advice.unreachable;
   const { host } = new URL(request.url);
   return untrusted.has(codeOf(error))
     ? `put the certificate of the authority that signed it into ${defaultCertificateDirectories[0]}/${host}/ca.crt`

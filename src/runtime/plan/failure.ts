@@ -1,6 +1,8 @@
 /** What a plan's failure means to whoever asked for the container. */
+
 import type { PlanFailure } from "../../../ffi/plan/failure.ts";
 import type { PlanProcess } from "../../../ffi/plan/spawn.ts";
+import { advice } from "../../core/advice.ts";
 import { EngineError, isErrno } from "../../core/errors.ts";
 import { signalName } from "../../core/signals.ts";
 import type { OciProcess } from "../../oci/runtime.ts";
@@ -81,7 +83,11 @@ function commandError(
   const details = { stage: "exec", errno, path: command };
   if (denied || errno === "EACCES" || errno === "EPERM") {
     const message = `exec: "${command}": permission denied`;
-    return new EngineError("command_not_executable", message, { ...details, errno: denied ? "EACCES" : errno });
+    return new EngineError("command_not_executable", message, {
+      ...details,
+      errno: denied ? "EACCES" : errno,
+      hint: advice.notExecutable,
+    });
   }
   const reasons: Record<string, string> = {
     ENOEXEC: "exec format error",
@@ -96,12 +102,18 @@ function commandError(
     const reason = command.includes("/")
       ? `stat ${command}: no such file or directory`
       : "executable file not found in $PATH";
-    return new EngineError("command_not_found", `exec: "${command}": ${reason}`, details);
+    return new EngineError("command_not_found", `exec: "${command}": ${reason}`, {
+      ...details,
+      hint: command.includes("/") ? advice.noScript : advice.noProgram,
+    });
   }
   const reason = reasons[errno];
   return reason === undefined
     ? undefined
-    : new EngineError("command_not_executable", `exec: "${command}": ${reason}`, details);
+    : new EngineError("command_not_executable", `exec: "${command}": ${reason}`, {
+        ...details,
+        hint: errno === "E2BIG" ? advice.shortened : advice.notExecutable,
+      });
 }
 
 /** The comparison of a hook's status with 0: the status itself says how the hook ended. */

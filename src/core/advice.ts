@@ -1,0 +1,38 @@
+/** Advice for the mistakes that are made most: a line each, here, so that they read alike wherever the mistake is seen. */
+export const advice = {
+  noContainer: "`tsd ps -a` lists the containers that there are",
+  noImage: "`tsd images` lists the images that are here, and `tsd pull NAME` fetches one",
+  noNetwork: "`tsd network ls` lists the networks that there are, and `tsd network create NAME` makes one",
+  noVolume: "`tsd volume ls` lists the volumes that there are",
+  pull: (image: string): string => `fetch it with \`tsd pull ${image}\``,
+  nameTaken: (name: string): string => `remove that one with \`tsd rm -f ${name}\`, or choose another name`,
+  notRunning: (name: string): string => `\`tsd start ${name}\` starts it, and \`tsd logs ${name}\` tells why it ended`,
+  running: (name: string): string => `end it first with \`tsd stop ${name}\`, or remove it with \`tsd rm -f ${name}\``,
+  paused: (name: string): string =>
+    `let it go on with \`tsd unpause ${name}\`, or remove it with \`tsd rm -f ${name}\``,
+  imageUsed: "remove what uses it first, or take the name away with `tsd rmi -f`",
+  imageRunning: "end and remove that container first: `tsd rm -f CONTAINER`",
+  networkUsed: (name: string): string => `remove those containers, or \`tsd network disconnect ${name} CONTAINER\``,
+  networkTaken: (name: string): string => `choose another name, or remove that one with \`tsd network rm ${name}\``,
+  volumeUsed: "remove those containers first: `tsd rm -f CONTAINER`",
+  bindSource: "make it first, or use -v, which makes a directory that is missing",
+  access: (registry: string): string =>
+    `see that the name is right, and log in with \`tsd login ${registry}\` if it is private`,
+  tag: "see that the name and the tag are right",
+  unreachable:
+    "see that the registry's name is right and that this host reaches it; a proxy is named by HTTPS_PROXY in the daemon's environment",
+  refused: "see that the address is right and that the registry runs there",
+  lowerCase: (name: string): string => `write it in lower case: ${name}`,
+  ownAddress: "make a network with `tsd network create --subnet SUBNET NAME`, and use --network NAME",
+  runtime: "tell the daemon where it is: `tsd daemon --add-runtime NAME=PATH`",
+  memory: "give at least --memory 6m",
+  swap: "--memory-swap is for memory and swap together: give at least as much as --memory, or -1 for no limit",
+  user: "name one that the image has, or a number",
+  capability: "capabilities(7) lists them: NET_ADMIN, SYS_PTRACE, …",
+  diskFull: "`tsd system df` shows what takes the space, and `tsd system prune` frees what nobody uses",
+  noProgram: "see that the image has it, and that a command of the shell's is given as `sh -c 'COMMAND'`",
+  noScript: "see that the image has it, and for a script the interpreter of its first line too",
+  notExecutable: "see that it is a file with permission to be executed, and for this machine's processor",
+  shortened: "give less: arguments and environment are limited together",
+  platformless: "leave --platform out, or name an image that is made for it",
+} as const;
