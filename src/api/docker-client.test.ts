@@ -122,7 +122,7 @@ describe.skipIf(docker === undefined)("the docker client", () => {
     for (let tries = 0; served.engine.listening === 0 && tries < 200; tries++) await Bun.sleep(10);
     await run(["run", "--rm", "--name", "watched", "busybox", "echo"]);
     let text = "";
-    while (!text.includes("die")) text += Buffer.from((await reader.read()).value!).toString();
+    while (!text.includes("die watched\n")) text += Buffer.from((await reader.read()).value!).toString();
     expect(text).toBe("create watched\nstart watched\ndie watched\n");
     child.kill("SIGINT");
     await child.exited;

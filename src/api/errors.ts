@@ -1,5 +1,4 @@
 /** What an error is over HTTP: the one table from codes to statuses, and the body. */
-
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { advice } from "../core/advice.ts";
 import { EngineError, type ErrorCode, errorMessage, isEngineError, wrapError } from "../core/errors.ts";

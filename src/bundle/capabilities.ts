@@ -1,5 +1,4 @@
 /** Which capabilities a container gets: Docker's fourteen, what was added and dropped. */
-
 import { isCapabilityName } from "../../ffi/capability.ts";
 import { advice } from "../core/advice.ts";
 import { EngineError } from "../core/errors.ts";

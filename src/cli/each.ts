@@ -1,5 +1,5 @@
 import { isEngineError } from "../core/errors.ts";
-import { printError, printLine } from "./output.ts";
+import { printFailure, printLine } from "./output.ts";
 
 /**
  * Does one thing to each of several objects, as `stop a b c` does: a failure is printed and does not keep the
@@ -19,8 +19,7 @@ export async function forEach(names: string[], act: (name: string) => Promise<st
         continue;
       }
       if (!isEngineError(error)) throw error;
-      printError(error.message);
-      if (error.hint) printError(`hint: ${error.hint}`);
+      printFailure(error);
       status = 1;
     }
   }

@@ -49,10 +49,13 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
   /** As docker has it, 125 for a flag and 1 for the number of arguments. */
   readonly exitStatus: number;
+  /** Shown in place of the usage, where that is of no help. */
+  readonly hint: string | undefined;
 
-  constructor(message: string, exitStatus = 125) {
+  constructor(message: string, exitStatus = 125, hint?: string) {
     super(message);
     this.exitStatus = exitStatus;
+    this.hint = hint;
   }
 }
 

@@ -1,6 +1,6 @@
-import { isEngineError } from "../core/errors.ts";
+import { type EngineError, isEngineError } from "../core/errors.ts";
 import { type Found, ObjectFormatter, wrongTemplate } from "./format.ts";
-import { print, printError } from "./output.ts";
+import { print, printError, printFailure } from "./output.ts";
 import { TemplateError } from "./template/error.ts";
 
 /**
@@ -14,17 +14,17 @@ export async function inspectAll(
 ): Promise<number> {
   const formatter = formatterOf(format);
   if (formatter === undefined) return wrongTemplate;
-  const failures: string[] = [];
+  const failures: EngineError[] = [];
   for (const name of names) {
     try {
       formatter.add(await find(name));
     } catch (error) {
       if (!isEngineError(error)) throw error;
-      failures.push(error.message);
+      failures.push(error);
     }
   }
   print(formatter.text());
-  for (const failure of failures) printError(failure);
+  for (const failure of failures) printFailure(failure);
   return failures.length === 0 ? 0 : 1;
 }
 

@@ -3,7 +3,7 @@ import { catchableSignals } from "../../ffi/signal.ts";
 import type { DetachScanner } from "../core/detach-keys.ts";
 import { EngineError } from "../core/errors.ts";
 import { signalName } from "../core/signals.ts";
-import { UsageError } from "./flags.ts";
+import { FlagError } from "./flags.ts";
 
 /** What goes from here to the container's process. */
 export interface ProcessChannel {
@@ -60,7 +60,7 @@ export function consoleSize(tty: boolean): { ConsoleSize?: [rows: number, column
 /** A shell that thinks it is at a terminal, fed by a pipe, helps nobody: docker's own refusal. */
 export function refuseTerminalWithoutOne(flags: { tty: boolean }, stdin: boolean): void {
   if (flags.tty && stdin && !isTerminal(0)) {
-    throw new UsageError("the input device is not a TTY: leave out -t when the input is a pipe or a file", 1);
+    throw new FlagError("the input device is not a TTY", 1, "leave out -t when the input is a pipe or a file");
   }
 }
 

@@ -143,6 +143,10 @@ async function fail(error: unknown, program: string, path: string, definition?: 
   if (error instanceof OutputClosed) return endedBySigpipe;
   if (error instanceof UsageError) {
     printError(`${error instanceof FlagError ? "" : `${program}: `}${error.message}`);
+    if (error.hint !== undefined) {
+      printError(`hint: ${error.hint}`);
+      return error.exitStatus;
+    }
     printError("");
     if (definition) printError(`Usage:  ${name} ${definition.usage}\n`);
     else if (path === "") printError(`Usage:  ${name} [OPTIONS] COMMAND [ARG...]\n`);

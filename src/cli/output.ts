@@ -15,6 +15,12 @@ export function printError(text: string): void {
   writeAll(2, `${text}\n`);
 }
 
+/** One of several failures: the cause in one line and, where there is one, a line of advice. */
+export function printFailure({ message, hint }: { message: string; hint?: string | undefined }): void {
+  printError(message);
+  if (hint) printError(`hint: ${hint}`);
+}
+
 /**
  * The size of the terminal at 1 or 2; 80 by 24 where there is none, or one that does not say. Not process.stdout.columns:
  * that loads all of node:stream, which takes as long as the request that `run` sends.

@@ -46,7 +46,7 @@ export async function runContainer(client: Client, request: RunRequest, options:
 export async function runExec(
   client: Client,
   request: ExecRunRequest,
-  options: Omit<LocalStreamOptions, "proxySignals">,
+  options: Omit<LocalStreamOptions, "proxySignals"> & Pick<RunOptions, "onCreated">,
 ): Promise<RunExit> {
   return follow(await client.exec(request), {
     ...options,

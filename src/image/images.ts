@@ -1,5 +1,4 @@
 /** The images of one daemon: pulled, found, listed, removed. Everything the engine asks of the image part goes through here. */
-
 import type { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { advice } from "../core/advice.ts";

@@ -58,9 +58,10 @@ export function parseRepository(text: string): Reference {
   const { registry, rest } = splitRegistry(text);
   const name = rest.split(":", 1)[0]!;
   if (name !== name.toLowerCase()) {
+    const suffix = rest.slice(name.length);
     throw invalid(
       `invalid reference format: repository name (${name}) must be lowercase`,
-      advice.lowerCase(text.replace(rest, rest.replace(name, name.toLowerCase()))),
+      advice.lowerCase(text.slice(0, text.length - suffix.length).toLowerCase() + suffix),
     );
   }
   const whole = `${registry}/${rest}`;

@@ -1,4 +1,5 @@
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
 import { configuredDetachKeys } from "../configured-detach-keys.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
@@ -42,6 +43,7 @@ export const execCommand = command({
       Cmd: words,
       ...(!flags.detach && consoleSize(flags.tty)),
     };
+    let isCreated = false;
     const exit = await runExec(
       await session.client(),
       { container: name, exec, detach: flags.detach },
@@ -49,9 +51,20 @@ export const execCommand = command({
         detachKeys: new DetachScanner(parseDetachKeys(keys || defaultDetachKeys)),
         tty: flags.tty,
         stdin,
+        onCreated: () => {
+          isCreated = true;
+        },
       },
-    );
+    ).catch((error: unknown) => {
+      throw isCreated ? notStarted(error) : error;
+    });
     if (exit.detached && !flags.detach) throw detachedByKeys();
     return exit.StatusCode;
   },
 });
+
+/** A user or a directory that the container does not have: docker's status is that of a program that cannot be executed. */
+function notStarted(error: unknown): unknown {
+  if (!isEngineError(error, "invalid_argument")) return error;
+  return new EngineError("command_not_executable", error.message, { cause: error });
+}

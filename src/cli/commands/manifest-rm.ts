@@ -2,7 +2,7 @@ import { isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
 import { ManifestLists } from "../manifest/list-store.ts";
 import { listReference } from "../manifest/stored-manifest.ts";
-import { printError } from "../output.ts";
+import { printFailure } from "../output.ts";
 
 export const manifestRmCommand = command({
   usage: "MANIFEST_LIST [MANIFEST_LIST...]",
@@ -19,7 +19,7 @@ export const manifestRmCommand = command({
         lists.remove(list);
       } catch (error) {
         if (!isEngineError(error)) throw error;
-        printError(error.message);
+        printFailure(error);
         status = 1;
       }
     }

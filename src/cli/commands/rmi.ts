@@ -1,7 +1,7 @@
-import { isEngineError } from "../../core/errors.ts";
+import { type EngineError, isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
 import { boolFlag, listFlag } from "../flags.ts";
-import { printError, printLine } from "../output.ts";
+import { printFailure, printLine } from "../output.ts";
 import { platformFlag } from "../platform-flag.ts";
 
 export const rmiCommand = command({
@@ -20,7 +20,7 @@ export const rmiCommand = command({
   run: async ({ session, flags, positionals }) => {
     const platforms = flags.platform.flatMap((list) => list.split(",")).flatMap((text) => platformFlag(text) ?? []);
     const client = await session.client();
-    const failures: string[] = [];
+    const failures: EngineError[] = [];
     let hasFailed = false;
     for (const name of positionals) {
       try {
@@ -34,12 +34,12 @@ export const rmiCommand = command({
         }
       } catch (error) {
         if (!isEngineError(error)) throw error;
-        failures.push(error.message);
+        failures.push(error);
         // What is not there need not be removed by force, and is no failure then.
         hasFailed ||= !flags.force || error.code !== "not_found";
       }
     }
-    for (const failure of failures) printError(failure);
+    for (const failure of failures) printFailure(failure);
     return hasFailed ? 1 : 0;
   },
 });

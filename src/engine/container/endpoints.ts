@@ -1,5 +1,4 @@
 /** A container's places on networks: as they are asked for, checked, and as they are stored. */
-
 import type { EndpointSettings } from "../../api/schema/container-config.ts";
 import { advice } from "../../core/advice.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";

@@ -1,5 +1,4 @@
 /** Checks a create request's values and fills in what clients leave to the daemon, as Docker does. */
-
 import type { ContainerConfig, ContainerCreateRequest, HostConfig } from "../../api/schema/container-config.ts";
 import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";

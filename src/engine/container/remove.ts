@@ -1,5 +1,4 @@
 /** Removing a container: its shim, its place on the network, its writable layer, its directories, its record. */
-
 import { rm } from "node:fs/promises";
 import { advice } from "../../core/advice.ts";
 import { Cleanup } from "../../core/cleanup.ts";

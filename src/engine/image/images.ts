@@ -1,5 +1,4 @@
 /** The service that the API's image routes call: the image part in the Engine API's words, with events and users. */
-
 import type {
   AttestationStatement,
   AuthConfig,

@@ -1,5 +1,4 @@
 /** `images`: the list as the Engine API has it. */
-
 import type { ImageSummary } from "../../api/schema/image.ts";
 import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";

@@ -2,7 +2,6 @@
  * The host's paths that containers bind: there, or made, as Docker does for each syntax. They are looked for where a server
  * that does not answer holds up nobody else: each thread of the pool is one of few.
  */
-
 import { mkdir } from "node:fs/promises";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../../ffi/constants/open.ts";
 import { fchownat, mkdirat, open, openat } from "../../../ffi/files.ts";

@@ -1,5 +1,4 @@
 /** The service that the API's network routes call. */
-
 import type { EndpointSettings } from "../../api/schema/container-config.ts";
 import type { Filters } from "../../api/schema/filters.ts";
 import type { NetworkCreateRequest, NetworkCreateResponse, NetworkInspect } from "../../api/schema/network.ts";

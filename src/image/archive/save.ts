@@ -4,7 +4,6 @@
  *
  * What says which blobs there are comes first: who reads the archive as it comes knows at once what each is.
  */
-
 import { open as openFile } from "node:fs/promises";
 import { advice } from "../../core/advice.ts";
 import { type Digest, digestAlgorithm, digestHex } from "../../core/digest.ts";

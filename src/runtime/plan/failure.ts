@@ -1,5 +1,4 @@
 /** What a plan's failure means to whoever asked for the container. */
-
 import type { PlanFailure } from "../../../ffi/plan/failure.ts";
 import type { PlanProcess } from "../../../ffi/plan/spawn.ts";
 import { advice } from "../../core/advice.ts";
