@@ -40,9 +40,14 @@ export function imageInspectOf(image: ImageInspect, api: number): object {
       GraphDriver: image.GraphDriver ?? { Name: "overlayfs", Data: null },
     }),
     Config: { ...(api < 50 && containerConfig), ...(api < 52 && emptyConfig), ...image.Config },
-    ...(api < 45 && { Container: "", ContainerConfig: { ...containerConfig, ...emptyConfig } }),
+    ...(api < 45 && { Container: "", ContainerConfig: containerConfigOf(image) }),
     ...(api < 44 && { VirtualSize: image.Size, Created: image.Created ?? "0001-01-01T00:00:00Z" }),
   };
+}
+
+/** Of the container that an image was once built of nothing is known; clients look for the image's volumes in it. */
+function containerConfigOf({ Config }: ImageInspect): object {
+  return { ...containerConfig, ...emptyConfig, ...(Config.Volumes && { Volumes: Config.Volumes }) };
 }
 
 export function imageSummaryOf(image: ImageSummary, api: number): object {

@@ -42,6 +42,17 @@ export function negotiate(asked: string | undefined): number {
   return wanted;
 }
 
+/**
+ * Compose 1 takes the newest version that the daemon names for its own, and was written when that was 1.41: of what has
+ * gone since it needs ContainerConfig of an image to make a service anew, and `id` of an event to follow services.
+ */
+const composeOne = { userAgent: /^docker-compose\/1\./, api: 41 };
+
+/** The minor number of the version in which this client is to be understood and answered, of the one it has asked for. */
+export function understood(negotiated: number, userAgent: string | undefined): number {
+  return composeOne.userAgent.test(userAgent ?? "") ? Math.min(negotiated, composeOne.api) : negotiated;
+}
+
 function minor(text: string): number {
   return Number(text.slice(text.indexOf(".") + 1));
 }
@@ -59,6 +70,6 @@ export const versioned: MiddlewareHandler<ApiEnv> = async (c, next) => {
   for (const [name, value] of Object.entries(daemonHeaders)) c.header(name, value);
   const url = c.req.url;
   const start = url.indexOf("/", url.indexOf("://") + 3);
-  c.set("api", negotiate(splitVersion(url.slice(start)).asked));
+  c.set("api", understood(negotiate(splitVersion(url.slice(start)).asked), c.req.header("user-agent")));
   await next();
 };

@@ -5,7 +5,7 @@ import { inspectOf, summaryOf } from "./containers.ts";
 import { createRequestOf } from "./create.ts";
 import { imageInspectOf, imageSummaryOf } from "./images.ts";
 import { infoOf } from "./system.ts";
-import { negotiate, routedPath, splitVersion } from "./version.ts";
+import { negotiate, routedPath, splitVersion, understood } from "./version.ts";
 
 type Json = Record<string, unknown>;
 
@@ -27,6 +27,13 @@ describe("the version in a path", () => {
     expect(negotiate(undefined)).toBe(55);
     for (const asked of ["1.9", "1.23", "0.99", "1"]) expect(() => negotiate(asked), asked).toThrow("is too old");
     for (const asked of ["1.56", "1.100", "2.0"]) expect(() => negotiate(asked), asked).toThrow("is too new");
+  });
+  test("is 1.41 for Compose 1, that takes the daemon's own and knows none after that", () => {
+    expect(understood(55, "docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1")).toBe(41);
+    expect(understood(38, "docker-compose/1.29.2")).toBe(38);
+    for (const other of ["docker-compose/5.0.0", "docker-sdk-python/7.1.0", undefined]) {
+      expect(understood(55, other)).toBe(55);
+    }
   });
 });
 
@@ -179,6 +186,8 @@ describe("an image", () => {
     expect(wire(imageInspectOf(full, 51))).toMatchObject({ Parent: "", Config: { Cmd: ["sh"], Env: null } });
     expect(wire(imageInspectOf(full, 50)).Config).not.toHaveProperty("Hostname");
     expect(wire(imageInspectOf(full, 47))).not.toHaveProperty("Descriptor");
+    const withVolume = { ...full, Config: { Volumes: { "/data": {} } } };
+    expect(wire(imageInspectOf(withVolume, 44))).toHaveProperty("ContainerConfig.Volumes", { "/data": {} });
     expect(wire(imageInspectOf(full, 43))).toMatchObject({ VirtualSize: 4_261_574, Config: { Hostname: "" } });
     expect(wire(imageSummaryOf(summary, 55))).toHaveProperty("Containers", 2);
     expect(wire(imageSummaryOf(summary, 50))).toHaveProperty("Containers", -1);
