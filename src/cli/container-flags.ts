@@ -22,6 +22,8 @@ import { gpusFlag } from "./gpus-flag.ts";
 import { mountFlag } from "./mount-flag.ts";
 import { extraHost, link } from "./network-checks.ts";
 import { networkFlag } from "./network-flag.ts";
+import { deviceCgroupRule, sysctl } from "./security-flags.ts";
+import { variable } from "./variables.ts";
 
 const dnsOption = listFlag("Set DNS options");
 const network = networkFlag("Connect a container to a network");
@@ -48,7 +50,7 @@ export const containerFlags = {
   "cpuset-cpus": stringFlag("CPUs in which to allow execution (0-3, 0,1)"),
   "cpuset-mems": stringFlag("MEMs in which to allow execution (0-3, 0,1)"),
   device: listFlag("Add a host device to the container"),
-  "device-cgroup-rule": listFlag("Add a rule to the cgroup allowed devices list"),
+  "device-cgroup-rule": checkedListFlag("Add a rule to the cgroup allowed devices list", deviceCgroupRule),
   "device-read-bps": throttleBytesFlag("Limit read rate (bytes per second) from a device"),
   "device-read-iops": throttleOperationsFlag("Limit read rate (IO per second) from a device"),
   "device-write-bps": throttleBytesFlag("Limit write rate (bytes per second) to a device"),
@@ -59,7 +61,7 @@ export const containerFlags = {
   "dns-search": checkedListFlag("Set custom DNS search domains", searchDomain),
   domainname: stringFlag("Container NIS domain name"),
   entrypoint: stringFlag("Overwrite the default ENTRYPOINT of the image"),
-  env: listFlag("Set environment variables", { short: "e" }),
+  env: checkedListFlag("Set environment variables", variable, { short: "e" }),
   "env-file": listFlag("Read in a file of environment variables"),
   expose: listFlag("Expose a port or a range of ports"),
   gpus: gpusFlag(),
@@ -80,6 +82,7 @@ export const containerFlags = {
   ip: stringFlag("IPv4 address (e.g., 172.30.100.104)"),
   ip6: stringFlag("IPv6 address (e.g., 2001:db8::33)"),
   ipc: stringFlag("IPC mode to use"),
+  isolation: stringFlag("Container isolation technology"),
   label: labelFlag("Set meta data on a container", { short: "l" }),
   "label-file": listFlag("Read in a line delimited file of labels"),
   link: checkedListFlag("Add link to another container", link),
@@ -117,7 +120,7 @@ export const containerFlags = {
   "stop-signal": stringFlag("Signal to stop the container"),
   "stop-timeout": intFlag("Timeout (in seconds) to stop a container"),
   "storage-opt": listFlag("Storage driver options for the container"),
-  sysctl: listFlag("Sysctl options", { valueName: "map" }),
+  sysctl: checkedListFlag("Sysctl options", sysctl, { valueName: "map" }),
   tmpfs: listFlag("Mount a tmpfs directory"),
   tty: boolFlag("Allocate a pseudo-TTY", { short: "t" }),
   ulimit: listFlag("Ulimit options", { valueName: "ulimit" }),
@@ -134,7 +137,7 @@ export type ContainerFlags = typeof containerFlags;
 export type ContainerFlagValues = FlagValues<ContainerFlags>;
 
 /** Flags of Windows containers, which tsd will never have. */
-const windowsOnly = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation"];
+const windowsOnly = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"];
 
 /** Known and refused with a reason, which is more use than "unknown flag". */
 export const refusedContainerFlags: FlagSet = Object.fromEntries(

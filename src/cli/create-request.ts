@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import type { ContainerCreateRequest, HostConfig, Ulimit } from "../api/schema/container-config.ts";
 import { parseCdiName } from "../core/cdi-name.ts";
-import { EngineError, errorMessage } from "../core/errors.ts";
+import { EngineError } from "../core/errors.ts";
 import type { ContainerFlagValues } from "./container-flags.ts";
 import { deviceMapping } from "./device-flag.ts";
 import { exposedPorts } from "./expose-flag.ts";
@@ -9,6 +8,7 @@ import { keyValues, UsageError } from "./flags.ts";
 import { healthcheck, logConfig, restartPolicy } from "./life-flags.ts";
 import { networkingRequest } from "./networking-request.ts";
 import { parsePublish } from "./publish-flag.ts";
+import { capabilities, checkNamespaceModes, securityOptions } from "./security-flags.ts";
 import { environment, readLines } from "./variables.ts";
 import { volumeFlags } from "./volume-flag.ts";
 
@@ -28,6 +28,7 @@ export function createRequest(
   const published = parsePublish(flags.publish);
   const volumes = volumeFlags(flags.volume);
   const check = healthcheck(flags);
+  checkNamespaceModes(flags);
   const exposed = { ...published.exposedPorts, ...exposedPorts(flags.expose) };
   return {
     Hostname: flags.hostname,
@@ -70,10 +71,10 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     BlkioDeviceReadIOps: flags["device-read-iops"],
     BlkioDeviceWriteBps: flags["device-write-bps"],
     BlkioDeviceWriteIOps: flags["device-write-iops"],
-    CapAdd: flags["cap-add"],
-    CapDrop: flags["cap-drop"],
+    CapAdd: capabilities(flags["cap-add"]),
+    CapDrop: capabilities(flags["cap-drop"]),
     CgroupParent: flags["cgroup-parent"],
-    CgroupnsMode: cgroupNamespace(flags.cgroupns),
+    CgroupnsMode: flags.cgroupns,
     CpuPeriod: flags["cpu-period"],
     CpuQuota: flags["cpu-quota"],
     CpuRealtimePeriod: flags["cpu-rt-period"],
@@ -90,12 +91,13 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     GroupAdd: flags["group-add"],
     ...(given.has("init") && { Init: flags.init }),
     IpcMode: flags.ipc,
+    Isolation: flags.isolation,
     ...(flags.link.length > 0 && { Links: flags.link }),
     LogConfig: logConfig(flags["log-driver"], flags["log-opt"]),
     Memory: flags.memory,
     MemoryReservation: flags["memory-reservation"],
     MemorySwap: flags["memory-swap"],
-    ...(given.has("memory-swappiness") && { MemorySwappiness: flags["memory-swappiness"] }),
+    ...swappiness(flags["memory-swappiness"]),
     ...(flags.mount.length > 0 && { Mounts: flags.mount }),
     NanoCpus: flags.cpus,
     ...(given.has("oom-kill-disable") && { OomKillDisable: flags["oom-kill-disable"] }),
@@ -107,13 +109,13 @@ function hostConfig(flags: ContainerFlagValues, given: ReadonlySet<string>): Hos
     ReadonlyRootfs: flags["read-only"],
     ...restart(flags),
     Runtime: flags.runtime,
-    SecurityOpt: flags["security-opt"].map(securityOption),
+    ...securityOptions(flags["security-opt"]),
     ShmSize: flags["shm-size"],
     ...(flags["storage-opt"].length > 0 && { StorageOpt: storageOptions(flags["storage-opt"]) }),
     Sysctls: keyValues(flags.sysctl, "sysctl"),
     Tmpfs: Object.fromEntries(flags.tmpfs.map(tmpfsMount)),
     UTSMode: flags.uts,
-    Ulimits: flags.ulimit.map(ulimit),
+    Ulimits: flags.ulimit.map(ulimit).sort((a, b) => (a.Name < b.Name ? -1 : 1)),
     UsernsMode: flags.userns,
     VolumeDriver: flags["volume-driver"],
     VolumesFrom: flags["volumes-from"],
@@ -130,6 +132,13 @@ function devices(flags: ContainerFlagValues): Pick<HostConfig, "Devices" | "Devi
   };
 }
 
+/** -1 asks for nothing. */
+function swappiness(value: number): Pick<HostConfig, "MemorySwappiness"> {
+  if (value < -1 || value > 100)
+    throw new UsageError(`invalid value: ${value}. Valid memory swappiness range is 0-100`);
+  return value === -1 ? {} : { MemorySwappiness: value };
+}
+
 function restart(flags: ContainerFlagValues): Pick<HostConfig, "RestartPolicy"> {
   const policy = restartPolicy(flags.restart);
   if (flags.rm && policy.Name !== undefined && policy.Name !== "no") {
@@ -141,11 +150,6 @@ function restart(flags: ContainerFlagValues): Pick<HostConfig, "RestartPolicy"> 
 function storageOptions(options: string[]): Record<string, string> {
   if (!options.every((option) => option.includes("="))) throw new UsageError("invalid storage option");
   return keyValues(options, "storage-opt");
-}
-
-function cgroupNamespace(mode: string): "" | "private" | "host" {
-  if (mode === "" || mode === "private" || mode === "host") return mode;
-  throw new EngineError("invalid_argument", `--cgroupns: invalid CGROUP mode`);
 }
 
 /** Which streams are attached: those of `-a`, else output unless detached, and input with `-i`. */
@@ -167,17 +171,13 @@ export function attachedStreams(
   if (detached && streams.size > 0) {
     throw new UsageError("conflicting options: cannot specify both --attach and --detach", 1);
   }
-  if (detached || streams.size > 0) return streams;
-  streams.add("stdout").add("stderr");
-  if (flags.interactive) streams.add("stdin");
-  return streams;
+  if (detached) return streams;
+  if (streams.size === 0) streams.add("stdout").add("stderr");
+  return flags.interactive ? streams.add("stdin") : streams;
 }
 
 function labelsFromFiles(files: string[]): Record<string, string> {
-  return keyValues(
-    files.flatMap((path) => readLines(path, "label-file")),
-    "label-file",
-  );
+  return keyValues(files.flatMap(readLines), "label-file");
 }
 
 /** `/path[:options]` */
@@ -204,19 +204,4 @@ function ulimit(text: string): Ulimit {
     );
   }
   return { Name: match[1]!, Soft: soft, Hard: hard };
-}
-
-/** A seccomp profile is a file of the client's: its content is what is sent. */
-function securityOption(option: string): string {
-  const separator = option.includes("=") ? "=" : ":";
-  const [name, value] = [option.slice(0, option.indexOf(separator)), option.slice(option.indexOf(separator) + 1)];
-  if (name !== "seccomp" || value === "unconfined" || value === "builtin") return option;
-  try {
-    return `seccomp=${JSON.stringify(JSON.parse(readFileSync(value, "utf8")))}`;
-  } catch (error) {
-    throw new EngineError("invalid_argument", `opening seccomp profile (${value}) failed: ${errorMessage(error)}`, {
-      path: value,
-      cause: error,
-    });
-  }
 }

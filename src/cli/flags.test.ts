@@ -73,7 +73,7 @@ describe("flags", () => {
       ["--tty=maybe"],
       `invalid argument "maybe" for "-t, --tty" flag: strconv.ParseBool: parsing "maybe": invalid syntax`,
     ],
-    [["--cpus", "lots"], `invalid argument "lots" for "--cpus" flag: failed to parse value as a rational number`],
+    [["--cpus", "lots"], `invalid argument "lots" for "--cpus" flag: failed to parse lots as a rational number`],
   ])("%j is refused with pflag's words", (argv, message) => {
     expect(() => parseFlags(flags, argv)).toThrow(message);
   });

@@ -208,7 +208,7 @@ export function nanoCpusFlag(help: string): Flag<number> {
     isBoolean: false,
     initial: 0,
     read: (text) => {
-      if (!/^\d*\.?\d+$|^\d+\.$/.test(text)) throw new Error("failed to parse value as a rational number");
+      if (!/^\d*\.?\d+$|^\d+\.$/.test(text)) throw new Error(`failed to parse ${text} as a rational number`);
       const nano = Number(text) * 1e9;
       if (!Number.isInteger(Math.round(nano * 1e3) / 1e3)) throw new Error("value is too precise");
       return Math.round(nano);

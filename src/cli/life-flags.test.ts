@@ -1,4 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { containerFlags } from "./container-flags.ts";
 import { createRequest } from "./create-request.ts";
 import { parseFlags } from "./flags.ts";
@@ -8,6 +11,19 @@ function request(...flags: string[]) {
   const { values, given } = parseFlags(containerFlags, [...flags, "image"], false);
   return createRequest(values, given, "image", [], false);
 }
+
+test("a seccomp profile that is no JSON is refused", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "tsd-profile-")), "profile");
+  writeFileSync(path, "{");
+  expect(() => request("--security-opt", `seccomp=${path}`)).toThrow(
+    `compacting json for seccomp profile (${path}) failed`,
+  );
+  writeFileSync(path, '{ "a b": 18446744073709551615 }');
+  expect(request("--security-opt", `seccomp=${path}`).HostConfig!.SecurityOpt).toEqual([
+    'seccomp={"a b":18446744073709551615}',
+  ]);
+  rmSync(dirname(path), { recursive: true });
+});
 
 describe("flags of a container's life and devices", () => {
   test("that are not given ask for nothing", () => {

@@ -145,7 +145,7 @@ function meaning(value: unknown, key = ""): unknown {
 }
 
 function isNothing(name: string, value: unknown): boolean {
-  if (["ConsoleSize", "MemorySwappiness", "RestartPolicy"].includes(name)) return true;
+  if (["ConsoleSize", "MemorySwappiness"].includes(name)) return true;
   if (value === false) return !name.startsWith("EnableIPv");
   return (
     value === null || value === "" || value === 0 || (typeof value === "object" && Object.keys(value).length === 0)

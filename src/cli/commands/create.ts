@@ -1,13 +1,14 @@
 import type { ContainerCreateResponse } from "../../api/schema/container.ts";
 import type { Client } from "../../client/client.ts";
 import { isEngineError } from "../../core/errors.ts";
+import { ContainerIdFile } from "../cid-file.ts";
 import { command } from "../command.ts";
 import { containerFlags, refusedContainerFlags } from "../container-flags.ts";
 import { createRequest } from "../create-request.ts";
 import { UsageError } from "../flags.ts";
 import { printError, printLine } from "../output.ts";
 import { pullImage } from "../pull-image.ts";
-import { pullDisplay, pullPolicy, warnOfLoopbackServers, writeContainerIdFile } from "./run.ts";
+import { pullDisplay, pullPolicy, warnOfLoopbackServers } from "./run.ts";
 
 export const createCommand = command({
   usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -27,9 +28,10 @@ export const createCommand = command({
     };
     const pull = () => pullImage(session, image, flags.platform, pullDisplay(flags.quiet, image));
     const policy = pullPolicy(flags.pull);
+    using file = new ContainerIdFile(flags.cidfile);
     if (policy === "always") await pull();
     const created = await createMissing(client, body, options, policy === "missing" ? pull : undefined);
-    writeContainerIdFile(flags.cidfile, created.Id);
+    file.write(created.Id);
     for (const warning of created.Warnings ?? []) printError(`WARNING: ${warning}`);
     printLine(created.Id);
     return 0;

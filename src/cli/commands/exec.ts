@@ -2,9 +2,9 @@ import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/de
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
 import { configuredDetachKeys } from "../configured-detach-keys.ts";
-import { boolFlag, listFlag, stringFlag } from "../flags.ts";
+import { boolFlag, checkedListFlag, listFlag, stringFlag } from "../flags.ts";
 import { consoleSize, detachedByKeys, refuseTerminalWithoutOne } from "../local-streams.ts";
-import { environment } from "../variables.ts";
+import { environment, variable } from "../variables.ts";
 
 export const execCommand = command({
   usage: "[OPTIONS] CONTAINER COMMAND [ARG...]",
@@ -13,7 +13,7 @@ export const execCommand = command({
   flags: {
     detach: boolFlag("Detached mode: run command in the background", { short: "d" }),
     "detach-keys": stringFlag("Override the key sequence for detaching a container"),
-    env: listFlag("Set environment variables", { short: "e" }),
+    env: checkedListFlag("Set environment variables", variable, { short: "e" }),
     "env-file": listFlag("Read in a file of environment variables"),
     interactive: boolFlag("Keep STDIN open even if not attached", { short: "i" }),
     privileged: boolFlag("Give extended privileges to the command"),

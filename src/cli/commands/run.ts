@@ -1,14 +1,14 @@
-import { writeFileSync } from "node:fs";
 import type { RunRequest } from "../../api/schema/run-protocol.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
 import { EngineError } from "../../core/errors.ts";
+import { ContainerIdFile } from "../cid-file.ts";
 import { command } from "../command.ts";
 import { configuredDetachKeys } from "../configured-detach-keys.ts";
 import { containerFlags, refusedContainerFlags } from "../container-flags.ts";
 import { attachedStreams, createRequest } from "../create-request.ts";
 import { mayHaveCredentials } from "../credentials/glance.ts";
 import { engineFailed } from "../exit-status.ts";
-import { boolFlag, stringFlag } from "../flags.ts";
+import { boolFlag, stringFlag, UsageError } from "../flags.ts";
 import { consoleSize, refuseTerminalWithoutOne } from "../local-streams.ts";
 import { printError, printLine } from "../output.ts";
 import { ProgressDisplay, progressOn } from "../progress.ts";
@@ -48,6 +48,7 @@ export const runCommand = command({
     };
     const auth = await runAuth(session, { image, platform: flags.platform, pull: request.pull });
     const keys = flags.tty ? await configuredDetachKeys(session, flags["detach-keys"]) : flags["detach-keys"];
+    using file = new ContainerIdFile(flags.cidfile);
     let id = "";
     const exit = await runContainer(await session.client(), request, {
       tty: flags.tty,
@@ -58,7 +59,7 @@ export const runCommand = command({
       auth,
       onCreated: (created) => {
         id = created;
-        writeContainerIdFile(flags.cidfile, created);
+        file.write(created);
       },
     });
     if (flags.detach || attach.size === 0) printLine(id);
@@ -83,10 +84,7 @@ export function warnOfLoopbackServers(servers: readonly string[]): void {
 
 export function pullPolicy(text: string): RunRequest["pull"] {
   if (text === "always" || text === "missing" || text === "never") return text;
-  throw new EngineError(
-    "invalid_argument",
-    `invalid pull option: '${text}': must be one of "always", "missing" or "never"`,
-  );
+  throw new UsageError(`invalid pull option: '${text}': must be one of "always", "missing" or "never"`);
 }
 
 /** The progress of the pull that a run needs goes to standard error: standard output is the container's. */
@@ -104,18 +102,4 @@ export function pullDisplay(quiet: boolean, image: string): ProgressDisplay {
 
 function withTag(image: string): string {
   return image.includes("@") || image.slice(image.lastIndexOf("/") + 1).includes(":") ? image : `${image}:latest`;
-}
-
-/** `--cidfile`: the file must be new, so that two containers do not share one. */
-export function writeContainerIdFile(path: string, id: string): void {
-  if (path === "") return;
-  try {
-    writeFileSync(path, id, { flag: "wx", mode: 0o644 });
-  } catch (cause) {
-    throw new EngineError(
-      "invalid_argument",
-      `container ID file ${path}: make sure the other container isn't running or delete ${path}`,
-      { path, cause },
-    );
-  }
 }

@@ -3,11 +3,12 @@ import { lstatSync, readFileSync, readlinkSync, realpathSync, type Stats, statSy
 import { O_DIRECTORY, O_PATH, O_RDONLY } from "../../../ffi/constants/open.ts";
 import { open } from "../../../ffi/files.ts";
 import { dirname, normalize } from "../../../ffi/path.ts";
-import { EngineError, isErrno } from "../../core/errors.ts";
+import { EngineError, isKernelError } from "../../core/errors.ts";
 import type { TarSink } from "../../tar/tar-entry.ts";
 import { TarReader } from "../../tar/tar-reader.ts";
 import { TreePacker } from "../../tar/tree-packer.ts";
 import { TreeWriter } from "../../tar/tree-writer.ts";
+import { fileError } from "../file-error.ts";
 import { behindLink, type CopySource, type CopyTarget, lastName, linkTargetOf, splitPath } from "./paths.ts";
 
 const symlinksMax = 10;
@@ -130,22 +131,11 @@ function numberOf(text: string): string | undefined {
   return /^\d{1,10}$/.test(text) ? text : undefined;
 }
 
-const reasons: Record<string, string> = {
-  ENOENT: "no such file or directory",
-  ENOTDIR: "not a directory",
-  EACCES: "permission denied",
-  ELOOP: "too many levels of symbolic links",
-  ENAMETOOLONG: "file name too long",
-};
-
-function look<T>(call: string, path: string, ask: (path: string) => T): T {
+function look<T>(call: "lstat" | "stat", path: string, ask: (path: string) => T): T {
   try {
     return ask(path);
   } catch (error) {
-    const errno = Object.keys(reasons).find((name) => isErrno(error, name));
-    if (errno === undefined) throw error;
-    const code = errno === "ENOENT" ? "not_found" : "invalid_argument";
-    throw new EngineError(code, `${call} ${path}: ${reasons[errno]}`, { path });
+    throw isKernelError(error) ? fileError(call, path, error) : error;
   }
 }
 

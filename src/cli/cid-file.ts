@@ -1,0 +1,50 @@
+/** `--cidfile`: the file must be new, so that two containers do not share one, and is there before its container is. */
+import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
+import { EngineError, isErrno } from "../core/errors.ts";
+import { fileError } from "./file-error.ts";
+
+export class ContainerIdFile implements Disposable {
+  readonly #path: string;
+  #descriptor: number | undefined;
+  #isWritten = false;
+
+  /** @param path "" for none. @throws EngineError in docker's words. */
+  constructor(path: string) {
+    this.#path = path;
+    if (path === "") return;
+    if (existsSync(path)) throw found(path);
+    try {
+      this.#descriptor = openSync(path, "wx", 0o644);
+    } catch (error) {
+      throw isErrno(error, "EEXIST")
+        ? found(path)
+        : fileError("open", path, error, "failed to create the container ID file: ");
+    }
+  }
+
+  write(id: string): void {
+    if (this.#descriptor === undefined) return;
+    try {
+      writeSync(this.#descriptor, id);
+    } catch (error) {
+      throw fileError("open", this.#path, error, "failed to write the container ID to the file: ");
+    }
+    this.#isWritten = true;
+  }
+
+  /** Takes the file away again when no container was made. */
+  [Symbol.dispose](): void {
+    if (this.#descriptor === undefined) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+    if (!this.#isWritten) rmSync(this.#path, { force: true });
+  }
+}
+
+function found(path: string): EngineError {
+  return new EngineError(
+    "invalid_argument",
+    `container ID file found, make sure the other container isn't running or delete ${path}`,
+    { path },
+  );
+}
