@@ -4,7 +4,7 @@ import { type CgroupHost, cgroupHost, resolveCgroupsPath } from "./hierarchy.ts"
 import { applyLimits } from "./limits.ts";
 import { makeCgroup } from "./make.ts";
 import { type CgroupMembers, HostCgroupMembers } from "./members.ts";
-import { readOomKills, readStats } from "./stats.ts";
+import { readOomKills, readStats, readUsage } from "./stats.ts";
 import type { CgroupStats } from "./stats-types.ts";
 
 export type { CgroupStats } from "./stats-types.ts";
@@ -25,6 +25,8 @@ export interface Cgroup extends CgroupMembers {
   /** How many processes the kernel's OOM killer ended here. */
   oomKills(): number;
   stats(): CgroupStats;
+  /** The part of it that is looked at often. */
+  usage(): Pick<CgroupStats, "cpu" | "memory" | "pids" | "blockIO">;
 }
 
 /**
@@ -51,5 +53,9 @@ export class HostCgroup extends HostCgroupMembers implements Cgroup {
 
   stats(): CgroupStats {
     return readStats(this.places);
+  }
+
+  usage(): Pick<CgroupStats, "cpu" | "memory" | "pids" | "blockIO"> {
+    return readUsage(this.places);
   }
 }

@@ -45,6 +45,24 @@ function statsV1(directory: string): BlockIoStats {
   return stats;
 }
 
+/**
+ * What an old scheduler (CFQ) keeps, where the kernel has it, and else what throttling counts: of v1 what docker shows.
+ * A few files in place of all.
+ */
+export function blockIoUsage(place: Place | undefined): BlockIoStats | undefined {
+  if (place === undefined) return undefined;
+  const { version, directory } = place;
+  if (version === 2) return statsV2(directory);
+  const stats = noEntries();
+  const scheduled = readOptional(`${directory}/blkio.io_serviced_recursive`);
+  const [prefix, lists] =
+    scheduled === undefined ? ["blkio.throttle", ["serviceBytes", "serviced"] as List[]] : ["blkio", Object.keys(files)];
+  for (const list of lists as List[]) {
+    stats[list] = parseListV1(readOptional(`${directory}/${prefix}.${files[list]}`) ?? "");
+  }
+  return stats;
+}
+
 /** `8:0 Read 4096` or `8:0 4096`; the sum of all devices, `Total 4096`, names none and is left out. */
 export function parseListV1(text: string): BlockIoEntry[] {
   const entries: BlockIoEntry[] = [];

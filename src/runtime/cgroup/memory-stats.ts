@@ -28,6 +28,15 @@ function statsV1(directory: string): MemoryStats | undefined {
   };
 }
 
+/** The memory's own numbers, without those of swap and of the kernel's memory: a few files in place of all. */
+export function memoryUsage(place: Place | undefined): MemoryStats | undefined {
+  if (place?.version !== 1) return memoryStats(place);
+  const memory = counterV1(place.directory, "memory");
+  if (memory === undefined) return undefined;
+  const stat = parseKeyed(readOptional(`${place.directory}/memory.stat`) ?? "");
+  return { ...memory, inactiveFileBytes: stat.total_inactive_file ?? 0, cacheBytes: stat.cache ?? 0, stat };
+}
+
 function counterV1(directory: string, prefix: string): MemoryCounter | undefined {
   const path = (name: string): string => `${directory}/${prefix}.${name}`;
   return counter(

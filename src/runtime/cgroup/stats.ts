@@ -1,8 +1,8 @@
 /** What a cgroup counts, read from its files. */
 import { readdirSync } from "../../../ffi/fs.ts";
 import { parseKeyed, parseNumberList, readNumber, readOptional } from "./files.ts";
-import { blockIoStats, ioByDevice } from "./io-stats.ts";
-import { memoryStats } from "./memory-stats.ts";
+import { blockIoStats, blockIoUsage, ioByDevice } from "./io-stats.ts";
+import { memoryStats, memoryUsage } from "./memory-stats.ts";
 import type { Place, Places } from "./place.ts";
 import { readPressure } from "./pressure.ts";
 import type { CgroupStats, CpuStats, CpusetStats, HugetlbStats, RdmaCounts } from "./stats-types.ts";
@@ -29,6 +29,20 @@ export function readStats(places: Places): CgroupStats {
     ...(ioPressure !== undefined && { ioPressure }),
     ...(hugetlb !== undefined && { hugetlb }),
     ...(rdma !== undefined && { rdma }),
+  };
+}
+
+/** What is looked at every second while somebody watches: what docker's stats tell, and no more. */
+export function readUsage(places: Places): Pick<CgroupStats, "cpu" | "memory" | "pids" | "blockIO"> {
+  const cpu = cpuStats(places);
+  const memory = memoryUsage(places.find("memory"));
+  const pids = pidsStats(places.find("pids"));
+  const blockIO = blockIoUsage(places.find("blkio"));
+  return {
+    ...(cpu !== undefined && { cpu }),
+    ...(memory !== undefined && { memory }),
+    ...(pids !== undefined && { pids }),
+    ...(blockIO !== undefined && { blockIO }),
   };
 }
 
