@@ -14,6 +14,7 @@ import { execRoutes } from "./routes/exec.ts";
 import { fileRoutes } from "./routes/files.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { networkRoutes } from "./routes/networks.ts";
+import { observationRoutes } from "./routes/observation.ts";
 import { portRoutes } from "./routes/ports.ts";
 import { pruneRoutes } from "./routes/prune.ts";
 import { registryRoutes } from "./routes/registry.ts";
@@ -40,6 +41,7 @@ export function createApp(backends: Backends, plugins: readonly AuthorizationPlu
   containerVerbRoutes(app, backends.containers);
   containerStreamRoutes(app, backends.containers);
   execRoutes(app, backends.exec);
+  observationRoutes(app, backends.observation);
   archiveRoutes(app, backends.archives);
   fileRoutes(app, backends.files);
   imageRoutes(app, backends.images);

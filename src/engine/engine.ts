@@ -26,6 +26,7 @@ import { RegistryManifestService } from "./image/registry-manifests.ts";
 import type { Layout } from "./layout.ts";
 import { NetworkService } from "./network/networks.ts";
 import { PortService } from "./network/ports.ts";
+import { ObservationService } from "./observation/observation.ts";
 import type { FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
@@ -61,6 +62,7 @@ export interface EngineParts {
 export class Engine {
   readonly containers: ContainerService;
   readonly exec: ExecService;
+  readonly observation: ObservationService;
   readonly images: ImageService;
   readonly registryManifests: RegistryManifestService;
   readonly archives: ArchiveService;
@@ -79,6 +81,7 @@ export class Engine {
     this.#context = context;
     this.exec = new ExecService(context);
     this.containers = new ContainerService(context, this.exec);
+    this.observation = new ObservationService(context);
     this.images = new ImageService(context);
     this.registryManifests = new RegistryManifestService(context);
     this.registry = new RegistryService(context);

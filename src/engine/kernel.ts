@@ -2,9 +2,11 @@
 
 import { readFileSync } from "node:fs";
 import { write } from "../../ffi/files.ts";
+import type { InterfaceStats } from "../api/schema/stats.ts";
+import { isErrno } from "../core/errors.ts";
 import { openCgroup } from "../runtime/cgroup/cgroup.ts";
 import { unmountRootfs } from "../shim/rootfs.ts";
-import type { KernelPart } from "./parts.ts";
+import type { ContainerUsage, KernelPart } from "./parts.ts";
 
 export class CgroupKernel implements KernelPart {
   killCgroup(path: string): void {
@@ -20,6 +22,49 @@ export class CgroupKernel implements KernelPart {
   unmount(directory: string): void {
     unmountRootfs(directory);
   }
+
+  processes(path: string): number[] {
+    return openCgroup(path)
+      .pids()
+      .sort((a, b) => a - b);
+  }
+
+  usage(path: string): ContainerUsage | undefined {
+    const usage = openCgroup(path).usage();
+    return Object.keys(usage).length === 0 ? undefined : usage;
+  }
+
+  interfaces(pid: number): ReadonlyMap<string, InterfaceStats> | undefined {
+    try {
+      return parseInterfaces(readFileSync(`/proc/${pid}/net/dev`, "utf8"));
+    } catch (error) {
+      // EINVAL: it has ended, and nobody has waited for it yet.
+      if (isErrno(error, "ENOENT", "ESRCH", "EINVAL")) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** proc_pid_net(5): two lines of headings, and one for each interface, `eth0: 90 1 0 0 0 0 0 0 90 1 0 0 0 0 0 0`. */
+export function parseInterfaces(text: string): Map<string, InterfaceStats> {
+  const interfaces = new Map<string, InterfaceStats>();
+  for (const line of text.split("\n").slice(2)) {
+    const [, name, numbers] = /^\s*(\S+):\s*(.*)$/.exec(line) ?? [];
+    if (name === undefined) continue;
+    const counts = numbers!.trim().split(/\s+/).map(Number);
+    const [rx, tx] = [counts.slice(0, 8), counts.slice(8)];
+    interfaces.set(name, {
+      rx_bytes: rx[0]!,
+      rx_packets: rx[1]!,
+      rx_errors: rx[2]!,
+      rx_dropped: rx[3]!,
+      tx_bytes: tx[0]!,
+      tx_packets: tx[1]!,
+      tx_errors: tx[2]!,
+      tx_dropped: tx[3]!,
+    });
+  }
+  return interfaces;
 }
 
 /** Whether this process is a unit's of systemd, and so are, in its cgroup, the processes that it starts. */

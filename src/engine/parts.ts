@@ -7,6 +7,7 @@ import type { Descriptor } from "../../ffi/fd.ts";
 import type { ContainerConfig, HostConfig } from "../api/schema/container-config.ts";
 import type { ExecCreateRequest } from "../api/schema/exec.ts";
 import type { ImageIdentity } from "../api/schema/image.ts";
+import type { InterfaceStats } from "../api/schema/stats.ts";
 import type { BundleImageConfig, BundleInput, BundleMount, BundleUser } from "../bundle/input.ts";
 import type { LimitRefusal } from "../core/directory-limits.ts";
 import type { CountedFiles } from "../core/disk-usage.ts";
@@ -40,6 +41,7 @@ import type { Network, NetworkMember, NetworkRequest, SubnetStatus } from "../ne
 import type { ContainerNames, EndpointRequest, Sandbox, SandboxRequest } from "../network/sandbox.ts";
 import type { Platform } from "../oci/image.ts";
 import type { LinuxResources, OciMount, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { CgroupStats } from "../runtime/cgroup/stats-types.ts";
 import type { ShimClient, ShimStream } from "../shim/client.ts";
 import type { StartResult } from "../shim/protocol.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
@@ -301,11 +303,20 @@ export interface FilePart {
   ): Promise<CopyReport>;
 }
 
-/** What the engine asks of the kernel about containers that have no shim any more. */
+/** What a cgroup counts of what docker's stats show. */
+export type ContainerUsage = Pick<CgroupStats, "cpu" | "memory" | "pids" | "blockIO">;
+
+/** What the engine asks of the kernel about containers. */
 export interface KernelPart {
   /** Ends whatever runs in the container's cgroup. */
   killCgroup(cgroupPath: string): void;
   removeCgroup(cgroupPath: string): void;
   /** Takes away what is mounted on the directory, if anything is. */
   unmount(directory: string): void;
+  /** Every process of a container, by the host's numbers, in their order. */
+  processes(cgroupPath: string): number[];
+  /** What a container uses; undefined where it has no cgroup any more. */
+  usage(cgroupPath: string): ContainerUsage | undefined;
+  /** Counters of the interfaces that a process sees, by their names there; undefined when it has ended. */
+  interfaces(pid: number): ReadonlyMap<string, InterfaceStats> | undefined;
 }

@@ -4,6 +4,7 @@ import type { ExecBackend } from "./exec.ts";
 import type { FileBackend } from "./files.ts";
 import type { ImageBackend } from "./images.ts";
 import type { NetworkBackend } from "./networks.ts";
+import type { ObservationBackend } from "./observation.ts";
 import type { PortBackend } from "./ports.ts";
 import type { RegistryBackend } from "./registry.ts";
 import type { RegistryManifestBackend } from "./registry-manifests.ts";
@@ -15,6 +16,7 @@ import type { VolumeBackend } from "./volumes.ts";
 export interface Backends {
   containers: ContainerBackend;
   exec: ExecBackend;
+  observation: ObservationBackend;
   images: ImageBackend;
   networks: NetworkBackend;
   ports: PortBackend;

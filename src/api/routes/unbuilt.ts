@@ -8,8 +8,6 @@ const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/con
 
 /** By method and path, and what they would do. */
 const unbuilt: [string, string, string][] = [
-  ["GET", "/containers/:id/top", "listing a container's processes"],
-  ["GET", "/containers/:id/stats", "resource statistics"],
   ["GET", "/containers/:id/checkpoints", "checkpoints"],
   ["POST", "/containers/:id/checkpoints", "checkpoints"],
   ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],

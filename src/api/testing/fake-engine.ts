@@ -10,6 +10,7 @@ import type { ExecBackend } from "../backend/exec.ts";
 import type { FileBackend } from "../backend/files.ts";
 import type { ImageBackend } from "../backend/images.ts";
 import type { NetworkBackend } from "../backend/networks.ts";
+import type { ObservationBackend } from "../backend/observation.ts";
 import type { PortBackend } from "../backend/ports.ts";
 import type { RegistryBackend } from "../backend/registry.ts";
 import type { RegistryManifestBackend } from "../backend/registry-manifests.ts";
@@ -26,6 +27,7 @@ import { FakeArchives } from "./fake-archives.ts";
 import { FakeFiles } from "./fake-files.ts";
 import { FakeNetworks } from "./fake-networks.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
+import { FakeObservation } from "./fake-observation.ts";
 import { FakeProcess } from "./fake-process.ts";
 import { FakeRegistry } from "./fake-registry.ts";
 import { fakeVerbs } from "./fake-verbs.ts";
@@ -192,6 +194,10 @@ export class FakeEngine implements Backends {
     inspect: async (id) => this.#inspectExec(id),
   };
 
+  readonly observation: ObservationBackend = new FakeObservation(
+    (call) => this.calls.push(call),
+    (ref) => this.#find(ref),
+  );
   readonly registry: RegistryBackend = new FakeRegistry((call) => this.calls.push(call));
   readonly ports: PortBackend = {
     list: async () => [

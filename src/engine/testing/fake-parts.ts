@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
+import type { InterfaceStats } from "../../api/schema/stats.ts";
 import { openDatabase } from "../../core/database.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Image } from "../../image/image.ts";
@@ -18,7 +19,7 @@ import { ContainerStore } from "../container/store.ts";
 import { containerSchema } from "../container/table.ts";
 import { Engine, engineSchema, makeDirectories } from "../engine.ts";
 import { Layout } from "../layout.ts";
-import type { ImagePart, ShimPart, ShimSource, ShimStreamPart, SnapshotPart } from "../parts.ts";
+import type { ContainerUsage, ImagePart, ShimPart, ShimSource, ShimStreamPart, SnapshotPart } from "../parts.ts";
 import { FakeNetworks } from "./fake-networks.ts";
 
 /** A shim whose container ends when the test says so. It outlives the engines of a test, as shims do. */
@@ -166,6 +167,10 @@ export class FakeWorld implements Disposable {
   readonly snapshotKeys = new Set<string>();
   readonly killedCgroups: string[] = [];
   readonly unmounted: string[] = [];
+  /** What containers use, by their ids. */
+  readonly usages = new Map<string, ContainerUsage>();
+  /** What the processes of all containers see. */
+  readonly interfaces = new Map<string, InterfaceStats>();
   startFailure: Error | undefined;
   /** `--host-gateway-ip` */
   hostGateway: string[] | undefined;
@@ -193,6 +198,9 @@ export class FakeWorld implements Disposable {
         killCgroup: (path) => this.killedCgroups.push(path),
         removeCgroup: () => undefined,
         unmount: (directory) => this.unmounted.push(directory),
+        processes: () => [process.pid],
+        usage: (path) => this.usages.get(path.slice(path.lastIndexOf("/") + 1)),
+        interfaces: () => this.interfaces,
       },
       files: {
         stat: () => Promise.reject(new EngineError("not_found", "there are no files")),

@@ -56,7 +56,9 @@ export function blockIoUsage(place: Place | undefined): BlockIoStats | undefined
   const stats = noEntries();
   const scheduled = readOptional(`${directory}/blkio.io_serviced_recursive`);
   const [prefix, lists] =
-    scheduled === undefined ? ["blkio.throttle", ["serviceBytes", "serviced"] as List[]] : ["blkio", Object.keys(files)];
+    scheduled === undefined
+      ? ["blkio.throttle", ["serviceBytes", "serviced"] as List[]]
+      : ["blkio", Object.keys(files)];
   for (const list of lists as List[]) {
     stats[list] = parseListV1(readOptional(`${directory}/${prefix}.${files[list]}`) ?? "");
   }
