@@ -11,14 +11,14 @@ export function formatTable(rows: string[][]): string {
  * Aligns the cells of lines, each ended by a tab, as Go's text/tabwriter does: a column is as wide as the widest of the
  * lines in sequence that have it, so that a line with fewer cells (a value with a line break) ends it.
  */
-export function alignColumns(text: string): string {
+export function alignColumns(text: string, leastWidth: number = columnMin): string {
   const lines = text.split("\n").map((line) => line.split("\t"));
   const widths: number[][] = lines.map(() => []);
   const columns = Math.max(...lines.map((cells) => cells.length - 1));
   for (let column = 0; column < columns; column++) {
     for (let start = 0; start < lines.length; start++) {
       let end = start;
-      let width = columnMin;
+      let width = leastWidth;
       for (; end < lines.length && column < lines[end]!.length - 1; end++) {
         width = Math.max(width, Bun.stringWidth(lines[end]![column]!) + gap);
       }

@@ -66,7 +66,9 @@ export class ConfigFile {
   }
 
   /** How the user wants a list printed that is asked for without `--format`; "" where the file does not say. */
-  format(name: "imagesFormat" | "networksFormat" | "psFormat" | "volumesFormat" | "pluginsFormat"): string {
+  format(
+    name: "imagesFormat" | "networksFormat" | "psFormat" | "statsFormat" | "volumesFormat" | "pluginsFormat",
+  ): string {
     const format = this.#content[name];
     return typeof format === "string" ? format : "";
   }

@@ -93,10 +93,20 @@ export const start: CommandDef = leaf(
   "Start one or more stopped containers",
   async () => (await import("../commands/start.ts")).startCommand,
 );
+export const stats: CommandDef = leaf(
+  "stats",
+  "Display a live stream of container(s) resource usage statistics",
+  async () => (await import("../commands/stats.ts")).statsCommand,
+);
 export const stop: CommandDef = leaf(
   "stop",
   "Stop one or more running containers",
   async () => (await import("../commands/stop.ts")).stopCommand,
+);
+export const top: CommandDef = leaf(
+  "top",
+  "Display the running processes of a container",
+  async () => (await import("../commands/top.ts")).topCommand,
 );
 export const unpause: CommandDef = leaf(
   "unpause",
@@ -137,7 +147,9 @@ export const containerGroup: CommandDef = group("container", "Manage containers"
   remove: rm,
   run,
   start,
+  stats,
   stop,
+  top,
   unpause,
   update,
   wait,

@@ -1,7 +1,6 @@
 /** docker's commands that tsd does not have yet, by their groups. */
 const notBuiltIn: Record<string, string> = {
-  "": "checkpoint stats top",
-  container: "stats top",
+  "": "checkpoint",
 };
 
 /** Words of docker's users that are plugins of its command line, with what to do where there is none. */
