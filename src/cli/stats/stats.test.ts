@@ -1,0 +1,103 @@
+import { describe, expect, test } from "bun:test";
+import type { ContainerStats } from "../../api/schema/stats.ts";
+import { fakeStats } from "../../api/testing/fake-observation.ts";
+import { formatList } from "../format.ts";
+import { numbersOf, plainColumns, type StatsEntry, statsColumns } from "./entry.ts";
+import { WatchedContainer } from "./watched.ts";
+
+const id = "0123456789abcdef".repeat(4);
+
+function entry(stats: ContainerStats = fakeStats(id, "web")): StatsEntry {
+  return { container: "web", id: stats.id, name: stats.name, numbers: numbersOf(stats) };
+}
+
+describe("a row of stats", () => {
+  test("has docker's columns, units and digits", () => {
+    expect(
+      formatList([entry()], statsColumns(true), plainColumns, "")
+        .split("\n")
+        .map((line) => line.trimEnd()),
+    ).toEqual([
+      "CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O       BLOCK I/O    PIDS",
+      "0123456789ab   web       50.00%    5MiB / 1GiB         0.49%     1.5kB / 2MB   4.1kB / 0B   2".replace(
+        "     4.1",
+        "     4.1",
+      ),
+    ]);
+    expect(formatList([entry()], statsColumns(false), plainColumns, "{{.Container}} {{.ID}}")).toBe(`web ${id}`);
+    expect(JSON.parse(formatList([entry()], statsColumns(true), plainColumns, "json"))).toEqual({
+      BlockIO: "4.1kB / 0B",
+      CPUPerc: "50.00%",
+      Container: "web",
+      ID: "0123456789ab",
+      MemPerc: "0.49%",
+      MemUsage: "5MiB / 1GiB",
+      Name: "web",
+      NetIO: "1.5kB / 2MB",
+      PIDs: "2",
+    });
+  });
+
+  test("of which nothing is known says so", () => {
+    const row = formatList(
+      [{ container: "web", id: "", name: "" }],
+      statsColumns(true),
+      plainColumns,
+      "{{.ID}}|{{.Name}}|{{.CPUPerc}}|{{.MemUsage}}|{{.MemPerc}}|{{.NetIO}}|{{.BlockIO}}|{{.PIDs}}",
+    );
+    expect(row).toBe("|--|--|-- / --|--|--|--|--");
+  });
+
+  test("counts v2's memory and CPUs, and nothing of a container that does not run", () => {
+    const { cpu_stats, precpu_stats, ...rest } = fakeStats(id, "web");
+    const v2 = {
+      ...rest,
+      cpu_stats,
+      precpu_stats,
+      memory_stats: { usage: 100, stats: { inactive_file: 40 }, limit: 200 },
+    };
+    expect(numbersOf(v2)).toMatchObject({ memoryBytes: 60, memoryLimit: 200 });
+    const { online_cpus: _, ...older } = cpu_stats;
+    expect(numbersOf({ ...v2, cpu_stats: older }).cpuPercent).toBe(25);
+    expect(numbersOf({ ...v2, cpu_stats: precpu_stats, memory_stats: {}, pids_stats: {} })).toMatchObject({
+      cpuPercent: 0,
+      memoryBytes: 0,
+      memoryLimit: 0,
+      pids: 0,
+    });
+  });
+});
+
+describe("a container that is watched", () => {
+  test("keeps its id and name when its samples have ended", async () => {
+    const end = Promise.withResolvers<void>();
+    const watched = new WatchedContainer(
+      "web",
+      async function* () {
+        yield fakeStats(id, "web");
+        await end.promise;
+      },
+      true,
+    );
+    await watched.first;
+    expect(watched.entry).toEqual(entry());
+    end.resolve();
+    while (watched.entry.numbers !== undefined) await Bun.sleep(1);
+    expect(watched.entry).toEqual({ container: "web", id, name: "/web" });
+    expect(watched.failure).toBeUndefined();
+  });
+
+  test("says why nothing is known of it", async () => {
+    const watched = new WatchedContainer(
+      "web",
+      // biome-ignore lint/correctness/useYield: it fails before it has anything to yield.
+      async function* () {
+        throw new Error("No such container: web");
+      },
+      true,
+    );
+    await watched.first;
+    expect(watched.failure).toEqual(new Error("No such container: web"));
+    expect(watched.entry.numbers).toBeUndefined();
+  });
+});
