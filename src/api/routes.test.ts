@@ -67,9 +67,9 @@ describe("unknown and unbuilt routes", () => {
     expect(await message(await served.fetch("/nothing"))).toEqual([404, "page not found"]);
     expect(await message(await served.fetch("/v1.40/nothing/at/all"))).toEqual([404, "page not found"]);
     expect(await message(await served.fetch("/info", { method: "PUT" }))).toEqual([404, "page not found"]);
-    expect(await message(await served.fetch("/v1.50/containers/x/top"))).toEqual([
+    expect(await message(await served.fetch("/v1.50/build", { method: "POST" }))).toEqual([
       501,
-      "listing a container's processes is not built into this version of tsd",
+      "building images is not built into this version of tsd",
     ]);
     for (const path of ["/swarm", "/nodes", "/nodes/x", "/services/x/logs", "/secrets", "/configs/x"]) {
       expect(await message(await served.fetch(path))).toEqual([
