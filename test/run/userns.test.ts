@@ -183,7 +183,7 @@ test("what cannot be had in a user namespace is refused in docker's words", asyn
     expect([status, stderr]).toEqual([125, expect.stringContaining(message)]);
   }
   const unknown = await engine.run(["--userns", "private"], ["true"]);
-  expect(unknown.stderr).toContain("invalid user namespace mode: private");
+  expect(unknown.stderr).toContain("--userns: invalid USER mode");
 });
 
 test("an init, a read-only root, devices, terminals and tmpfs", async () => {
