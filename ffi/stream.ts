@@ -115,6 +115,18 @@ export class DescriptorWriter {
     return mine;
   }
 
+  /**
+   * Writes what the kernel takes at this moment; call it when no `write` is under way.
+   * @returns how many bytes. @throws SyscallError EPIPE when nobody can read any more.
+   */
+  writeAvailable(data: Uint8Array): number {
+    for (let taken = 0; ; ) {
+      const more = taken < data.byteLength ? this.#writeNow(data.subarray(taken)) : 0;
+      if (more === 0) return taken;
+      taken += more;
+    }
+  }
+
   async #write(data: Uint8Array): Promise<void> {
     if (this.#fd.closed) throw new SyscallError("write", 32);
     let rest = data;

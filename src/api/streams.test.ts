@@ -223,8 +223,11 @@ describe("exec", () => {
     const exec = await createdExec(id, { Cmd: ["sleep"] });
     expect((await served.fetch(`/exec/${exec}/start`, { json: { Detach: true } })).status).toBe(200);
     expect((await served.fetch("/exec/absent/json")).status).toBe(404);
-    const sized = { Detach: true, Tty: true, ConsoleSize: [1, 2] };
-    expect((await served.fetch(`/exec/${exec}/start`, { json: sized })).status).toBe(400);
+    for (const Tty of [true, false]) {
+      const another = await createdExec(id, { Cmd: ["sleep"], Tty });
+      const sized = { Detach: true, Tty, ConsoleSize: [1, 2] };
+      expect((await served.fetch(`/exec/${another}/start`, { json: sized })).status).toBe(200);
+    }
   });
 });
 

@@ -10,6 +10,6 @@ export function apiTime(text: string, flag: string, nowMs = Date.now()): string 
   if (time !== undefined) return time;
   throw new EngineError(
     "invalid_argument",
-    `invalid value for "${flag}": failed to parse ${JSON.stringify(text)} as a time or a duration`,
+    `invalid value for "${flag}": failed to parse value as time or duration: ${JSON.stringify(text)}`,
   );
 }

@@ -1,6 +1,7 @@
 import { FrameReader, frameType } from "../api/schema/run-protocol.ts";
 import type { HijackedConnection } from "../client/hijack.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../core/detach-keys.ts";
+import { ContainerOutput } from "./container-output.ts";
 import { connectLocalStreams, type LocalStreamOptions } from "./local-streams.ts";
 import { writeAll } from "./output.ts";
 
@@ -34,9 +35,11 @@ export async function connectAttached(
     },
     { ...options, detachKeys: new DetachScanner(parseDetachKeys(options.detachKeys || defaultDetachKeys)) },
   );
+  const output = new ContainerOutput(connection);
+  const reader = frameOutput((descriptor, payload) => output.write(descriptor, payload));
+  const show = options.tty ? (chunk: Uint8Array) => output.write(1, chunk) : (chunk: Uint8Array) => reader.push(chunk);
   try {
-    if (options.tty) await connection.read((chunk) => writeAll(1, chunk));
-    else await demultiplex(connection);
+    await output.during(connection.read(show));
     return { detached };
   } finally {
     local[Symbol.dispose]();
@@ -44,12 +47,11 @@ export async function connectAttached(
   }
 }
 
-async function demultiplex(connection: HijackedConnection): Promise<void> {
-  const reader = outputReader();
-  await connection.read((chunk) => reader.push(chunk));
-}
-
 /** Writes docker's frames to standard output and standard error as they come. */
 export function outputReader(): FrameReader {
-  return new FrameReader((type, payload) => writeAll(type === frameType.stderr ? 2 : 1, payload));
+  return frameOutput(writeAll);
+}
+
+function frameOutput(write: (descriptor: 1 | 2, payload: Uint8Array) => void): FrameReader {
+  return new FrameReader((type, payload) => write(type === frameType.stderr ? 2 : 1, payload));
 }

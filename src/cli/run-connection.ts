@@ -12,8 +12,9 @@ import type { HijackedConnection } from "../client/hijack.ts";
 import { daemonError } from "../client/http.ts";
 import type { DetachScanner } from "../core/detach-keys.ts";
 import { EngineError } from "../core/errors.ts";
+import { ContainerOutput } from "./container-output.ts";
 import { connectLocalStreams, type LocalStreamOptions, type ProcessChannel } from "./local-streams.ts";
-import { printError, writeAll } from "./output.ts";
+import { printError } from "./output.ts";
 import type { ProgressDisplay } from "./progress.ts";
 
 export interface RunOptions extends Omit<LocalStreamOptions, "detachKeys"> {
@@ -68,14 +69,15 @@ async function follow(connection: HijackedConnection, options: Following): Promi
   let exit: RunExit | undefined;
   let local: Disposable | undefined;
   let id = "";
+  const output = new ContainerOutput(connection);
   const reader = new FrameReader((type, payload) => {
     switch (type) {
       case frameType.stdout:
       case frameType.raw:
-        writeAll(1, payload);
+        output.write(1, payload);
         break;
       case frameType.stderr:
-        writeAll(2, payload);
+        output.write(2, payload);
         break;
       case frameType.progress:
         options.progress?.show(parse<JsonMessage>(payload));
@@ -102,7 +104,7 @@ async function follow(connection: HijackedConnection, options: Following): Promi
     }
   });
   try {
-    await connection.read((chunk) => reader.push(chunk));
+    await output.during(connection.read((chunk) => reader.push(chunk)));
   } finally {
     local?.[Symbol.dispose]();
     connection.close();

@@ -14,6 +14,9 @@ export interface HijackedConnection {
   /** Ends our half; what the daemon still sends arrives. */
   end(): void;
   close(): void;
+  /** No more is read after what has arrived, until `resume`: so a slow reader slows the daemon down. */
+  pause(): void;
+  resume(): void;
   /** Calls back with every piece until the daemon has ended its half. The buffer is only valid during the call. */
   read(onData: (chunk: Uint8Array) => void): Promise<void>;
 }
@@ -167,6 +170,14 @@ class Connection {
 
   close(): void {
     this.#socket?.terminate();
+  }
+
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.#isEnded) this.#socket?.resume();
   }
 
   async read(onData: (chunk: Uint8Array) => void): Promise<void> {

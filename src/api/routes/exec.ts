@@ -4,7 +4,7 @@ import { isEngineError } from "../../core/errors.ts";
 import type { ExecBackend, ExecStartOptions } from "../backend/exec.ts";
 import type { AttachStream } from "../backend/stream.ts";
 import { readJson, readJsonBody } from "../body.ts";
-import { invalid, logFailure } from "../errors.ts";
+import { logFailure } from "../errors.ts";
 import { hijack } from "../hijack.ts";
 import { streamType } from "../media-types.ts";
 import { attachment, pump } from "../pump.ts";
@@ -59,12 +59,8 @@ async function start(c: ApiContext, id: string, exec: ExecBackend): Promise<Resp
 }
 
 function startOptions(request: ExecStartRequest, api: number): ExecStartOptions {
-  if (request.ConsoleSize === undefined || api < 42) return {};
-  if (!request.Tty || request.Detach) {
-    throw invalid(
-      request.Detach ? "Can't specify ConsoleSize when detached" : "ConsoleSize is only supported with Tty",
-    );
-  }
+  // docker's client sends a size whatever it starts: without a terminal it means nothing.
+  if (request.ConsoleSize === undefined || api < 42 || !request.Tty) return {};
   const [rows = 0, columns = 0] = request.ConsoleSize;
   return { size: { rows, columns } };
 }
