@@ -36,7 +36,7 @@ export async function connectAttached(
     { ...options, detachKeys: new DetachScanner(parseDetachKeys(options.detachKeys || defaultDetachKeys)) },
   );
   const output = new ContainerOutput(connection);
-  const reader = frameOutput((descriptor, payload) => output.write(descriptor, payload));
+  const reader = new FrameOutput((descriptor, payload) => output.write(descriptor, payload));
   const show = options.tty ? (chunk: Uint8Array) => output.write(1, chunk) : (chunk: Uint8Array) => reader.push(chunk);
   try {
     await output.during(connection.read(show));
@@ -47,11 +47,39 @@ export async function connectAttached(
   }
 }
 
-/** Writes docker's frames to standard output and standard error as they come. */
-export function outputReader(): FrameReader {
-  return frameOutput(writeAll);
-}
+/**
+ * Writes docker's frames to standard output and standard error as they come. A log has a frame for each line: what follows
+ * another of the same stream is written together with it.
+ */
+export class FrameOutput {
+  readonly #write: (descriptor: 1 | 2, bytes: Uint8Array) => void;
+  readonly #reader: FrameReader;
+  #gathered = new Uint8Array(0);
+  #length = 0;
+  #descriptor: 1 | 2 = 1;
 
-function frameOutput(write: (descriptor: 1 | 2, payload: Uint8Array) => void): FrameReader {
-  return new FrameReader((type, payload) => write(type === frameType.stderr ? 2 : 1, payload));
+  constructor(write: (descriptor: 1 | 2, bytes: Uint8Array) => void = writeAll) {
+    this.#write = write;
+    this.#reader = new FrameReader((type, payload) => this.#gather(type === frameType.stderr ? 2 : 1, payload));
+  }
+
+  /** What it has of whole payloads and pieces is written when this returns. */
+  push(chunk: Uint8Array): void {
+    if (this.#gathered.length < chunk.length) this.#gathered = new Uint8Array(chunk.length);
+    this.#reader.push(chunk);
+    this.#flush();
+  }
+
+  #gather(descriptor: 1 | 2, payload: Uint8Array): void {
+    if (descriptor !== this.#descriptor) this.#flush();
+    this.#descriptor = descriptor;
+    this.#gathered.set(payload, this.#length);
+    this.#length += payload.length;
+  }
+
+  #flush(): void {
+    const length = this.#length;
+    this.#length = 0;
+    if (length > 0) this.#write(this.#descriptor, this.#gathered.subarray(0, length));
+  }
 }

@@ -21,7 +21,7 @@ export const logsCommand = command({
   arity: oneArgument,
   run: async ({ session, flags, positionals }) => {
     const { apiTime } = await import("../api-time.ts");
-    const { outputReader } = await import("../attached.ts");
+    const { FrameOutput } = await import("../attached.ts");
     const client = await session.client();
     const container = await client.inspectContainer(positionals[0]!);
     const stream = await client.logs(container.Id, {
@@ -36,7 +36,7 @@ export const logsCommand = command({
     });
     if (container.Config.Tty) for await (const chunk of stream) writeAll(1, chunk);
     else {
-      const reader = outputReader();
+      const reader = new FrameOutput();
       for await (const chunk of stream) reader.push(chunk);
     }
     return 0;
