@@ -1,5 +1,6 @@
 import { apiVersion, buildTime, commit, version } from "../core/version.ts";
 import { currentContext, type Surroundings } from "./context/current.ts";
+import { ansicTime } from "./time.ts";
 
 /** What `version` and `info` say of the client. */
 export function clientVersion(surroundings: Surroundings) {
@@ -12,7 +13,7 @@ export function clientVersion(surroundings: Surroundings) {
     BunVersion: Bun.version,
     Os: "linux",
     Arch: process.arch === "x64" ? "amd64" : process.arch,
-    BuildTime: buildTime,
+    BuildTime: ansicTime(buildTime),
     Context: currentContext(surroundings),
   };
 }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { type Column, formatList, formatObjects } from "./format.ts";
+import { ellipsis } from "./table.ts";
 import { TypeTable } from "./template/type-table.ts";
 import { Value } from "./template/types.ts";
-import { ago, goTime } from "./time.ts";
+import { ago, ansicTime, goTime } from "./time.ts";
 
 const columns: Column<{ id: string; size: number }>[] = [
   { name: "ID", header: "CONTAINER ID", value: (item) => item.id },
@@ -92,4 +93,18 @@ test("durations are said as docker says them", () => {
 
 test("times have date, time, offset and zone", () => {
   expect(goTime(0)).toMatch(/^19(69|70)-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \S+$/);
+});
+
+test("the time of a build is said as docker says it", () => {
+  expect(ansicTime("2026-01-02T03:04:05.678Z")).toBe("Fri Jan  2 03:04:05 2026");
+  expect(ansicTime("2025-05-30T12:07:14.000000000+00:00")).toBe("Fri May 30 12:07:14 2025");
+  expect(ansicTime("unknown")).toBe("unknown");
+});
+
+test("an ellipsis leaves as many columns as there are, of which wide characters take two", () => {
+  expect(ellipsis("0123456789", 10)).toBe("0123456789");
+  expect(ellipsis("0123456789a", 10)).toBe("012345678…");
+  expect(ellipsis("日本語です", 10)).toBe("日本語です");
+  expect(ellipsis("日本語ですよ", 10)).toBe("日本語で…");
+  expect(ellipsis("echo 日本語 'and a long rest'", 20)).toBe("echo 日本語 'and a …");
 });

@@ -35,8 +35,20 @@ function padded(cell: string, width: number | undefined): string {
   return width === undefined ? cell : cell + " ".repeat(width - Bun.stringWidth(cell));
 }
 
-/** Cuts to a width with an ellipsis, as docker shows long commands. */
+/** Cuts to a number of columns with an ellipsis, as docker shows long commands: wide characters take two. */
 export function ellipsis(text: string, width: number): string {
   const characters = [...text];
-  return characters.length <= width ? text : `${characters.slice(0, width - 1).join("")}…`;
+  if (characters.length <= width && columnsOf(text) <= width) return text;
+  let [kept, columns] = ["", 0];
+  for (const character of characters) {
+    columns += columnsOf(character);
+    if (columns > width - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+/** What takes none by itself (a mark, a control character) is counted as one. */
+function columnsOf(text: string): number {
+  return [...text].reduce((sum, character) => sum + Math.max(1, Bun.stringWidth(character)), 0);
 }

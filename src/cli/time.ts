@@ -34,3 +34,11 @@ export function goTimeOf(text: string): string {
   const offset = zone === "Z" ? "+0000 UTC" : `${zone!.replace(":", "")} ${zone!.replace(":", "")}`;
   return `${day} ${time}${decimals} ${offset}`;
 }
+
+/** A time in RFC 3339 as `version` says it (Go's time.ANSIC): `Sun Jan  2 03:04:05 2026`, in the zone of the text. */
+export function ansicTime(text: string): string {
+  const [, instant] = /^(\d+-\d\d-\d\dT\d\d:\d\d:\d\d)/.exec(text) ?? [];
+  if (instant === undefined) return text;
+  const [weekday, day, month, year, time] = new Date(`${instant}Z`).toUTCString().replace(",", "").split(" ");
+  return `${weekday} ${month} ${String(Number(day)).padStart(2)} ${time} ${year}`;
+}

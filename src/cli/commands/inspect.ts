@@ -63,13 +63,16 @@ export const inspectVolumeCommand = command({
   summary: "Display detailed information on one or more volumes",
   flags: { format: formatFlag },
   arity: someArguments,
-  run: async ({ session, flags, positionals }) => inspectEach(session, positionals, flags.format, findVolume),
+  run: async ({ session, flags, positionals }) => inspectEach(session, positionals, flags.format, findTypedVolume),
 });
 
 const findVolume: Find = async (client, name) => {
   const { inspectVolume } = await import("../../client/volumes.ts");
-  return { ...(await found("volume.Volume", await inspectVolume(client, name))), isTyped: true };
+  return found("volume.Volume", await inspectVolume(client, name));
 };
+
+/** docker's own command for volumes forgets their JSON. */
+const findTypedVolume: Find = async (client, name) => ({ ...(await findVolume(client, name)), isTyped: true });
 
 function networkFinder(options: { verbose?: boolean }): Find {
   return async (client, name) => {

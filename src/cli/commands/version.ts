@@ -6,6 +6,7 @@ import { compileOrSay } from "../format.ts";
 import { printLine } from "../output.ts";
 import { printTyped } from "../print-typed.ts";
 import type { Session } from "../session.ts";
+import { ansicTime } from "../time.ts";
 
 export const versionCommand = command({
   usage: "[OPTIONS]",
@@ -35,10 +36,18 @@ type Server = Awaited<ReturnType<Client["version"]>>;
 /** The client's own version is shown also when no daemon answers. */
 async function askServer(session: Session): Promise<{ server?: Server; failure?: unknown }> {
   try {
-    return { server: await (await session.client()).version() };
+    const server = await (await session.client()).version();
+    const Components = server.Components.map(withReadableTime);
+    return { server: { ...server, Components } };
   } catch (failure) {
     return { failure };
   }
+}
+
+function withReadableTime(component: Server["Components"][number]): Server["Components"][number] {
+  const { Details } = component;
+  const time = Details?.BuildTime;
+  return time === undefined ? component : { ...component, Details: { ...Details, BuildTime: ansicTime(time) } };
 }
 
 function lines(title: string, rows: [string, string][]): string {

@@ -1,0 +1,273 @@
+/** Templates by the command that applies them; each is a case of its own, applied together with the others of its list. */
+
+/** That docker's own types fit. */
+export const containerTemplates = [
+  "{{.ID}} {{.Name}} {{.Path}} {{.Args}} {{.Image}} {{.Driver}} {{.Platform}} {{.RestartCount}}",
+  "{{.Created}} {{len .Created}} {{slice .Created 0 4}}",
+  "{{.State.Status}} {{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}",
+  "{{json .State.Running}}{{json .State.ExitCode}}{{json .State.Status}}",
+  "{{.State}}",
+  "{{json .State}}",
+  "{{.Mounts}}",
+  "{{json .Mounts}}",
+  "{{range .Mounts}}{{.Type}}:{{.Name}}:{{.Destination}}:{{.RW}};{{end}}",
+  "{{range $i, $m := .Mounts}}{{if $i}},{{end}}{{$m.Destination}}{{end}}",
+  '{{printf "%+v" .Mounts}}',
+  '{{printf "%#v" .Mounts}}',
+  '{{with index .Mounts 0}}{{printf "%T" .}} {{.Propagation | printf "%q"}}{{end}}',
+  "{{json .Config}}",
+  "{{.Config.Env}} {{.Config.Cmd}} {{.Config.Entrypoint}} {{.Config.Hostname}} {{.Config.Tty}}",
+  '{{join .Config.Env ","}} {{join .Config.Cmd " "}}',
+  "{{range .Config.Env}}{{.}};{{end}}",
+  '{{range .Config.Env}}{{$kv := split . "="}}{{index $kv 0}}->{{index $kv 1}} {{end}}',
+  "{{.Config.Labels}}",
+  "{{json .Config.Labels}}",
+  '{{index .Config.Labels "com.example.team-name"}}|{{index .Config.Labels "absent"}}|',
+  "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}\n{{end}}",
+  '{{with .Config.Labels}}{{.b}} {{.absent}} {{index . "b"}}{{end}}',
+  "{{.Config.Healthcheck}} {{.Config.Healthcheck.Test}} {{.Config.Healthcheck.Interval}}",
+  "{{.Config.Healthcheck.Interval.Seconds}} {{.Config.Healthcheck.Timeout.Milliseconds}} {{json .Config.Healthcheck}}",
+  "{{.Config.StopTimeout}} {{.Config.StopSignal}} {{.Config.Volumes}} {{json .Config.Volumes}} {{.Config.OnBuild}}",
+  "{{.Config.ExposedPorts}} {{json .Config.ExposedPorts}} {{len .Config.ExposedPorts}}",
+  "{{range $p, $_ := .Config.ExposedPorts}}{{$p}} {{$p.Port}} {{$p.Proto}} {{$p.Int}}{{end}}",
+  "{{.HostConfig.Memory}} {{.HostConfig.NanoCPUs}} {{.HostConfig.CPUShares}} {{.HostConfig.Resources.Memory}}",
+  "{{.HostConfig.PortBindings}} {{json .HostConfig.PortBindings}}",
+  "{{range $p, $b := .HostConfig.PortBindings}}{{$p}}{{range $b}} {{.HostIP}}:{{.HostPort}}{{end}}{{end}}",
+  "{{.HostConfig.RestartPolicy}} {{.HostConfig.RestartPolicy.Name}} {{json .HostConfig.RestartPolicy}}",
+  "{{.HostConfig.RestartPolicy.IsNone}} {{.HostConfig.RestartPolicy.IsOnFailure}} {{.HostConfig.RestartPolicy.IsAlways}}",
+  "{{.HostConfig.NetworkMode}} {{.HostConfig.NetworkMode.IsHost}} {{.HostConfig.NetworkMode.IsUserDefined}}",
+  "{{.HostConfig.NetworkMode.NetworkName}} {{.HostConfig.IpcMode}} {{.HostConfig.IpcMode.IsPrivate}} {{.HostConfig.PidMode.IsHost}}",
+  "{{.HostConfig.CgroupnsMode}} {{.HostConfig.CgroupnsMode.IsPrivate}} {{.HostConfig.UsernsMode.IsHost}}",
+  "{{.HostConfig.DNS}} {{.HostConfig.ExtraHosts}} {{.HostConfig.CapAdd}} {{.HostConfig.CapDrop}} {{.HostConfig.Tmpfs}}",
+  "{{.HostConfig.Sysctls}} {{.HostConfig.Annotations}} {{.HostConfig.ConsoleSize}} {{.HostConfig.LogConfig}}",
+  "{{.HostConfig.PidsLimit}} {{.HostConfig.OomKillDisable}} {{.HostConfig.MemorySwappiness}} {{.HostConfig.Init}}",
+  "{{json .HostConfig.PidsLimit}} {{json .HostConfig.Binds}} {{json .HostConfig.CapAdd}} {{json .HostConfig.LogConfig}}",
+  "{{.HostConfig.Ulimits}} {{json .HostConfig.Ulimits}} {{range .HostConfig.Ulimits}}{{.}} {{.Name}} {{.Soft}}{{end}}",
+  "{{.HostConfig.ShmSize}} {{.HostConfig.Privileged}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.SecurityOpt}}",
+  "{{len .HostConfig.MaskedPaths}} {{index .HostConfig.ReadonlyPaths 0}} {{slice .HostConfig.MaskedPaths 0 2}}",
+  "{{json .HostConfig}}",
+  '{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.IPAddress}} {{$e.Gateway}} {{$e.MacAddress | printf "%.5s"}}{{end}}',
+  '{{with index .NetworkSettings.Networks "net"}}{{.IPPrefixLen}} {{.NetworkID}} {{.DNSNames}} {{.Aliases}} {{.IPAMConfig}}{{end}}',
+  "{{json .NetworkSettings.Networks}}",
+  "{{.NetworkSettings.Ports}} {{json .NetworkSettings.Ports}}",
+  '{{range $p, $conf := .NetworkSettings.Ports}} {{$p}} -> {{(index $conf 0).HostPort}} {{printf "%T" $p}}{{end}}',
+  "{{if .State.Running}}up{{else}}down{{end}} {{if and .State.Running (not .State.Paused)}}working{{end}}",
+  "{{if .HostConfig.Privileged}}a{{else if eq .HostConfig.Memory 67108864}}b{{else}}c{{end}}",
+  "{{with .State}}{{.Status}}{{$.Name}}{{end}}{{with .State.Error}}never{{else}}fine{{end}}",
+  "{{with $x := .Name}}{{$x}}{{end}}{{with .SizeRw}}never{{else with .Name}}{{.}}{{end}}",
+  "{{.SizeRw}} {{.SizeRootFs}} {{.GraphDriver.Name}} {{.MountLabel}} {{.AppArmorProfile}} {{.ExecIDs}}",
+  "{{$n := 0}}{{range .Config.Env}}{{$n = len .}}{{end}}{{$n}}",
+  '{{range .Config.Env}}{{if eq . "B=two words"}}{{continue}}{{end}}{{.}} {{if eq . "C=3"}}{{break}}{{end}}{{end}}',
+  "{{range .HostConfig.Links}}never{{else}}none{{end}}{{range $k, $v := .HostConfig.StorageOpt}}never{{else}}none{{end}}",
+  "{{range 3}}{{.}}{{end}}{{range $i := 2}}<{{$i}}>{{end}}",
+  '{{define "pair"}}<{{.}}>{{end}}{{template "pair" .Name}}{{template "pair" .Driver}}{{block "own" .State}}{{.Status}}{{end}}',
+  "{{/* a comment */}}a {{- 1 -}} b {{- /* another */ -}} c",
+  '{{upper .Name}} {{lower "ABC"}} {{title "a few-words_here 1st"}} {{truncate .ID 12}} {{truncate "ab" 12}}',
+  '{{pad .Name 2 3}}|{{pad "" 2 3}}|{{split "a,b,c" ","}} {{len (split .ID "")}}',
+  '{{printf "%s|%10s|%-10s|%.3s|%q|%x|%v" .Name .Name .Name .Name .Name "hi" .Name}}',
+  '{{printf "%d|%5d|%-5d|%05d|%+d|%x|%X|%o|%b|%c|%U" 42 42 42 42 42 255 255 8 5 65 8364}}',
+  '{{printf "%f|%.2f|%8.3f|%e|%g|%G|%v" 3.14159 2.25 2.5 12345.678 1e21 1e-7 1000000.0}}',
+  '{{printf "%t|%v|%T|%T|%T|%%|%5t" true false .State .HostConfig.NetworkMode .Config.Env true}}',
+  '{{printf "%d %s" "text" 5}}{{printf "%d"}}{{printf "x" 1}}{{printf "%!"}}{{printf "%[2]s %[1]s" "a" "b"}}{{printf "%*d" 5 42}}',
+  '{{print .State.ExitCode 1 "a" "b" 2 3 nil}}|{{println .Name 1 nil}}|{{html "<a href=\'x\'>&\\"</a>"}}',
+  '{{js "it\'s <b> \\"x\\" &"}} {{urlquery "a b&c=d/é"}}',
+  '{{eq .State.Running true}} {{ne .Name "x"}} {{lt 1 2}} {{le 2 2}} {{gt "b" "a"}} {{ge 1.5 1.5}} {{eq 1 2 1}}',
+  "{{and 1 0 2}} {{or 0 `` `x`}} {{not 1}} {{and true .Name}} {{or .SizeRw .Name}} {{eq .SizeRw nil}}",
+  '{{index "abc" 1}} {{len "日本"}} {{slice "abcdef" 1 3}} {{"piped" | printf "%s-%s" "x" | upper | len}}',
+  "{{1.5e3}} {{0x1F}} {{0b11}} {{0o17}} {{1_000}} {{'a'}} {{1i}} {{-3}} {{true}} {{`raw\\n`}} {{\"\\u65e5\\t\\x41\"}}",
+  "{{(.State).Status}} {{(index .Mounts 0).RW}} {{($.HostConfig.LogConfig).Type}}",
+];
+
+/** That only the JSON has the names of. */
+export const rawContainerTemplates = [
+  "{{.Id}} {{.Name}}",
+  "{{.State}}",
+  "{{.HostConfig.NanoCpus}} {{.HostConfig.CpuShares}} {{.HostConfig.Dns}} {{.HostConfig.Memory}}",
+  "{{json .State.Status}} {{json .Config.Env}} {{json .HostConfig.PidsLimit}}",
+  '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}} {{index .Config.Labels "b"}}',
+  "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}};{{end}} {{range .Config.Env}}{{.}};{{end}}",
+  '{{printf "%T %T %T %T" .HostConfig.Memory .Config.Env .State .State.Running}} {{len .Mounts}}',
+  "{{.HostConfig.PidsLimit}} {{.HostConfig.Binds}} {{.Mounts}}",
+];
+
+export const imageTemplates = [
+  "{{.ID}} {{.RepoTags}} {{.RepoDigests}} {{.Architecture}} {{.Os}} {{.Size}} {{.Variant}}|{{.Parent}}|{{.Comment}}",
+  '{{.Created}} {{.Author}} {{printf "%T" .}} {{slice .ID 7 19}}',
+  "{{.Config.Cmd}} {{.Config.Env}} {{.Config.Labels}} {{.Config.ExposedPorts}} {{.Config.WorkingDir}} {{.Config.User}}",
+  "{{json .Config}}",
+  "{{.RootFS.Type}} {{len .RootFS.Layers}} {{json .RootFS}} {{index .RootFS.Layers 0}}",
+  '{{range .RepoTags}}{{.}} {{index (split . "/") 1}};{{end}}',
+  '{{join .RepoTags " and "}} {{json .RepoTags}}',
+  "{{.Metadata.LastTagTime.IsZero}} {{.Metadata.LastTagTime.Location}}{{/* a method that has a pointer */}}",
+  "{{.Config.Healthcheck}} {{.Config.OnBuild}} {{.Config.Shell}} {{.Config.StopSignal}} {{.ContainerConfig}}",
+  "{{if .Config.Env}}env{{end}} {{with .Config}}{{.Cmd}}{{end}}",
+].filter((template) => !template.includes("Location"));
+
+export const networkTemplates = [
+  "{{.ID}} {{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.EnableIPv4}} {{.EnableIPv6}} {{.Attachable}} {{.Ingress}}",
+  "{{.}}",
+  "{{json .}}",
+  "{{.IPAM}} {{json .IPAM}}",
+  "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}} {{.IPRange}}|{{.AuxAddress}}{{end}}",
+  "{{(index .IPAM.Config 0).Subnet}}",
+  "{{range $id, $c := .Containers}}{{$id}} {{$c.Name}} {{$c.IPv4Address}} {{$c}}{{end}}",
+  "{{.Created}} {{json .Created}}",
+  '{{.Created.Format "2006-01-02T15:04:05.000Z07:00 Mon Jan _2 3:04PM 02-Jan-06"}} {{.Created.Unix}} {{.Created.UnixNano}}',
+  "{{.Created.Year}} {{.Created.Month}} {{.Created.Weekday}} {{.Created.YearDay}} {{.Created.Hour}} {{.Created.UTC}}",
+  '{{printf "%v %d %T" .Created.Month .Created.Month .Created.Month}}',
+  "{{.Labels}} {{.Options}} {{.ConfigFrom}} {{.ConfigOnly}} {{.Peers}} {{.Services}}",
+  '{{index .Labels "team"}} {{index .Options "com.docker.network.bridge.name"}}|{{.Labels.absent}}',
+  '{{printf "%+v" .IPAM}} {{printf "%#v" .ConfigFrom}}',
+];
+
+export const volumeTemplates = [
+  "{{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.CreatedAt}}",
+  "{{.Labels}} {{.Options}} {{.Status}} {{.UsageData}} {{.ClusterVolume}}",
+  "{{json .}}",
+  "{{.}}",
+  "{{json .Labels}} {{index .Labels `size`}} {{.Labels.absent}}",
+  '{{printf "%T %T %T" . .Status .UsageData}} {{len .Labels}}',
+];
+
+export const infoTemplates = [
+  "{{.ID}} {{.Name}} {{.Driver}} {{.ServerVersion}} {{.OSType}} {{.Architecture}} {{.NCPU}} {{.MemTotal}}",
+  "{{.Containers}} {{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}} {{.Images}}",
+  "{{.DriverStatus}} {{range .DriverStatus}}{{index . 0}}: {{index . 1}};{{end}}",
+  "{{.Plugins}} {{json .Plugins}} {{.Plugins.Network}}",
+  "{{.CgroupDriver}} {{.CgroupVersion}} {{.CPUCfsPeriod}} {{.CPUCfsQuota}} {{.PidsLimit}} {{.MemoryLimit}} {{.SwapLimit}}",
+  "{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}} {{json .Swarm}} {{.Swarm}}",
+  "{{range $name, $runtime := .Runtimes}}{{$name}} {{$runtime.Path}} {{$runtime.Args}};{{end}} {{.DefaultRuntime}}",
+  "{{json .Runtimes}} {{json .RegistryConfig}}",
+  '{{.RegistryConfig.Mirrors}} {{(index .RegistryConfig.IndexConfigs "docker.io").Name}}',
+  "{{.SecurityOptions}} {{json .SecurityOptions}} {{range .SecurityOptions}}{{.}} {{end}}",
+  "{{.ContainerdCommit.ID}} {{.RuncCommit}} {{.InitCommit}} {{.LiveRestoreEnabled}} {{.Isolation}}|{{.ProductLicense}}",
+  "{{.Labels}} {{json .Labels}} {{.Debug}} {{.ExperimentalBuild}} {{.HTTPProxy}} {{.NoProxy}}",
+  "{{.Info.ID}} {{.DefaultAddressPools}} {{.CDISpecDirs}} {{json .DiscoveredDevices}} {{.UserName}} {{.ServerErrors}}",
+  '{{printf "%T %T %T" .Swarm.LocalNodeState .DriverStatus .}}',
+];
+
+export const versionTemplates = [
+  "{{.Server.Version}} {{.Server.APIVersion}} {{.Server.MinAPIVersion}} {{.Server.Os}}/{{.Server.Arch}}",
+  "{{.Server.Platform.Name}} {{.Server.Platform}} {{.Server.KernelVersion}} {{.Server.GitCommit}} {{.Server.BuildTime}}",
+  "{{json .Server}}",
+  "{{.Server}}",
+  "{{range .Server.Components}}{{.Name}} {{.Version}} {{range $k, $v := .Details}}{{$k}}={{$v}},{{end}};{{end}}",
+  "{{if .Server}}up{{end}} {{.Client.Os}}/{{.Client.Arch}} {{.Client.Context}} {{.Client.Platform}}",
+  '{{with .Server}}{{printf "%-10s|" .Version}}{{end}}a\\tb',
+];
+
+/** Without what only versions of the API before 1.52 tell of containers and images, which docker's client may ask for. */
+export const eventTemplates = [
+  "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Scope}} {{.Time}} {{.TimeNano}}",
+  "{{json .Actor}} {{json .Time}} {{json .Type}}",
+  "{{.Actor.Attributes}} {{.Actor}}",
+  '{{index .Actor.Attributes "name"}} {{.Actor.Attributes.image}} {{.Actor.Attributes.absent}}',
+  '{{range $k, $v := .Actor.Attributes}}{{$k}}={{$v}} {{end}}{{printf "%T %T" . .Action}}',
+  '{{if eq .Type "container"}}c{{else}}n{{end}} {{upper (printf "%s" .Action)}}\\t',
+];
+
+export const networkEventTemplates = ["{{json .}}", "{{.}}", "{{.ID}}|{{.Status}}|{{.From}}|{{.Action}}"];
+
+export const psTemplates = [
+  "{{.ID}} {{.Names}} {{.Image}} {{.Command}} {{.CreatedAt}} {{.State}} {{.Ports}} {{.Size}}",
+  "{{json .Names}} {{json .Labels}} {{.Labels}} {{.Mounts}} {{.Networks}} {{.LocalVolumes}} {{.Platform}}",
+  '{{.Label "com.example.team-name"}}|{{.Label "absent"}}|{{range split .Labels ","}}{{.}};{{end}}',
+  '{{printf "%-12s|%5s|%T" .Names .State .}} {{upper .Names}} {{len .ID}} {{truncate .ID 4}}',
+  '{{if eq .State "running"}}+{{else}}-{{end}}{{with .Ports}}{{.}}{{else}}none{{end}}',
+  "{{.Command | printf `%q`}} {{pad .Names 1 1}}{{println .Names}}{{title .Image}}",
+];
+
+export const imagesTemplates = [
+  "{{.ID}} {{.Repository}} {{.Tag}} {{.Digest}} {{.CreatedAt}} {{.CreatedSince}} {{.Size}} {{.VirtualSize}}",
+  "{{.SharedSize}} {{.UniqueSize}} {{json .Repository}} {{printf `%T` .}} {{upper .Tag}}",
+];
+
+export const networksTemplates = [
+  "{{.ID}} {{.Name}} {{.Driver}} {{.Scope}} {{.IPv4}} {{.IPv6}} {{.Internal}} {{.CreatedAt}} {{.Labels}}",
+  '{{json .}} {{.Label "team"}} {{printf "%T" .}} {{if eq .Internal "true"}}inside{{end}}',
+];
+
+export const volumesTemplates = [
+  "{{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Labels}} {{.Links}} {{.Size}} {{.Group}} {{.Availability}} {{.Status}}",
+  '{{json .}} {{.Label "size"}} {{printf "%T %q" . .Name}}',
+];
+
+export const diskTemplates = ["{{.Type}} {{.TotalCount}} {{.Active}} {{json .Type}} {{printf `%T` .}}"];
+
+/** Each a command line of its own: tables, and what formats are besides templates. */
+export const tables: string[][] = [
+  ["ps", "-a", "--format", "table"],
+  ["ps", "-a"],
+  ["ps", "-a", "--no-trunc"],
+  ["ps", "-a", "--format", "json"],
+  ["ps", "-a", "--format", "raw"],
+  ["ps", "-aq", "--format", "raw"],
+  ["ps", "-aq", "--format", "{{.Names}}"],
+  ["ps", "-as", "--format", "table {{.Names}}\\t{{.Size}}"],
+  ["ps", "-a", "--format", "table {{.Names}}\\t{{.Command}}\\t{{.Labels}}\\t|"],
+  ["ps", "-a", "--no-trunc", "--format", "table {{.ID}}\\t{{.Command}}\\t{{.Names}}"],
+  ["ps", "-a", "--format", 'table {{.Label "com.example.team-name"}}\\t{{.Names}}'],
+  ["ps", "-a", "--format", "table {{upper .Names}}\\t{{truncate .ID 3}}\\t{{json .State}}\\t{{len .ID}}"],
+  ["ps", "-a", "--format", "table {{.Ports}}\\t{{.Networks}}\\t{{.Mounts}}\\t{{.LocalVolumes}}\\t{{.Platform}}"],
+  ["ps", "-a", "--format", 'table {{if eq .Names "web"}}{{.ID}}{{end}}'],
+  ["ps", "-a", "--format", "table{{.Names}}"],
+  ["ps", "-a", "--format", "  {{.Names}}\\n\\t{{.State}} "],
+  ["ps", "-a", "--format", "{{if false}}never{{end}}"],
+  ["ps", "-a", "--format", "pretty"],
+  ["ps", "--filter", "name=nothing", "--format", "table {{.Names}}\\t{{.Image}}"],
+  ["images", "--format", "table {{.Repository}}\\t{{.Tag}}\\t{{.Digest}}\\t{{.ID}}"],
+  ["network", "ls", "--format", "table {{.ID}}\\t{{.Name}}\\t{{.Labels}}\\t{{.Internal}}\\t{{.IPv6}}"],
+  ["network", "ls", "-q", "--format", "table {{.Name}}"],
+  ["network", "ls", "--format", 'table {{.Label "team"}}\\t{{.Name}}'],
+  ["volume", "ls", "--format", "table {{.Name}}\\t{{.Label `size`}}\\t{{.Driver}}"],
+  ["system", "df", "--format", "json"],
+  ["system", "df", "--format", "raw"],
+  ["system", "df", "--format", "table {{.Type}}\\t{{.TotalCount}}"],
+  [
+    "system",
+    "df",
+    "-v",
+    "--format",
+    "{{range .Containers}}{{.Names}} {{.Image}};{{end}}{{json .Volumes}}{{len .BuildCache}}",
+  ],
+  ["system", "df", "-v", "--format", "{{range .Images}}{{.Repository}}:{{.Tag}} {{.Size}} {{end}}"],
+  ["inspect", "--format", "json", "data"],
+  ["volume", "inspect", "data"],
+  ["inspect", "--format", "{{.Name}}", "web", "idle"],
+  ["inspect", "--format", "{{.Name}}", "web", "absent", "idle"],
+  ["inspect", "--format", "{{.Created}}", "web", "net", "data"],
+  ["volume", "inspect", "--format", "json", "data"],
+];
+
+/** What is wrong, and for which command. */
+export const mistakes: string[][] = [
+  ["inspect", "-f", "{{.Nope}}", "web"],
+  ["inspect", "-f", "{{.State.Nope}} {{.Id}}", "web"],
+  ["inspect", "-f", "{{.Id.X}}", "web"],
+  ["inspect", "-f", "first\n{{.Nope}}", "web", "idle"],
+  ["inspect", "-f", "{{index .Mounts 9}}", "web"],
+  ["inspect", "-f", "{{", "web"],
+  ["inspect", "-f", "{{.Id | nosuch}}", "web"],
+  ["inspect", "-f", "{{if .Id}}", "web"],
+  ["inspect", "-f", "{{lower .State.Pid}}", "web"],
+  ["inspect", "-f", '{{eq .State.Running "true"}}', "web"],
+  ["inspect", "-f", '{{template "absent"}}', "web"],
+  ["volume", "inspect", "-f", "{{.Nope}}", "data"],
+  ["volume", "inspect", "-f", "{{.UsageData.Size}}", "data"],
+  ["network", "inspect", "-f", "{{.IPAM.Nope}}", "net"],
+  ["ps", "--format", "{{"],
+  ["ps", "--format", "{{.Nope}}"],
+  ["ps", "--format", "table {{.Names}}\\t{{.Label}}"],
+  ["ps", "--format", "{{.Names 1}}"],
+  ["images", "--format", "{{.Nope}}"],
+  ["network", "ls", "--format", "table {{.Nope}}"],
+  ["volume", "ls", "--format", "{{.Name.X}}"],
+  ["system", "df", "--format", "{{.Nope}}"],
+  ["system", "df", "-v", "--format", "{{.Nope}}"],
+  ["info", "-f", "{{.Nope}}"],
+  ["info", "-f", "{{end}}"],
+  ["version", "-f", "{{.Server.Nope}}"],
+  ["version", "-f", "{{.Server.Version"],
+  ["events", "--format", "{{.Nope}}", "--until", "1"],
+  ["events", "--format", "{{else}}", "--until", "1"],
+];
