@@ -185,6 +185,24 @@ describe("exec", () => {
     }
   });
 
+  test("answers before the process is started, for clients that lose what comes with the answer's head", async () => {
+    const id = await created({ Cmd: ["sleep"] });
+    await start(id);
+    const exec = await createdExec(id, { Cmd: ["both"], AttachStdout: true });
+    const { exec: backend } = served.engine;
+    const answered = Promise.withResolvers<void>();
+    const startExec = backend.start;
+    backend.start = (...args) => answered.promise.then(() => startExec(...args));
+    const connection = new RawConnection(served.socket);
+    connection.upgrade(`/exec/${exec}/start`, "{}");
+    await connection.until(isUpgraded);
+    answered.resolve();
+    expect(demultiplexed(await connection.rest(), frameType.stdout)).toBe("to stdout\n");
+    backend.start = startExec;
+    // What can be refused before that is.
+    expect((await served.fetch(`/exec/${exec}/start`, { json: {} })).status).toBe(409);
+  });
+
   test("without an upgrade, whose request's body was its JSON, has its output, and input that does not end", async () => {
     const id = await created({ Cmd: ["sleep"] });
     await start(id);

@@ -350,11 +350,13 @@ describe("exec", () => {
     const container = await started();
     const { Id } = await engine.exec.create(container, { Cmd: ["sh", "-c", "exit 3"], AttachStdout: true });
     expect(await engine.exec.inspect(Id)).toMatchObject({ Running: false, ExitCode: null });
+    expect(await codeOf(engine.exec.checkStart(Id))).toBe("no error");
     const stream = await engine.exec.start(Id, {}, never);
     for await (const _ of stream.output);
     await Bun.sleep(0);
     expect(await engine.exec.inspect(Id)).toMatchObject({ Running: false, ExitCode: 3, ContainerID: container });
     expect(await codeOf(engine.exec.start(Id, {}, never))).toBe("conflict");
+    expect(await codeOf(engine.exec.checkStart(Id))).toBe("conflict");
   });
 
   test("is refused where nothing runs, without a command, and when the command is not there", async () => {

@@ -10,6 +10,8 @@ export interface ExecStartOptions {
 /** Further processes in running containers. All methods throw EngineError: not_found, conflict, invalid_argument. */
 export interface ExecBackend {
   create(container: string, request: ExecCreateRequest): Promise<{ Id: string }>;
+  /** Throws what `start` would refuse before it does anything: not_found, conflict. */
+  checkStart(id: string): Promise<void>;
   /**
    * Starts it with the streams that its creation named, all of them delivered from the first byte. A command that
    * is not there or not executable throws command_not_found or command_not_executable, and inspect shows 127 or 126.

@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import { defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
-import { isEngineError } from "../../core/errors.ts";
+import { errorMessage } from "../../core/errors.ts";
 import type { ExecBackend, ExecStartOptions } from "../backend/exec.ts";
 import type { AttachStream } from "../backend/stream.ts";
 import { readJson, readJsonBody } from "../body.ts";
@@ -36,26 +36,25 @@ async function start(c: ApiContext, id: string, exec: ExecBackend): Promise<Resp
     await exec.startDetached(id, options);
     return c.body(null, 200);
   }
+  await exec.checkStart(id);
   const { ProcessConfig, DetachKeys } = await exec.inspect(id);
   const terminal = ProcessConfig.tty;
   const detachKeys = parseDetachKeys(DetachKeys || defaultDetachKeys);
   const controller = attachment(c.req.raw.signal);
-  let stream: AttachStream;
-  try {
-    stream = await exec.start(id, options, controller.signal);
-  } catch (error) {
-    // Docker has upgraded by now: the docker client shows no other answer's words. They go to the output, and the
-    // client takes 126 and 127 from inspect.
-    if (!isEngineError(error) || error.code === "not_found" || error.code === "conflict") throw error;
-    logFailure(error, requestName(c));
-    const message = `${error.message}\r\n`;
-    return hijack(c, { contentType: streamType(terminal, c.get("api")) }, async (connection) => {
+  // Answered before the process is started, as by Docker: docker-py loses whatever comes in one packet with the answer's
+  // head. Why it did not start goes to the output, and the client takes 126 and 127 from inspect.
+  return hijack(c, { contentType: streamType(terminal, c.get("api")) }, async (connection) => {
+    let stream: AttachStream;
+    try {
+      stream = await exec.start(id, options, controller.signal);
+    } catch (error) {
+      logFailure(error, requestName(c));
+      const message = `${errorMessage(error)}\r\n`;
       await connection.write(terminal ? message : encodeFrame(frameType.stdout, message));
-    });
-  }
-  return hijack(c, { contentType: streamType(stream.terminal, c.get("api")) }, (connection) =>
-    pump(connection, stream, controller, detachKeys),
-  );
+      return;
+    }
+    await pump(connection, stream, controller, detachKeys);
+  });
 }
 
 function startOptions(request: ExecStartRequest, api: number): ExecStartOptions {

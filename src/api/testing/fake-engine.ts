@@ -175,6 +175,9 @@ export class FakeEngine implements Backends {
       this.executed.set(id, { id, container: container.id, request, process, exitCode: null });
       return { Id: id };
     },
+    checkStart: async (id) => {
+      if (this.#findExec(id).exitCode !== null) throw new EngineError("conflict", `exec ${id} has already been started`);
+    },
     start: async (id, { size }, signal) => {
       const exec = this.#findExec(id);
       if (size) this.calls.push(`exec size ${written(size)}`);

@@ -57,6 +57,11 @@ export class ExecService {
     return { Id: exec.id };
   }
 
+  /** @throws EngineError not_found, conflict: what `start` refuses before it does anything. */
+  async checkStart(id: string): Promise<void> {
+    this.#startable(this.#find(id));
+  }
+
   /**
    * Starts it with the streams that its creation named, delivered from the first byte.
    * @throws EngineError command_not_found, command_not_executable: `inspect` then shows 127 or 126.
@@ -154,12 +159,14 @@ export class ExecService {
   }
 
   #begin(exec: Exec): ShimPart {
-    if (exec.state.status !== "created") {
-      throw new EngineError("conflict", `exec ${exec.id} has already been started`);
-    }
-    const shim = checkGoing(exec.container);
+    const shim = this.#startable(exec);
     exec.state = { status: "starting" };
     return shim;
+  }
+
+  #startable({ id, state, container }: Exec): ShimPart {
+    if (state.status !== "created") throw new EngineError("conflict", `exec ${id} has already been started`);
+    return checkGoing(container);
   }
 
   #process(exec: Exec, options: ExecStart, stdin: boolean): ShimExec {
