@@ -176,7 +176,8 @@ export class FakeEngine implements Backends {
       return { Id: id };
     },
     checkStart: async (id) => {
-      if (this.#findExec(id).exitCode !== null) throw new EngineError("conflict", `exec ${id} has already been started`);
+      if (this.#findExec(id).exitCode !== null)
+        throw new EngineError("conflict", `exec ${id} has already been started`);
     },
     start: async (id, { size }, signal) => {
       const exec = this.#findExec(id);
