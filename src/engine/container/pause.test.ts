@@ -101,6 +101,16 @@ describe("pause", () => {
     expect(actions).not.toContain("pause");
   });
 
+  test("of a container that ends in that moment is refused as of one that has ended", async () => {
+    const id = await running();
+    const shim = world.shims[0]!;
+    shim.pause = () => {
+      shim.end();
+      return Promise.reject(new EngineError("internal", "no such cgroup"));
+    };
+    expect(await refusal(engine.containers.pause("web"))).toEqual(["conflict", `container ${id} is not running`]);
+  });
+
   test("a container that cannot be let go on stays paused", async () => {
     const id = await running();
     await engine.containers.pause("web");

@@ -6,6 +6,7 @@ import { log } from "../../core/log.ts";
 import type { EngineContext } from "../context.ts";
 import type { ShimPart } from "../parts.ts";
 import type { Container } from "./container.ts";
+import { isOver } from "./ended.ts";
 import { containerEvent } from "./event.ts";
 import { startSettled } from "./start-settled.ts";
 
@@ -92,8 +93,8 @@ async function halt(
   try {
     await shim.pause();
   } catch (error) {
-    if (container.state.status !== "running") throw notRunning(container);
     record(context, container, undefined);
+    if (await isOver(container, shim)) throw notRunning(container);
     throw wrapError(error, `Cannot pause container ${container.id}`, { stage: "pause" });
   }
   // It may have ended in the same moment.
@@ -104,10 +105,11 @@ async function release(context: EngineContext, container: Container): Promise<vo
   const { state } = container;
   if (state.status !== "running") return;
   record(context, container, undefined);
+  const shim = container.runningShim();
   try {
-    await container.runningShim().resume();
+    await shim.resume();
   } catch (error) {
-    if (container.state.status !== "running") return;
+    if (await isOver(container, shim)) return;
     // SIGKILL has thawed it already.
     if (!isEngineError(error, "conflict")) {
       record(context, container, state.pausedFor);

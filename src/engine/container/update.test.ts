@@ -145,6 +145,17 @@ describe("what is wrong is refused in docker's words, and nothing changes", () =
     expect(await hostConfig()).toEqual(before);
   });
 
+  test("limits that come too late for a container that ends are kept for its next start", async () => {
+    await running();
+    const shim = world.shims[0]!;
+    shim.update = () => {
+      shim.end();
+      return Promise.reject(new EngineError("conflict", "container not running"));
+    };
+    expect(await update({ CpuShares: 7 })).toEqual({ Warnings: [] });
+    expect((await hostConfig()).CpuShares).toBe(7);
+  });
+
   test("a shim of an earlier version that knows no update says so", async () => {
     await running();
     const unknown = 'shim request: there is no request "update"';

@@ -5,6 +5,7 @@ import { EngineError, errorMessage, isEngineError, wrapError } from "../../core/
 import { log } from "../../core/log.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container } from "./container.ts";
+import { isOver } from "./ended.ts";
 import { containerEvent } from "./event.ts";
 import { checkRestartPolicy, restarts, restartWarnings } from "./restart-policy.ts";
 
@@ -51,14 +52,15 @@ async function change(context: EngineContext, container: Container, asked: HostC
     context.containers.setHostConfig(container, after);
     return;
   }
+  const shim = container.runningShim();
   context.containers.setHostConfig(container, after, before);
   try {
-    await container.runningShim().update(limits);
+    await shim.update(limits);
   } catch (error) {
     // What has just ended has the new limits when it starts again.
-    const isOver = container.state.status !== "running";
-    context.containers.setHostConfig(container, isOver ? after : before);
-    if (!isOver) throw explained(error);
+    const ended = await isOver(container, shim);
+    context.containers.setHostConfig(container, ended ? after : before);
+    if (!ended) throw explained(error);
     return;
   }
   finished(context, container);
@@ -73,13 +75,13 @@ function finished({ containers, database }: EngineContext, container: Container)
 export async function settleUpdate(context: EngineContext, container: Container): Promise<void> {
   const { hostConfig, updatedFrom } = container.definition;
   if (updatedFrom === undefined) return;
-  if (container.state.status === "running") {
+  const { shim } = container;
+  if (container.state.status === "running" && shim !== undefined) {
     try {
-      await container.runningShim().update(context.bundles.updateResources(hostConfig, updatedFrom, hostConfig));
+      await shim.update(context.bundles.updateResources(hostConfig, updatedFrom, hostConfig));
       log("info", "finished an update", { container: container.id });
     } catch (error) {
-      // It ended meanwhile.
-      if (isEngineError(error, "conflict")) return finished(context, container);
+      if (await isOver(container, shim)) return finished(context, container);
       log("warn", "could not finish an update", { container: container.id, error: errorMessage(error) });
       // It was refused as a whole: the limits are what they were.
       context.containers.setHostConfig(container, updatedFrom);
