@@ -182,3 +182,25 @@ test("container prune removes what does not run, in docker's words, and asks bef
     await scene.ok("rm", "-f", kept, "runs");
   }
 });
+
+test("a paused container's files are copied and committed, and it stays paused; a commit pauses one that runs", async () => {
+  await scene.background("files", "echo kept > /file; while :; do sleep 0.02; done");
+  const kept = async () => (await scene.docker(["exec", "files", "cat", "/file"])).stdout;
+  await until("the file is there", async () => (await kept()) === "kept\n");
+  const since = Date.now();
+  await scene.ok("commit", "files", "while-running");
+  await scene.daemon.ok("commit", "--no-pause", "files", "not-paused");
+  expect(await events("files", since)).toEqual(["pause", "unpause", "commit", "commit"]);
+  await scene.ok("pause", "files");
+  await scene.ok("cp", "files:/file", scene.workspace.path("copied"));
+  expect(readFileSync(scene.workspace.path("copied"), "utf8")).toBe("kept\n");
+  await scene.ok("commit", "files", "while-paused");
+  expect(await field("files", "{{.State.Status}}")).toBe("paused");
+  expect(await isFrozen("files")).toBe(true);
+  expect(await scene.ok("run", "--rm", "while-paused", "cat", "/file")).toBe("kept");
+  const waited = scene.docker(["wait", "files"]);
+  await scene.ok("kill", "files");
+  expect((await waited).stdout).toBe("137\n");
+  await scene.ok("rm", "files");
+  await scene.ok("rmi", "while-running", "not-paused", "while-paused");
+});

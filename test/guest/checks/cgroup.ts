@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import {
+  act,
   busybox,
   cgroupExists,
   cgroupFile,
@@ -23,17 +24,32 @@ const tryOpen = (path: string) => `( : <${path} ) 2>&1 && echo opened`;
 beforeAll(serve);
 
 describe("cgroup v2", () => {
-  test("has every limit of the command line in the kernel's files", async () => {
+  test("has every limit of the command line in the kernel's files, and what they are changed to", async () => {
     const id = await start(
       "sleep 1000",
       ...["--memory", "64m", "--memory-swap", "96m", "--memory-reservation", "32m", "--cpus", "0.5"],
       ...["--cpuset-cpus", "1", "--cpu-shares", "512", "--pids-limit", "20"],
     );
     const names = "memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max".split(" ");
-    const files = Object.fromEntries(names.map((name) => [name, cgroupFile(id, name)]));
+    const limits = () => Object.fromEntries(names.map((name) => [name, cgroupFile(id, name)]));
+    const files = limits();
     const script = `cd /sys/fs/cgroup; cat ${names.join(" ")}; grep Cpus_allowed_list /proc/self/status`;
     const inside = (await ok("exec", id, "sh", "-c", script)).split("\n");
+    await ok(
+      ...["update", "--memory", "48m", "--memory-swap", "60m", "--memory-reservation", "16m", "--cpus", "1"],
+      ...["--cpuset-cpus", "0", "--cpu-shares", "1024", "--pids-limit", "-1", id],
+    );
+    const changed = limits();
     await remove(id);
+    expect(changed).toEqual({
+      "memory.max": String(48 * mebibyte),
+      "memory.swap.max": String(12 * mebibyte),
+      "memory.low": String(16 * mebibyte),
+      "cpu.max": "100000 100000",
+      "cpu.weight": "100",
+      "cpuset.cpus": "0",
+      "pids.max": "max",
+    });
     expect(files).toEqual({
       "memory.max": String(64 * mebibyte),
       "memory.swap.max": String(32 * mebibyte),
@@ -89,6 +105,18 @@ describe("cgroup v2", () => {
     await remove(id);
     expect(result).toMatchObject({ status: 137, stdout: "" });
     expect(State).toMatchObject({ Status: "exited", ExitCode: 137, OOMKilled: true });
+  });
+
+  test("stops the processes of a container that is paused, and ends them by a kill all the same", async () => {
+    const id = await start("sleep 1000");
+    await act(id, "pause");
+    const [events, { State }] = [cgroupFile(id, "cgroup.events"), await inspect(id)];
+    await act(id, "kill");
+    const end = (await inspect(id)).State;
+    await remove(id);
+    expect(events).toContain("frozen 1");
+    expect(State.Status).toBe("paused");
+    expect(end).toMatchObject({ Status: "exited", ExitCode: 137 });
   });
 
   test("does not call a container that was killed by hand out of memory", async () => {

@@ -51,6 +51,11 @@ export async function remove(...ids: string[]): Promise<void> {
   for (const id of ids) await request(`/containers/${id}?force=1`, "DELETE");
 }
 
+/** As `pause`, `restart`. */
+export async function act(id: string, verb: string): Promise<void> {
+  await request(`/containers/${id}/${verb}`, "POST");
+}
+
 /** What the container has written to its standard output. */
 export async function outputOf(id: string): Promise<string> {
   const frames = Buffer.from(await (await request(`/containers/${id}/logs?stdout=1`)).arrayBuffer());
