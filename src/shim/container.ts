@@ -45,6 +45,8 @@ export class ShimmedContainer {
   readonly #execs = new Map<string, SupervisedProcess>();
   #removal: Promise<void> | undefined;
   #paused = false;
+  /** Stopping processes and letting them go is done one after the other: another runtime takes its time for each. */
+  #freezing: Promise<unknown> = Promise.resolve();
   /** Nothing of it is left. */
   removed = false;
   /** Told once when that is so. */
@@ -116,10 +118,13 @@ export class ShimmedContainer {
     if (execId !== undefined) return this.#process(execId).signal(signal, this.#name(execId));
     this.#checkRunning();
     await this.#driver.signal(signal, all);
-    if (signal !== SIGKILL || !this.#paused || !this.#init.running) return;
-    // A frozen process (cgroup v1) takes the signal when it is thawed. Some runtimes do that with the kill.
-    this.#paused = false;
-    await this.#driver.resume().catch((error) => log("debug", `resume after SIGKILL: ${errorMessage(error)}`));
+    if (signal !== SIGKILL) return;
+    await this.#oneByOne(async () => {
+      if (!this.#paused || !this.#init.running) return;
+      // A frozen process (cgroup v1) takes the signal when it is thawed. Some runtimes do that with the kill.
+      this.#paused = false;
+      await this.#driver.resume().catch((error) => log("debug", `resume after SIGKILL: ${errorMessage(error)}`));
+    });
   }
 
   resize(size: ConsoleSize, execId: string | undefined): void {
@@ -158,18 +163,33 @@ export class ShimmedContainer {
     }
   }
 
-  async pause(): Promise<void> {
-    this.#checkRunning();
-    if (this.#paused) throw new EngineError("conflict", `container ${this.options.id} is already paused`);
-    await this.#driver.pause();
-    this.#paused = true;
+  pause(): Promise<void> {
+    return this.#oneByOne(async () => {
+      this.#checkRunning();
+      if (this.#paused) throw new EngineError("conflict", `container ${this.options.id} is already paused`);
+      await this.#driver.pause();
+      this.#paused = true;
+    });
   }
 
-  async resume(): Promise<void> {
-    this.#checkRunning();
-    if (!this.#paused) throw new EngineError("conflict", `container ${this.options.id} is not paused`);
-    await this.#driver.resume();
-    this.#paused = false;
+  resume(): Promise<void> {
+    return this.#oneByOne(async () => {
+      this.#checkRunning();
+      if (!this.#paused) throw new EngineError("conflict", `container ${this.options.id} is not paused`);
+      await this.#driver.resume();
+      this.#paused = false;
+    });
+  }
+
+  /** Resolves when no pause is under way: what `state` says then stays so unless somebody asks for something else. */
+  async settled(): Promise<void> {
+    await this.#freezing;
+  }
+
+  #oneByOne(work: () => Promise<void>): Promise<void> {
+    const done = this.#freezing.then(work);
+    this.#freezing = done.catch(() => undefined);
+    return done;
   }
 
   async update(resources: LinuxResources): Promise<void> {

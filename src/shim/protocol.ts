@@ -171,7 +171,7 @@ export interface Requests {
   resume: { arguments: Record<never, never>; result: Record<never, never> };
   /** Changes limits of the container that runs, all of them or none. What is not spoken of stays. */
   update: { arguments: { resources: LinuxResources }; result: Record<never, never> };
-  /** `settled`: not before a start that is under way has come to its end, one or the other. */
+  /** `settled`: not before a start, or a pause, that is under way has come to its end, one or the other. */
   state: { arguments: { settled?: boolean }; result: ShimState };
   /**
    * Removes what the runtime keeps of an ended container and ends the shim; `force` kills a running one first. Who has

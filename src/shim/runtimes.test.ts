@@ -147,6 +147,42 @@ for (const runtime of runtimes) {
       expect(traces(options)).toEqual([]);
     }, 20_000);
 
+    test("does one pause after the other, tells of none that is not done, and takes SIGKILL in between", async () => {
+      await using shim = await TestShim.start();
+      await shim.client.run(make(shim, "sleep 100"));
+      const { client } = shim;
+      await Promise.all([client.pause(), client.resume(), client.pause()]);
+      expect((await client.state()).status).toBe("paused");
+      await client.resume();
+      const pausing = client.pause();
+      expect((await client.state({ settled: true })).status).toBe("paused");
+      await pausing;
+      await client.resume();
+      await Promise.all([client.pause(), client.signal(9)]);
+      expect(await client.wait()).toMatchObject({ exitCode: 137 });
+      await client.release();
+    }, 20_000);
+
+    test("has its limits changed, all of them or none", async () => {
+      await using shim = await TestShim.start();
+      const { pid } = await shim.client.run(make(shim, "sleep 100"));
+      const limit = () => {
+        const [, path] = /^\d*:(?:pids)?:(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))!;
+        return readFileSync(
+          `/sys/fs/cgroup${existsSync("/sys/fs/cgroup/pids") ? "/pids" : ""}${path}/pids.max`,
+          "utf8",
+        );
+      };
+      await shim.client.update({ pids: { limit: 70 } });
+      expect(limit()).toBe("70\n");
+      await expect(shim.client.update({ pids: { limit: 80 }, cpu: { cpus: "4000" } })).rejects.toThrow();
+      expect(limit()).toBe("70\n");
+      await shim.client.signal(9);
+      await shim.client.wait();
+      await expect(shim.client.update({ pids: { limit: 90 } })).rejects.toMatchObject({ code: "conflict" });
+      await shim.client.release();
+    }, 20_000);
+
     test("takes signals, alone or with all its processes", async () => {
       await using shim = await TestShim.start();
       const stream = await shim.client.attach(both);

@@ -124,7 +124,10 @@ export class ShimServer {
       case "hello":
         return this.#hello();
       case "state":
-        if (request.settled) await this.#starting?.settled;
+        if (request.settled) {
+          await this.#starting?.settled;
+          await this.#container?.settled();
+        }
         return this.#state();
       case "run":
         return this.#run(request);
