@@ -112,3 +112,31 @@ test("a container that does not run has the limits when it starts, and what is w
   );
   await scene.ok("rm", "-f", "one", "two");
 });
+
+test("lists of block devices take the place of those before since API 1.55: null keeps them, and an empty one clears", async () => {
+  const [a, b] = ["/dev/loop0", "/dev/loop1"] as const;
+  await scene.ok("run", "-d", "--name", "disk", "--device-read-bps", `${a}:1mb`, scene.image, "sleep", "1000");
+  const update = async (version: string, body: object) => {
+    const response = await fetch(`http://tsd/${version}/containers/disk/update`, {
+      unix: scene.daemon.socket,
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    });
+    expect([response.status, await response.text()]).toEqual([200, '{"Warnings":null}']);
+    const file = await limit("disk", "blkio", "blkio.throttle.read_bps_device", "io.max");
+    return {
+      file: file.replace(/ rbps=(\d+).*/, " $1"),
+      kept: JSON.parse(await field("disk", "{{json .HostConfig.BlkioDeviceReadBps}}")) as object,
+    };
+  };
+  const has = (Path: string, Rate: number) => ({ file: `7:${Path === a ? 0 : 1} ${Rate}`, kept: [{ Path, Rate }] });
+  expect(await update("v1.55", { BlkioDeviceReadBps: null, CpuShares: 10 })).toEqual(has(a, MB));
+  expect(await update("v1.55", { BlkioDeviceReadBps: [{ Path: b, Rate: 2 * MB }] })).toEqual(has(b, 2 * MB));
+  expect(await update("v1.54", { BlkioDeviceReadBps: [] })).toEqual(has(b, 2 * MB));
+  expect(await update("v1.55", { BlkioDeviceReadBps: [] })).toEqual({ file: "", kept: [] });
+  await scene.ok("update", "--cpu-shares", "20", "disk");
+  expect(await scene.daemon.ok("update", "--device-read-bps", `${a}:3mb`, "disk")).toBe("disk");
+  expect(await update("v1.55", {})).toEqual(has(a, 3 * MB));
+  await scene.ok("rm", "-f", "disk");
+});

@@ -41,7 +41,7 @@ async function commit(c: ApiContext, archives: ArchiveBackend): Promise<Response
   const request: CommitRequest = {
     comment: c.req.query("comment") ?? "",
     author: c.req.query("author") ?? "",
-    pause: queryFlag(c, "pause", true),
+    pause: c.req.query("pause") === "" || queryFlag(c, "pause", true),
     changes: c.req.queries("changes") ?? [],
     ...named(c),
     ...(body !== undefined && body !== null && { config: readContainerConfig(body) }),
