@@ -158,7 +158,7 @@ for (const runtime of runtimes) {
       expect((await client.state({ settled: true })).status).toBe("paused");
       await pausing;
       await client.resume();
-      await Promise.all([client.pause(), client.signal(9)]);
+      await Promise.allSettled([client.pause(), client.signal(9)]);
       expect(await client.wait()).toMatchObject({ exitCode: 137 });
       await client.release();
     }, 20_000);
