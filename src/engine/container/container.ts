@@ -122,6 +122,14 @@ export class Container {
     return waiting(this.#exitWaiters, signal);
   }
 
+  /** The end of a container that goes with it: not one that belongs to a restart. */
+  async lastEnd(): Promise<ExitResult> {
+    for (;;) {
+      const exit = await this.nextExit();
+      if (this.removed || !this.restarting) return exit;
+    }
+  }
+
   removal(signal?: AbortSignal): Promise<ExitResult> {
     return this.removed ? Promise.resolve(this.lastExit) : waiting(this.#removalWaiters, signal);
   }

@@ -75,6 +75,25 @@ test("one that is to be removed with its end outlives it, once", async () => {
   expect((await refusal(status()))[0]).toBe("not_found");
 });
 
+test("who runs a container that goes with its end is told of its last end", async () => {
+  const attach = { stdin: false, stdout: false, stderr: false };
+  const request = {
+    create: busybox({ HostConfig: { AutoRemove: true } }),
+    name: "web",
+    pull: "never" as const,
+    attach,
+  };
+  const { exited } = await engine.containers.run(request, () => undefined, new AbortController().signal);
+  let told = false;
+  void exited.then(() => {
+    told = true;
+  });
+  await engine.containers.restart("web", {});
+  expect(told).toBe(false);
+  world.shims.at(-1)!.end({ exitCode: 5 });
+  expect(await exited).toEqual({ StatusCode: 5 });
+});
+
 test("what fails is said with the restart's name, and a container that cannot start is stopped", async () => {
   await running();
   expect(await refusal(engine.containers.restart("web", { signal: "NOPE" }))).toEqual([

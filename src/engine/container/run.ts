@@ -45,8 +45,9 @@ export async function runContainer(
   const { container, response } = created;
   return context.locks.run(container.id, async () => {
     onCreated(response);
-    // As docker's client waits: a container that goes with its end may be restarted before.
-    const exited = (container.autoRemove ? container.removal() : container.nextExit()).then(waitResponse);
+    // Docker's client waits for the removal of one that goes with its end: that need not be waited for, but an end that
+    // belongs to a restart is not its last.
+    const exited = (container.autoRemove ? container.lastEnd() : container.nextExit()).then(waitResponse);
     const stream = await takeShim(context, container, opening, { stdin: wantsStdin(request), signal });
     await context.endings.over(container);
     await launch(context, container, starting);
