@@ -16,8 +16,9 @@ import { attachContainer, type Stream, type StreamSelection } from "./attach.ts"
 import { joinedContainer } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { type CreateOptions, createContainer } from "./create.ts";
+import { descent } from "./descent.ts";
 import { containerEvent } from "./event.ts";
-import { removeLink, shownLinks } from "./links.ts";
+import { namesByLinks, removeLink, shownLinks } from "./links.ts";
 import { type ListOptions, selectContainers } from "./list.ts";
 import { attachWithLogs, type LogOptions, type LogStream, readLogs } from "./logs.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
@@ -62,12 +63,10 @@ export class ContainerService {
 
   async list(options: ListOptions & { size: boolean }): Promise<ContainerSummary[]> {
     const { containers, images } = this.#context;
-    const imageIds = (reference: string) => {
-      const image = images.resolve(reference);
-      return image === undefined ? [] : [image.id];
-    };
+    const descends = descent((reference) => images.resolve(reference));
+    const linkNames = namesByLinks(this.#context);
     const nowMs = Date.now();
-    const selected = selectContainers({ containers, imageIds }, options);
+    const selected = selectContainers({ containers, descends, linkNames }, options);
     // Many containers have few images, and to look one up is most of what a row costs.
     const resolved = new Map<string, string | undefined>();
     const resolve = (name: string): string | undefined => {
@@ -75,7 +74,7 @@ export class ContainerService {
       return resolved.get(name);
     };
     const row = (container: Container, size?: Sizes) =>
-      summaryView(container, shownImage(container, resolve), nowMs, size);
+      summaryView(container, shownImage(container, resolve), linkNames.get(container.id) ?? [], nowMs, size);
     if (!options.size) return selected.map((container) => row(container));
     return Promise.all(selected.map(async (container) => row(container, await this.#sizes(container))));
   }

@@ -94,6 +94,17 @@ function networkOwner(context: Pick<EngineContext, "containers">, container: Con
   return shared === undefined ? container : networkOwner(context, shared);
 }
 
+/** What containers are called by those that link to them on the default bridge, `web/database`, by their ids. */
+export function namesByLinks(context: Pick<EngineContext, "containers">): Map<string, string[]> {
+  const names = new Map<string, string[]>();
+  for (const owner of context.containers.linked()) {
+    for (const { container, alias } of onDefaultBridge(context, owner)) {
+      names.set(container.id, [...(names.get(container.id) ?? []), `${owner.name}/${alias}`]);
+    }
+  }
+  return names;
+}
+
 /** As Docker shows those of the default bridge: `/db:/web/database`. */
 export function shownLinks(context: Pick<EngineContext, "containers">, container: Container): string[] {
   return onDefaultBridge(context, container).map((link) => `/${link.container.name}:/${container.name}/${link.alias}`);

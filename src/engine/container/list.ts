@@ -18,8 +18,10 @@ export interface ListOptions {
 /** What filters need to know beside the containers. */
 export interface FilterContext {
   containers: ContainerStore;
-  /** Ids of the images that a reference names: for `ancestor`. */
-  imageIds(reference: string): string[];
+  /** Whether an image is the one that a reference names, or has all its layers and more: for `ancestor`. */
+  descends(imageId: string, reference: string): boolean;
+  /** What a container is called by those that link to it, `web/db`, beside its name. */
+  linkNames: ReadonlyMap<string, readonly string[]>;
 }
 
 type Predicate = (container: Container) => boolean;
@@ -30,7 +32,8 @@ export function selectContainers(context: FilterContext, options: ListOptions): 
   const predicates = Object.entries(filters)
     .filter(([, values]) => values.length > 0)
     .map(([name, values]) => predicate(context, name, values));
-  const everyState = options.all || limit !== undefined || filters.status?.length || filters.exited?.length;
+  // Of those that only fit what has ended, `status` alone says so for itself.
+  const everyState = options.all || limit !== undefined || filters.status?.length;
   const newest = context.containers.all().reverse();
   const selected = newest.filter(
     (container) => (everyState || running(container)) && predicates.every((matches) => matches(container)),
@@ -45,19 +48,17 @@ function running(container: Container): boolean {
 function predicate(context: FilterContext, name: string, values: readonly string[]): Predicate {
   switch (name) {
     case "id":
-      return ({ id }) => values.some((value) => id.startsWith(value));
+      return idFilter(context, values);
     case "name":
-      return nameFilter(values);
+      return nameFilter(context, values);
     case "label":
       return ({ definition }) => matchesLabels(values, definition.config.Labels ?? {});
     case "status":
       return statusFilter(values);
     case "exited":
       return exitedFilter(values);
-    case "ancestor": {
-      const ids = new Set(values.flatMap((value) => context.imageIds(value)));
-      return ({ definition }) => ids.has(definition.imageId);
-    }
+    case "ancestor":
+      return ({ definition }) => values.some((value) => context.descends(definition.imageId, value));
     case "before":
     case "since":
       return orderFilter(context, name, values);
@@ -75,20 +76,47 @@ function predicate(context: FilterContext, name: string, values: readonly string
     case "publish":
       return portFilter(name, values);
     case "health":
-      return () => values.includes("none");
+      return healthFilter(values);
     case "is-task":
       return () => values.includes("false") || values.includes("0");
     case "isolation":
-      return () => values.includes("default");
+      // Of Windows: on Linux every container passes.
+      return () => true;
     default:
       throw new EngineError("invalid_argument", `invalid filter '${name}'`);
   }
 }
 
+/** A beginning that several containers have is none's. */
+function idFilter({ containers }: FilterContext, values: readonly string[]): Predicate {
+  const ids = containers.all().map(({ id }) => id);
+  const found = new Set(
+    values.flatMap((value) => {
+      const matches = ids.filter((id) => id.startsWith(value));
+      return matches.length === 1 ? matches : [];
+    }),
+  );
+  return ({ id }) => found.has(id);
+}
+
 /** Docker matches names as regular expressions, with and without the leading slash. */
-function nameFilter(values: readonly string[]): Predicate {
+function nameFilter({ linkNames }: FilterContext, values: readonly string[]): Predicate {
   const patterns = namePatterns("name", values);
-  return ({ name }) => patterns.some((pattern) => pattern.test(name) || pattern.test(`/${name}`));
+  return ({ id, name }) =>
+    [name, ...(linkNames.get(id) ?? [])].some((each) =>
+      patterns.some((pattern) => pattern.test(each) || pattern.test(`/${each}`)),
+    );
+}
+
+const healths = ["none", "starting", "healthy", "unhealthy"];
+
+function healthFilter(values: readonly string[]): Predicate {
+  const wrong = values.find((value) => !healths.includes(value));
+  if (wrong === undefined) return () => values.includes("none");
+  throw new EngineError(
+    "invalid_argument",
+    `invalid value for health (${wrong}): must be one of ${healths.join(", ")}`,
+  );
 }
 
 const statuses = new Set(["created", "running", "paused", "restarting", "removing", "exited", "dead"]);

@@ -75,12 +75,19 @@ function wishedMac({ hostConfig, endpoints }: ContainerDefinition): Pick<Contain
   return MacAddress === undefined ? {} : { MacAddress };
 }
 
-export function summaryView(container: Container, imageName: string, nowMs: number, size?: Sizes): ContainerSummary {
+/** @param linkNames what it is called by those that link to it: `web/db`. */
+export function summaryView(
+  container: Container,
+  imageName: string,
+  linkNames: readonly string[],
+  nowMs: number,
+  size?: Sizes,
+): ContainerSummary {
   const { id, name, createdAt, definition, state } = container;
   const { hostConfig, config, imageId } = definition;
   return {
     Id: id,
-    Names: [`/${name}`],
+    Names: [name, ...linkNames].map((each) => `/${each}`),
     Image: imageName,
     ImageID: imageId,
     Command: commandLine(definition.command),
@@ -96,6 +103,7 @@ export function summaryView(container: Container, imageName: string, nowMs: numb
     },
     NetworkSettings: { Networks: containerNetworks(container) },
     Mounts: mountPoints(container),
+    Health: { Status: "none", FailingStreak: 0 },
     ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
   };
 }
