@@ -1,7 +1,7 @@
 /** The routes for single files: parameters, the header with what a path stands for, statuses. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { goFileMode, goModes, hasGoMode } from "../schema/path-stat.ts";
-import { type Served, serve } from "../testing/serve.ts";
+import { RawConnection, type Served, serve } from "../testing/serve.ts";
 
 let served: Served;
 
@@ -47,6 +47,30 @@ describe("files of a container", () => {
   ])("%s of %p is refused with %d", async (method, path, status, message) => {
     const response = await served.fetch(`/containers/c/archive?path=${path}`, { method });
     expect([response.status, await response.json()]).toMatchObject([status, { message }]);
+  });
+
+  test("PUT of a small archive that is refused is answered once it has come, and the connection goes on", async () => {
+    const connection = new RawConnection(served.socket);
+    const head = "PUT /containers/c/archive?path=/ro HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n";
+    connection.socket.write(`${head}5\r\nhello\r\n`);
+    await Bun.sleep(20);
+    expect(connection.received.byteLength).toBe(0);
+    connection.socket.write("0\r\n\r\n");
+    await connection.until((received) => received.includes("read-only"));
+    expect(connection.head().toLowerCase()).not.toContain("connection: close");
+    connection.socket.end("GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+    expect((await connection.rest()).toString()).toEndWith("OK");
+  });
+
+  test("PUT of a large archive that is refused is cut off, and one that stalls as well", async () => {
+    for (const bytes of [300 << 10, 10]) {
+      const connection = new RawConnection(served.socket);
+      const head = "PUT /containers/c/archive?path=/ro HTTP/1.1\r\nHost: d\r\nContent-Length: 10000000\r\n\r\n";
+      connection.socket.write(head + "x".repeat(bytes));
+      expect((await connection.rest()).toString()).toContain("container rootfs is marked read-only");
+      expect(connection.head().toLowerCase()).toContain("connection: close");
+      connection.socket.destroy();
+    }
   });
 
   test("changes are told with docker's numbers", async () => {

@@ -1,5 +1,7 @@
 /** Files and folders of a container, in and out. */
 import type { Hono } from "hono";
+import { errorMessage } from "../../core/errors.ts";
+import { log } from "../../core/log.ts";
 import { rfc3339Nano } from "../../core/timestamp.ts";
 import type { FileBackend, PathStat } from "../backend/files.ts";
 import { invalid } from "../errors.ts";
@@ -36,12 +38,39 @@ export function fileRoutes(app: Hono<ApiEnv>, files: FileBackend): void {
     try {
       await files.write(c.req.param("id"), request, c.req.raw.body ?? nothing(), c.req.raw.signal);
     } catch (error) {
-      // What is left of the archive is not to be sent.
-      c.header("connection", "close");
+      if (!(await isSent(c.req.raw))) c.header("connection", "close");
       throw error;
     }
     return c.body(null, 200);
   });
+}
+
+/** What is read of a refused archive, in bytes and milliseconds, before its client is cut off. */
+const restMax = { bytes: 256 << 10, milliseconds: 500 };
+
+/**
+ * Reads what is left of a small archive, as Go's server does: a client that cannot write on may not see why. Of a large one
+ * the rest is not to be sent. @returns whether all has come.
+ */
+async function isSent(request: Request): Promise<boolean> {
+  if (request.bodyUsed || request.body?.locked) return false;
+  const reader = request.body?.getReader();
+  const late = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => late.resolve("late"), restMax.milliseconds);
+  try {
+    for (let bytes = 0; reader !== undefined && bytes <= restMax.bytes; ) {
+      const read = await Promise.race([reader.read(), late.promise]);
+      if (read === "late") return false;
+      if (read.done) return true;
+      bytes += read.value.byteLength;
+    }
+    return reader === undefined;
+  } catch (error) {
+    log("debug", "a refused archive was cut off", { error: errorMessage(error) });
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function pathOf(c: ApiContext): string {

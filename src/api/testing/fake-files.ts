@@ -29,11 +29,11 @@ export class FakeFiles implements FileBackend {
   }
 
   async write(ref: string, request: ExtractRequest, archive: AsyncIterable<Uint8Array>): Promise<void> {
+    const { path, keepsKinds, toUser, owner } = request;
+    if (path.startsWith("/ro")) throw new EngineError("forbidden", "container rootfs is marked read-only");
     let bytes = 0;
     for await (const piece of archive) bytes += piece.length;
-    const { path, keepsKinds, toUser, owner } = request;
     this.#tell(`write ${ref} ${path} ${keepsKinds} ${toUser} ${owner ?? "-"} ${bytes}`);
-    if (path.startsWith("/ro")) throw new EngineError("forbidden", "container rootfs is marked read-only");
   }
 
   #statOf(ref: string, path: string): PathStat {
