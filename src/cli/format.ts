@@ -58,12 +58,21 @@ export function formatLines<T>(
   format: string,
   typeName: string | ((item: T) => string) = "*formatter.context",
 ): string {
-  const isTable = format === "" || format.startsWith("table");
+  if (format === "" || format === "table") return plainTable(items, columns, shown);
+  const isTable = format.startsWith("table");
   const template = compileTemplate(listTemplate(format, shown));
   const one = typeof typeName === "string" ? contextType(columns, typeName) : undefined;
   const typeOf = (item: T) => one ?? contextType(columns, (typeName as (item: T) => string)(item));
   const lines = items.map((item) => `${template.execute(new Value(typeOf(item), item))}\n`).join("");
   return isTable ? alignColumns(`${headerLine(template, columns)}\n${lines}`) : lines;
+}
+
+/** What `table {{.First}}\t{{.Second}}` gives of columns that are text, without a template: lists may be long. */
+function plainTable<T>(items: readonly T[], columns: readonly Column<T>[], shown: readonly string[]): string {
+  const byName = new Map(columns.map((column) => [column.name, column]));
+  const chosen = shown.map((name) => byName.get(name)!);
+  const rows = items.map((item) => `${chosen.map(({ value }) => String(value(item))).join("\t")}\n`);
+  return alignColumns(`${chosen.map(({ header }) => header).join("\t")}\n${rows.join("")}`);
 }
 
 /** The same without the end of the last line; empty when there is nothing to print. */
