@@ -51,7 +51,7 @@ function cp(...args: string[]): Promise<CommandResult> {
 async function refusal(...args: string[]): Promise<string> {
   const { status, stderr } = await cp(...args);
   expect(status).toBe(1);
-  return stderr.trimEnd();
+  return stderr.replace(/^hint: .*\n/gm, "").trimEnd();
 }
 
 function inside(container: string, script: string): Promise<string> {

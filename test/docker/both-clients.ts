@@ -73,7 +73,8 @@ export class BothClients {
       recorder.take();
       const result = await command([path, ...words], { env, stdin });
       for (const step of undo ?? []) await this.request(...step);
-      return { ...result, requests: recorder.take() };
+      // Advice is tsd's alone.
+      return { ...result, stderr: result.stderr.replace(/^hint: .*\n/gm, ""), requests: recorder.take() };
     };
     if (undo === undefined) return (await Promise.all(this.#programs.map(act))) as [Outcome, Outcome];
     return [await act(this.#programs[0]!), await act(this.#programs[1]!)];

@@ -37,7 +37,10 @@ afterAll(() => workspace?.[Symbol.asyncDispose]());
 async function refused(...args: string[]): Promise<string> {
   const { status, stderr } = await daemon.tsd(args);
   expect(status).toBe(1);
-  return stderr.trim();
+  return stderr
+    .replace(/^hint: .*\n/gm, "")
+    .trim()
+    .replace(/^Error response from daemon: /, "");
 }
 
 function directory(host: string): string {
@@ -160,7 +163,7 @@ describe("a proxy of the daemon's environment", () => {
     const failed = await refused("pull", "registry.example/busybox");
     expect(failed).toContain('Get "https://registry.example/v2/busybox/manifests/latest": through proxy 127.0.0.1:1: ');
     expect(failed).not.toContain("word");
-    const [proxy, none] = (await daemon.ok("info", "-f", "{{.HttpsProxy}} {{.NoProxy}}")).split(" ");
+    const [proxy, none] = (await daemon.ok("info", "-f", "{{.HTTPSProxy}} {{.NoProxy}}")).split(" ");
     expect([proxy, none]).toEqual(["http://xxxxx:xxxxx@127.0.0.1:1", `${address}/32`]);
   });
 });

@@ -229,7 +229,7 @@ test("a user whom the namespace does not have is refused by number, and few user
   );
   await engine.untilLogs(container, "0:0");
   const executed = await engine.tsd(["exec", "-u", "1:0", container, "true"]);
-  expect([executed.status, executed.stdout]).toEqual([128, expect.stringContaining(`user 1: ${reason}`)]);
+  expect([executed.status, executed.stderr]).toEqual([128, expect.stringContaining(`user 1: ${reason}`)]);
   await engine.daemon.ok("rm", "-f", container);
 });
 

@@ -1,9 +1,11 @@
+import type { RunExit } from "../../api/schema/run-protocol.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
-import { EngineError, isEngineError } from "../../core/errors.ts";
+import { type EngineError, isEngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
 import { configuredDetachKeys } from "../configured-detach-keys.ts";
 import { boolFlag, checkedListFlag, listFlag, stringFlag } from "../flags.ts";
 import { consoleSize, detachedByKeys, refuseTerminalWithoutOne } from "../local-streams.ts";
+import { printFailure } from "../output.ts";
 import { environment, variable } from "../variables.ts";
 
 export const execCommand = command({
@@ -44,27 +46,32 @@ export const execCommand = command({
       ...(!flags.detach && consoleSize(flags.tty)),
     };
     let isCreated = false;
-    const exit = await runExec(
-      await session.client(),
-      { container: name, exec, detach: flags.detach },
-      {
-        detachKeys: new DetachScanner(parseDetachKeys(keys || defaultDetachKeys)),
-        tty: flags.tty,
-        stdin,
-        onCreated: () => {
-          isCreated = true;
+    let exit: RunExit;
+    try {
+      exit = await runExec(
+        await session.client(),
+        { container: name, exec, detach: flags.detach },
+        {
+          detachKeys: new DetachScanner(parseDetachKeys(keys || defaultDetachKeys)),
+          tty: flags.tty,
+          stdin,
+          onCreated: () => {
+            isCreated = true;
+          },
         },
-      },
-    ).catch((error: unknown) => {
-      throw isCreated ? notStarted(error) : error;
-    });
+      );
+    } catch (error) {
+      if (!isCreated || !isEngineError(error) || isEngineError(error, "unavailable")) throw error;
+      printFailure(error);
+      return statusOfFailure(error);
+    }
     if (exit.detached && !flags.detach) throw detachedByKeys();
     return exit.StatusCode;
   },
 });
 
-/** A user or a directory that the container does not have: docker's status is that of a program that cannot be executed. */
-function notStarted(error: unknown): unknown {
-  if (!isEngineError(error, "invalid_argument")) return error;
-  return new EngineError("command_not_executable", error.message, { cause: error });
+/** Of what never ran, as docker's daemon tells it: 127 no such program, 126 a wrong request, 128 anything else. */
+function statusOfFailure({ code }: EngineError): number {
+  if (code === "command_not_found") return 127;
+  return code === "command_not_executable" || code === "invalid_argument" ? 126 : 128;
 }

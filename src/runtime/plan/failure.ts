@@ -40,6 +40,9 @@ export function planError(running: PlanOutcome, compiled: CompiledPlan, process:
   // The youngest calls that every plan makes are mount_setattr and close_range with CLOSE_RANGE_CLOEXEC.
   const hint = "containers need Linux 5.12 or newer";
   if (isErrno(failure.error, "ENOSYS")) return new EngineError("unsupported", message, { ...details, hint });
+  if (isErrno(failure.error, "E2BIG")) {
+    return new EngineError("invalid_argument", message, { ...details, hint: advice.shortened });
+  }
   return new EngineError(isAskedTooMuch(failure) ? "invalid_argument" : "internal", message, details);
 }
 
@@ -95,7 +98,6 @@ function commandError(
     ETXTBSY: "text file busy",
     ELOOP: "too many levels of symbolic links",
     ENAMETOOLONG: "file name too long",
-    E2BIG: "argument list too long",
   };
   if (errno === "ENOENT") {
     const reason = command.includes("/")
@@ -111,7 +113,7 @@ function commandError(
     ? undefined
     : new EngineError("command_not_executable", `exec: "${command}": ${reason}`, {
         ...details,
-        hint: errno === "E2BIG" ? advice.shortened : advice.notExecutable,
+        hint: advice.notExecutable,
       });
 }
 
