@@ -47,8 +47,12 @@ function normalize(names: readonly string[], held: readonly string[], purpose: "
     const upper = given.toUpperCase();
     if (upper === "ALL") return upper;
     const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
-    if (!isCapabilityName(name))
-      throw new EngineError("invalid_argument", `unknown capability: "${name}"`, { hint: advice.capability });
+    if (!isCapabilityName(name)) {
+      const field = purpose === "add" ? "CapAdd" : "CapDrop";
+      throw new EngineError("invalid_argument", `invalid ${field}: unknown capability: "${name}"`, {
+        hint: advice.capability,
+      });
+    }
     // To drop what one does not have is no mistake, although Docker says so too.
     if (purpose === "add" && !held.includes(name)) {
       const reason = "capability not supported by your kernel or not available in the current environment";

@@ -119,7 +119,7 @@ const mistakes: Mistake[] = [
   },
   {
     words: "run --cap-add NOSUCH IMAGE",
-    cause: 'unknown capability: "CAP_NOSUCH"',
+    cause: 'invalid CapAdd: unknown capability: "CAP_NOSUCH"',
     advice: "capabilities(7) lists them: NET_ADMIN, SYS_PTRACE, …",
     status: 125,
   },

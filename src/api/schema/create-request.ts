@@ -174,7 +174,7 @@ export const hostConfig: v.GenericSchema<unknown, HostConfig> = struct({
   RestartPolicy: optional(restartPolicy),
   Runtime: optional(text),
   SecurityOpt: optional(texts),
-  ShmSize: optional(uint),
+  ShmSize: optional(int64),
   StorageOpt: optional(textMap),
   Sysctls: optional(textMap),
   Tmpfs: optional(textMap),
