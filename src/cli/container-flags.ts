@@ -124,6 +124,7 @@ export const containerFlags = {
   tmpfs: listFlag("Mount a tmpfs directory"),
   tty: boolFlag("Allocate a pseudo-TTY", { short: "t" }),
   ulimit: listFlag("Ulimit options", { valueName: "ulimit" }),
+  "use-api-socket": boolFlag("Bind mount Docker API socket and required auth"),
   user: stringFlag("Username or UID (format: <name|uid>[:<group|gid>])", { short: "u" }),
   userns: stringFlag("User namespace to use"),
   uts: stringFlag("UTS namespace to use"),

@@ -59,7 +59,10 @@ describe("a create request", () => {
       [{ Cmd: 1 }, "invalid JSON: Cmd: number where array is wanted"],
       [{ HostConfig: { Memory: "1g" } }, "invalid JSON: HostConfig.Memory: string where int64 is wanted"],
       [{ HostConfig: { Memory: 1.5 } }, "invalid JSON: HostConfig.Memory: number where int64 is wanted"],
-      [{ HostConfig: { BlkioWeight: -1 } }, "invalid JSON: HostConfig.BlkioWeight: -1 where an unsigned integer is wanted"],
+      [
+        { HostConfig: { BlkioWeight: -1 } },
+        "invalid JSON: HostConfig.BlkioWeight: -1 where an unsigned integer is wanted",
+      ],
       [
         { HostConfig: { Ulimits: [{ Name: "nofile", Soft: "1" }] } },
         "invalid JSON: HostConfig.Ulimits.0.Soft: string where int64 is wanted",

@@ -46,9 +46,17 @@ export const runCommand = command({
       attach: { stdin: attach.has("stdin"), stdout: attach.has("stdout"), stderr: attach.has("stderr") },
       detach: flags.detach,
     };
+    using file = new ContainerIdFile(flags.cidfile);
+    if (flags["use-api-socket"]) {
+      const { runWithApiSocket } = await import("../run-with-socket.ts");
+      return await runWithApiSocket(session, request, {
+        flags,
+        idFile: file,
+        display: () => pullDisplay(flags.quiet, image),
+      });
+    }
     const auth = await runAuth(session, { image, platform: flags.platform, pull: request.pull });
     const keys = flags.tty ? await configuredDetachKeys(session, flags["detach-keys"]) : flags["detach-keys"];
-    using file = new ContainerIdFile(flags.cidfile);
     let id = "";
     const exit = await runContainer(await session.client(), request, {
       tty: flags.tty,

@@ -48,7 +48,7 @@ interface StartFlags {
 }
 
 /** Attaches first, then starts: no byte of the output is missed. */
-async function startAttached(session: Session, name: string, flags: StartFlags): Promise<number> {
+export async function startAttached(session: Session, name: string, flags: StartFlags): Promise<number> {
   const { connectAttached } = await import("../attached.ts");
   const client = await session.client();
   const container = await client.inspectContainer(name);

@@ -79,6 +79,17 @@ export class ConfigFile {
     return typeof detachKeys === "string" ? detachKeys : "";
   }
 
+  /** Registries that the file itself names. */
+  get servers(): string[] {
+    return [...Object.keys(this.#object("auths")), ...Object.keys(this.#object("credHelpers"))];
+  }
+
+  /** The programs that may know of others. */
+  get helpers(): string[] {
+    const { credsStore } = this.#content;
+    return typeof credsStore === "string" && credsStore !== "" ? [credsStore] : [];
+  }
+
   /** Is anybody logged in anywhere, or a program named that would know? */
   get isInUse(): boolean {
     return Object.keys(this.#object("auths")).length > 0 || this.#content.credsStore !== undefined;
@@ -164,7 +175,8 @@ export class ConfigFile {
   }
 }
 
-function entryOf({ username, password, identityToken, registryToken }: Credentials): Json {
+/** As docker writes it. */
+export function entryOf({ username, password, identityToken, registryToken }: Credentials): Json {
   return {
     auth: Buffer.from(`${username}:${password}`).toString("base64"),
     ...(identityToken !== undefined && { identitytoken: identityToken }),

@@ -25,6 +25,13 @@ export async function getFromHelper(name: string, server: string): Promise<Crede
   return { username: Username, password: Secret };
 }
 
+/** The registries that the program has credentials for. @throws EngineError. */
+export async function listFromHelper(name: string): Promise<string[]> {
+  const { status, output } = await call(name, "list", "");
+  if (status !== 0) throw failed(name, "listing credentials", output);
+  return Object.keys(parse(name, output));
+}
+
 /** @throws EngineError. */
 export async function storeWithHelper(name: string, server: string, credentials: Credentials): Promise<void> {
   const { username, password, identityToken } = credentials;

@@ -1,8 +1,8 @@
 /** Where a user's credentials are: in docker's config.json, or with the program that it names for a registry. */
 import { EngineError, errorMessage, isEngineError } from "../../core/errors.ts";
 import { defaultRegistry } from "../../oci/reference.ts";
-import { ConfigFile, type Credentials, hostOf } from "./config-file.ts";
-import { eraseWithHelper, findProgram, getFromHelper, storeWithHelper } from "./helper.ts";
+import { ConfigFile, type Credentials, entryOf, hostOf } from "./config-file.ts";
+import { eraseWithHelper, findProgram, getFromHelper, listFromHelper, storeWithHelper } from "./helper.ts";
 
 /** What docker.io has been called in config.json since before it had that name. */
 export const dockerHubServer = "https://index.docker.io/v1/";
@@ -32,6 +32,18 @@ export class CredentialStore {
     const found = await getFromHelper(helper, server);
     // The file's entry is a remainder, or has what helpers do not keep.
     return found ?? this.file.get(server);
+  }
+
+  /** What the file would say if no helper kept anything: an entry for each registry that there are credentials for. */
+  async allEntries(): Promise<Record<string, object>> {
+    const listed = await Promise.all(this.file.helpers.map(listFromHelper));
+    const servers = new Set([...this.file.servers, ...listed.flat()]);
+    const entries: Record<string, object> = {};
+    for (const server of servers) {
+      const credentials = await this.get(server);
+      if (credentials !== undefined) entries[server] = entryOf(credentials);
+    }
+    return entries;
   }
 
   async store(server: string, credentials: Credentials): Promise<StoredAt> {
