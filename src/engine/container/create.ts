@@ -9,7 +9,7 @@ import { withoutSync } from "../../core/database.ts";
 import { EngineError, isEngineError, wrapError } from "../../core/errors.ts";
 import { newId } from "../../core/id.ts";
 import type { Image } from "../../image/image.ts";
-import { formatPlatform } from "../../image/platform.ts";
+import { formatPlatform, hostPlatform, satisfies } from "../../image/platform.ts";
 import type { EngineContext } from "../context.ts";
 import { manifestDescriptor } from "../image/manifests.ts";
 import { resolveImage } from "../image/resolve.ts";
@@ -175,6 +175,7 @@ function draftContainer(
     runtime,
     ...(storageBytes !== undefined && { storageBytes }),
     warnings: [
+      ...(options.platform === undefined ? platformWarnings(image) : []),
       ...settled.warnings,
       ...portWarnings(hostConfig),
       ...unactedWarnings({ ...config, HostConfig: request.HostConfig ?? {} }),
@@ -248,6 +249,14 @@ function reserveName(context: EngineContext, id: string, requested: string | und
   const name = parseContainerName(requested);
   names.reserve(name, id);
   return name;
+}
+
+/** In Docker's words: without emulation the kernel will not run its programs. */
+function platformWarnings({ platform }: Image): string[] {
+  const host = hostPlatform();
+  if (satisfies(platform, host)) return [];
+  const shown = `(${formatPlatform(platform)}) does not match the detected host platform (${formatPlatform(host)})`;
+  return [`The requested image's platform ${shown} and no specific platform was requested`];
 }
 
 /** In Docker's words. */
