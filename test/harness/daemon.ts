@@ -1,4 +1,5 @@
 import { openSync } from "node:fs";
+import type { ContainerInspect } from "../../src/api/schema/container.ts";
 import { type CommandOptions, type CommandResult, command, succeed, until } from "./command.ts";
 import { dockerClient } from "./packages.ts";
 import { tsd, type Workspace } from "./workspace.ts";
@@ -115,6 +116,13 @@ export class Daemon {
   /** A tsd command that has to succeed. @returns its standard output, without the last newline. */
   ok(...args: string[]): Promise<string> {
     return succeed([tsd, ...args], { env: this.env });
+  }
+
+  /** What the API says of a container: without a command line in between, which takes more time than the answer. */
+  async inspect(container: string): Promise<ContainerInspect> {
+    const response = await fetch(`http://tsd/containers/${container}/json`, { unix: this.socket });
+    if (!response.ok) throw new Error(`inspect ${container}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as ContainerInspect;
   }
 
   async #close(): Promise<void> {

@@ -1,7 +1,7 @@
 /** Crashes of the daemon while containers are paused, renamed, updated and restarted: record and kernel agree after each. */
-import { existsSync, readFileSync } from "node:fs";
 import { type CrashAction, crashRound } from "../harness/crash-round.ts";
 import { DockerScene } from "../harness/docker.ts";
+import { cgroupLimit, isFrozen } from "../harness/process-cgroup.ts";
 import type { Random } from "../harness/random.ts";
 
 /** Milliseconds after the first request within which the daemon is killed: past the end of most. */
@@ -15,12 +15,6 @@ interface Facts {
 }
 
 type Known = Map<string, Facts>;
-
-interface Inspected {
-  Name: string;
-  State: { Status: string; Pid: number };
-  HostConfig: { PidsLimit: number };
-}
 
 export class VerbCrashTest {
   readonly #scene: DockerScene;
@@ -93,16 +87,16 @@ export class VerbCrashTest {
   async #check(): Promise<void> {
     const { daemon } = this.#scene;
     for (const [id, known] of this.#known) {
-      const [found] = JSON.parse(await daemon.ok("inspect", id)) as [Inspected];
-      const { Status, Pid } = found.State;
-      const facts = { name: found.Name.slice(1), status: Status, pidsLimit: found.HostConfig.PidsLimit };
+      const { Name, State, HostConfig } = await daemon.inspect(id);
+      const { Status, Pid } = State;
+      const facts = { name: Name.slice(1), status: Status, pidsLimit: HostConfig.PidsLimit! };
       for (const [fact, value] of Object.entries(facts)) {
         const wanted = known[fact as keyof Facts];
         if (wanted !== undefined && wanted !== value) throw new Error(`${fact} of ${id} is ${value}, not ${wanted}`);
       }
       if (Status === "running" || Status === "paused") {
         expectSame(`processes of ${id} stand still`, isFrozen(Pid), Status === "paused");
-        expectSame(`limit of ${id}`, Number(cgroupFile(Pid, "pids", "pids.max")), facts.pidsLimit);
+        expectSame(`limit of ${id}`, Number(cgroupLimit(Pid, "pids", "pids.max", "pids.max")), facts.pidsLimit);
       } else {
         // Killed between the end and the start of a restart.
         await daemon.ok("start", id);
@@ -115,17 +109,4 @@ export class VerbCrashTest {
 
 function expectSame(what: string, found: unknown, wanted: unknown): void {
   if (found !== wanted) throw new Error(`${what}: ${found}, by the record ${wanted}`);
-}
-
-function isFrozen(pid: number): boolean {
-  if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return cgroupFile(pid, "", "cgroup.events").includes("frozen 1");
-  return cgroupFile(pid, "freezer", "freezer.state").trim() === "FROZEN";
-}
-
-function cgroupFile(pid: number, controller: string, name: string): string {
-  const unified = existsSync("/sys/fs/cgroup/cgroup.controllers");
-  const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").split("\n");
-  const wanted = unified ? "" : controller;
-  const path = lines.map((line) => line.split(":")).find(([, each]) => each === wanted)![2]!;
-  return readFileSync(`/sys/fs/cgroup/${unified ? "" : controller}${path}/${name}`, "utf8");
 }
