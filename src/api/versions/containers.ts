@@ -132,13 +132,20 @@ function configOf({ MacAddress, ...config }: ContainerConfig, api: number): obje
 }
 
 export function summaryOf(container: ContainerSummary, api: number): object {
-  const { ImageManifestDescriptor, Health, HostConfig, ...rest } = container;
+  const { Id, Names, Image, ImageID, ImageManifestDescriptor, HostConfig, NetworkSettings, Mounts, Health, ...rest } =
+    container;
+  // In the order of docker's own answers.
   return {
-    ...rest,
+    Id,
+    Names,
+    Image,
+    ImageID,
     ...(api >= 48 && { ImageManifestDescriptor }),
-    ...(api >= 52 && { Health }),
+    ...rest,
     HostConfig: api >= 46 ? HostConfig : { NetworkMode: HostConfig.NetworkMode },
-    NetworkSettings: { Networks: networksOf(container.NetworkSettings.Networks, container.Id, api) },
+    NetworkSettings: { Networks: networksOf(NetworkSettings.Networks, Id, api) },
+    Mounts,
+    ...(api >= 52 && { Health }),
   };
 }
 

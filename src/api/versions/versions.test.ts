@@ -158,6 +158,9 @@ describe("a container", () => {
       HostConfig: { Annotations: { a: "b" } },
     });
     expect(wire(summaryOf(summary, 45))).not.toHaveProperty("Health");
+    expect(Object.keys(wire(summaryOf(summary, 55))).join(" ")).toBe(
+      "Id Names Image ImageID Command Created Ports Labels State Status HostConfig NetworkSettings Mounts Health",
+    );
     expect(wire(summaryOf(summary, 45))).toHaveProperty("HostConfig", { NetworkMode: "bridge" });
   });
 });

@@ -80,6 +80,8 @@ describe("the list of containers", () => {
     [{ status: ["foo"] }, "invalid filter 'status=foo'"],
     [{ health: ["foo"] }, "invalid value for health (foo): must be one of none, starting, healthy, unhealthy"],
     [{ exited: ["x"] }, "invalid filter 'exited=x'"],
+    [{ publish: ["8080:80"] }, "filter for 'publish' should not contain ':': 8080:80"],
+    [{ expose: ["x"] }, "invalid filter 'expose=x'"],
     [{ since: ["nobody"] }, "No such container: nobody"],
   ])("refuses %j", async (filters, message) => {
     expect(names(filters as unknown as Record<string, string[]>)).rejects.toThrow(message);

@@ -151,6 +151,9 @@ function orderFilter(context: FilterContext, name: string, values: readonly stri
 /** `80`, `80/tcp`, `8000-8010/udp`: of the container, as in Docker also for `publish`. */
 function portFilter(name: string, values: readonly string[]): Predicate {
   const ranges = values.map((value) => {
+    if (value.includes(":")) {
+      throw new EngineError("invalid_argument", `filter for '${name}' should not contain ':': ${value}`);
+    }
     const [, from, to, protocol] = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/.exec(value) ?? [];
     if (from === undefined) throw new EngineError("invalid_argument", `invalid filter '${name}=${value}'`);
     return { from: Number(from), to: Number(to ?? from), protocol: protocol ?? "tcp" };

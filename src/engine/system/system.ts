@@ -95,6 +95,7 @@ export class SystemService {
       RuncCommit: commitId,
       InitCommit: commitId,
       SecurityOptions: this.#securityOptions(),
+      ...addressPools(configuration.network.pools),
       FirewallBackend: { Driver: "nftables" },
       CDISpecDirs: [...(configuration.cdiFolders ?? [])],
       DiscoveredDevices: discovered.names.map((ID) => ({ Source: "cdi", ID })),
@@ -179,6 +180,17 @@ export class SystemService {
       ...insecureRegistries.map((entry) => `WARNING: ${entry} is spoken to without verified TLS`),
     ];
   }
+}
+
+/** Those of `--default-address-pool`, `10.10.0.0/16 size 24`; Docker does not name those that it has by itself either. */
+export function addressPools(pools: readonly string[] = []): Pick<SystemInfo, "DefaultAddressPools"> {
+  if (pools.length === 0) return {};
+  return {
+    DefaultAddressPools: pools.map((pool) => {
+      const [Base = "", , size] = pool.split(" ");
+      return { Base, Size: Number(size) };
+    }),
+  };
 }
 
 /** As Docker shows a proxy: without its password. */

@@ -25,8 +25,10 @@ export interface PsSurroundings {
 export interface PsColumn {
   heading: string;
   value(process: PsProcess, around: PsSurroundings): string;
-  /** Characters beyond which a name is cut, as ps does; absent: never. */
+  /** Characters beyond which a name ends in a plus, as with ps; absent: it is never cut. */
   width?: number;
+  /** It is cut without a plus: the place in the kernel. */
+  plainCut?: boolean;
 }
 
 type Value = PsColumn["value"];
@@ -277,9 +279,15 @@ function minutes(seconds: number): string {
 
 const columns = new Map<string, PsColumn>(
   table.flatMap(([names, heading, value, width]) =>
-    names
-      .split(" ")
-      .map((word) => [word, { heading: otherHeadings[word] ?? heading, value, ...(width !== undefined && { width }) }]),
+    names.split(" ").map((word) => [
+      word,
+      {
+        heading: otherHeadings[word] ?? heading,
+        value,
+        ...(width !== undefined && { width }),
+        ...(heading === "WCHAN" && { plainCut: true }),
+      },
+    ]),
   ),
 );
 

@@ -74,6 +74,7 @@ const arguments_ = [
   "-O rss,nice",
   "-eo pid,ppid,comm",
   "-o pid=PID -o user:20,group,args",
+  "-o pid,user:3,group:3,wchan:4,args",
   "-opid,euser,egroup,ruser,suid,fsgid,supgid,supgrp",
   "o pid,pgid,sess,tpgid,nlwp,tty,tt,tname",
   "-o pid,start,bsdstart,start_time,bsdtime,cputime,times",

@@ -171,11 +171,10 @@ function threadsOf({ pid }: PsProcess): PsProcess[] {
 }
 
 function cellsOf(process: PsProcess, columns: PsColumn[], around: PsSurroundings): string[] {
-  return columns.map(({ value, width }, index) => {
+  return columns.map(({ value, width, plainCut }, index) => {
     const text = value(process, around);
     const fits = width === undefined || text.length <= width || index === columns.length - 1;
-    // A name that is too long ends in a plus, as with ps; a place in the kernel is cut.
-    return fits ? text : width === 6 ? text.slice(0, width) : `${text.slice(0, width - 1)}+`;
+    return fits ? text : plainCut ? text.slice(0, width) : `${text.slice(0, width - 1)}+`;
   });
 }
 

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "bun:test";
+import type { ContainerStats } from "../../../src/api/schema/stats.ts";
 import {
   act,
   busybox,
@@ -12,6 +13,7 @@ import {
   remove,
   serve,
   start,
+  statsOf,
   tsd,
   until,
 } from "./guest.ts";
@@ -40,6 +42,8 @@ describe("cgroup v2", () => {
       ...["--cpuset-cpus", "0", "--cpu-shares", "1024", "--pids-limit", "-1", id],
     );
     const changed = limits();
+    const stats = await statsOf(id);
+    const top = await ok("top", id, "-o", "pid,args");
     await remove(id);
     expect(changed).toEqual({
       "memory.max": String(48 * mebibyte),
@@ -61,6 +65,16 @@ describe("cgroup v2", () => {
     });
     expect(inside).toEqual([...Object.values(files), "Cpus_allowed_list:\t1"]);
     expect(cgroupExists(id)).toBe(false);
+    // Docker's answers about v2 have other fields than about v1.
+    expect(stats).toContain('"pids_stats":{"current":1,"limit":18446744073709551615}');
+    const { cpu_stats, memory_stats, blkio_stats, networks } = JSON.parse(stats) as ContainerStats;
+    expect(cpu_stats.cpu_usage).not.toHaveProperty("percpu_usage");
+    expect(cpu_stats.cpu_usage.total_usage).toBeGreaterThan(0);
+    expect(memory_stats).toMatchObject({ limit: 48 * mebibyte, stats: { inactive_file: expect.any(Number) } });
+    expect(Object.keys(memory_stats)).toEqual(["usage", "stats", "limit"]);
+    expect(blkio_stats.io_serviced_recursive).toBeNull();
+    expect(Object.keys(networks!)).toEqual(["eth0"]);
+    expect(top).toMatch(/^PID +COMMAND\n\d+ +sleep 1000$/);
   });
 
   test("has as much swap as memory unless told otherwise, and none for --memory-swap of the same", async () => {

@@ -56,6 +56,11 @@ export async function act(id: string, verb: string): Promise<void> {
   await request(`/containers/${id}/${verb}`, "POST");
 }
 
+/** A sample of what a container uses, as it is answered. */
+export async function statsOf(id: string): Promise<string> {
+  return (await request(`/containers/${id}/stats?stream=0&one-shot=1`)).text();
+}
+
 /** What the container has written to its standard output. */
 export async function outputOf(id: string): Promise<string> {
   const frames = Buffer.from(await (await request(`/containers/${id}/logs?stdout=1`)).arrayBuffer());
