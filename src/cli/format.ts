@@ -19,7 +19,8 @@ import {
 /** A column or template field of a listing: its name in templates, its header in tables, and its value. */
 export interface Column<T> {
   name: string;
-  header: string | OfName;
+  /** None for what a table's header does not know: `{{if .Current}}` of it is false there. */
+  header?: string | OfName;
   value: (item: T) => string | number | boolean | object | OfName;
 }
 
@@ -134,7 +135,7 @@ function headerLine<T>(template: Template, columns: readonly Column<T>[]): strin
   const methods: Record<string, Method> = {};
   for (const { name, header } of columns) {
     if (typeof header === "string") headers[name] = header;
-    else {
+    else if (header !== undefined) {
       const call = (_: unknown, [argument]: Value[]) => new Value(stringType, header(argument!.data as string));
       methods[name] = { parameters: [stringType], call };
     }

@@ -33,11 +33,10 @@ export const contextLsCommand = command({
       for (const { name } of rows) printLine(name);
       return 0;
     }
-    const isTable = flags.format === "" || flags.format === "table";
-    const format = isTable ? plainTable : flags.format;
+    const format = flags.format === "" || flags.format === "table" ? plainTable : flags.format;
     print(formatLines(rows, columns, [], format, "*formatter.clientContextContext"));
     const variable = hostVariable(session.environment);
-    if (isTable && variable !== undefined && session.flags.context === "" && session.flags.hosts.length === 0) {
+    if (variable !== undefined && session.flags.context === "" && session.flags.hosts.length === 0) {
       printError(
         `Warning: ${variable} environment variable overrides the active context. To use a context, either set the global --context flag, or unset ${variable} environment variable.`,
       );
@@ -90,7 +89,7 @@ const plainTable = "table {{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{
 const columns: Column<Row>[] = [
   { name: "Name", header: "NAME", value: ({ name }) => name },
   // A table's header has no star.
-  { name: "Current", header: "", value: ({ isCurrent }) => isCurrent },
+  { name: "Current", value: ({ isCurrent }) => isCurrent },
   { name: "Description", header: "DESCRIPTION", value: ({ description }) => description },
   { name: "DockerEndpoint", header: "DOCKER ENDPOINT", value: ({ host }) => host },
   { name: "Error", header: "ERROR", value: ({ error }) => ellipsis(error, errorWidth) },

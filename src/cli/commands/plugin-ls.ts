@@ -4,9 +4,9 @@ import { command, noArguments } from "../command.ts";
 import { configuredFormat } from "../configured-format.ts";
 import { parseFilters } from "../filters.ts";
 import { boolFlag, listFlag, stringFlag } from "../flags.ts";
-import { type Column, formatList } from "../format.ts";
+import { type Column, formatLines } from "../format.ts";
 import { formatHelp } from "../help.ts";
-import { printLine } from "../output.ts";
+import { print } from "../output.ts";
 import { ellipsis } from "../table.ts";
 
 export const pluginLsCommand = command({
@@ -26,13 +26,20 @@ export const pluginLsCommand = command({
     const plugins = await (await request(address, "GET", "/plugins", { query })).json<PluginSummary[]>();
     const configured = flags.format === "" && !flags.quiet ? configuredFormat(session, "pluginsFormat") : "";
     const format = flags.format || configured;
-    const isPlain = format === "" || format === "table";
     const shown = ["ID", "Name", "Description", "Enabled"];
-    const text = formatList(plugins, columns(!flags["no-trunc"]), shown, flags.quiet && isPlain ? "{{.ID}}" : format);
-    if (text !== "") printLine(text);
+    const asked = listFormat(format, flags.quiet);
+    print(formatLines(plugins, columns(!flags["no-trunc"]), shown, asked, "*plugin.pluginContext"));
     return 0;
   },
 });
+
+function listFormat(format: string, quiet: boolean): string {
+  if (format === "raw") {
+    const rest = "\nname: {{.Name}}\ndescription: {{.Description}}\nenabled: {{.Enabled}}\n";
+    return `plugin_id: {{.ID}}${quiet ? "" : rest}`;
+  }
+  return quiet && (format === "" || format === "table") ? "{{.ID}}" : format;
+}
 
 function columns(truncates: boolean): Column<PluginSummary>[] {
   const described = ({ Config }: PluginSummary) => Config.Description.replace(/[\r\n]/g, " ");

@@ -33,7 +33,7 @@ export const statsCommand = command({
     if (events === undefined && watched.failures().length > 0) throw joined(watched.failures());
     const format = flags.format || configuredFormat(session, "statsFormat");
     const columns = statsColumns(!flags["no-trunc"]);
-    const table = (): string => formatList(watched.entries(), columns, plainColumns, format);
+    const table = (): string => formatList(watched.entries(), columns, plainColumns, format, "*container.statsContext");
     // The columns are checked before the screen is touched.
     const first = table();
     if (!isStream) {

@@ -49,7 +49,7 @@ const layout: [string, Part][] = [
   ["Jan", ({ local }) => months[local.getUTCMonth()]!.slice(0, 3)],
   ["Monday", ({ local }) => days[local.getUTCDay()]!],
   ["Mon", ({ local }) => days[local.getUTCDay()]!.slice(0, 3)],
-  ["MST", ({ offset }) => (offset === 0 ? "UTC" : zoneText(offset, "").replace(/00$/, ""))],
+  ["MST", ({ offset }) => (offset === 0 ? "UTC" : zoneText(offset, ""))],
   ["2006", ({ local }) => String(local.getUTCFullYear()).padStart(4, "0")],
   ["Z07:00", zoneOr(":")],
   ["Z0700", zoneOr("")],
