@@ -36,7 +36,8 @@ beforeAll(async () => {
   const labels = ["--label", "com.example.team-name=blue", "--label", "b=2"];
   await scene.ok("network", "create", "--subnet", "172.31.99.0/24", "--label", "team=red", "net");
   await scene.ok("volume", "create", "--label", "size=large", "data");
-  await scene.ok("tag", scene.image, "127.0.0.1:5000/other:v1");
+  // Of the same repository: docker prints several of those in no order.
+  await scene.ok("tag", scene.image, `${scene.image}:v1`);
   const limits = ["--memory", "64m", "--ulimit", "nofile=100:200", "--pids-limit", "50", "--restart", "on-failure:3"];
   const health = ["--health-cmd", "true", "--health-interval", "90s", "--health-timeout", "1500ms"];
   const names = ["--hostname", "web", "--dns", "1.1.1.1", "--add-host", "a:1.2.3.4", "--annotation", "x=y"];
@@ -72,7 +73,9 @@ beforeAll(async () => {
 afterAll(() => scene?.close());
 
 async function both(args: string[]): Promise<[docker: CommandResult, tsd: CommandResult]> {
-  const own = command([scene.workspace.path("docker"), ...args], { env: scene.daemon.env });
+  // By the same variable as docker.
+  const env = { ...scene.daemon.env, TSD_HOST: "" };
+  const own = command([scene.workspace.path("docker"), ...args], { env });
   return Promise.all([scene.docker(args), own]);
 }
 
