@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { until } from "../harness/command.ts";
 import { Engine } from "../harness/engine.ts";
 import { tsd } from "../harness/workspace.ts";
+import { connections } from "./connections.ts";
 import { HeldPipe } from "./held-pipe.ts";
 
 let engine: Engine;
@@ -31,15 +32,6 @@ function spawn(pipe: HeldPipe, args: string[]): Bun.Subprocess {
 
 function memoryKiB(pid: number): number {
   return Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
-}
-
-/**
- * Connections of clients that the daemon has open, proc_net(5): each has the path of the socket that it came by, and is of
- * the client's network namespace.
- */
-function connections(): number {
-  const sockets = readFileSync("/proc/net/unix", "utf8").split("\n");
-  return sockets.filter((line) => line.endsWith(` ${engine.daemon.socket}`) && line.split(/\s+/)[5] === "03").length;
 }
 
 /** Waits until the container waits for its reader: its log does not grow any more, although it has not ended. */
@@ -119,7 +111,7 @@ test("a daemon that is killed while a client is held up ends that client with a 
 
 test("the connections of killed clients are closed, the container's too", async () => {
   await engine.start(["-i", "--name", "quiet"], "sleep", "1000");
-  await until("no client is there", () => connections() === 0);
+  await until("no client is there", () => connections(engine) === 0);
   const commands = [
     ["attach", "quiet"],
     ["attach", "--no-stdin", "quiet"],
@@ -130,8 +122,8 @@ test("the connections of killed clients are closed, the container's too", async 
     Bun.spawn([tsd, ...args], { stdin: "pipe", stdout: "ignore", env: { ...process.env, ...engine.daemon.env } }),
   );
   // An attach waits for the end of the container by a second one.
-  await until("they are connected", () => connections() === children.length + 2);
+  await until("they are connected", () => connections(engine) === children.length + 2);
   for (const child of children) child.kill("SIGKILL");
-  await until("none is left", () => connections() === 0);
+  await until("none is left", () => connections(engine) === 0);
   await engine.daemon.ok("rm", "-f", "quiet");
 });
