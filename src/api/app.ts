@@ -6,6 +6,7 @@ import type { AuthorizationPlugin } from "./backend/authorization.ts";
 import type { Backends } from "./backend/backends.ts";
 import { failed } from "./errors.ts";
 import { archiveRoutes } from "./routes/archives.ts";
+import { checkpointRoutes } from "./routes/checkpoints.ts";
 import { containerStreamRoutes } from "./routes/container-streams.ts";
 import { containerVerbRoutes } from "./routes/container-verbs.ts";
 import { containerRoutes } from "./routes/containers.ts";
@@ -37,6 +38,7 @@ export function createApp(backends: Backends, plugins: readonly AuthorizationPlu
   if (authorization !== undefined) app.use(authorized(authorization));
   systemRoutes(app, backends.system);
   eventRoutes(app, backends.events);
+  checkpointRoutes(app, backends.checkpoints);
   containerRoutes(app, backends.containers);
   containerVerbRoutes(app, backends.containers);
   containerStreamRoutes(app, backends.containers);

@@ -114,7 +114,7 @@ async function help(words: string[], session: Session): Promise<number> {
 
 async function showGroup(node: CommandDef, path: string, rest: string[], session: Session): Promise<number> {
   const { groupHelp } = await import("./usage.ts");
-  const { whyMissing } = await import("./tree/missing.ts");
+  const { hintForMissing } = await import("./tree/missing.ts");
   const [word] = rest;
   if (path === "" && word === "help") return help(rest.slice(1), session);
   if (word === undefined || word === "--help" || word === "-h") {
@@ -128,8 +128,8 @@ async function showGroup(node: CommandDef, path: string, rest: string[], session
     const plugin = findPlugin(word, session);
     if (plugin !== undefined) return runPlugin(plugin, session, rest);
   }
-  const { reason, hint } = whyMissing(word, path);
-  printError(`${session.program}: ${reason ?? `unknown command: ${name} ${word}`}`);
+  const hint = hintForMissing(word, path);
+  printError(`${session.program}: unknown command: ${name} ${word}`);
   if (hint === undefined) {
     if (path !== "") printError(`\nUsage:  ${name}`);
     printError(`\nRun '${name} --help' for more information`);

@@ -3,6 +3,7 @@
  * module is imported when it runs, so that `ps` does not pay for `run`.
  */
 import { type CommandDef, defineCommand } from "citty";
+import { checkpointGroup } from "./tree/checkpoints.ts";
 import * as containers from "./tree/containers.ts";
 import { contextGroup } from "./tree/contexts.ts";
 import { build, builderGroup, hiddenSwarmGroups, pluginGroup, swarmGroup } from "./tree/elsewhere.ts";
@@ -16,6 +17,7 @@ export { leafOf } from "./tree/node.ts";
 
 export const managementCommands: Record<string, CommandDef> = {
   builder: builderGroup,
+  checkpoint: checkpointGroup,
   container: containers.containerGroup,
   context: contextGroup,
   image: images.imageGroup,

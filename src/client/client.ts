@@ -36,6 +36,14 @@ export interface AttachQuery {
   detachKeys?: string;
 }
 
+export interface StartOptions {
+  detachKeys?: string;
+  /** To start from, in place of the program. */
+  checkpoint?: string;
+  /** On the daemon's host; absent: the container's own. */
+  checkpointDirectory?: string;
+}
+
 export interface LogsQuery {
   stdout: boolean;
   stderr: boolean;
@@ -96,8 +104,12 @@ export class Client {
     return this.#json("GET", container(name, "json"), options);
   }
 
-  async startContainer(name: string, options: { detachKeys?: string } = {}): Promise<void> {
-    await request(this.address, "POST", container(name, "start"), { query: options });
+  async startContainer(
+    name: string,
+    { checkpoint, checkpointDirectory, ...options }: StartOptions = {},
+  ): Promise<void> {
+    const query = { ...options, checkpoint, "checkpoint-dir": checkpointDirectory };
+    await request(this.address, "POST", container(name, "start"), { query });
   }
 
   async stopContainer(name: string, options: { signal?: string; timeoutSeconds?: number } = {}): Promise<void> {

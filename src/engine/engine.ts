@@ -11,6 +11,7 @@ import { ArchiveService } from "./archive/archives.ts";
 import { Background } from "./background.ts";
 import { Bundles } from "./bundles.ts";
 import type { EngineConfiguration } from "./configuration.ts";
+import { CheckpointService } from "./container/checkpoint.ts";
 import { ContainerService } from "./container/containers.ts";
 import { Endings } from "./container/endings.ts";
 import type { ContainerStore } from "./container/store.ts";
@@ -63,6 +64,7 @@ export class Engine {
   readonly containers: ContainerService;
   readonly exec: ExecService;
   readonly observation: ObservationService;
+  readonly checkpoints: CheckpointService;
   readonly images: ImageService;
   readonly registryManifests: RegistryManifestService;
   readonly archives: ArchiveService;
@@ -82,6 +84,7 @@ export class Engine {
     this.exec = new ExecService(context);
     this.containers = new ContainerService(context, this.exec);
     this.observation = new ObservationService(context);
+    this.checkpoints = new CheckpointService(context);
     this.images = new ImageService(context);
     this.registryManifests = new RegistryManifestService(context);
     this.registry = new RegistryService(context);

@@ -13,6 +13,10 @@ export interface ContainerPaths {
   log: string;
   /** The program of `--init`. Not below the state directory: /run, on many hosts, is mounted noexec. */
   init: string;
+  /** A directory for each checkpoint, by its name. */
+  checkpoints: string;
+  /** criu's logs. */
+  criuLogs: string;
   /** `shim.json` and `exit.json`. */
   state: string;
   shimRecord: string;
@@ -94,6 +98,8 @@ export class Layout {
       resolvConf: join(directory, "resolv.conf"),
       log: join(directory, `${id}-json.log`),
       init: join(directory, "init"),
+      checkpoints: join(directory, "checkpoints"),
+      criuLogs: join(directory, "criu"),
       state,
       shimRecord: join(state, "shim.json"),
       exitRecord: join(state, "exit.json"),

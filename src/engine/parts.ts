@@ -203,6 +203,7 @@ export type ShimPart = Pick<
   | "pause"
   | "resume"
   | "update"
+  | "checkpoint"
   | "exec"
   | "state"
   | "release"

@@ -31,6 +31,8 @@ export interface CheckpointOptions extends CriuSettings {
   leaveRunning: boolean;
   /** Saves memory alone, and lets the container go on. */
   preDump: boolean;
+  /** Who made it removes it, as its first process's parent hears that it has ended. */
+  isRemovedByCaller?: boolean;
   linkRemap: boolean;
   tcpSkipInFlight: boolean;
   pageServer?: { address: string; port: number };
@@ -68,7 +70,7 @@ export async function checkpointContainer(root: string, id: string, options: Che
       throw criuFailure(`checkpoint of container ${id}`, answer, directories.logPath, options.warn);
     }
   }
-  if (options.leaveRunning || options.preDump) return;
+  if (options.leaveRunning || options.preDump || options.isRemovedByCaller) return;
   const { warn, cgroupDriver } = options;
   deleteContainer(root, id, { force: true, ...(warn && { warn }), ...(cgroupDriver && { cgroupDriver }) });
 }

@@ -13,22 +13,32 @@ import {
   killContainer,
 } from "../runtime/container.ts";
 import type { RuntimeDriver } from "./driver.ts";
-import type { ShimContainer } from "./protocol.ts";
+import type { CheckpointPlace, ShimContainer } from "./protocol.ts";
+import type { Reaper } from "./reaper.ts";
 
 export class BuiltinRuntime implements RuntimeDriver {
   readonly #container: ShimContainer;
   readonly #config: RuntimeConfig;
+  /** Knows which children are criu. */
+  readonly #reaper: Reaper;
   readonly sharesPidNamespace: boolean;
 
-  constructor(container: ShimContainer, config: RuntimeConfig) {
+  constructor(container: ShimContainer, config: RuntimeConfig, reaper: Reaper) {
+    this.#reaper = reaper;
     this.#container = container;
     this.#config = config;
     this.sharesPidNamespace = !config.linux?.namespaces?.some(({ type, path }) => type === "pid" && path === undefined);
   }
 
   async run(stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
-    const { id, bundle, runtimeRoot, rootfsMount, noPivot, noNewKeyring } = this.#container;
+    const { id, bundle, runtimeRoot, rootfsMount, noPivot, noNewKeyring, restore } = this.#container;
     try {
+      if (restore !== undefined) {
+        const { restoreFrom } = await import("./checkpoints.ts");
+        const { pid, pidfd } = await restoreFrom(restore, this.#container, this.#config, stdio, this.#reaper);
+        report(pid, pidfd, onPid);
+        return;
+      }
       const { pid, pidfd } = createContainer({
         id,
         bundle,
@@ -79,6 +89,11 @@ export class BuiltinRuntime implements RuntimeDriver {
   async update(resources: LinuxResources): Promise<void> {
     const { updateContainer } = await import("../runtime/update.ts");
     updateContainer(this.#container.runtimeRoot, this.#container.id, resources);
+  }
+
+  async checkpoint(options: CheckpointPlace & { leaveRunning: boolean }): Promise<void> {
+    const { saveTo } = await import("./checkpoints.ts");
+    await saveTo(options, this.#container, this.#reaper);
   }
 
   oomKills(): number {

@@ -13,6 +13,7 @@ import type { LinuxResources } from "../oci/runtime.ts";
 import { Connection, checkSocketPath } from "./connection.ts";
 import type {
   AttachOptions,
+  CheckpointPlace,
   ExecOptions,
   ExitRecord,
   HelloResult,
@@ -108,6 +109,11 @@ export class ShimClient {
   /** Changes limits of the container, all of them or none. */
   async update(resources: LinuxResources): Promise<void> {
     await this.#request("update", { resources });
+  }
+
+  /** @throws EngineError unsupported without criu; internal with its reason: the container goes on as before. */
+  async checkpoint(options: CheckpointPlace & { leaveRunning: boolean }): Promise<void> {
+    await this.#request("checkpoint", options);
   }
 
   state(options: { settled?: boolean } = {}): Promise<ShimState> {

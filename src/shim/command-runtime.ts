@@ -56,7 +56,8 @@ export class CommandRuntime implements RuntimeDriver {
   }
 
   async run(stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
-    const { id, bundle, rootfsMount, noPivot, noNewKeyring } = this.#container;
+    const { id, bundle, rootfsMount, noPivot, noNewKeyring, restore } = this.#container;
+    if (restore !== undefined) throw this.#noCheckpoints();
     await withCleanup(`create container ${id}`, async (undo) => {
       if (rootfsMount !== undefined) {
         const rootfs = this.#rootfs();
@@ -104,6 +105,15 @@ export class CommandRuntime implements RuntimeDriver {
     } finally {
       rmSync(file, { force: true });
     }
+  }
+
+  async checkpoint(): Promise<void> {
+    throw this.#noCheckpoints();
+  }
+
+  #noCheckpoints(): EngineError {
+    const { id, runtime } = this.#container;
+    return new EngineError("unsupported", `container ${id}: its runtime ${runtime!.path} is not asked for checkpoints`);
   }
 
   oomKills(): number {

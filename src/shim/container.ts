@@ -9,6 +9,7 @@ import type { LinuxResources, OciProcess } from "../oci/runtime.ts";
 import type { Attachment } from "./attachment.ts";
 import type { RuntimeDriver } from "./driver.ts";
 import {
+  type CheckpointPlace,
   type ConsoleSize,
   type ExecOptions,
   type ExitRecord,
@@ -47,6 +48,7 @@ export class ShimmedContainer {
   #paused = false;
   /** Stopping processes and letting them go is done one after the other: another runtime takes its time for each. */
   #freezing: Promise<unknown> = Promise.resolve();
+  #saving: Promise<void> | undefined;
   /** Nothing of it is left. */
   removed = false;
   /** Told once when that is so. */
@@ -197,6 +199,14 @@ export class ShimmedContainer {
     await this.#driver.update(resources);
   }
 
+  /** @throws EngineError; the container goes on as before. */
+  async checkpoint(options: CheckpointPlace & { leaveRunning: boolean }): Promise<void> {
+    this.#checkRunning();
+    const saving = this.#driver.checkpoint(options);
+    this.#saving = saving.catch(() => undefined);
+    await saving;
+  }
+
   state(): Omit<ShimState, "containerId"> {
     const { started, exit } = this.#init;
     return {
@@ -229,6 +239,8 @@ export class ShimmedContainer {
   }
 
   async #remove(): Promise<void> {
+    // Who has asked for it is answered before this shim can be let go.
+    await this.#saving;
     try {
       await this.#driver.remove();
     } catch (error) {

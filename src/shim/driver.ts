@@ -1,6 +1,7 @@
 /** What a shim needs of an OCI runtime: the built-in one, or another one by its command line. */
 import type { LinuxResources, OciProcess } from "../oci/runtime.ts";
 import type { ContainerStdio } from "../runtime/options.ts";
+import type { CheckpointPlace } from "./protocol.ts";
 
 export interface RuntimeDriver {
   /** The container has no pid namespace of its own: what its first process leaves behind must be killed. */
@@ -19,6 +20,8 @@ export interface RuntimeDriver {
   resume(): Promise<void>;
   /** Changes limits, all of them or none. */
   update(resources: LinuxResources): Promise<void>;
+  /** Saves all processes, which are killed then if they are not left running. @throws EngineError; they go on then. */
+  checkpoint(options: CheckpointPlace & { leaveRunning: boolean }): Promise<void>;
   /** How many processes the kernel ended for want of memory. Asked after the end and before `remove`. */
   oomKills(): number;
   /** After the end of the first process: kills what is left of the container and removes all of it. */

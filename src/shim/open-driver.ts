@@ -11,7 +11,7 @@ export async function openDriver(container: ShimContainer, reaper: Reaper): Prom
   const config = container.config ?? (await readConfig(container.bundle));
   if (container.runtime === undefined) {
     const { BuiltinRuntime } = await import("./builtin-runtime.ts");
-    return new BuiltinRuntime(container, config);
+    return new BuiltinRuntime(container, config, reaper);
   }
   const [{ CommandRuntime }, { openCgroup }] = await Promise.all([
     import("./command-runtime.ts"),

@@ -47,6 +47,12 @@ export type LogTarget =
       maxFiles?: number;
     };
 
+/** Where criu's images are, and where its logs go. */
+export interface CheckpointPlace {
+  images: string;
+  work: string;
+}
+
 /** Everything a shim needs to know to create and start one container. */
 export interface ShimContainer {
   id: string;
@@ -66,6 +72,8 @@ export interface ShimContainer {
   /** `open`: standard input is a pipe, else /dev/null. `once`: it is closed when the first client that sends input ends. */
   stdin: { open: boolean; once: boolean };
   log: LogTarget;
+  /** Its processes come from a checkpoint of it, and not from `config`'s program. */
+  restore?: CheckpointPlace;
   noPivot?: boolean;
   noNewKeyring?: boolean;
 }
@@ -171,6 +179,11 @@ export interface Requests {
   resume: { arguments: Record<never, never>; result: Record<never, never> };
   /** Changes limits of the container that runs, all of them or none. What is not spoken of stays. */
   update: { arguments: { resources: LinuxResources }; result: Record<never, never> };
+  /**
+   * Saves the container's processes with criu. The images are there when all of them are; when the container is not left
+   * running it ends as by SIGKILL.
+   */
+  checkpoint: { arguments: CheckpointPlace & { leaveRunning: boolean }; result: Record<never, never> };
   /** `settled`: not before a start, or a pause, that is under way has come to its end, one or the other. */
   state: { arguments: { settled?: boolean }; result: ShimState };
   /**

@@ -90,6 +90,7 @@ const container: Check = object({
   consoleSize: optional(object(consoleSize)),
   stdin: object({ open: flag, once: flag }),
   log,
+  restore: optional(object({ images: absolutePath, work: absolutePath })),
   noPivot: optional(flag),
   noNewKeyring: optional(flag),
 } satisfies Record<keyof ShimContainer, Check>);
@@ -116,6 +117,7 @@ const shapes: Record<RequestName, Shape> = {
   pause: {},
   resume: {},
   update: { resources: object({}) },
+  checkpoint: { images: absolutePath, work: absolutePath, leaveRunning: flag },
   state: { settled: optional(flag) },
   release: { force: optional(flag), reuse: optional(flag) },
 };

@@ -144,7 +144,10 @@ export class ShimServer {
   }
 
   async #change(
-    request: Extract<Request, { request: "signal" | "resize" | "closeStdin" | "pause" | "resume" | "update" }>,
+    request: Extract<
+      Request,
+      { request: "signal" | "resize" | "closeStdin" | "pause" | "resume" | "update" | "checkpoint" }
+    >,
   ): Promise<void> {
     const container = this.#bound();
     switch (request.request) {
@@ -160,6 +163,8 @@ export class ShimServer {
         return container.resume();
       case "update":
         return container.update(request.resources);
+      case "checkpoint":
+        return container.checkpoint(request);
     }
   }
 

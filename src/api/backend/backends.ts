@@ -1,4 +1,5 @@
 import type { ArchiveBackend } from "./archives.ts";
+import type { CheckpointBackend } from "./checkpoints.ts";
 import type { ContainerBackend } from "./containers.ts";
 import type { ExecBackend } from "./exec.ts";
 import type { FileBackend } from "./files.ts";
@@ -15,6 +16,7 @@ import type { VolumeBackend } from "./volumes.ts";
 /** The engine, as the API sees it: structural, so that the engine need not import this. */
 export interface Backends {
   containers: ContainerBackend;
+  checkpoints: CheckpointBackend;
   exec: ExecBackend;
   observation: ObservationBackend;
   images: ImageBackend;

@@ -8,9 +8,6 @@ const swarmPaths = ["/swarm", "/services", "/tasks", "/nodes", "/secrets", "/con
 
 /** By method and path, and what they would do. */
 const unbuilt: [string, string, string][] = [
-  ["GET", "/containers/:id/checkpoints", "checkpoints"],
-  ["POST", "/containers/:id/checkpoints", "checkpoints"],
-  ["DELETE", "/containers/:id/checkpoints/:checkpoint", "checkpoints"],
   ["POST", "/build", "building images"],
   ["POST", "/build/cancel", "building images"],
   ["POST", "/session", "building images"],

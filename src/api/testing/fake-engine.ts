@@ -5,6 +5,7 @@ import { parseSignal } from "../../core/signals.ts";
 import { apiVersion, minApiVersion } from "../../core/version.ts";
 import type { ArchiveBackend } from "../backend/archives.ts";
 import type { Backends } from "../backend/backends.ts";
+import type { CheckpointBackend } from "../backend/checkpoints.ts";
 import type { ContainerBackend, LogOptions, TerminalSize } from "../backend/containers.ts";
 import type { ExecBackend } from "../backend/exec.ts";
 import type { FileBackend } from "../backend/files.ts";
@@ -24,6 +25,7 @@ import type { ExecCreateRequest, ExecInspect } from "../schema/exec.ts";
 import { encodeFrame, frameType } from "../schema/run-protocol.ts";
 import type { SystemInfo } from "../schema/system.ts";
 import { FakeArchives } from "./fake-archives.ts";
+import { fakeCheckpoints } from "./fake-checkpoints.ts";
 import { FakeFiles } from "./fake-files.ts";
 import { FakeNetworks } from "./fake-networks.ts";
 import { fakeImage, fakeInspect, fakeSummary } from "./fake-objects.ts";
@@ -83,6 +85,11 @@ export class FakeEngine implements Backends {
       yield* [];
     },
   };
+
+  readonly checkpoints: CheckpointBackend = fakeCheckpoints(
+    (ref) => this.#find(ref),
+    (call) => this.calls.push(call),
+  );
 
   readonly containers: ContainerBackend = {
     ...fakeVerbs({ find: (ref) => this.#find(ref), note: (call) => this.calls.push(call) }),

@@ -1,4 +1,5 @@
 import type { ContainerWaitResponse } from "../../api/schema/container.ts";
+import type { StartOptions } from "../../client/client.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { command, someArguments } from "../command.ts";
 import { configuredDetachKeys } from "../configured-detach-keys.ts";
@@ -13,6 +14,8 @@ export const startCommand = command({
   aliases: ["container start", "start"],
   flags: {
     attach: boolFlag("Attach STDOUT/STDERR and forward signals", { short: "a" }),
+    checkpoint: stringFlag("Restore from this checkpoint"),
+    "checkpoint-dir": stringFlag("Use a custom checkpoint storage directory"),
     "detach-keys": stringFlag("Override the key sequence for detaching a container"),
     interactive: boolFlag("Attach container's STDIN", { short: "i" }),
     "sig-proxy": boolFlag("Proxy received signals to the process", { initial: true, hidden: true }),
@@ -25,11 +28,14 @@ export const startCommand = command({
       }
       return startAttached(session, positionals[0]!, flags);
     }
+    if (flags.checkpoint !== "" && positionals.length > 1) {
+      throw new EngineError("invalid_argument", "you cannot restore multiple containers at once");
+    }
     const client = await session.client();
     const failed: string[] = [];
     const status = await forEach(positionals, async (name) => {
       try {
-        await client.startContainer(name);
+        await client.startContainer(name, restoredFrom(flags));
       } catch (error) {
         if (!isEngineError(error, "not_modified")) failed.push(name);
         throw error;
@@ -42,9 +48,19 @@ export const startCommand = command({
 });
 
 interface StartFlags {
+  checkpoint: string;
+  "checkpoint-dir": string;
   interactive: boolean;
   "detach-keys": string;
   "sig-proxy": boolean;
+}
+
+function restoredFrom(flags: Pick<StartFlags, "checkpoint" | "checkpoint-dir">): StartOptions {
+  const { checkpoint, "checkpoint-dir": checkpointDirectory } = flags;
+  return {
+    ...(checkpoint !== "" && { checkpoint }),
+    ...(checkpointDirectory !== "" && { checkpointDirectory }),
+  };
 }
 
 /** Attaches first, then starts: no byte of the output is missed. */
@@ -64,7 +80,7 @@ export async function startAttached(session: Session, name: string, flags: Start
   const condition = container.HostConfig.AutoRemove ? "removed" : "next-exit";
   const { exited } = await client.beginWait(container.Id, condition);
   try {
-    await client.startContainer(container.Id);
+    await client.startContainer(container.Id, restoredFrom(flags));
   } catch (error) {
     // That it runs already is as good: it is attached to.
     if (!isEngineError(error, "not_modified")) {

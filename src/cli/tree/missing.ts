@@ -1,8 +1,3 @@
-/** docker's commands that tsd does not have yet, by their groups. */
-const notBuiltIn: Record<string, string> = {
-  "": "checkpoint",
-};
-
 /** Words of docker's users that are plugins of its command line, with what to do where there is none. */
 const plugins: Record<string, string> = {
   bake: "install docker-buildx as ~/.docker/cli-plugins/docker-buildx, for builders of driver docker-container",
@@ -11,20 +6,10 @@ const plugins: Record<string, string> = {
   trust: "verify images by their digest: IMAGE@sha256:…",
 };
 
-export interface Missing {
-  /** Instead of "unknown command". */
-  reason?: string;
-  hint?: string;
-}
-
 /**
- * Why a command that docker has is not here; nothing for words that are no command of docker's either.
+ * What to do without a command that docker's users know; undefined for words that are no command of docker's either.
  * @param group what it is looked for in; "" at the top.
  */
-export function whyMissing(name: string, group: string): Missing {
-  if (notBuiltIn[group]?.split(" ").includes(name)) {
-    return { reason: `${[group, name].filter(Boolean).join(" ")} is not built in tsd yet` };
-  }
-  const hint = group === "" && Object.hasOwn(plugins, name) ? plugins[name] : undefined;
-  return hint === undefined ? {} : { hint };
+export function hintForMissing(name: string, group: string): string | undefined {
+  return group === "" && Object.hasOwn(plugins, name) ? plugins[name] : undefined;
 }

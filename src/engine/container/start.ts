@@ -6,6 +6,7 @@ import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
+import type { CheckpointPlace } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import { imagesOf } from "../mount/image-mount.ts";
 import { openMountSources, releaseMountSources } from "../mount/sources.ts";
@@ -22,11 +23,16 @@ import { sandboxRequest } from "./sandbox-request.ts";
 import type { RunningState, StartFailure, StartingState } from "./state.ts";
 
 /**
+ * @param restore where its processes come from when it is not its program that is started.
  * @throws EngineError not_modified when it runs already, conflict when it is being removed, command_not_found and
  * command_not_executable as the kernel refused the program; whatever it is, the container is then as it was before,
  * with the failure on record, or gone when it was to be removed with its end.
  */
-export async function startContainer(context: EngineContext, container: Container): Promise<void> {
+export async function startContainer(
+  context: EngineContext,
+  container: Container,
+  restore?: CheckpointPlace,
+): Promise<void> {
   await context.endings.over(container);
   await context.locks.run(container.id, async () => {
     const { state } = container;
@@ -40,14 +46,21 @@ export async function startContainer(context: EngineContext, container: Containe
     const { failure: _past, ...from } = state;
     const starting: StartingState = { status: "starting", from };
     context.containers.setState(container, starting);
-    await launch(context, container, starting);
+    await launch(context, container, starting, restore);
   });
 }
 
 /** Starts a container whose intent is on record. The caller holds its lock. */
-export async function launch(context: EngineContext, container: Container, starting: StartingState): Promise<void> {
+export async function launch(
+  context: EngineContext,
+  container: Container,
+  starting: StartingState,
+  restore?: CheckpointPlace,
+): Promise<void> {
   try {
-    const running = await withCleanup(`start container ${container.id}`, (cleanup) => run(context, container, cleanup));
+    const running = await withCleanup(`start container ${container.id}`, (cleanup) =>
+      run(context, container, cleanup, restore),
+    );
     // The next daemon would see it from the shim's own record: no need to hold up the answer.
     context.containers.setStateSoon(container, running);
   } catch (error) {
@@ -59,7 +72,12 @@ export async function launch(context: EngineContext, container: Container, start
   void watchExit(context, container, container.shim!);
 }
 
-async function run(context: EngineContext, container: Container, cleanup: Cleanup): Promise<RunningState> {
+async function run(
+  context: EngineContext,
+  container: Container,
+  cleanup: Cleanup,
+  restore: CheckpointPlace | undefined,
+): Promise<RunningState> {
   checkLinked(context, container);
   // They hold the writable layer mounted; what is mounted over it twice at once goes to ruin.
   await container.copies.endLive(`container ${container.name} was started again meanwhile`);
@@ -87,7 +105,8 @@ async function run(context: EngineContext, container: Container, cleanup: Cleanu
   if (sandboxResult.status === "rejected") throw sandboxResult.reason;
   const sandbox = sandboxResult.value;
   container.sandbox = sandbox;
-  const shimContainer = prepareBundle(context, container, { sandbox, sources, userNamespace });
+  const prepared = prepareBundle(context, container, { sandbox, sources, userNamespace });
+  const shimContainer = restore === undefined ? prepared : { ...prepared, restore };
   using _room = context.snapshots.roomToMount(container.id);
   const { pid, startedAt } = await shimResult.value.run(shimContainer);
   connected(context, container, sandbox);

@@ -74,6 +74,13 @@ export class FakeShim implements ShimPart {
     this.updates.push(resources);
   }
 
+  async checkpoint({ images, leaveRunning }: Parameters<ShimPart["checkpoint"]>[0]): Promise<void> {
+    const failure = this.#world.checkpointFailure;
+    if (failure !== undefined) throw failure;
+    mkdirSync(images);
+    if (!leaveRunning) this.end({ exitCode: 137, signal: "SIGKILL" });
+  }
+
   wait(execId?: string): Promise<ExitRecord> {
     if (execId !== undefined) return Promise.resolve(exitRecord({ exitCode: 3 }));
     return this.#ended.promise;
@@ -172,6 +179,7 @@ export class FakeWorld implements Disposable {
   /** What the processes of all containers see. */
   readonly interfaces = new Map<string, InterfaceStats>();
   startFailure: Error | undefined;
+  checkpointFailure: Error | undefined;
   /** `--host-gateway-ip` */
   hostGateway: string[] | undefined;
   /** `--dns`, `--dns-search`, `--dns-opt` */
