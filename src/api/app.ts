@@ -30,10 +30,17 @@ import { routedPath, versioned } from "./versions/version.ts";
 
 export type ApiApp = Hono<ApiEnv>;
 
-/** @param plugins that are asked about every request, in this order. */
-export function createApp(backends: Backends, plugins: readonly AuthorizationPlugin[] = []): ApiApp {
+/**
+ * @param plugins that are asked about every request, in this order.
+ * @param isExperimental what clients are told.
+ */
+export function createApp(
+  backends: Backends,
+  plugins: readonly AuthorizationPlugin[] = [],
+  isExperimental = false,
+): ApiApp {
   const app = new Hono<ApiEnv>({ getPath: routedPath });
-  app.use(versioned);
+  app.use(versioned(isExperimental));
   const authorization = plugins.length > 0 ? new Authorization(plugins) : undefined;
   if (authorization !== undefined) app.use(authorized(authorization));
   systemRoutes(app, backends.system);

@@ -10,7 +10,7 @@ import { errorBody, httpStatus, logFailure } from "./errors.ts";
 import { isJson } from "./media-types.ts";
 import { type AskedRequest, standsFor } from "./own-routes.ts";
 import { type ApiContext, type ApiEnv, requestName } from "./transport.ts";
-import { daemonHeaders, splitVersion } from "./versions/version.ts";
+import { splitVersion } from "./versions/version.ts";
 
 /**
  * What plugins are given of a body. Docker hands a longer one on without it, so that they judge what they have not seen
@@ -174,7 +174,7 @@ async function judgeResponse(c: ApiContext, request: JudgedRequest, asked: Asked
 async function refuseAnswer(c: ApiContext, error: unknown): Promise<void> {
   logFailure(error, requestName(c));
   if (!c.res.bodyUsed) await c.res.body?.cancel(error);
-  const headers = { ...daemonHeaders, "content-type": "application/json" };
+  const headers = { ...c.get("daemonHeaders"), "content-type": "application/json" };
   replaceResponse(c, new Response(`${JSON.stringify(errorBody(error))}\n`, { status: httpStatus(error), headers }));
 }
 

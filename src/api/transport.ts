@@ -25,7 +25,7 @@ export interface Transport {
 export interface ApiEnv {
   Bindings: Transport;
   /** The minor number of the API version in use: 43 for 1.43. */
-  Variables: { api: number };
+  Variables: { api: number; daemonHeaders: Readonly<Record<string, string>> };
 }
 
 export type ApiContext = Context<ApiEnv>;

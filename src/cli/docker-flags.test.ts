@@ -30,7 +30,7 @@ test("every flag that docker documents is known, by its letter too, and takes a 
 
 test("the short forms of docker's commands are those of their nouns", async () => {
   const short =
-    "attach commit cp create diff exec export history images import info inspect kill load logs pause port ps pull push restart rm rmi run save search start stop tag unpause version wait";
+    "attach commit cp create diff exec export history images import info inspect kill load logs pause port ps pull push rename restart rm rmi run save search start stats stop tag top unpause update version wait";
   for (const name of short.split(" ")) expect([name, await definitionOf(name)]).toEqual([name, expect.anything()]);
   for (const [noun, verb, name] of [
     ["container", "ls", "ps"],

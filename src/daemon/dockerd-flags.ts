@@ -47,7 +47,6 @@ const reasons: Readonly<Record<string, string>> = {
   "disable-legacy-registry": "tsd speaks to none",
   "exec-opt": "cgroups are made by tsd itself, below --cgroup-parent",
   "exec-root": "called --state in tsd",
-  experimental: "nothing in tsd is hidden behind it",
   feature: "tsd has no such switches",
   "firewall-backend": ownTable,
   graph: "called --root in tsd",
@@ -109,14 +108,7 @@ export function hasValue(name: string): boolean {
 }
 
 const switches: ReadonlySet<string> = new Set([
-  ...[
-    "allow-direct-routing",
-    "cri-containerd",
-    "disable-legacy-registry",
-    "experimental",
-    "init",
-    "ip-forward-no-drop",
-  ],
+  ...["allow-direct-routing", "cri-containerd", "disable-legacy-registry", "init", "ip-forward-no-drop"],
   ...["ip6tables", "iptables", "live-restore", "no-new-privileges", "raw-logs", "rootless", "selinux-enabled", "tls"],
   ...["tlsverify", "userland-proxy", "validate"],
 ]);

@@ -42,6 +42,7 @@ export interface DaemonOptions {
   pluginDirectories: string[] | undefined;
   /** Where files of CDI are; none switches CDI off. */
   cdiFolders: string[];
+  experimental: boolean;
   network: NetworkConfiguration;
 }
 
@@ -64,6 +65,7 @@ const flags: Record<string, Flag> = {
   },
   debug: { short: "D", help: "Same as --log-level debug" },
   "default-runtime": { value: "string", help: 'OCI runtime of containers that name none (default "tsd")' },
+  experimental: { help: "Tell clients so: docker's has checkpoints only then" },
   gc: { value: "string", help: 'Garbage collection of images: on or off (default "on")' },
   "gc-interval": { value: "duration", help: 'Time between two collections (default "1h")' },
   "gc-keep-for": { value: "duration", help: 'Never remove images used within this time (default "24h")' },
@@ -136,6 +138,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       authorizationPlugins: given.get("authorization-plugin") ?? [],
       pluginDirectories: given.get("plugin-dir")?.map((path) => absolute(path, "plugin-dir")),
       cdiFolders: cdiFolders(given),
+      experimental: isOn(given, "experimental") === true,
       network: networkOptions(given),
     },
   };

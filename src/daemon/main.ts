@@ -78,7 +78,7 @@ async function serve(options: DaemonOptions): Promise<void> {
   const { engine, close } = await composeEngine(configurationOf(options, proxies), layout, options.logLevel);
   cleanup.add("close the engine", close);
   // Now, because a plugin may be in a container of this engine's, which goes on without a daemon.
-  const app = createApp(engine, await openPlugins(options));
+  const app = createApp(engine, await openPlugins(options), options.experimental);
   for (const host of options.hosts) {
     const server = await listenOn(socketPath(host), app, gid);
     cleanup.add(`close ${host}`, () => server.close());
@@ -125,6 +125,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     ...(authorizationPlugins.length > 0 && { authorizationPlugins: [...new Set(authorizationPlugins)] }),
     cdiFolders: options.cdiFolders,
     debug: options.logLevel === "debug",
+    ...(options.experimental && { experimental: true }),
   };
 }
 

@@ -38,6 +38,8 @@ export interface EngineConfiguration {
   /** Where files of CDI are, later ones before earlier ones; absent: nowhere. */
   cdiFolders?: readonly string[];
   debug: boolean;
+  /** Clients are told so: docker's has checkpoints only then. Absent: no. */
+  experimental?: boolean;
 }
 
 export interface GcConfiguration extends CollectionPolicy {

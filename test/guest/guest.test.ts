@@ -33,10 +33,12 @@ const sources = [
 const criu = "test/runtime/conformance/checkpoint-criu.test.ts";
 /** Of a daemon of their own. */
 const quota = inChecks("quota.ts");
+/** With criu, too. */
+const checkpoint = inChecks("checkpoint.ts");
 /** They take about as long as each other. */
 const lists = [
   [...checks, ...sources],
-  [...conformance, quota, criu],
+  [...conformance, quota, checkpoint, criu],
 ];
 const files = lists.flat();
 /**

@@ -9,7 +9,7 @@ let workspace: Workspace;
 let daemon: Daemon;
 beforeAll(async () => {
   workspace = await Workspace.open();
-  daemon = await Daemon.start(workspace);
+  daemon = await Daemon.start(workspace, { flags: ["--experimental"] });
 }, 60_000);
 afterAll(() => workspace?.[Symbol.asyncDispose]());
 
@@ -89,6 +89,21 @@ describe("what docker has and tsd has not", () => {
       stderr:
         "unknown flag: --nope\n\nUsage:  tsd node ls [OPTIONS]\n\nRun 'tsd node ls --help' for more information\n",
     });
+  });
+});
+
+describe("checkpoints", () => {
+  test("are there for docker's client where the daemon says that it is experimental", async () => {
+    expect(await daemon.ok("version", "--format", "{{.Server.Experimental}}")).toBe("true");
+    for (const words of ["ls x", "create x c1", "rm x c1"]) {
+      const [docker, own] = await Promise.all([
+        daemon.docker(["checkpoint", ...words.split(" ")]),
+        daemon.tsd(["checkpoint", ...words.split(" ")]),
+      ]);
+      const expected = { status: 1, stdout: "", stderr: "Error response from daemon: No such container: x\n" };
+      expect(docker).toEqual(expected);
+      expect(own).toMatchObject({ ...expected, stderr: expect.stringContaining(expected.stderr) });
+    }
   });
 });
 

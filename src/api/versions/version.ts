@@ -57,19 +57,23 @@ function minor(text: string): number {
   return Number(text.slice(text.indexOf(".") + 1));
 }
 
-/** Of every answer: what the daemon is. */
-export const daemonHeaders = {
-  "Api-Version": apiVersion,
-  "Docker-Experimental": "false",
-  Ostype: "linux",
-  Server: `tsd/${version} (linux)`,
-};
-
-/** Every answer says what the daemon is, as Docker's do, even the one that refuses the version. */
-export const versioned: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  for (const [name, value] of Object.entries(daemonHeaders)) c.header(name, value);
-  const url = c.req.url;
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  c.set("api", understood(negotiate(splitVersion(url.slice(start)).asked), c.req.header("user-agent")));
-  await next();
-};
+/**
+ * Every answer says what the daemon is, as Docker's do, even the one that refuses the version.
+ * @param isExperimental docker's client has no checkpoints without.
+ */
+export function versioned(isExperimental: boolean): MiddlewareHandler<ApiEnv> {
+  const headers = {
+    "Api-Version": apiVersion,
+    "Docker-Experimental": String(isExperimental),
+    Ostype: "linux",
+    Server: `tsd/${version} (linux)`,
+  };
+  return async (c, next) => {
+    c.set("daemonHeaders", headers);
+    for (const [name, value] of Object.entries(headers)) c.header(name, value);
+    const url = c.req.url;
+    const start = url.indexOf("/", url.indexOf("://") + 3);
+    c.set("api", understood(negotiate(splitVersion(url.slice(start)).asked), c.req.header("user-agent")));
+    await next();
+  };
+}

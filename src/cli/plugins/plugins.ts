@@ -103,19 +103,19 @@ async function describe(name: string, path: string | undefined): Promise<PluginD
  * @returns its exit status, 128 and the signal's number more where one ended it.
  */
 export async function runPlugin(path: string, session: Session, words = session.words): Promise<number> {
-  const child = Bun.spawn([path, ...session.globalWords, ...words], {
+  let child: Bun.Subprocess | undefined;
+  // The terminal sends these to both of us; whoever else sends one means the plugin.
+  const fromTerminal = () => undefined;
+  const forward = (signal: NodeJS.Signals) => child?.kill(signal);
+  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, fromTerminal);
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, forward);
+  child = Bun.spawn([path, ...session.globalWords, ...words], {
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",
     env: pluginEnvironment(session),
   });
-  // The terminal sends these to both of us; whoever else sends one means the plugin.
-  const fromTerminal = () => undefined;
-  const forward = (signal: NodeJS.Signals) => child.kill(signal);
-  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, fromTerminal);
-  for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, forward);
-  const status = await child.exited;
-  return status;
+  return child.exited;
 }
 
 /** A plugin looks for its daemon as docker does: where that is docker's own, it is told of tsd's. */

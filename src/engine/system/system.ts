@@ -29,7 +29,7 @@ export class SystemService {
   }
 
   async version(): Promise<VersionResponse> {
-    return versionResponse();
+    return versionResponse(this.#context.configuration.experimental === true);
   }
 
   async info(): Promise<SystemInfo> {
@@ -76,7 +76,7 @@ export class SystemService {
       NoProxy: this.#context.configuration.proxies?.no ?? "",
       Name: hostname(),
       Labels: [],
-      ExperimentalBuild: false,
+      ExperimentalBuild: configuration.experimental === true,
       ServerVersion: version,
       Runtimes: this.#runtimes(),
       DefaultRuntime: configuration.defaultRuntime,

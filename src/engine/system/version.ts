@@ -12,12 +12,12 @@ export function goArchitecture(): string {
  * docker's client prints every component, and reads Engine's details for its own `Version` block. The other names are
  * of the programs whose part this same executable plays: clients look them up.
  */
-export function versionResponse(): VersionResponse {
+export function versionResponse(isExperimental: boolean): VersionResponse {
   const details = {
     ApiVersion: apiVersion,
     Arch: goArchitecture(),
     BuildTime: buildTime,
-    Experimental: "false",
+    Experimental: String(isExperimental),
     GitCommit: commit,
     GoVersion: `bun${Bun.version}`,
     KernelVersion: release(),
@@ -42,5 +42,6 @@ export function versionResponse(): VersionResponse {
     Arch: details.Arch,
     KernelVersion: details.KernelVersion,
     BuildTime: buildTime,
+    ...(isExperimental && { Experimental: true }),
   };
 }
