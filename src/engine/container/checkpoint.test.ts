@@ -96,4 +96,14 @@ describe("a checkpoint", () => {
       "checkpoint nope does not exist for container web",
     ]);
   });
+
+  test("of a container with users of its own is refused: criu could not put its root together again", async () => {
+    const { Id } = await engine.containers.create(busybox({ HostConfig: { UsernsMode: "auto" } }), { name: "users" });
+    await engine.containers.start(Id);
+    const [code, message] = await refusal(engine.checkpoints.create("users", { name: "c1" }, { leaveRunning: true }));
+    expect([code, message]).toEqual([
+      "unsupported",
+      "cannot checkpoint container users: it has a user namespace of its own, which criu cannot restore",
+    ]);
+  });
 });
