@@ -48,15 +48,15 @@ export const startCommand = command({
 });
 
 interface StartFlags {
-  checkpoint: string;
-  "checkpoint-dir": string;
+  checkpoint?: string;
+  "checkpoint-dir"?: string;
   interactive: boolean;
   "detach-keys": string;
   "sig-proxy": boolean;
 }
 
 function restoredFrom(flags: Pick<StartFlags, "checkpoint" | "checkpoint-dir">): StartOptions {
-  const { checkpoint, "checkpoint-dir": checkpointDirectory } = flags;
+  const { checkpoint = "", "checkpoint-dir": checkpointDirectory = "" } = flags;
   return {
     ...(checkpoint !== "" && { checkpoint }),
     ...(checkpointDirectory !== "" && { checkpointDirectory }),
