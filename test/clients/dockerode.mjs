@@ -1,6 +1,7 @@
 // What dockerode's README shows, and the calls that its reference lists, against the daemon of DOCKER_HOST.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { PassThrough, Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import test, { after } from "node:test";
@@ -347,6 +348,37 @@ test("volumes: create, list, inspect, in a container, prune", async () => {
   const { VolumesDeleted } = await docker.pruneVolumes({ filters: { ...filters, all: ["true"] } });
   assert.deepEqual(VolumesDeleted, ["dockerode"]);
   assert.equal((await refusal(docker.getVolume("dockerode").remove())).statusCode, 404);
+});
+
+test("rename, update, pause, unpause, restart and kill", async () => {
+  const container = await started("sleep 600", { name: "before" });
+  await container.rename({ name: "after" });
+  await container.update({ Memory: 64 << 20, MemorySwap: -1 });
+  const { Name, HostConfig } = await container.inspect();
+  assert.deepEqual([Name, HostConfig.Memory, HostConfig.MemorySwap], ["/after", 64 << 20, -1]);
+  await container.pause();
+  assert.equal((await container.inspect()).State.Status, "paused");
+  await container.unpause();
+  const { Pid } = (await container.inspect()).State;
+  await container.restart({ t: 0 });
+  const { State, RestartCount } = await container.inspect();
+  assert.deepEqual([State.Running, State.Pid !== Pid, RestartCount], [true, true, 0]);
+  const end = container.wait();
+  await container.kill({ signal: "SIGKILL" });
+  assert.equal((await end).StatusCode, 128 + 9);
+});
+
+test("top and stats, streamed and once", async () => {
+  const container = await started("sleep 600", { name: "watched" });
+  const { Titles, Processes } = await container.top({ ps_args: "-ef" });
+  assert.equal(Processes[0][Titles.indexOf("CMD")], "sleep 600");
+  const single = await container.stats({ stream: false });
+  assert.ok(single.memory_stats.usage > 0 && single.cpu_stats.cpu_usage.total_usage > 0);
+  assert.equal(single.id, container.id);
+  const stream = await container.stats({});
+  const [chunk] = await once(stream, "data");
+  assert.equal(JSON.parse(chunk).name, "/watched");
+  stream.destroy();
 });
 
 test("calls are ended by an abort signal, and the daemon goes on", async () => {
