@@ -20,8 +20,9 @@ async function* messageLines(
     for (let message = first; !message.done; message = await rest.next()) yield `${JSON.stringify(message.value)}\r\n`;
   } catch (error) {
     logFailure(error, requestName(c));
-    const { message } = errorBody(error);
-    yield `${JSON.stringify({ errorDetail: { message }, error: message } satisfies JsonMessage)}\r\n`;
+    const { message, ...details } = errorBody(error);
+    const last: JsonMessage = { errorDetail: { message }, error: message, details };
+    yield `${JSON.stringify(last)}\r\n`;
   } finally {
     await rest.return?.();
   }

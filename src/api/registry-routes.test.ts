@@ -61,6 +61,7 @@ describe("POST /images/{name}/push", () => {
     expect(messages.at(-1)).toEqual({
       errorDetail: { message: "push access denied for denied" },
       error: "push access denied for denied",
+      details: { code: "not_found" },
     });
     calls();
   });

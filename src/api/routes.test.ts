@@ -266,6 +266,7 @@ describe("images", () => {
     ).toEqual({
       errorDetail: { message: "layer abc: wrong digest" },
       error: "layer abc: wrong digest",
+      details: { code: "corrupt" },
     });
   });
   test("have names with slashes, ports and percent signs", async () => {

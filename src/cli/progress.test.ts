@@ -108,6 +108,10 @@ describe("a terminal", () => {
 
 test("an error ends the display", () => {
   expect(() => play([{ errorDetail: { message: "unexpected EOF" } }], plain)).toThrow("unexpected EOF");
+  const details = { code: "no_space", errno: "ENOSPC", hint: "make room" } as const;
+  expect(() => play([{ errorDetail: { message: "disk full" }, details }], plain)).toThrow(
+    expect.objectContaining({ message: "disk full", ...details }),
+  );
 });
 
 test("bars need room and a total", () => {

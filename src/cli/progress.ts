@@ -64,7 +64,8 @@ export class ProgressDisplay {
   /** @throws EngineError for the message that ends a failed stream. */
   show(message: JsonMessage): void {
     if (message.errorDetail !== undefined || message.error !== undefined) {
-      throw new EngineError("internal", message.errorDetail?.message ?? message.error ?? "unknown error");
+      const { code = "internal", ...details } = message.details ?? {};
+      throw new EngineError(code, message.errorDetail?.message ?? message.error ?? "unknown error", details);
     }
     if (message.stream !== undefined) this.#output.write(message.stream);
     else if (message.status === undefined) return;

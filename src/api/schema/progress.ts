@@ -1,3 +1,5 @@
+import type { ErrorBody } from "./error.ts";
+
 /** One line of the streams that pull, push and build answer. Types only. */
 export interface JsonMessage {
   stream?: string;
@@ -10,6 +12,8 @@ export interface JsonMessage {
   /** The last line of a stream that failed after its headers had been sent. */
   errorDetail?: { code?: number; message: string };
   error?: string;
+  /** What tsd says of that error beside Docker's message. */
+  details?: Omit<ErrorBody, "message">;
 }
 
 export interface ProgressDetail {
