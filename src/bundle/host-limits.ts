@@ -26,7 +26,7 @@ export interface CgroupFacts {
   /** Limits of swap are counted: memory.memsw.* (v1) or memory.swap.max (v2) is there. */
   swapLimit: boolean;
   limits: ReadonlySet<HostLimit>;
-  /** What `--cpuset-cpus` and `--cpuset-mems` may name, as lists of ranges: `0-3`; empty where there are no cpusets. */
+  /** What `--cpuset-cpus` and `--cpuset-mems` may name, as lists of ranges: `0-3`; empty where nobody knows. */
   cpuset: { cpus: string; mems: string };
 }
 
@@ -61,9 +61,10 @@ const unified: Record<string, HostLimit[]> = {
 /**
  * v2 is what systemd calls unified: the one hierarchy on /sys/fs/cgroup.
  * @param mounts the text of /proc/self/mounts.
+ * @param root where that hierarchy is looked at.
  */
-export function readCgroupFacts(mounts: string): CgroupFacts {
-  return /^\S+ \/sys\/fs\/cgroup cgroup2 /m.test(mounts) ? unifiedFacts("/sys/fs/cgroup") : mountedFacts(mounts);
+export function readCgroupFacts(mounts: string, root = "/sys/fs/cgroup"): CgroupFacts {
+  return /^\S+ \/sys\/fs\/cgroup cgroup2 /m.test(mounts) ? unifiedFacts(root) : mountedFacts(mounts);
 }
 
 function mountedFacts(mounts: string): CgroupFacts {
@@ -75,7 +76,7 @@ function mountedFacts(mounts: string): CgroupFacts {
     const directory = directories.get(controller);
     return directory !== undefined && existsSync(join(directory, file));
   };
-  const cpuset = directories.get("cpuset");
+  const listOf = (file: string) => readList(join(directories.get("cpuset") ?? "", file));
   return {
     cgroupVersion: 1,
     swapLimit: has("memory", "memory.memsw.limit_in_bytes"),
@@ -86,8 +87,8 @@ function mountedFacts(mounts: string): CgroupFacts {
       }),
     ),
     cpuset: {
-      cpus: cpuset === undefined ? "" : readFileSync(join(cpuset, "cpuset.cpus"), "utf8").trim(),
-      mems: cpuset === undefined ? "" : readFileSync(join(cpuset, "cpuset.mems"), "utf8").trim(),
+      cpus: directories.has("cpuset") ? listOf("cpuset.cpus") : "",
+      mems: directories.has("cpuset") ? listOf("cpuset.mems") : "",
     },
   };
 }
@@ -101,11 +102,16 @@ function unifiedFacts(root: string): CgroupFacts {
   if (childHas("io.weight") || childHas("io.bfq.weight") || (limits.has("blkioReadBps") && !childHas("io.max"))) {
     limits.add("blkioWeight").add("blkioWeightDevice");
   }
-  const effective = (file: string) => (limits.has("cpuset") ? readFileSync(join(root, file), "utf8").trim() : "");
+  const effective = (file: string) => (limits.has("cpuset") ? readList(join(root, file)) : "");
   return {
     cgroupVersion: 2,
     swapLimit: childHas("memory.swap.max") || !childHas("memory.max"),
     limits,
     cpuset: { cpus: effective("cpuset.cpus.effective"), mems: effective("cpuset.mems.effective") },
   };
+}
+
+/** Some mounts have files of other names, which is no reason to have no containers. */
+function readList(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8").trim() : "";
 }

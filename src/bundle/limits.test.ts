@@ -1,4 +1,7 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { isEngineError } from "../core/errors.ts";
 import { type HostLimit, hostLimits, readCgroupFacts } from "./host-limits.ts";
 import type { BundleHostConfig } from "./input.ts";
@@ -170,6 +173,34 @@ test("killing nobody without a memory limit is warned of", () => {
   const [warning] = settle({ OomKillDisable: true }, able).warnings;
   expect(warning).toStartWith("OOM killer is disabled for the container, but no memory limit is set");
   expect(settle({ OomKillDisable: true, Memory: 8 * MB }, able).warnings).toEqual([]);
+});
+
+describe("version 2 of cgroups", () => {
+  const root = mkdtempSync(join(tmpdir(), "tsd-cgroup2-"));
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+  const facts = () => readCgroupFacts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", root);
+
+  test("has what its controllers have, and weights and swap where a child has their files", () => {
+    writeFileSync(join(root, "cgroup.controllers"), "cpuset cpu io memory pids\n");
+    expect(facts()).toMatchObject({ cgroupVersion: 2, swapLimit: true, cpuset: { cpus: "", mems: "" } });
+    writeFileSync(join(root, "cpuset.cpus.effective"), "0-3\n");
+    mkdirSync(join(root, "child"));
+    for (const file of ["io.max", "memory.max"]) writeFileSync(join(root, "child", file), "");
+    const { limits, swapLimit, cpuset } = facts();
+    expect([swapLimit, cpuset.cpus]).toEqual([false, "0-3"]);
+    expect([...limits].sort() as string[]).toEqual([
+      ...["blkioReadBps", "blkioReadIOps", "blkioWriteBps", "blkioWriteIOps", "cpuCfs", "cpuShares", "cpuset"],
+      ...["memory", "memoryReservation", "pids"],
+    ]);
+    for (const file of ["io.weight", "memory.swap.max"]) writeFileSync(join(root, "child", file), "");
+    expect(facts().limits).toContain("blkioWeight");
+    expect(facts().swapLimit).toBe(true);
+  });
+
+  test("has nothing of a controller that is not there", () => {
+    writeFileSync(join(root, "cgroup.controllers"), "pids\n");
+    expect([...facts().limits].filter((limit) => !limit.startsWith("blkioWeight"))).toEqual(["pids"]);
+  });
 });
 
 test("a machine without cgroups has no limits, and this one has some", async () => {

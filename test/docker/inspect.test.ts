@@ -33,9 +33,9 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await recorder?.[Symbol.asyncDispose]();
-  for (const id of theirIds.reverse()) await ask(dockerdSocket(), `/containers/${id}?v=1`, "DELETE");
+  await Promise.all(theirIds.map((id) => ask(dockerdSocket(), `/containers/${id}?v=1`, "DELETE")));
   await scene?.close();
-});
+}, 60_000);
 
 /** ENV and LABELS are files. */
 const flagSets: Record<string, string> = {
