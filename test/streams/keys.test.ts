@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { until } from "../harness/command.ts";
 import { Engine } from "../harness/engine.ts";
 import { TerminalSession } from "../harness/terminal.ts";
 import { tsd } from "../harness/workspace.ts";
@@ -18,6 +19,8 @@ const show = ["sh", "-c", "stty raw -echo; echo ready; exec cat -v"];
 async function leave(args: string[], env: Record<string, string>, isReady = false): Promise<number> {
   await using session = new TerminalSession([tsd, ...args], { env });
   if (!isReady) await session.expect("ready");
+  // Before, the keys would be this terminal's own: Ctrl-Q is flow control.
+  await until("the keys are passed on", () => session.isRaw);
   // Docker's own keys, and a beginning of the configured ones: they are the program's, none is kept back for good.
   session.type("\x10\x11\x01b\n");
   await session.expect("^P^Q^Ab");
