@@ -117,7 +117,7 @@ describe("stats", () => {
   });
 
   test("are listed once by both clients alike", async () => {
-    const names = "{{.Name}} {{.ID}} {{.PIDs}} {{.MemUsage}}";
+    const names = "{{.Name}} {{.Container}} {{.ID}} {{.PIDs}} {{.MemUsage}}";
     const [docker, own] = await Promise.all([
       scene.ok("stats", "--no-stream", "--all", "--format", names),
       scene.daemon.ok("stats", "--no-stream", "--all", "--format", names),

@@ -5,7 +5,7 @@ import { formatBytesBinary, formatBytesDecimal } from "../../core/size.ts";
 import type { Column } from "../format.ts";
 
 export interface StatsEntry {
-  /** As it was asked for. */
+  /** As it was asked for; the id where it was not asked for by name. */
   container: string;
   /** Absent while nothing is known, or not any more. */
   numbers?: StatsNumbers;
@@ -67,7 +67,11 @@ export function statsColumns(truncate: boolean): Column<StatsEntry>[] {
   const percent = (value: number): string => `${value.toFixed(2)}%`;
   const pair = (a: number, b: number): string => `${formatBytesDecimal(a)} / ${formatBytesDecimal(b)}`;
   return [
-    { name: "Container", header: "CONTAINER", value: ({ container }) => container },
+    {
+      name: "Container",
+      header: "CONTAINER",
+      value: ({ container, id }) => (truncate && container === id ? shortId(id) : container),
+    },
     { name: "ID", header: "CONTAINER ID", value: ({ id }) => (truncate ? shortId(id) : id) },
     { name: "Name", header: "NAME", value: ({ name }) => name.slice(1) || "--" },
     { name: "CPUPerc", header: "CPU %", value: shown(({ cpuPercent }) => percent(cpuPercent)) },

@@ -22,6 +22,9 @@ describe("a row of stats", () => {
       "0123456789ab   web       50.00%    5MiB / 1GiB         0.49%     1.5kB / 2MB   4.1kB / 0B   2",
     ]);
     expect(formatList([entry()], statsColumns(false), plainColumns, "{{.Container}} {{.ID}}")).toBe(`web ${id}`);
+    const unnamed = { ...entry(), container: id };
+    expect(formatList([unnamed], statsColumns(true), plainColumns, "{{.Container}}")).toBe("0123456789ab");
+    expect(formatList([unnamed], statsColumns(false), plainColumns, "{{.Container}}")).toBe(id);
     expect(JSON.parse(formatList([entry()], statsColumns(true), plainColumns, "json"))).toEqual({
       BlockIO: "4.1kB / 0B",
       CPUPerc: "50.00%",
