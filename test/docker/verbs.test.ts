@@ -70,7 +70,7 @@ test("pause and unpause say why not, one line for each container, as docker's cl
       expect(result.stderr).toContain(words);
     }
     expect((await run(["exec", "one", "true"])).stderr).toContain(
-      `Container ${id} is paused, unpause the container before exec`,
+      "Container one is paused, unpause the container before exec",
     );
     expect((await run(["start", "one"])).stderr).toContain("cannot start a paused container, try unpause instead");
     expect((await run(["unpause", "idle"])).stderr).toContain(`Container ${idle} is not paused`);

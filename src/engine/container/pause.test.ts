@@ -66,7 +66,7 @@ describe("pause", () => {
     ]);
     expect(await refusal(engine.exec.create("web", { Cmd: ["true"] }))).toEqual([
       "conflict",
-      `Container ${id} is paused, unpause the container before exec`,
+      "Container web is paused, unpause the container before exec",
     ]);
     const streams = { stdin: false, stdout: true, stderr: true, logs: false, stream: true };
     expect(await refusal(engine.containers.attach("web", streams, never))).toEqual([

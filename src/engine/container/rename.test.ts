@@ -63,7 +63,7 @@ describe("rename", () => {
     expect(await rename("/web")).toEqual(["invalid_argument", `Renaming a container ${same}`]);
     expect(await rename("a b")).toEqual([
       "invalid_argument",
-      "Error when allocating new name: Invalid container name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+      "Error when allocating new name: Invalid container name (/a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
     ]);
     expect(await rename("other")).toEqual([
       "already_exists",

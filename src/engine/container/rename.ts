@@ -47,7 +47,7 @@ export async function renameContainer(context: EngineContext, container: Contain
 
 function reserve({ containers }: EngineContext, { id }: Container, asked: string): string {
   try {
-    const name = parseContainerName(asked);
+    const name = parseContainerName(asked.replace(/^\/?/, "/"));
     containers.names.reserve(name, id);
     return name;
   } catch (error) {

@@ -44,7 +44,7 @@ export class ExecService {
   /** @throws EngineError not_found, conflict when the container does not run, invalid_argument without a command. */
   async create(reference: string, request: ExecCreateRequest): Promise<{ Id: string }> {
     const container = this.#context.containers.find(reference);
-    checkGoing(container);
+    checkGoing(container, reference);
     if (!request.Cmd?.length) throw new EngineError("invalid_argument", "No exec command specified");
     if (request.WorkingDir && !request.WorkingDir.startsWith("/")) {
       const message = `the working directory '${request.WorkingDir}' is invalid, it needs to be an absolute path`;
@@ -236,10 +236,10 @@ export class ExecService {
 }
 
 /** @throws EngineError conflict in docker's words when the container does not run, or stands still. */
-function checkGoing(container: Container): ShimPart {
+function checkGoing(container: Container, reference: string = container.id): ShimPart {
   const shim = container.runningShim();
   if (!container.paused) return shim;
-  throw new EngineError("conflict", `Container ${container.id} is paused, unpause the container before exec`);
+  throw new EngineError("conflict", `Container ${reference} is paused, unpause the container before exec`);
 }
 
 /** Docker's: 127 no such program, 126 what else is wrong with what was asked for, 128 anything else. */
