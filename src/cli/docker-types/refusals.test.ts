@@ -95,6 +95,7 @@ describe("a template that is wrong in itself is refused as docker refuses it", (
     ["{{if eq 1 1}}\n{{else}}\n{{.Foo", ":3: unclosed action"],
     ['{{\n"a', ":2: unterminated quoted string in action started at :1"],
     ["{{\n.Id\n", ":3: unclosed action started at :1"],
+    ["{{08-2js}}", ':1: bad number syntax: "08-2j"'],
   ])("%j", (template, error) => {
     expect(() => new ObjectFormatter(template)).toThrow(new RegExp(`^${RegExp.escape(words + error)}$`));
   });
@@ -250,6 +251,13 @@ describe("a template that the object does not fit is refused as docker refuses i
     ],
     ["{{json 1i}}", ':1:2: executing "" at <json 1i>: error calling json: json: unsupported type: complex128'],
     ["a\nb {{.Nope.X}}", ':2:9: executing "" at <.Nope.X>: map has no entry for key "Nope"'],
+    ["{{title 1e6}}", ':1:8: executing "" at <1e6>: expected string; found 1e6'],
+    ["{{printf 1e6 1}}", ':1:9: executing "" at <1e6>: expected string; found 1e6'],
+    ['{{truncate "abc" 1.5}}', ':1:17: executing "" at <1.5>: expected integer; found 1.5'],
+    ['{{truncate "abc" 1i}}', ':1:17: executing "" at <1i>: expected integer; found 1i'],
+    ['{{"f" | call}}', ':1:8: executing "" at <call>: error calling call: non-function f of type string'],
+    ["{{1 | call}}", ':1:6: executing "" at <call>: error calling call: non-function <int Value> of type int'],
+    ["{{.Nope | call}}", ':1:2: executing "" at <.Nope>: map has no entry for key "Nope"'],
   ])("%j", (template, error) => {
     expect(() => render(template)).toThrow(new RegExp(`^${RegExp.escape(words + error)}$`));
   });

@@ -216,7 +216,7 @@ export abstract class Calls {
     this.at(operand);
     const called = this.function(name);
     if (name === "call") {
-      const callee = rest[0] === undefined ? "" : nodeText(rest[0]);
+      const callee = rest[0] === undefined ? textOf(final) : nodeText(rest[0]);
       const call = (args: (Value | undefined)[]) => called.call([new Value(stringType, callee), ...args]);
       return this.#call({ ...called, call }, name, node, dot, rest, final);
     }
@@ -280,11 +280,7 @@ export abstract class Calls {
     const expected = { bool: "bool", string: "string", int: "integer", uint: "unsigned integer", float: "float" };
     const word = (expected as Partial<Record<GoType["kind"], string>>)[type.kind];
     if (word === undefined) throw this.error(`can't handle ${nodeText(operand)} for arg of type ${type.name}`);
-    const fits =
-      operand.kind === "number"
-        ? (operand.value.type === "int" && ["int", "uint", "float"].includes(type.kind)) ||
-          (operand.value.type === "float" && (type.kind === "float" || Number.isInteger(operand.value.value)))
-        : operand.kind === type.kind;
+    const fits = operand.kind === "number" ? fitsNumber(operand.value, type) : operand.kind === type.kind;
     if (!fits) throw this.error(`expected ${word}; found ${nodeText(operand)}`);
     if (operand.kind !== "number") return new Value(type, operand.value);
     return new Value(type, Number((operand.value as { value: number | bigint }).value));
@@ -307,6 +303,19 @@ export abstract class Calls {
     }
     throw this.error(`wrong type for value; expected ${type.name}; got ${inside.type.name}`);
   }
+}
+
+/** A whole number may be written as `1e6`. */
+function fitsNumber(constant: Constant, { kind }: GoType): boolean {
+  if (kind === "float") return constant.type !== "complex";
+  if (kind !== "int" && kind !== "uint") return false;
+  return constant.type === "int" || (constant.type === "float" && Number.isInteger(constant.value));
+}
+
+/** What reflect.Value.String says of it: the text of a string, of all else the type. */
+function textOf(final: Final): string {
+  if (final === missing || final === undefined) return "<invalid Value>";
+  return typeof final.data === "string" ? final.data : `<${final.type.name} Value>`;
 }
 
 function canBeNil(type: GoType): boolean {

@@ -190,19 +190,19 @@ class Lexer {
     return this.#take(name === "true" || name === "false" ? "bool" : "identifier", name);
   }
 
+  /** Two of them with a sign between make a complex one, which ends in `i`. */
   #number(): boolean {
     number.lastIndex = this.#at;
     let text = number.exec(this.#source)![0];
     const sign = this.#source[this.#at + text.length];
-    if (sign === "+" || sign === "-") {
+    const isComplex = sign === "+" || sign === "-";
+    if (isComplex) {
       number.lastIndex = this.#at + text.length;
       text += number.exec(this.#source)![0];
-      if (!text.endsWith("i")) return this.#fail(`bad number syntax: ${JSON.stringify(text)}`);
     }
-    const next = this.#source.codePointAt(this.#at + text.length);
-    if (next !== undefined && word.test(String.fromCodePoint(next))) {
-      return this.#fail(`bad number syntax: ${JSON.stringify(text + String.fromCodePoint(next))}`);
-    }
+    const next = String.fromCodePoint(this.#source.codePointAt(this.#at + text.length) ?? 0);
+    if (word.test(next)) return this.#fail(`bad number syntax: ${JSON.stringify(text + next)}`);
+    if (isComplex && !text.endsWith("i")) return this.#fail(`bad number syntax: ${JSON.stringify(text)}`);
     return this.#take("number", text);
   }
 

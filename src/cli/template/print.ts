@@ -3,11 +3,15 @@ import { pad, plainSpec, printFloat, printInteger, type Spec } from "./print-num
 import { canBackquote, isPrintable, quote } from "./quote.ts";
 import { concrete, entriesOf, fieldData, part, pointee, Value } from "./types.ts";
 
-/** One value under one verb. @param depth how many values this one is in. */
-export function printValue(value: Value | undefined, verb = "v", asked: Spec = plainSpec, depth = 0): string {
-  const spec = verb === "v" && depth === 0 ? ofValue(asked) : asked;
+/** One value under one verb. */
+export function printValue(value: Value | undefined, verb = "v", spec: Spec = plainSpec): string {
+  return printInside(value, verb, verb === "v" ? ofValue(spec) : spec, 0);
+}
+
+/** @param depth how many values this one is in. */
+function printInside(value: Value | undefined, verb: string, spec: Spec, depth: number): string {
   if (value === undefined) {
-    return verb === "v" || verb === "T" ? pad("<nil>", spec) : badVerb(undefined, verb);
+    return verb === "v" || verb === "T" ? pad("<nil>", spec) : badVerb(undefined, verb, spec);
   }
   if (verb === "T") return pad(value.type.name, spec);
   if (verb === "p") return printPointer(value, verb, spec);
@@ -15,25 +19,25 @@ export function printValue(value: Value | undefined, verb = "v", asked: Spec = p
   if (own !== undefined && "vsxXq".includes(verb) && !spec.isGo) return printString(own, verb, spec);
   switch (value.type.kind) {
     case "bool":
-      return verb === "t" || verb === "v" ? pad(String(value.data), spec) : badVerb(value, verb);
+      return verb === "t" || verb === "v" ? pad(String(value.data), spec) : badVerb(value, verb, spec);
     case "int":
     case "uint":
       return printWhole(value, verb, spec);
     case "float":
-      return "veEfFgGxXb".includes(verb) ? printFloat(Number(value.data), verb, spec) : badVerb(value, verb);
+      return "veEfFgGxXb".includes(verb) ? printFloat(Number(value.data), verb, spec) : badVerb(value, verb, spec);
     case "complex":
       return printComplex(value, verb, spec);
     case "string":
-      return "vsxXq".includes(verb) ? printText(value, verb, spec) : badVerb(value, verb);
+      return "vsxXq".includes(verb) ? printText(value, verb, spec) : badVerb(value, verb, spec);
     case "interface": {
       const inside = concrete(value);
-      if (inside !== undefined) return printValue(inside, verb, spec, depth + 1);
+      if (inside !== undefined) return printInside(inside, verb, spec, depth + 1);
       return spec.isGo ? `${value.type.name}(nil)` : "<nil>";
     }
     case "pointer": {
       const inside = pointee(value);
       const isShown = depth === 0 && inside && ["array", "slice", "struct", "map"].includes(inside.type.kind);
-      return isShown ? `&${printValue(inside, verb, spec, depth + 1)}` : printPointer(value, verb, spec);
+      return isShown ? `&${printInside(inside, verb, spec, depth + 1)}` : printPointer(value, verb, spec);
     }
     default:
       return printParts(value, verb, spec, depth);
@@ -56,7 +60,7 @@ function printParts(value: Value, verb: string, spec: Spec, depth: number): stri
   const { type, data } = value;
   const { isGo = false } = spec;
   const [gap, open, close] = isGo ? [", ", "{", "}"] : [" ", "[", "]"];
-  const inner = (item: Value) => printValue(item, verb, spec, depth + 1);
+  const inner = (item: Value) => printInside(item, verb, spec, depth + 1);
   if (isGo && data === null) return `${type.name}(nil)`;
   switch (type.kind) {
     case "struct": {
@@ -109,7 +113,7 @@ function printWhole(value: Value, verb: string, spec: Spec): string {
       });
     }
     default:
-      return badVerb(value, verb);
+      return badVerb(value, verb, spec);
   }
 }
 
@@ -119,7 +123,7 @@ function rune(number: bigint): string {
 }
 
 function printComplex(value: Value, verb: string, spec: Spec): string {
-  if (!"veEfFgGxXb".includes(verb)) return badVerb(value, verb);
+  if (!"veEfFgGxXb".includes(verb)) return badVerb(value, verb, spec);
   const { real, imaginary } = value.data as { real: number; imaginary: number };
   return `(${printFloat(real, verb, spec)}${printFloat(imaginary, verb, { ...spec, plus: true })}i)`;
 }
@@ -150,19 +154,19 @@ function printBytes(bytes: Buffer, verb: string, spec: Spec): string {
 const someAddress = "c000010000";
 
 function printPointer(value: Value, verb: string, spec: Spec): string {
-  if (!["pointer", "map", "slice"].includes(value.type.kind)) return badVerb(value, verb);
+  if (!["pointer", "map", "slice"].includes(value.type.kind)) return badVerb(value, verb, spec);
   const isNil = value.data === null;
   if (spec.isGo) return `(${value.type.name})(${isNil ? "nil" : `0x${someAddress}`})`;
   if (verb === "v" && isNil) return pad("<nil>", spec);
-  if (verb !== "v" && verb !== "p" && !"bodxX".includes(verb)) return badVerb(value, verb);
+  if (verb !== "v" && verb !== "p" && !"bodxX".includes(verb)) return badVerb(value, verb, spec);
   const number = isNil ? 0n : BigInt(`0x${someAddress}`);
   if (verb === "v" || verb === "p") return printInteger(number, "x", { ...spec, sharp: !spec.sharp });
   return printInteger(number, verb, spec);
 }
 
-/** `%!d(string=hello)` */
-export function badVerb(value: Value | undefined, verb: string): string {
-  return `%!${verb}(${value === undefined ? "<nil>" : typed(value)})`;
+/** `%!d(string=hello)`: the value is printed with the flags that were meant for the verb. */
+function badVerb(value: Value | undefined, verb: string, spec: Spec): string {
+  return `%!${verb}(${value === undefined ? "<nil>" : `${value.type.name}=${printInside(value, "v", spec, 0)}`})`;
 }
 
 /** `string=hello` */
