@@ -174,6 +174,7 @@ describe("a template prints what docker's does", () => {
       '{{printf "%.1f %.1f %.2f %.0f %.3e %.2g" 0.25 0.35 1.005 0.5 12345.5 0.000125}}',
       "0.2 0.3 1.00 0 1.235e+04 0.00013",
     ],
+    ["{{eq .State .HostConfig}} {{eq .State .State}}", "false true"],
   ])("%j", (template, text) => {
     expect(render(template)).toBe(text);
   });

@@ -258,6 +258,19 @@ describe("a template that the object does not fit is refused as docker refuses i
     ['{{"f" | call}}', ':1:8: executing "" at <call>: error calling call: non-function f of type string'],
     ["{{1 | call}}", ':1:6: executing "" at <call>: error calling call: non-function <int Value> of type int'],
     ["{{.Nope | call}}", ':1:2: executing "" at <.Nope>: map has no entry for key "Nope"'],
+    [
+      '{{.Id}}{{eq .NetworkSettings.Networks (split "a,b" ",")}}',
+      ':1:9: executing "" at <eq .NetworkSettings.Networks (split "a,b" ",")>: error calling eq: non-comparable types map[n:map[IPAMConfig:map[]]]: map[string]interface {}, []string: [a b]',
+    ],
+    [
+      "{{.Id}}{{eq .State . }}",
+      ':1:9: executing "" at <eq .State .>: error calling eq: non-comparable type map[Config:map[Healthcheck:map[]] GraphDriver:map[] HostConfig:map[LogConfig:map[] Memory:1] Id:c Mounts:[map[]] NetworkSettings:map[Networks:map[n:map[IPAMConfig:map[]]] Ports:map[80/tcp:[map[]]]] State:map[Health:map[]]]: map[string]interface {}',
+    ],
+    ["{{.Id}}{{eq .Nope .Mounts}}", ':1:12: executing "" at <.Nope>: map has no entry for key "Nope"'],
+    [
+      "{{.Id}}{{eq .Mounts .Mounts}}",
+      ':1:9: executing "" at <eq .Mounts .Mounts>: error calling eq: non-comparable type [map[]]: []interface {}',
+    ],
   ])("%j", (template, error) => {
     expect(() => render(template)).toThrow(new RegExp(`^${RegExp.escape(words + error)}$`));
   });

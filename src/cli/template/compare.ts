@@ -26,12 +26,14 @@ function areEqual(a: Value | undefined, b: Value | undefined): boolean {
   if (isWhole(kindA)) return BigInt(a!.data as number) === BigInt(b!.data as number);
   if (kindA === "complex") return JSON.stringify(a!.data) === JSON.stringify(b!.data);
   if (kindA !== undefined) return a!.data === b!.data;
+  if (a !== undefined && b !== undefined && a.type.kind !== b.type.kind) {
+    const [left, right] = [printValue(a, "s"), printValue(b)];
+    throw new CallError(`non-comparable types ${left}: ${a.type.name}, ${b.type.name}: ${right}`);
+  }
   const [isNilA, isNilB] = [isNil(a), isNil(b)];
   if (isNilA || isNilB) return isNilA && isNilB;
-  for (const value of [a!, b!]) {
-    if (value.type.kind === "map" || value.type.kind === "slice") {
-      throw new CallError(`non-comparable type ${printValue(value)}: ${value.type.name}`);
-    }
+  if (b!.type.kind === "map" || b!.type.kind === "slice") {
+    throw new CallError(`non-comparable type ${printValue(b, "s")}: ${b!.type.name}`);
   }
   return a!.type.name === b!.type.name && a!.data === b!.data;
 }
