@@ -26,6 +26,8 @@ export async function cliMain(argv: string[]): Promise<number> {
       });
     }
     if (values.version) return await printVersion(program);
+    // docker tells its plugins and `info` by this variable.
+    if (values.debug) process.env.DEBUG = "1";
     const globalWords = argv.slice(0, argv.length - positionals.length);
     const flags = connectionFlags(values, given);
     const session = openSession({ program, globalWords, words: positionals, flags, config: values.config });

@@ -68,11 +68,19 @@ describe("what docker has and tsd has not", () => {
     ["swarm leave -f", "Error response from daemon: This node is not part of a swarm\nhint: tsd has no swarm mode"],
     ["swarm init --autolock", "tsd has no swarm mode\nhint: run containers on each host"],
     ["plugin disable x/y:z", 'Error response from daemon: plugin "x/y:z" not found\n'],
+    ["inspect --type node x", noSwarm],
+    ["inspect --type plugin x", 'Error response from daemon: plugin "x" not found\n'],
+    [
+      "inspect --type bogus x",
+      'unknown type: "bogus": must be one of "config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"\n',
+    ],
     ["plugin install x", "tsd has no managed plugins\nhint: run the plugin as a program or a container"],
     ["compose up", "tsd: unknown command: tsd compose\nhint: install Docker's Compose as ~/.docker/cli-plugins/"],
   ])("%s is answered", async (words, stderr) => {
     const said = await daemon.tsd(words.split(" "));
-    expect(said).toMatchObject({ status: 1, stdout: "" });
+    // As docker: what was found is printed, be it nothing.
+    const stdout = /^inspect --type (node|plugin)/.test(words) ? "[]\n" : "";
+    expect(said).toMatchObject({ status: 1, stdout });
     expect(said.stderr).toStartWith(stderr);
   });
 

@@ -3,6 +3,7 @@ import { formatBytesBinary } from "../../core/size.ts";
 import { version } from "../../core/version.ts";
 import { clientVersion } from "../client-version.ts";
 import { command, noArguments } from "../command.ts";
+import { currentContext } from "../context/current.ts";
 import { stringFlag } from "../flags.ts";
 import { compileOrSay } from "../format.ts";
 import { printError, printLine } from "../output.ts";
@@ -24,7 +25,7 @@ export const infoCommand = command({
       const ClientInfo = { ...clientVersion(session), Debug: isDebug(session), Plugins: [], Warnings: null };
       await printTyped(template, "system.dockerInfo", { ...info, ClientInfo });
     } else {
-      printLine(infoText(info));
+      printLine(infoText(info, currentContext(session)));
       for (const warning of info.Warnings ?? []) printError(warning);
     }
     return 0;
@@ -36,11 +37,11 @@ function isDebug({ environment }: Session): boolean {
   return (environment.DEBUG ?? "") !== "";
 }
 
-function infoText(info: SystemInfo): string {
+function infoText(info: SystemInfo, context: string): string {
   return [
     "Client: tsd",
     ` Version:    ${version}`,
-    " Context:    default",
+    ` Context:    ${context}`,
     "",
     "Server:",
     ` Containers: ${info.Containers}`,

@@ -113,11 +113,32 @@ function finderOf(type: string, size: boolean): Find {
         throw new EngineError("not_found", `error: no such object: ${name}`);
       };
     default:
-      throw new EngineError(
-        "invalid_argument",
-        `unknown type: ${JSON.stringify(type)}: must be one of "container", "image", "network", "volume"`,
-      );
+      return finderElsewhere(type);
   }
+}
+
+/** What a swarm or a daemon with plugins of its own has; tsd's answers as one that has neither. */
+const routesElsewhere: Record<string, string> = {
+  config: "/configs/NAME",
+  node: "/nodes/NAME",
+  plugin: "/plugins/NAME/json",
+  secret: "/secrets/NAME",
+  service: "/services/NAME",
+  task: "/tasks/NAME",
+};
+
+function finderElsewhere(type: string): Find {
+  const route = Object.hasOwn(routesElsewhere, type) ? routesElsewhere[type]! : undefined;
+  if (route === undefined) {
+    const types = [...Object.keys(routesElsewhere), "container", "image", "network", "volume"].sort();
+    const known = types.map((each) => JSON.stringify(each)).join(", ");
+    throw new EngineError("invalid_argument", `unknown type: ${JSON.stringify(type)}: must be one of ${known}`);
+  }
+  return async ({ address }, name) => {
+    const { request } = await import("../../client/http.ts");
+    const json = await (await request(address, "GET", route.replace("NAME", encodeURIComponent(name)))).json<object>();
+    return { json };
+  };
 }
 
 async function inspectEach(session: Session, names: string[], format: string, find: Find): Promise<number> {
