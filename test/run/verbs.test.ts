@@ -212,7 +212,7 @@ test("version and info, as text, JSON and templates, in both forms", async () =>
     "runc",
     "docker-init",
   ]);
-  expect(await ok("version", "-f", "{{.Server.ApiVersion}}")).toBe(version.Server.ApiVersion);
+  expect(await ok("version", "-f", "{{.Server.APIVersion}}")).toBe(version.Server.ApiVersion);
   expect(await ok("version")).toMatch(/^Client: tsd\n Version: +\S+\n[\s\S]*\nServer: tsd\n/);
   for (const form of [["info"], ["system", "info"]]) {
     const info = JSON.parse(await ok(...form, "--format", "{{json .}}"));
@@ -333,7 +333,7 @@ test("-h is help, but where it is a flag or another program's", async () => {
     const help = await engine.tsd([...args, "-h"], { env });
     expect([args, help.status, help.stdout.split(" ")[0]]).toEqual([args, 0, "Usage:"]);
   }
-  expect((await engine.tsd(["run", "-h"], { env })).stderr).toStartWith("tsd: flag needs an argument: 'h' in -h");
+  expect((await engine.tsd(["run", "-h"], { env })).stderr).toStartWith("flag needs an argument: 'h' in -h");
   expect((await engine.tsd(["exec", "box", "ls", "-h"], { env })).stderr).toStartWith(
     "cannot connect to the tsd daemon",
   );
