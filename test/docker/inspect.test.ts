@@ -3,7 +3,7 @@
  * in that daemon's API. Every difference is one of `differences`, with its class.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { command } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
 import { type Peer, startDockerd } from "../harness/peers.ts";
@@ -37,7 +37,12 @@ afterAll(async () => {
   await scene?.close();
 }, 60_000);
 
-/** ENV and LABELS are files. */
+/** Any of this machine. */
+const blockDevice = readdirSync("/sys/block")
+  .map((name) => `/dev/${name}`)
+  .find((path) => existsSync(path))!;
+
+/** ENV and LABELS are files, BLOCK is a device. */
 const flagSets: Record<string, string> = {
   nothing: "IMAGE",
   "a command": "IMAGE sh -c true",
@@ -65,8 +70,8 @@ const flagSets: Record<string, string> = {
   "CPU time": "--cpu-period 50000 --cpu-quota 25000 IMAGE",
   "real time": "--cpu-rt-period 1000000 --cpu-rt-runtime 1000 IMAGE",
   "rates of devices":
-    "--device-read-bps /dev/loop0:1mb --device-write-bps /dev/loop0:2mb --device-read-iops /dev/loop0:3 --device-write-iops /dev/loop0:4 IMAGE",
-  "weights of devices": "--blkio-weight 100 --blkio-weight-device /dev/loop0:200 IMAGE",
+    "--device-read-bps BLOCK:1mb --device-write-bps BLOCK:2mb --device-read-iops BLOCK:3 --device-write-iops BLOCK:4 IMAGE",
+  "weights of devices": "--blkio-weight 100 --blkio-weight-device BLOCK:200 IMAGE",
   processes: "--pids-limit 50 --ulimit nofile=10:20 --ulimit core=-1 IMAGE",
   "unlimited processes": "--pids-limit -1 IMAGE",
   devices: "--device /dev/null --device /dev/zero:/dev/nought:r --device-cgroup-rule RULE IMAGE",
@@ -158,7 +163,7 @@ async function createBoth(line: string): Promise<[own: Inspected, theirs: Inspec
     LABELS: workspace.path("labels"),
     RULE: "c 42:* rwm",
   };
-  const words = line.split(" ").map((word) => stand[word] ?? word);
+  const words = line.split(" ").map((word) => stand[word] ?? word.replace("BLOCK", blockDevice));
   const env = { ...daemon.env, DOCKER_HOST: `unix://${recorder.socket}`, DOCKER_API_VERSION: api };
   recorder.take();
   const { status, stdout, stderr } = await command(scene.argv("create", ...words), { env });

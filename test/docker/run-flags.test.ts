@@ -1,6 +1,6 @@
 /** All other flags of `create` and `run`: what docker and tsd ask one daemon for, and how both are refused. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { DockerScene } from "../harness/docker.ts";
 import { BothClients, type Step } from "./both-clients.ts";
 
@@ -13,6 +13,10 @@ class FlagScene extends BothClients {
 }
 
 let scene: FlagScene;
+/** Of this machine, for BLOCK0 and BLOCK1 in a word. */
+const blockDevices = readdirSync("/sys/block")
+  .map((name) => `/dev/${name}`)
+  .filter((path) => existsSync(path));
 /** FILE:NAME in a word stands for its path. */
 const files: Record<string, string> = {
   env: "\xef\xbb\xbfBOM=1\n# a comment\n\n \t A=1 \nHOME\nNOT_SET_ANYWHERE\nC=#3\r\nlast=1",
@@ -32,14 +36,19 @@ beforeAll(async () => {
 afterAll(() => scene?.close());
 
 const withFiles = (words: readonly string[]) =>
-  words.map((word) => word.replace(/FILE:([\w-]+)/, (_, name: string) => scene.docker.workspace.path(name)));
+  words.map((word) =>
+    word
+      .replace(/FILE:([\w-]+)/, (_, name: string) => scene.docker.workspace.path(name))
+      .replace("BLOCK0", blockDevices[0]!)
+      .replace("BLOCK1", blockDevices.at(-1)!),
+  );
 const undo: Step[] = [["DELETE", "/containers/box?force=1"]];
 
 test.each([
   [["--annotation", "a=b", "--annotation", "c", "-a", "stdout", "--attach", "STDERR", "-i"]],
-  [["--blkio-weight", "100", "--blkio-weight-device", "/dev/loop0:200", "--blkio-weight-device", "/dev/loop1:0"]],
-  [["--device-read-bps", "/dev/loop0:1mb", "--device-write-bps", "/dev/loop0:2GiB", "--device-read-bps=/dev/loop1:5"]],
-  [["--device-read-iops", "/dev/loop0:3", "--device-write-iops", "/dev/loop0:4"]],
+  [["--blkio-weight", "100", "--blkio-weight-device", "BLOCK0:200", "--blkio-weight-device", "BLOCK1:0"]],
+  [["--device-read-bps", "BLOCK0:1mb", "--device-write-bps", "BLOCK0:2GiB", "--device-read-bps=BLOCK1:5"]],
+  [["--device-read-iops", "BLOCK0:3", "--device-write-iops", "BLOCK0:4"]],
   [
     [
       "--cap-add",
@@ -120,9 +129,9 @@ describe("docker and tsd refuse alike", () => {
     [["--attach", "x"]],
     [["--blkio-weight", "x"]],
     [["--blkio-weight", "70000"]],
-    [["--blkio-weight-device", "/dev/loop0"]],
+    [["--blkio-weight-device", "BLOCK0"]],
     [["--blkio-weight-device", "/x:10"]],
-    [["--blkio-weight-device", "/dev/loop0:5"]],
+    [["--blkio-weight-device", "BLOCK0:5"]],
     [["--cgroupns", "x"]],
     [["--cidfile", "FILE:env"]],
     [["--cidfile", "/nowhere/x"]],
@@ -137,9 +146,9 @@ describe("docker and tsd refuse alike", () => {
     [["--device", "/dev/null:x"]],
     [["--device", "vendor.com/class"]],
     [["--device-cgroup-rule", "x"]],
-    [["--device-read-bps", "/dev/loop0:x"]],
-    [["--device-read-bps", "loop0:1"]],
-    [["--device-write-iops", "/dev/loop0:1k"]],
+    [["--device-read-bps", "BLOCK0:x"]],
+    [["--device-read-bps", "sda:1"]],
+    [["--device-write-iops", "BLOCK0:1k"]],
     [["-e", "=x"]],
     [["-e", ""]],
     [["--env-file", "/nowhere"]],
