@@ -1,4 +1,4 @@
-/** testcontainers of npm, unmodified, used as its documentation shows, with a reaper that speaks its protocol. */
+/** dockerode and testcontainers of npm, unmodified, used as their documentation shows, and a reaper of their protocol. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ClientProgram, testsOf } from "../harness/clients.ts";
 import { until } from "../harness/command.ts";
@@ -6,9 +6,11 @@ import { DockerScene } from "../harness/docker.ts";
 import { importReaper } from "../harness/reaper.ts";
 
 let scene: DockerScene;
+let dockerode: ClientProgram;
 let testcontainers: ClientProgram;
 beforeAll(async () => {
   scene = await DockerScene.open();
+  dockerode = await ClientProgram.run(scene, "dockerode.mjs");
   testcontainers = await ClientProgram.run(scene, "testcontainers.mjs", {
     RYUK_CONTAINER_IMAGE: await importReaper(scene),
     TESTCONTAINERS_RYUK_RECONNECTION_TIMEOUT: "100ms",
@@ -17,6 +19,10 @@ beforeAll(async () => {
   });
 });
 afterAll(() => scene.close());
+
+describe("dockerode", () => {
+  for (const name of testsOf("dockerode.mjs")) test(name, () => dockerode.expectPassed(name));
+});
 
 describe("testcontainers", () => {
   for (const name of testsOf("testcontainers.mjs")) test(name, () => testcontainers.expectPassed(name));
