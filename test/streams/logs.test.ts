@@ -79,6 +79,7 @@ describe("attachments that begin with the log", () => {
     const query = "logs=1&stream=1&stdout=1&stderr=1";
     const { text } = await attach("again", query);
     await engine.daemon.ok("start", "again");
+    await engine.daemon.ok("wait", "again");
     expect(await text).toBe("run\nendrun\nend");
     expect((await engine.tsd(["logs", "again"])).stdout).toBe("run\nendrun\nend");
     expect(await (await attach("again", "logs=1&stdout=1&stderr=1")).text).toBe("run\nendrun\nend");
