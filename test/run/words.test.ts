@@ -1,6 +1,7 @@
 /** What the command line does with words that are not about containers: plugins of its own, docker's nouns that tsd lacks. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { archive } from "../../src/tar/tar-fixture.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { LiveCommand } from "../harness/live.ts";
 import { tsd, Workspace } from "../harness/workspace.ts";
@@ -9,7 +10,11 @@ let workspace: Workspace;
 let daemon: Daemon;
 beforeAll(async () => {
   workspace = await Workspace.open();
-  daemon = await Daemon.start(workspace, { flags: ["--experimental"] });
+  daemon = await Daemon.start(workspace, {
+    flags: ["--experimental"],
+    // Without criu, wherever this runs; the guest's checks have it.
+    wrapper: ["env", "PATH=/nowhere"],
+  });
 }, 60_000);
 afterAll(() => workspace?.[Symbol.asyncDispose]());
 
@@ -112,6 +117,26 @@ describe("checkpoints", () => {
       expect(docker).toEqual(expected);
       expect(own).toMatchObject({ ...expected, stderr: expect.stringContaining(expected.stderr) });
     }
+  });
+});
+
+describe("a checkpoint without criu", () => {
+  test("is refused with what to install, the container goes on, and nothing is left of it", async () => {
+    const image = archive([
+      { name: "bin/" },
+      { name: "bin/sleep", mode: 0o755, data: new Uint8Array(readFileSync("/bin/busybox")) },
+    ]);
+    expect((await daemon.tsd(["import", "-", "base"], { stdin: image })).status).toBe(0);
+    const id = await daemon.ok("run", "-d", "--network", "none", "--name", "still", "base", "sleep", "600");
+    const refused = await daemon.tsd(["checkpoint", "create", "still", "c1"]);
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining("cannot checkpoint container still: criu is not installed: install the package criu"),
+    ]);
+    expect(await daemon.ok("inspect", "--format", "{{.State.Status}}", "still")).toBe("running");
+    expect(await daemon.ok("checkpoint", "ls", "still")).toBe("CHECKPOINT NAME");
+    expect(readdirSync(`${daemon.root}/containers/${id}/checkpoints`)).toEqual([]);
+    await daemon.ok("rm", "-f", "still");
   });
 });
 
