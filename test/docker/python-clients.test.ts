@@ -144,15 +144,15 @@ describe("docker-compose 1.29.2", () => {
     expect(await scene.ok("exec", "show_api_1", "wget", "-qO-", "http://database:5432/")).toBe("of db");
   });
 
-  test("follows a service until it ends, and tells its status", async () => {
+  test("follows a service until it ends", async () => {
     const file = ["-f", `${directory}/docker-compose.yml`, "--project-directory", directory];
     const up = ["up", "--no-color", "--abort-on-container-exit", "-t", "5", "web"];
     await using following = new LiveCommand(["docker-compose", ...file, ...up], env());
     await following.shows("web_1    | started\n");
     await scene.ok("kill", "show_web_1");
-    // Its own status is that of the service or 0, by which of its threads ends first.
-    expect([0, 137]).toContain(await following.end());
-    expect(following.stdout).toContain("show_web_1 exited with code 137\n");
+    // Which status it ends with, and whether it tells the service's, is a matter of which of its threads is first.
+    await following.end();
+    expect(following.stdout).toEndWith("Aborting on container exit...\n");
     expect(await states()).toContain("show_web_1 exited");
   });
 
