@@ -89,7 +89,6 @@ test("pull of what is not there is refused", async () => {
 test("run, as docker run: a stream, both streams, callbacks and events", async () => {
   const all = new PassThrough();
   const [output, container] = await docker.run(Image, ["sh", "-c", "echo hi; exit 3"], all);
-  all.end();
   assert.equal(output.StatusCode, 3);
   assert.equal(await text(all), "hi\r\n"); // of a terminal
   await container.remove();
@@ -101,8 +100,6 @@ test("run, as docker run: a stream, both streams, callbacks and events", async (
       .run(Image, ["sh", "-c", "echo out; echo error >&2"], [out, error], { Tty: false }, (failure, data, ended) => {
         if (failure) return reject(failure);
         assert.equal(data.StatusCode, 0);
-        out.end();
-        error.end();
         ended.remove().then(resolve, reject);
       })
       .on("container", (one) => seen.push(["container", one.id.length]))
@@ -118,7 +115,6 @@ test("run with AutoRemove on a network of its own", async () => {
   const out = new PassThrough();
   const HostConfig = { AutoRemove: true, NetworkMode: "of-run" };
   const [data, container] = await docker.run(Image, ["hostname", "-i"], out, { name: "of-run", HostConfig });
-  out.end();
   assert.equal(data.StatusCode, 0);
   const { IPAM } = await network.inspect();
   assert.ok((await text(out)).startsWith(IPAM.Config[0].Subnet.replace(/\d+\/\d+$/, "")));
@@ -321,7 +317,6 @@ test("networks: create, connect with aliases, names, disconnect, list, prune", a
   const HostConfig = { NetworkMode: "dockerode" };
   const [{ StatusCode }] = await docker.run(Image, ["nslookup", "db."], out, { Tty: false, HostConfig });
   assert.equal(StatusCode, 0);
-  out.end();
   assert.ok((await text(out)).includes(address));
   assert.equal((await refusal(network.remove())).statusCode, 403);
   await network.disconnect({ Container: server.id, Force: true });
