@@ -178,6 +178,53 @@ describe("an authorization plugin", () => {
     expect(text(plugin.asked[0]![1].RequestBody)).toBe(short);
   });
 
+  test.each([
+    ['{"HostConfig":{"Privileged":true},"Image":"busybox","HostConfig":{}}', '"HostConfig" twice'],
+    ['{"HostConfig":{"Privileged":true,"privileged" : false},"Image":"busybox"}', '"privileged" twice'],
+    ['{"HostConfig":{"Privileged":true},"Ho\u017ftConfig":{"Privileged":false}}', '"Ho\u017ftConfig" twice'],
+    ['{"Image":"a","Labels":{"x":"\\"}"},"I\\u006dage":"b"}', '"Image" twice'],
+    ['\ufeff{"Image":"busybox"}', "invalid JSON"],
+    ['{"Image":"busybox"}{}', "invalid JSON"],
+  ])("is not asked about a body that it could read otherwise: %s", async (body, reason) => {
+    const { served, plugin } = await scene();
+    const headers = { "content-type": "application/json" };
+    const answer = await message(await served.fetch("/containers/create", { method: "POST", body, headers }));
+    expect(answer[1]).toContain(reason);
+    expect(plugin.asked).toEqual([]);
+    expect(served.engine.created.size).toBe(0);
+  });
+
+  test("is asked about what has the same key in several objects, or keys of its own in two spellings", async () => {
+    const { served } = await scene();
+    const json = {
+      Image: "busybox",
+      Labels: { A: '"a": {', a: "b" },
+      HostConfig: { Mounts: [{ Type: "a" }, { Type: "b" }] },
+    };
+    expect((await served.fetch("/containers/create", { json })).status).toBe(201);
+  });
+
+  test("is not asked about the head of what has none, which would be served as a whole", async () => {
+    const { served, plugin } = await scene();
+    const { Id } = (await (await served.fetch("/containers/create", { json: JSON.parse(busybox) })).json()) as {
+      Id: string;
+    };
+    plugin.asked.length = 0;
+    const handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"];
+    const head = [`HEAD /containers/${Id}/attach/ws?stream=1&stdin=1 HTTP/1.1`, ...handshake];
+    const connection = new RawConnection(served.socket);
+    connection.socket.write(
+      `${[...head, "Host: x", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="].join("\r\n")}\r\n\r\n`,
+    );
+    await connection.rest();
+    expect(connection.head()).toStartWith("HTTP/1.1 404 ");
+    for (const path of [`/containers/${Id}/export`, "/events", "/containers/json"]) {
+      expect((await served.fetch(path, { method: "HEAD" })).status).toBe(404);
+    }
+    expect(plugin.asked).toEqual([]);
+    expect(served.engine.attached).toEqual([]);
+  });
+
   test("is not given credentials, nor what is no JSON", async () => {
     const { served, plugin } = await scene();
     await served.fetch("/v1.44/auth", { json: { username: "u", password: "p" } });

@@ -6,9 +6,11 @@ import type { MiddlewareHandler } from "hono";
 import { EngineError, errorMessage, isEngineError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { AuthorizationMessage, AuthorizationPlugin, Verdict } from "./backend/authorization.ts";
+import { parseJson } from "./body.ts";
 import { errorBody, httpStatus, logFailure } from "./errors.ts";
 import { isJson } from "./media-types.ts";
 import { type AskedRequest, standsFor } from "./own-routes.ts";
+import { ambiguousKey } from "./schema/go-json.ts";
 import { type ApiContext, type ApiEnv, requestName } from "./transport.ts";
 import { splitVersion } from "./versions/version.ts";
 
@@ -196,7 +198,7 @@ function isAboutCredentials(uri: string): boolean {
 
 /**
  * What of the body plugins are given: JSON, whatever length the head tells, exactly as the route will read it.
- * @throws EngineError forbidden for more than they are given.
+ * @throws EngineError forbidden for more than they are given, or what they could read otherwise; invalid_argument for no JSON.
  */
 async function bodyToJudge(c: ApiContext): Promise<Uint8Array | undefined> {
   const { raw } = c.req;
@@ -210,9 +212,24 @@ async function bodyToJudge(c: ApiContext): Promise<Uint8Array | undefined> {
     pieces.push(piece);
   }
   const body = Buffer.concat(pieces);
+  if (length > 0) checkUnambiguous(body);
   const { url, method, headers, signal } = raw;
   c.req.raw = new Request(url, { method, headers, signal, ...(length > 0 && { body }) });
   return body;
+}
+
+/** What each reader understands in its own way would be allowed as one thing and done as another. */
+function checkUnambiguous(body: Buffer): void {
+  // Unlike TextDecoder this leaves a byte order mark in, with which it is no JSON.
+  const json = body.toString();
+  parseJson(json);
+  const key = ambiguousKey(json);
+  if (key === undefined) return;
+  throw new EngineError(
+    "forbidden",
+    `authorization denied: the request's body has the key ${JSON.stringify(key)} twice, and authorization plugins may know the other one`,
+    { stage: "authorization" },
+  );
 }
 
 function tooLong(): EngineError {

@@ -23,15 +23,65 @@ function wants(type: string) {
 
 const object = v.custom<Record<string, unknown>>(isObject, wants("object"));
 
+const fieldNames = new Set<string>();
+
+/** As Go compares a key with a field's name: also "ſ" is an S, and the sign of Kelvin a K. */
+function folded(key: string): string {
+  return key.toUpperCase().toLowerCase();
+}
+
+/**
+ * The first key that an object has twice, or in two spellings that are the same field. Of those a reader of Go's takes
+ * parts of both, others the last, or the one that they know.
+ * @param json is JSON.
+ */
+export function ambiguousKey(json: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  const place = /[{}[\]"]/g;
+  for (let at = place.exec(json); at !== null; at = place.exec(json)) {
+    const [token] = at;
+    if (token === "{") open.push(new Set());
+    else if (token === "[") open.push(undefined);
+    else if (token !== '"') open.pop();
+    else {
+      place.lastIndex = afterText(json, at.index);
+      const keys = open.at(-1);
+      if (keys === undefined || !isFollowedByColon(json, place.lastIndex)) continue;
+      const name = JSON.parse(json.slice(at.index, place.lastIndex)) as string;
+      const field = folded(name);
+      const own = fieldNames.has(field) ? field : `=${name}`;
+      if (keys.has(own)) return name;
+      keys.add(own);
+    }
+  }
+  return undefined;
+}
+
+function isFollowedByColon(json: string, at: number): boolean {
+  const colon = /\s*:/y;
+  colon.lastIndex = at;
+  return colon.test(json);
+}
+
+/** @returns where the text in quotes that begins at a place has ended. */
+function afterText(json: string, start: number): number {
+  for (let at = start + 1; at < json.length; at++) {
+    if (json[at] === "\\") at++;
+    else if (json[at] === '"') return at + 1;
+  }
+  return json.length;
+}
+
 /** A Go struct whose fields are all optional: `absent` instead of null or undefined in what comes out. */
 export function struct<const T extends Entries>(entries: T) {
-  const known = new Map(Object.keys(entries).map((key) => [key.toLowerCase(), key]));
+  const known = new Map(Object.keys(entries).map((key) => [folded(key), key]));
+  for (const name of known.keys()) fieldNames.add(name);
   const named = (input: Record<string, unknown>) => {
     const output: Record<string, unknown> = {};
     for (const [key, value] of Object.entries(input)) {
       // A computed "__proto__" would set the prototype; no field has that name.
       if (value === null || key === "__proto__") continue;
-      output[key in entries ? key : (known.get(key.toLowerCase()) ?? key)] = value;
+      output[key in entries ? key : (known.get(folded(key)) ?? key)] = value;
     }
     return output;
   };
