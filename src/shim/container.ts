@@ -23,8 +23,10 @@ import type { Reaper } from "./reaper.ts";
 import { prepareStateDirectory, writeExitRecord, writeShimRecord } from "./records.ts";
 import { SupervisedProcess } from "./supervised.ts";
 
-/** Ended execs whose exit status is kept for who asks late. */
-const endedExecsMax = 64;
+/** Ended execs whose exit status was told and is kept for who asks once more. */
+const toldExecsMax = 64;
+/** Ended execs that nobody has asked for yet: a daemon that starts very many at once asks late, one that was killed never. */
+const untoldExecsMax = 4096;
 
 export interface ContainerContext {
   /** Whether the daemon that is connected now still is after that time: it may be that only its clients are gone. */
@@ -44,6 +46,8 @@ export class ShimmedContainer {
   readonly #log: LogWriter | undefined;
   readonly #init: SupervisedProcess;
   readonly #execs = new Map<string, SupervisedProcess>();
+  /** Execs whose end somebody has asked for. */
+  readonly #awaited = new WeakSet<SupervisedProcess>();
   #removal: Promise<void> | undefined;
   #paused = false;
   /** Stopping processes and letting them go is done one after the other: another runtime takes its time for each. */
@@ -113,7 +117,12 @@ export class ShimmedContainer {
   }
 
   wait(execId: string | undefined): Promise<ExitRecord> {
-    return this.#process(execId).ended;
+    const process = this.#process(execId);
+    if (execId !== undefined) {
+      this.#awaited.add(process);
+      this.#forgetExecs();
+    }
+    return process.ended;
   }
 
   async signal(signal: number, all: boolean, execId: string | undefined): Promise<void> {
@@ -327,9 +336,18 @@ export class ShimmedContainer {
 
   /** A health check makes an exec every few seconds for months: the ended ones are forgotten, oldest first. */
   #forgetExecs(): void {
+    if (this.#execs.size <= toldExecsMax) return;
     const ended = [...this.#execs].filter(([, process]) => process.exit !== undefined);
-    for (const [execId] of ended.slice(0, Math.max(0, ended.length - endedExecsMax))) this.#execs.delete(execId);
+    const told = ended.filter(([, process]) => this.#awaited.has(process));
+    const untold = ended.filter(([, process]) => !this.#awaited.has(process));
+    for (const [execId] of [...oldest(told, toldExecsMax), ...oldest(untold, untoldExecsMax)])
+      this.#execs.delete(execId);
   }
+}
+
+/** Those beyond that many at the end. */
+function oldest<T>(all: readonly T[], kept: number): T[] {
+  return all.slice(0, Math.max(0, all.length - kept));
 }
 
 /** The size goes along with the process: set from outside it may come after the process has asked for it. */
