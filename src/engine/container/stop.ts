@@ -10,6 +10,8 @@ import { startSettled } from "./start-settled.ts";
 
 /** Docker's own. */
 const stopTimeoutSecondsDefault = 10;
+/** One that is set for longer goes off at once. */
+const timerMsMax = 2 ** 31 - 1;
 /** A process that SIGKILL does not end within this is stuck in the kernel. */
 const killTimeoutMs = 10_000;
 
@@ -33,7 +35,7 @@ export async function stopContainer(context: EngineContext, container: Container
   }
   const exited = container.nextExit();
   await sendSignal(context, container, signal);
-  const ended = await Promise.race([exited, timeout(seconds < 0 ? undefined : seconds * 1000)]);
+  const ended = await (seconds < 0 ? exited : within(exited, seconds * 1000));
   if (ended === undefined) await killAndWait(context, container, exited);
   containerEvent(context, container, "stop");
 }
@@ -63,7 +65,7 @@ export async function forceEnd(context: EngineContext, container: Container): Pr
 
 async function killAndWait(context: EngineContext, container: Container, exited: Promise<ExitResult>): Promise<void> {
   await sendSignal(context, container, signalNumbers.KILL!);
-  if ((await Promise.race([exited, timeout(killTimeoutMs)])) !== undefined) return;
+  if ((await within(exited, killTimeoutMs)) !== undefined) return;
   throw new EngineError(
     "timeout",
     `container ${container.id}: did not end within ${killTimeoutMs / 1000} s of SIGKILL`,
@@ -96,9 +98,20 @@ function isToEnd({ definition }: Container, signal: number): boolean {
   return signal === signalNumbers.KILL || !StopSignal || parseSignal(StopSignal) === signal;
 }
 
-/** Resolves with undefined after that time; never without one. */
-function timeout(durationMs: number | undefined): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (durationMs !== undefined) setTimeout(() => resolve(undefined), durationMs).unref();
-  });
+/** @returns undefined when that time is over first. */
+async function within<T>(work: Promise<T>, durationMs: number): Promise<T | undefined> {
+  const untilMs = performance.now() + durationMs;
+  const late = Promise.withResolvers<undefined>();
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (): void => {
+    const leftMs = untilMs - performance.now();
+    if (leftMs <= 0) late.resolve(undefined);
+    else timer = setTimeout(wait, Math.min(leftMs, timerMsMax)).unref();
+  };
+  wait();
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
