@@ -83,6 +83,32 @@ describe("a container's life", () => {
     expect(await stateOf(id)).toMatchObject({ Status: "exited", ExitCode: 137 });
   });
 
+  test("stop waits for as long as it is told, also beyond what a timer can", async () => {
+    world.obeysTerm = false;
+    const id = await started();
+    const stopped = engine.containers.stop(id, { timeoutSeconds: 3_000_000 });
+    await Bun.sleep(5);
+    expect(world.shims[0]!.signals).toEqual([15]);
+    world.shims[0]!.end();
+    await stopped;
+  });
+
+  test("a start that was asked for before the end finds nothing left of that", async () => {
+    const id = await started();
+    const updated = Promise.withResolvers<void>();
+    world.shims[0]!.update = () => updated.promise;
+    const update = engine.containers.update(id, { PidsLimit: 100 });
+    const start = engine.containers.start(id);
+    await Bun.sleep(1);
+    world.shims[0]!.end();
+    await Bun.sleep(1);
+    updated.resolve();
+    await Promise.all([update, start]);
+    expect(world.shims[0]!.released).toBe(true);
+    expect(world.shims).toHaveLength(2);
+    expect(await stateOf(id)).toMatchObject({ Status: "running" });
+  });
+
   test("a running container is not removed unless that is forced", async () => {
     const id = await started();
     expect(await codeOf(engine.containers.remove(id, { force: false, volumes: false, link: false }))).toBe("conflict");

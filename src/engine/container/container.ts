@@ -30,6 +30,8 @@ export class Container {
   engagedShim: ShimPart | undefined;
   /** A shim that is on its way. */
   shimComing: Promise<ShimPart> | undefined;
+  /** From its end until somebody who has its lock has done it. */
+  dueCleanUp: (() => Promise<void>) | undefined;
   /** What it has on its networks while it runs. */
   sandbox: Sandbox | undefined;
   /** How many streams are attached through this daemon. */

@@ -81,14 +81,22 @@ export async function recordEnd(
     exitCode: String(exitCodeOf(end)),
     execDuration: String(Math.max(0, Math.floor((Date.parse(finishedAt) - Date.parse(startedAt)) / 1000))),
   });
+  container.dueCleanUp = () => cleanUpAfterEnd(context, container);
   const cleaned = context.locks.run(container.id, async () => {
     if (goes) await Bun.sleep(courtesyMs);
-    await cleanUpAfterEnd(context, container);
+    await settleEnd(container);
   });
   context.endings.add(cleaned);
   container.announceExit();
   if (goes) autoRemove(context, container, cleaned);
   await cleaned;
+}
+
+/** What is due of its last end is done now. The caller has the container's lock, and may have got it before the end did. */
+export async function settleEnd(container: Container): Promise<void> {
+  const { dueCleanUp } = container;
+  container.dueCleanUp = undefined;
+  await dueCleanUp?.();
 }
 
 /** What a container holds only while it runs: its place on the network, its shim, its runtime state. */

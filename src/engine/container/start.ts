@@ -16,7 +16,7 @@ import { prepareBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { updateEtcFiles } from "./etc-files.ts";
 import { containerEvent, networkEvent } from "./event.ts";
-import { detachNetwork, watchExit } from "./exit.ts";
+import { detachNetwork, settleEnd, watchExit } from "./exit.ts";
 import { checkLinked, linkedFrom } from "./links.ts";
 import { autoRemove } from "./remove.ts";
 import { sandboxRequest } from "./sandbox-request.ts";
@@ -35,6 +35,7 @@ export async function startContainer(
 ): Promise<void> {
   await context.endings.over(container);
   await context.locks.run(container.id, async () => {
+    await settleEnd(container);
     const { state } = container;
     if (container.paused) throw new EngineError("conflict", "cannot start a paused container, try unpause instead");
     if (state.status === "running" || state.status === "starting") {
