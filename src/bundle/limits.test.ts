@@ -48,6 +48,9 @@ describe("a limit that is wrong is refused in docker's words", () => {
     [{ CpusetCpus: "x" }, "Invalid value x for cpuset cpus: invalid format: x"],
     [{ CpusetCpus: "2-1" }, "Invalid value 2-1 for cpuset cpus: invalid format: 2-1"],
     [{ CpusetCpus: "3-4" }, "Requested CPUs are not available - requested 3-4, available: 0-2,3"],
+    [{ CpusetCpus: "," }, "Invalid value , for cpuset cpus: invalid format: ,"],
+    [{ CpusetCpus: "0,," }, "Invalid value 0,, for cpuset cpus: invalid format: 0,,"],
+    [{ CpusetCpus: "9-10,0" }, "Requested CPUs are not available - requested 9-10,0, available: 0-2,3"],
     [{ CpusetMems: "1" }, "Requested memory nodes are not available - requested 1, available: 0"],
     [{ BlkioWeight: 9 }, "Range of blkio weight is from 10 to 1000"],
     [{ BlkioWeight: 1001 }, "Range of blkio weight is from 10 to 1000"],
@@ -84,6 +87,13 @@ test("limits that are right stay as they are, and those that stand for nothing g
   expect(settle(asked, able)).toEqual({ hostConfig: asked, warnings: [] });
   expect(settle({ MemorySwappiness: -1 }, able)).toEqual({ hostConfig: {}, warnings: [] });
   expect(settle({ MemorySwap: 7 * MB }, able, { isUpdate: true }).hostConfig).toEqual({ MemorySwap: 7 * MB });
+});
+
+test("a long list of CPUs is judged by its length", () => {
+  const available = { ...able, cpuset: { cpus: "0-8191", mems: "0" } };
+  const list = (range: string) => new Array(20_000).fill(range).join(",");
+  settle({ CpusetCpus: list("0-8191") }, available);
+  expect(() => settle({ CpusetCpus: list("0-8192") }, available)).toThrow("Requested CPUs are not available");
 });
 
 describe("a limit that this kernel has nothing for is discarded, and said to be", () => {

@@ -161,26 +161,40 @@ function settleCpuset(kept: BundleHostConfig, host: Host, warnings: string[]): v
 
 function checkCpuset(list: string | undefined, names: { what: string; plural: string; available: string }): void {
   if (!list) return;
-  const wanted = numbersOf(list);
+  const wanted = rangesOf(list);
   if (wanted === undefined) throw invalid(`Invalid value ${list} for ${names.what}: invalid format: ${list}`);
-  const available = numbersOf(names.available);
+  const available = rangesOf(names.available);
   // Where nobody knows, the kernel decides.
-  if (available === undefined || available.size === 0) return;
-  if ([...wanted].some((number) => !available.has(number))) {
+  if (available === undefined) return;
+  const isAvailable = ({ first, last }: Range) => available.some((range) => range.first <= first && last <= range.last);
+  if (!wanted.every(isAvailable)) {
     throw invalid(`Requested ${names.plural} are not available - requested ${list}, available: ${names.available}`);
   }
 }
 
-/** `0-3,7` as the kernel reads it, cpuset(7); undefined for what it would refuse. Nothing has more than 8192. */
-function numbersOf(list: string): Set<number> | undefined {
-  const numbers = new Set<number>();
+interface Range {
+  first: number;
+  last: number;
+}
+
+/**
+ * `0-3,7` as docker reads it, sorted, those that touch each other joined; undefined for what is no such list. Nothing
+ * has more than 8192. A list may be long: what it takes grows with its length, not with what it names.
+ */
+function rangesOf(list: string): Range[] | undefined {
+  const ranges: Range[] = [];
   for (const part of list.split(",")) {
-    if (part === "") continue;
     const [, first, last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part.trim()) ?? [];
     if (first === undefined || Number(last) < Number(first) || Number(last) > 8192) return undefined;
-    for (let number = Number(first); number <= Number(last); number++) numbers.add(number);
+    ranges.push({ first: Number(first), last: Number(last) });
   }
-  return numbers;
+  const joined: Range[] = [];
+  for (const range of ranges.sort((a, b) => a.first - b.first)) {
+    const before = joined.at(-1);
+    if (before === undefined || range.first > before.last + 1) joined.push(range);
+    else before.last = Math.max(before.last, range.last);
+  }
+  return joined;
 }
 
 type DeviceList = "BlkioWeightDevice" | `BlkioDevice${"Read" | "Write"}${"Bps" | "IOps"}`;

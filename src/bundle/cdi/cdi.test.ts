@@ -1,5 +1,14 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type EngineError, isEngineError } from "../../core/errors.ts";
@@ -49,6 +58,22 @@ containerEdits:
     expect(parse(minimal())).toMatchObject({ containerEdits: {} });
   });
 
+  test("may have numbers for names, and modes of eight digits wherever YAML takes them", () => {
+    const yaml = (nodes: string) =>
+      `cdiVersion: 0.5.0\nkind: v.com/net\ndevices:\n- name: 0\n  containerEdits:\n    deviceNodes:${nodes}`;
+    const parsed = parseCdiSpec(
+      yaml("\n    - {path: /dev/a, fileMode: 0660}\n    - path: /dev/b\n      fileMode: 0600 # x"),
+    );
+    const [one] = parsed.devices;
+    expect(one!.name).toBe("0");
+    expect(one!.containerEdits.deviceNodes!.map(({ fileMode }) => fileMode)).toEqual([0o660, 0o600]);
+  });
+
+  test("takes no longer to be refused for being empty lines, or for naming itself", () => {
+    expect(() => parseCdiSpec(`cdiVersion: 1.0.0\n${"\n".repeat(200_000)}`)).toThrow("kind");
+    expect(() => parseCdiSpec("cdiVersion: &a\n  x: *a\n")).toThrow();
+  });
+
   const rdt = (fields: object) => ({ intelRdt: { closID: "a", ...fields } });
   test.each([
     ["0.3.0", "0.4.0", { mounts: [{ hostPath: "/a", containerPath: "/b", type: "tmpfs" }] }],
@@ -87,6 +112,9 @@ containerEdits:
     [withEdits("1.0.0", { deviceNodes: [{ path: "/d", permissions: "x" }] }), 'device "/d": invalid permissions "x"'],
     [withEdits("1.0.0", { hooks: [{ hookName: "x", path: "/x" }] }), 'invalid hook name "x"'],
     [withEdits("1.0.0", { hooks: [{ hookName: "poststop", path: "" }] }), 'invalid hook "poststop" with empty path'],
+    [withEdits("1.0.0", { hooks: [{ hookName: "poststop", path: "sh" }] }), 'hook "poststop": sh is not absolute'],
+    [withEdits("1.0.0", { hooks: [{ hookName: "poststop", path: "/x", timeout: -1 }] }), "timeout"],
+    [withEdits("1.0.0", { deviceNodes: [{ path: "/d", uid: 2 ** 32 }] }), "uid"],
     [withEdits("1.0.0", { mounts: [{ hostPath: "", containerPath: "/b" }] }), "invalid mount, empty host path"],
     [withEdits("1.0.0", { mounts: [{ hostPath: "/a", containerPath: "" }] }), "invalid mount, empty container path"],
     [withEdits("1.0.0", { intelRdt: { closID: "../x" } }), "invalid ClosID"],
@@ -149,6 +177,35 @@ describe("the registry", () => {
     expect(errors[1]!.message).toBe('failed to load CDI Spec: invalid CDI Spec: invalid version "9"');
   });
 
+  test("never waits for a file, and reads none without an end", () => {
+    mkdirSync(folders[0], { recursive: true });
+    const path = (name: string) => join(folders[0], name);
+    Bun.spawnSync(["mkfifo", path("a.json")]);
+    symlinkSync("/dev/zero", path("b.yaml"));
+    symlinkSync(folders[0], path("c.yaml"));
+    writeFileSync(path("d.json"), "");
+    truncateSync(path("d.json"), 2 ** 40);
+    symlinkSync("nowhere", path("e.json"));
+    const messages = new CdiRegistry(folders).read().errors.map(({ message }) => message);
+    const [fifo, zeros, folder, huge, dangling] = messages;
+    expect([fifo, zeros, folder]).toEqual(new Array(3).fill("failed to load CDI Spec: not a regular file"));
+    expect(huge).toContain("1099511627776 bytes are more than the 16777216");
+    expect(dangling).toContain("ENOENT");
+  });
+
+  test("reads a file again whose time was set back", () => {
+    const registry = new CdiRegistry(folders);
+    write(folders[0], "a.json", variable("1"));
+    const file = join(folders[0], "a.json");
+    utimesSync(file, 1, 1);
+    expect(edited(registry)).toEqual(["A=1"]);
+    const { ino } = statSync(file);
+    write(folders[0], "a.json", variable("2"));
+    utimesSync(file, 1, 1);
+    expect(statSync(file).ino).toBe(ino);
+    expect(edited(registry)).toEqual(["A=2"]);
+  });
+
   test("answers requests by name, with what belongs to all devices of a file once", () => {
     const registry = new CdiRegistry(folders);
     const devices = ["a", "b"].map((name) => ({ name, containerEdits: { env: [`${name}=1`] } }));
@@ -178,6 +235,7 @@ describe("the registry", () => {
     expect(asked({ Count: 0 })).toEqual([]);
     expect(asked({ DeviceIDs: ["1", "amd.com/gpu=0"] })).toEqual(["1", "0"]);
     expect(() => asked({ Count: 3 })).toThrow("unresolvable CDI devices amd.com/gpu=2");
+    expect(() => asked({ Count: 1e9 })).toThrow("unresolvable CDI devices amd.com/gpu=2");
     expect(() => asked({ Driver: "nvidia", Count: 1 })).toThrow('could not select device driver "nvidia"');
     write(folders[0], "nvidia.json", gpus("nvidia.com/gpu", ["x", "all"]));
     expect(asked({ Count: -1 })).toEqual(["all"]);

@@ -2,7 +2,7 @@
  * The devices of all CDI files. They are looked for whenever somebody asks, so that a driver may write its file at any
  * time; a file is read again only when it has changed.
  */
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { errorMessage, isErrno } from "../../core/errors.ts";
 import { type CdiEdits, type CdiSpec, parseCdiSpec } from "./spec.ts";
@@ -64,10 +64,11 @@ export class CdiRegistry {
 
   #load(path: string, kept: Map<string, KnownFile>): Loaded {
     try {
-      const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
-      const signature = `${dev} ${ino} ${size} ${mtimeNs}`;
+      // The time of the last change of any kind, too: that of the content can be set back.
+      const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+      const signature = `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
       const before = this.#files.get(path);
-      const file = before?.signature === signature ? before : { signature, loaded: load(path, Number(size)) };
+      const file = before?.signature === signature ? before : { signature, loaded: load(path) };
       kept.set(path, file);
       return file.loaded;
     } catch (error) {
@@ -76,13 +77,30 @@ export class CdiRegistry {
   }
 }
 
-function load(path: string, bytes: number): Loaded {
-  if (bytes > fileBytesMax) return { failure: `${bytes} bytes are more than the ${fileBytesMax} that a file may have` };
-  const content = readFileSync(path, "utf8");
+function load(path: string): Loaded {
+  const content = readRegular(path);
   try {
     return { spec: parseCdiSpec(content) };
   } catch (error) {
     return { failure: `invalid CDI Spec: ${errorMessage(error)}` };
+  }
+}
+
+/**
+ * Never waits: a FIFO is opened without a writer, and nothing is read that has no end.
+ * @throws Error for anything but a file of a usual size.
+ */
+function readRegular(path: string): string {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const status = fstatSync(descriptor);
+    if (!status.isFile()) throw new Error("not a regular file");
+    if (status.size > fileBytesMax) {
+      throw new Error(`${status.size} bytes are more than the ${fileBytesMax} that a file may have`);
+    }
+    return readFileSync(descriptor, "utf8");
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -48,9 +48,14 @@ function gpuNames(request: DeviceRequest, catalog: CdiCatalog, folders: readonly
   if (Count !== 0 && DeviceIDs.length > 0) throw invalid("cannot set both Count and DeviceIDs on device request");
   const named = (id: string) => (id.includes("=") ? id : `${chosen.kind}=${id}`);
   if (DeviceIDs.length > 0) return DeviceIDs.map(named);
-  if (Count >= 0) return Array.from({ length: Count }, (_, index) => named(String(index)));
+  if (Count >= 0) return firstNames(Count, catalog.devices.size).map(named);
   const all = named("all");
   return catalog.devices.has(all) ? [all] : devicesOf(chosen.kind);
+}
+
+/** `0`, `1`, … no more of them than it takes to say that there are not so many. */
+function firstNames(count: number, there: number): string[] {
+  return Array.from({ length: Math.min(count, there + 1) }, (_, index) => String(index));
 }
 
 function noDriver(
@@ -69,8 +74,9 @@ function noDriver(
 function resolve(names: readonly string[], catalog: CdiCatalog, folders: readonly string[]): CdiDevice[] {
   const unknown = names.filter((name) => !catalog.devices.has(name));
   if (unknown.length === 0) return names.map((name) => catalog.devices.get(name)!);
-  const kinds = unknown.map((name) => parseCdiName(name)).map((parsed) => `${parsed?.vendor}/${parsed?.class}=`);
-  const near = [...catalog.devices.keys()].filter((name) => kinds.some((kind) => name.startsWith(kind)));
+  const kindOf = (name: string) => name.slice(0, name.indexOf("=") + 1);
+  const kinds = new Set(unknown.filter((name) => parseCdiName(name) !== undefined).map(kindOf));
+  const near = [...catalog.devices.keys()].filter((name) => kinds.has(kindOf(name)));
   const hint = near.length > 0 ? `There are: ${near.slice(0, 20).join(", ")}` : absence(catalog, folders);
   throw invalid(`CDI device injection failed: unresolvable CDI devices ${unknown.join(", ")}`, hint);
 }

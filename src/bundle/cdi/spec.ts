@@ -7,11 +7,15 @@ import * as v from "valibot";
 import { isCdiDeviceName, parseCdiKind } from "../../core/cdi-name.ts";
 import { hookNames } from "../../oci/runtime.ts";
 
-const string = v.string();
+/** YAML takes `name: 0` for a number; Go's parsers give it to whoever wants a text as one. */
+const string = v.pipe(
+  v.union([v.string(), v.number(), v.boolean()], (issue) => `text is wanted, not ${JSON.stringify(issue.input)}`),
+  v.transform(String),
+);
 const texts = v.array(string);
 const integer = v.pipe(v.number(), v.integer());
-const unsigned = v.pipe(integer, v.minValue(0));
-const annotations = v.record(string, string);
+const unsigned = v.pipe(integer, v.minValue(0), v.maxValue(2 ** 32 - 1));
+const annotations = v.record(v.string(), string);
 
 const deviceNode = v.strictObject({
   path: string,
@@ -30,7 +34,8 @@ const hook = v.strictObject({
   path: string,
   args: v.optional(texts),
   env: v.optional(texts),
-  timeout: v.optional(integer),
+  // Seconds.
+  timeout: v.optional(v.pipe(integer, v.minValue(1), v.maxValue(2 ** 31 - 1))),
 });
 
 const mount = v.strictObject({
@@ -111,7 +116,7 @@ export function parseCdiSpec(text: string): CdiSpec {
 
 /** Version 1.1 of YAML, which Go's parsers read, writes a file's mode as 0660. */
 function withOctals(content: string): string {
-  return content.replace(/^([\s-]*fileMode:\s*)0([0-7]+)\s*$/gm, "$10o$2");
+  return content.replace(/\b(fileMode["']?:[ \t]{1,99})0([0-7]{1,11})(?=[ \t,}\r\n]|$)/g, "$10o$2");
 }
 
 /** What is null is absent, as in Go. */
@@ -187,6 +192,8 @@ function checkEdits(edits: CdiEdits): void {
   for (const { hookName, path, env } of edits.hooks ?? []) {
     if (!hookNames.includes(hookName)) throw new Error(`invalid hook name ${JSON.stringify(hookName)}`);
     if (path === "") throw new Error(`invalid hook ${JSON.stringify(hookName)} with empty path`);
+    // config.md of the OCI runtime: anything else would be looked for in the daemon's PATH.
+    if (!path.startsWith("/")) throw new Error(`invalid hook ${JSON.stringify(hookName)}: ${path} is not absolute`);
     checkEnvironment(`hook ${JSON.stringify(hookName)}`, env);
   }
   for (const { hostPath, containerPath } of edits.mounts ?? []) {
