@@ -72,6 +72,19 @@ function openToRead(path: string): number {
   return syscall(SYS.openat, AT_FDCWD, cString(path), O_RDONLY | O_CLOEXEC, 0);
 }
 
+/** What a file begins with: of one that somebody else makes as long as he likes. */
+export function readStartSync(path: string, bytesMax: number): Uint8Array {
+  using file = open(path, O_RDONLY);
+  const buffer = new Uint8Array(bytesMax);
+  let length = 0;
+  while (length < bytesMax) {
+    const count = read(file, buffer.subarray(length));
+    if (count === 0) break;
+    length += count;
+  }
+  return buffer.subarray(0, length);
+}
+
 /** Files of procfs have no size, and tell all at once when the buffer is large enough. */
 function readAll(file: Fd): Uint8Array {
   let buffer = new Uint8Array(16384);

@@ -33,8 +33,9 @@ export class ObservationService {
     const { containers, kernel } = this.#context;
     const container = containers.find(reference);
     container.runningShim();
-    const pids = kernel.processes(cgroupPath(this.#context, container));
-    const { titles, processes } = psTable(psArguments.length === 0 ? ["-ef"] : psArguments, pids);
+    const path = cgroupPath(this.#context, container);
+    const words = psArguments.length === 0 ? ["-ef"] : psArguments;
+    const { titles, processes } = await psTable(words, () => kernel.processes(path));
     containerEvent(this.#context, container, "top");
     return { Processes: processes.length === 0 ? null : processes, Titles: titles };
   }

@@ -18,6 +18,8 @@ export interface PsSurroundings {
   trueName: boolean;
   /** BSD's `e`: the environment after the words. */
   environment: boolean;
+  /** What is read of the words of each process, and of its environment. */
+  wordsBytesMax: number;
   /** BSD's `n` and SysV's numbers in place of names. */
   numeric: boolean;
 }
@@ -98,9 +100,9 @@ function stat(process: PsProcess): string {
 const name: Value = (process) => process.name;
 
 function words(process: PsProcess, around: PsSurroundings): string {
-  const command = around.trueName ? undefined : process.commandLine;
+  const command = around.trueName ? undefined : process.commandLine(around.wordsBytesMax);
   if (command === undefined) return around.trueName ? process.name : bracketed(process);
-  const environment = around.environment ? process.environment : undefined;
+  const environment = around.environment ? process.environment(around.wordsBytesMax) : undefined;
   return environment === undefined ? command : `${command} ${environment}`;
 }
 

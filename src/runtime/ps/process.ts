@@ -1,5 +1,6 @@
 /** A process, or one of its threads, as /proc has it: proc_pid_stat(5), proc_pid_status(5). Read when it is asked for. */
-import { readFileSync, readlinkSync } from "../../../ffi/fs.ts";
+import { readFileSync, readlinkSync, readStartSync } from "../../../ffi/fs.ts";
+import { decodeText } from "../../../ffi/text.ts";
 import { isErrno } from "../../core/errors.ts";
 
 /** USER_HZ, the unit of times in /proc; it is 100 on every Linux that tsd runs on. */
@@ -104,18 +105,23 @@ export class PsProcess {
     return (this.status("Groups") ?? "").split(" ").filter(Boolean).map(Number);
   }
 
-  /** The words it was started with; undefined for a thread of the kernel and a process that has ended. */
-  get commandLine(): string | undefined {
-    return this.#words("cmdline");
+  /**
+   * The words it was started with, as many of them as fit into so many bytes: a process can say anything there, and more
+   * than there is memory (PR_SET_MM_MAP in prctl(2)). Undefined for a thread of the kernel and a process that has ended.
+   */
+  commandLine(bytesMax: number): string | undefined {
+    return this.#words("cmdline", bytesMax);
   }
 
-  get environment(): string | undefined {
-    return this.#words("environ");
+  environment(bytesMax: number): string | undefined {
+    return this.#words("environ", bytesMax);
   }
 
-  #words(file: string): string | undefined {
-    const words = readFileSync(`/proc/${this.pid}/${file}`, "utf8").replace(/\0+$/, "").split("\0").join(" ");
-    return words === "" ? undefined : printable(words);
+  #words(file: string, bytesMax: number): string | undefined {
+    const bytes = readStartSync(`/proc/${this.pid}/${file}`, bytesMax);
+    const length = bytes.findLastIndex((byte) => byte !== 0) + 1;
+    if (length === 0) return undefined;
+    return printable(decodeText(bytes.subarray(0, length)).replaceAll("\0", " "));
   }
 
   /** The first line of one of its files; undefined where there is none or it may not be read. */

@@ -6,6 +6,10 @@ import { psTable } from "./table.ts";
 let shell: Bun.Subprocess<"pipe", "pipe">;
 let pids: number[];
 
+function table(words: string | readonly string[], of: readonly number[] = pids) {
+  return psTable(typeof words === "string" ? words.split(" ") : words, () => of);
+}
+
 beforeAll(async () => {
   shell = Bun.spawn(["sh", "-c", "sleep 1000 & echo $!; sleep 0.1 & echo $!; exec sh -c 'read x' 'a b'"], {
     stdin: "pipe",
@@ -18,8 +22,8 @@ beforeAll(async () => {
     if (printed.split("\n").length > 2) break;
   }
   pids = [shell.pid, ...printed.trim().split("\n").map(Number)];
-  const words = () => psTable(["-o", "pid,args"], pids).processes.map(([, command]) => command);
-  await until(() => isDeepStrictEqual(words(), ["sh -c read x a b", "sleep 1000", "[sleep] <defunct>"]));
+  const words = async () => (await table(["-o", "pid,args"])).processes.map(([, command]) => command);
+  await until(async () => isDeepStrictEqual(await words(), ["sh -c read x a b", "sleep 1000", "[sleep] <defunct>"]));
 });
 
 afterAll(async () => {
@@ -27,8 +31,8 @@ afterAll(async () => {
   await shell.exited;
 });
 
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = performance.now() + 3000; !condition(); await Bun.sleep(2)) {
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (const end = performance.now() + 3000; !(await condition()); await Bun.sleep(2)) {
     if (performance.now() > end) throw new Error("the processes are not what they should have become");
   }
 }
@@ -89,22 +93,22 @@ const arguments_ = [
 ];
 
 describe.skipIf(Bun.which("ps") === null)("beside the host's ps (skipped without ps)", () => {
-  test.each(arguments_)("%s is the same table", (words) => {
-    expect(psTable(words.split(" "), pids)).toEqual(hostTable(words.split(" ")));
+  test.each(arguments_)("%s is the same table", async (words) => {
+    expect(await table(words)).toEqual(hostTable(words.split(" ")));
   });
 
   const refused = ["-Q", "Q", "--foo", "-o pid,foo", "-u nobody-of-that-name", "-p x", "-o pid,,comm", "u j"];
-  test.each(refused)("%s is refused in its words", (words) => {
+  test.each(refused)("%s is refused in its words", async (words) => {
     const { stderr, exitCode } = Bun.spawnSync(["ps", ...words.split(" ")]);
     expect(exitCode).toBe(1);
     const reason = stderr.toString().split("\n")[0]!;
-    expect(() => psTable(words.split(" "), pids)).toThrow(`ps: ${reason}`);
+    await expect(table(words)).rejects.toThrow(`ps: ${reason}`);
   });
 });
 
 describe("a table of processes", () => {
-  test("keeps a cell with blanks in one piece, and cuts nothing but names", () => {
-    const { titles, processes } = psTable(["-o", "pid,args,lstart"], [shell.pid]);
+  test("keeps a cell with blanks in one piece, and cuts nothing but names", async () => {
+    const { titles, processes } = await table(["-o", "pid,args,lstart"], [shell.pid]);
     expect(titles).toEqual(["PID", "COMMAND", "STARTED"]);
     expect(processes[0]).toEqual([
       String(shell.pid),
@@ -113,39 +117,60 @@ describe("a table of processes", () => {
     ]);
   });
 
-  test("passes over what has ended, and is empty of nothing", () => {
-    expect(psTable(["-ef"], [2 ** 22 + 1]).processes).toEqual([]);
-    expect(psTable(["-eN"], pids).processes).toEqual([]);
+  test("passes over what has ended, and is empty of nothing", async () => {
+    expect((await table(["-ef"], [2 ** 22 + 1])).processes).toEqual([]);
+    expect((await table(["-eN"])).processes).toEqual([]);
   });
 
-  test("has everything of the container, whatever else is asked for", () => {
+  test("passes over a pid that was given to somebody else's process while it was read", async () => {
+    const lists = [pids, pids.slice(1)];
+    const { processes } = await psTable(["-o", "pid"], () => lists.shift()!);
+    expect(processes).toEqual(pids.slice(1).map((pid) => [String(pid)]));
+  });
+
+  test("reads no more of what a process says of itself than ps does, less of each of many, and lets others go on", async () => {
+    const words = ["-c", "read x", ...Array.from({ length: 12 }, () => "y".repeat(120_000)), "", "", "z"];
+    const talker = Bun.spawn(["sh", ...words], { stdin: "pipe" });
+    const commands = async (of: number[]) => (await table(["-o", "pid,args"], of)).processes.map((row) => row[1]!);
+    await until(async () => (await commands([talker.pid]))[0]?.startsWith("sh -c read x y") === true);
+    expect((await commands([talker.pid]))[0]).toHaveLength(128 << 10);
+    let turns = 0;
+    const counting = setInterval(() => turns++, 0);
+    const many = await commands(Array.from({ length: 2000 }, () => talker.pid));
+    clearInterval(counting);
+    talker.kill();
+    expect([many.length, many.at(-1)!.length]).toEqual([2000, Math.floor((32 << 20) / 2000)]);
+    expect(turns).toBeGreaterThan(1);
+  });
+
+  test("has everything of the container, whatever else is asked for", async () => {
     for (const words of ["-C cat", "-u root -f", "-p 1 -f", "1", "-t pts/0"]) {
-      expect(psTable(words.split(" "), pids).processes.length, words).toBe(3);
+      expect((await table(words)).processes.length, words).toBe(3);
     }
   });
 
-  test("has the environment after the words where it is asked for", () => {
-    expect(psTable(["axe"], [shell.pid]).processes[0]!.at(-1)).toContain("sh -c read x a b ");
-    expect(psTable(["axe"], [shell.pid]).processes[0]!.at(-1)).toContain(" GREETING=hello");
+  test("has the environment after the words where it is asked for", async () => {
+    expect((await table(["axe"], [shell.pid])).processes[0]!.at(-1)).toContain("sh -c read x a b ");
+    expect((await table(["axe"], [shell.pid])).processes[0]!.at(-1)).toContain(" GREETING=hello");
   });
 
-  test("is sorted as it is asked for", () => {
-    const ids = (words: string) => psTable(words.split(" "), pids).processes.map((row) => Number(row[0]));
-    expect(ids("-o pid --sort=-pid")).toEqual([...pids].sort((a, b) => b - a));
-    const { processes } = psTable(["-o", "pid,ppid", "--sort", "ppid,-pid"], pids);
+  test("is sorted as it is asked for", async () => {
+    const ids = async (words: string) => (await table(words)).processes.map((row) => Number(row[0]));
+    expect(await ids("-o pid --sort=-pid")).toEqual([...pids].sort((a, b) => b - a));
+    const { processes } = await table(["-o", "pid,ppid", "--sort", "ppid,-pid"]);
     const expected = [...processes].sort(([a, b], [c, d]) => Number(b) - Number(d) || Number(c) - Number(a));
     expect(processes).toEqual(expected);
-    expect(ids("o pid k -pid")).toEqual([...pids].sort((a, b) => b - a));
+    expect(await ids("o pid k -pid")).toEqual([...pids].sort((a, b) => b - a));
   });
 
-  test("shows children below their parents", () => {
-    const commands = (words: string) => psTable(words.split(" "), pids).processes.map((row) => row.at(-1));
-    expect(commands("axf").sort()).toEqual([" \\_ [sleep] <defunct>", " \\_ sleep 1000", "sh -c read x a b"]);
-    expect(commands("-eH").sort()).toEqual(["  sleep", "  sleep", "sh"]);
+  test("shows children below their parents", async () => {
+    const commands = async (words: string) => (await table(words)).processes.map((row) => row.at(-1));
+    expect((await commands("axf")).sort()).toEqual([" \\_ [sleep] <defunct>", " \\_ sleep 1000", "sh -c read x a b"]);
+    expect((await commands("-eH")).sort()).toEqual(["  sleep", "  sleep", "sh"]);
   });
 
-  test("has lines for threads, which with m have no pid", () => {
-    const { titles, processes } = psTable(["m"], [shell.pid]);
+  test("has lines for threads, which with m have no pid", async () => {
+    const { titles, processes } = await table(["m"], [shell.pid]);
     expect(titles).toEqual(["PID", "TTY", "STAT", "TIME", "COMMAND"]);
     expect(processes.map(([pid, , stat, , command]) => [pid, stat, command])).toEqual([
       [String(shell.pid), "-", "sh -c read x a b"],
@@ -153,12 +178,12 @@ describe("a table of processes", () => {
     ]);
   });
 
-  test.each(["-o args", "-o pid=FOO", "--no-headers", "-V", "L"])("%s has no PID to look for", (words) => {
-    expect(() => psTable(words.split(" "), pids)).toThrow("Couldn't find PID field in ps output");
+  test.each(["-o args", "-o pid=FOO", "--no-headers", "-V", "L"])("%s has no PID to look for", async (words) => {
+    await expect(table(words)).rejects.toThrow("Couldn't find PID field in ps output");
   });
 
-  test("does not let another column be called PID", () => {
-    expect(() => psTable(["-o", "ppid=PID,args"], pids)).toThrow('specifying "ppid=PID,args" is not allowed');
-    expect(() => psTable(["-opid,args", "-o", "comm=PIDS"], pids)).toThrow('specifying "comm=PIDS" is not allowed');
+  test("does not let another column be called PID", async () => {
+    await expect(table(["-o", "ppid=PID,args"])).rejects.toThrow('specifying "ppid=PID,args" is not allowed');
+    await expect(table(["-opid,args", "-o", "comm=PIDS"])).rejects.toThrow('specifying "comm=PIDS" is not allowed');
   });
 });

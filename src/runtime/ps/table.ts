@@ -15,8 +15,24 @@ export interface PsTable {
   processes: string[][];
 }
 
-/** @throws EngineError invalid_argument in the words of ps and docker. */
-export function psTable(words: readonly string[], pids: readonly number[], now: Date = new Date()): PsTable {
+/** Of one process, as with ps. */
+const wordsBytesMax = 128 << 10;
+/** Of all together: those of each get shorter where there are very many. */
+const allWordsBytesMax = 32 << 20;
+const wordsBytesMin = 4 << 10;
+/** The event loop is given back when reading took this long. */
+const turnMs = 5;
+
+/**
+ * @param list tells the processes that are meant. It is asked again in the end: a pid that was given to a process of
+ * somebody else's meanwhile is not among them any more.
+ * @throws EngineError invalid_argument in the words of ps and docker.
+ */
+export async function psTable(
+  words: readonly string[],
+  list: () => readonly number[],
+  now: Date = new Date(),
+): Promise<PsTable> {
   refuseRenamedPid(words);
   const users = new UserNames();
   const request = parsePsArguments(words, { userExists: (name) => users.idOf(name) !== undefined });
@@ -28,11 +44,19 @@ export function psTable(words: readonly string[], pids: readonly number[], now: 
       hint: "let the column pid be among them: -o pid,args",
     });
   }
-  const around = surroundings(request, users, now);
-  const processes = request.deselect ? [] : pids.flatMap((pid) => unlessEnded(() => new PsProcess(pid)) ?? []);
-  const lines = processes.flatMap((process) => unlessEnded(() => linesOf(process, request, columns, around)) ?? []);
-  const ordered =
-    request.forest === undefined ? sorted(lines, request, around) : forest(lines, request.forest, columns);
+  const pids = request.deselect ? [] : list();
+  const around = surroundings(request, users, { now, count: pids.length });
+  const lines: Line[] = [];
+  let begunMs = performance.now();
+  for (const pid of pids) {
+    lines.push(...(unlessEnded(() => linesOf(new PsProcess(pid), request, columns, around)) ?? []));
+    if (performance.now() - begunMs < turnMs) continue;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    begunMs = performance.now();
+  }
+  const still = new Set(pids.length === 0 ? [] : list());
+  const own = lines.filter(({ process }) => still.has(process.pid));
+  const ordered = request.forest === undefined ? sorted(own, request, around) : forest(own, request.forest, columns);
   return { titles, processes: ordered.map(({ cells }) => cells) };
 }
 
@@ -119,7 +143,11 @@ function special(name: string, { scheduler, resident }: PsRequest): string[] {
   return [resident && name === "addr" ? "rss" : name];
 }
 
-function surroundings(request: PsRequest, users: UserNames, now: Date): PsSurroundings {
+function surroundings(
+  request: PsRequest,
+  users: UserNames,
+  { now, count }: { now: Date; count: number },
+): PsSurroundings {
   const uptimeSeconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
   return {
     now,
@@ -132,6 +160,7 @@ function surroundings(request: PsRequest, users: UserNames, now: Date): PsSurrou
     trueName: request.trueName,
     environment: request.environment,
     numeric: request.numeric,
+    wordsBytesMax: Math.max(wordsBytesMin, Math.min(wordsBytesMax, Math.floor(allWordsBytesMax / Math.max(count, 1)))),
   };
 }
 
