@@ -5,6 +5,7 @@
 import type { ContainerCreateRequest } from "../api/schema/container-config.ts";
 import type { Client } from "../client/client.ts";
 import { writeArchive } from "../client/files.ts";
+import { wrapError } from "../core/errors.ts";
 import { endOfArchive, padding, tarHeader } from "../tar/tar-writer.ts";
 import { CredentialStore } from "./credentials/store.ts";
 import type { Session } from "./session.ts";
@@ -33,7 +34,13 @@ export async function withApiSocket(session: Session, body: ContainerCreateReque
   if (Object.keys(auths).length === 0) return { body: mounted };
   return {
     body: { ...mounted, Env: [...(body.Env ?? []), `DOCKER_CONFIG=${configDirectoryInContainer}`] },
-    inject: (id) => injectConfig(client, id, JSON.stringify({ auths })),
+    inject: async (id) => {
+      try {
+        await injectConfig(client, id, JSON.stringify({ auths }));
+      } catch (error) {
+        throw wrapError(error, "injecting docker config.json into container failed");
+      }
+    },
   };
 }
 

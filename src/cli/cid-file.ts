@@ -1,7 +1,12 @@
-/** `--cidfile`: the file must be new, so that two containers do not share one, and is there before its container is. */
+/**
+ * `--cidfile`: the file must be new, so that two containers do not share one, and is there before its container is. It
+ * goes again when there is no container, also when this process is ended before there is one.
+ */
 import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
 import { EngineError, isErrno } from "../core/errors.ts";
 import { fileError } from "./file-error.ts";
+
+const ends = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export class ContainerIdFile implements Disposable {
   readonly #path: string;
@@ -20,6 +25,7 @@ export class ContainerIdFile implements Disposable {
         ? found(path)
         : fileError("open", path, error, "failed to create the container ID file: ");
     }
+    for (const signal of ends) process.once(signal, this.#end);
   }
 
   write(id: string): void {
@@ -30,11 +36,23 @@ export class ContainerIdFile implements Disposable {
       throw fileError("open", this.#path, error, "failed to write the container ID to the file: ");
     }
     this.#isWritten = true;
+    this.#leaveSignals();
+  }
+
+  readonly #end = (signal: NodeJS.Signals): void => {
+    this[Symbol.dispose]();
+    process.kill(process.pid, signal);
+  };
+
+  /** From here on they do what they do to any process. */
+  #leaveSignals(): void {
+    for (const signal of ends) process.off(signal, this.#end);
   }
 
   /** Takes the file away again when no container was made. */
   [Symbol.dispose](): void {
     if (this.#descriptor === undefined) return;
+    this.#leaveSignals();
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
     if (!this.#isWritten) rmSync(this.#path, { force: true });

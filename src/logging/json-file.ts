@@ -16,6 +16,9 @@ import { pieceBytesMax, pieceEnd, RecordEncoder, recordBytesMax, recordEnd } fro
 import { type LogSeam, positionAt } from "./log-position.ts";
 import type { LogWriter, OutputStream } from "./log-writer.ts";
 
+/** Each of them is renamed whenever one is full. */
+export const logFilesMax = 10_000;
+
 export interface JsonFileOptions {
   path: string;
   /** A file is never made longer than this, a single longer record apart; no limit when absent. */

@@ -10,6 +10,12 @@ describe("log options that are wrong are refused in docker's words", () => {
     ["json-file", { "max-size": "abc" }, "invalid value for max-size: invalid size: 'abc'"],
     ["json-file", { "max-file": "x" }, 'invalid value for max-file: strconv.Atoi: parsing "x": invalid syntax'],
     ["json-file", { "max-file": "0" }, "max-file cannot be less than 1"],
+    ["json-file", { "max-file": "10001" }, "max-file cannot be more than 10000"],
+    ["json-file", { "max-size": "0" }, "max-size must be a positive number"],
+    ["local", { "max-size": "0k" }, "max-size must be a positive number"],
+    ["json-file", { "max-size": "9999p" }, "invalid value for max-size: 9999p is more than a file can have"],
+    ["json-file", { compress: "true", "max-file": "2" }, "compress cannot be true when max-file is less than 2 or"],
+    ["json-file", { compress: "true", "max-size": "1m" }, "compress cannot be true when max-file is less than 2 or"],
     ["json-file", { compress: "x" }, 'invalid value for compress: strconv.ParseBool: parsing "x": invalid syntax'],
     ["json-file", { mode: "foo" }, "logger: logging mode not supported: foo"],
     [

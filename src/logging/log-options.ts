@@ -3,6 +3,7 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseGoBool } from "../core/go-bool.ts";
 import { parseGoDuration } from "../core/go-duration.ts";
 import { parseBytes } from "../core/size.ts";
+import { logFilesMax } from "./json-file.ts";
 
 type Options = Readonly<Record<string, string>>;
 
@@ -18,7 +19,7 @@ const attributes = ["labels", "labels-regex", "env", "env-regex", "tag"];
 const fileOptions = ["max-size", "max-file", "compress"];
 
 const drivers: Record<string, Driver> = {
-  "json-file": { options: [...fileOptions, ...attributes], check: checkFileOptions },
+  "json-file": { options: [...fileOptions, ...attributes], check: checkJsonFile },
   local: {
     options: [...fileOptions, ...attributes],
     unknown: (option) => `unknown log opt '${option}' for log driver local`,
@@ -159,8 +160,21 @@ function checkFileOptions(options: Options): void {
   checkSize(options, "max-size");
   checkCount(options, "max-file");
   checkBool(options, "compress");
-  if (options["max-file"] !== undefined && Number(options["max-file"]) < 1) {
-    throw invalid("max-file cannot be less than 1");
+  const { "max-size": size = "-1", "max-file": files = "1" } = options;
+  if (size !== "-1") {
+    const bytes = parseBytes(size);
+    if (bytes < 1) throw invalid("max-size must be a positive number");
+    if (!Number.isSafeInteger(bytes)) throw invalid(`invalid value for max-size: ${size} is more than a file can have`);
+  }
+  if (Number(files) < 1) throw invalid("max-file cannot be less than 1");
+  if (Number(files) > logFilesMax) throw invalid(`max-file cannot be more than ${logFilesMax}`);
+}
+
+function checkJsonFile(options: Options): void {
+  checkFileOptions(options);
+  const { "max-size": size = "-1", "max-file": files = "1", compress = "" } = options;
+  if (parseGoBool(compress) && (size === "-1" || Number(files) < 2)) {
+    throw invalid("compress cannot be true when max-file is less than 2 or max-size is not set");
   }
 }
 

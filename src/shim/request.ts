@@ -1,6 +1,7 @@
 /** Checks what clients send, field by field: a wrong message is answered with the path of the wrong field. */
 import { EngineError } from "../core/errors.ts";
 import { parseExactJson } from "../core/exact-json.ts";
+import { logFilesMax } from "../logging/json-file.ts";
 import type { LogTarget, Request, RequestName, ShimContainer } from "./protocol.ts";
 
 type Check = (value: unknown, path: string) => void;
@@ -67,7 +68,7 @@ const log: Check = (value, path) => {
   object({
     path: absolutePath,
     maxSizeBytes: optional(integer(1, Number.MAX_SAFE_INTEGER)),
-    maxFiles: optional(integer(1, 10_000)),
+    maxFiles: optional(integer(1, logFilesMax)),
   })(value, path);
 };
 

@@ -34,6 +34,10 @@ test("Credentials are put into its own layer before it starts, for root alone", 
   const id = await engine.daemon.ok("create", ...flags, engine.busybox, "sh", "-c", "wc -l $DOCKER_CONFIG/config.json");
   expect(await engine.daemon.ok("start", "-a", id)).toBe("0 /run/secrets/docker/config.json");
   await engine.daemon.ok("rm", id);
+  const streams = ["sh", "-c", "echo out; echo err >&2"];
+  expect(await engine.run([...flags, "-a", "stdout"], streams)).toMatchObject({ stdout: "out\n", stderr: "" });
+  const full = await engine.run([...flags, "--read-only"], ["true"]);
+  expect([full.status, full.stderr]).toEqual([125, expect.stringMatching(/^tsd: injecting .* marked read-only\n/)]);
   const own = await engine.run(
     [...flags, "-e", "DOCKER_CONFIG=/own"],
     ["sh", "-c", "echo $DOCKER_CONFIG; ls /run/secrets"],

@@ -1,6 +1,8 @@
+import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
 import type { RunRequest } from "../../api/schema/run-protocol.ts";
 import { DetachScanner, defaultDetachKeys, parseDetachKeys } from "../../core/detach-keys.ts";
 import { EngineError } from "../../core/errors.ts";
+import type { ApiSocket } from "../api-socket.ts";
 import { ContainerIdFile } from "../cid-file.ts";
 import { command } from "../command.ts";
 import { configuredDetachKeys } from "../configured-detach-keys.ts";
@@ -37,7 +39,9 @@ export const runCommand = command({
     const attach = attachedStreams(flags, flags.detach);
     refuseTerminalWithoutOne(flags, attach.has("stdin"));
     warnOfLoopbackServers(flags.dns);
-    const create = createRequest(flags, names, image, args, flags.detach);
+    const asked = createRequest(flags, names, image, args, flags.detach);
+    using file = new ContainerIdFile(flags.cidfile);
+    const { body: create, inject } = flags["use-api-socket"] ? await withSocket(session, asked) : { body: asked };
     const request: RunRequest = {
       create: { ...create, HostConfig: { ...create.HostConfig, ...consoleSize(flags.tty) } },
       ...(flags.name !== "" && { name: flags.name }),
@@ -46,14 +50,10 @@ export const runCommand = command({
       attach: { stdin: attach.has("stdin"), stdout: attach.has("stdout"), stderr: attach.has("stderr") },
       detach: flags.detach,
     };
-    using file = new ContainerIdFile(flags.cidfile);
-    if (flags["use-api-socket"]) {
-      const { runWithApiSocket } = await import("../run-with-socket.ts");
-      return await runWithApiSocket(session, request, {
-        flags,
-        idFile: file,
-        display: () => pullDisplay(flags.quiet, image),
-      });
+    if (inject !== undefined) {
+      const { runInjected } = await import("../run-injected.ts");
+      const display = () => pullDisplay(flags.quiet, image);
+      return await runInjected(session, request, { flags, idFile: file, display, inject });
     }
     const auth = await runAuth(session, { image, platform: flags.platform, pull: request.pull });
     const keys = flags.tty ? await configuredDetachKeys(session, flags["detach-keys"]) : flags["detach-keys"];
@@ -75,6 +75,10 @@ export const runCommand = command({
     return exit.detached ? 0 : exit.StatusCode;
   },
 });
+
+async function withSocket(session: Session, asked: ContainerCreateRequest): Promise<ApiSocket> {
+  return (await import("../api-socket.ts")).withApiSocket(session, asked);
+}
 
 async function runAuth(
   session: Session,

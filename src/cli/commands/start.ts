@@ -63,8 +63,13 @@ function restoredFrom(flags: Pick<StartFlags, "checkpoint" | "checkpoint-dir">):
   };
 }
 
-/** Attaches first, then starts: no byte of the output is missed. */
-export async function startAttached(session: Session, name: string, flags: StartFlags): Promise<number> {
+/** Attaches first, then starts: no byte of the output is missed. @param output which of it is wanted. */
+export async function startAttached(
+  session: Session,
+  name: string,
+  flags: StartFlags,
+  { stdout, stderr } = { stdout: true, stderr: true },
+): Promise<number> {
   const { connectAttached } = await import("../attached.ts");
   const client = await session.client();
   const container = await client.inspectContainer(name);
@@ -73,8 +78,8 @@ export async function startAttached(session: Session, name: string, flags: Start
   const detachKeys = await configuredDetachKeys(session, flags["detach-keys"]);
   const connection = await client.attach(container.Id, {
     stdin,
-    stdout: true,
-    stderr: true,
+    stdout,
+    stderr,
     ...(detachKeys !== "" && { detachKeys }),
   });
   const condition = container.HostConfig.AutoRemove ? "removed" : "next-exit";

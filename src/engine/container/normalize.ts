@@ -24,6 +24,9 @@ export function checkConfig(config: ContainerConfig): void {
   if (config.WorkingDir && !config.WorkingDir.startsWith("/")) {
     throw invalid(`the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`);
   }
+  if (config.WorkingDir?.includes("\0")) {
+    throw invalid(`the working directory ${JSON.stringify(config.WorkingDir)} is invalid, it contains a NUL`);
+  }
   if (config.StopSignal) parseSignal(config.StopSignal);
   checkHealthcheck(config.Healthcheck);
   for (const entry of config.Env ?? []) {
