@@ -1,9 +1,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { padTime, parseTime } from "./json-decoder.ts";
 import { JsonFileLog, type JsonFileOptions } from "./json-file.ts";
-import { type ReadLogOptions, readLog } from "./read.ts";
+import { openLog, type ReadLogOptions, readLog } from "./read.ts";
 
 const directory = mkdtempSync("/var/tmp/tsd-read-log-");
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -233,6 +233,44 @@ describe("following a log", () => {
     log.close();
     end();
     await done;
+  });
+});
+
+describe("a log that was opened", () => {
+  const isOpen = (path: string) =>
+    readdirSync("/proc/self/fd").some((number) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${number}`).startsWith(path);
+      } catch {
+        return false;
+      }
+    });
+
+  test("is read whole though it is removed before its reader begins, while it is followed", async () => {
+    const { path, log, line } = newLog();
+    line("kept\n");
+    const ended = Promise.withResolvers<void>();
+    const { signal } = new AbortController();
+    const output = await openLog(path, { ...bare, follow: { ended: ended.promise }, signal });
+    line("too\n");
+    rmSync(path);
+    ended.resolve();
+    expect(Buffer.concat(await Array.fromAsync(output)).toString()).toBe("kept\ntoo\n");
+    log.close();
+  });
+
+  test("is closed with its reader's signal when nobody reads it, and where there is none, is empty", async () => {
+    const { path, log, line } = newLog();
+    line("x\n");
+    log.close();
+    const controller = new AbortController();
+    await openLog(path, { ...bare, signal: controller.signal });
+    await openLog(path, { ...bare, follow: { ended: new Promise(() => undefined) }, signal: controller.signal });
+    expect(isOpen(path)).toBe(true);
+    controller.abort();
+    await until(() => !isOpen(path));
+    const none = await openLog(`${path}.none`, { ...bare, signal: new AbortController().signal });
+    expect(await Array.fromAsync(none)).toEqual([]);
   });
 });
 

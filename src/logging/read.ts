@@ -24,6 +24,8 @@ export interface ReadLogOptions extends DecodeOptions {
   before?: LogPosition;
   /** Ends the output at once. */
   signal?: AbortSignal;
+  /** Told once its files are open: from then on it is read whole, also when it is removed. */
+  onOpened?: () => void;
 }
 
 const newline = 10;
@@ -43,6 +45,7 @@ export async function* readLog(path: string, options: ReadLogOptions): AsyncGene
     using changes = options.follow === undefined ? undefined : new Changes(path, options);
     await using files = new LogFiles(path, { grows: options.follow !== undefined, before: options.before });
     await files.open(options.tail ?? Number.POSITIVE_INFINITY);
+    options.onOpened?.();
     for (;;) {
       const over = changes?.over ?? true;
       for (;;) {
@@ -59,6 +62,31 @@ export async function* readLog(path: string, options: ReadLogOptions): AsyncGene
   } catch (error) {
     throw wrapError(error, `read log ${path}`, { path });
   }
+}
+
+/**
+ * As readLog, of a log that is open when this resolves. The first piece is read ahead. To be iterated, or the signal
+ * aborted: that closes it.
+ */
+export async function openLog(
+  path: string,
+  options: ReadLogOptions & { signal: AbortSignal },
+): Promise<AsyncIterable<Uint8Array>> {
+  const opened = Promise.withResolvers<void>();
+  const pieces = readLog(path, { ...options, onOpened: opened.resolve });
+  const first = pieces.next();
+  // A failure is told when the log is read.
+  await Promise.race([opened.promise, first.catch(() => undefined)]);
+  const close = () => void pieces.return(undefined);
+  options.signal.addEventListener("abort", close, { once: true });
+  return (async function* () {
+    try {
+      for (let piece = await first; !piece.done; piece = await pieces.next()) yield piece.value;
+    } finally {
+      options.signal.removeEventListener("abort", close);
+      await pieces.return(undefined);
+    }
+  })();
 }
 
 const againMs = 10;

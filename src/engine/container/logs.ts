@@ -3,7 +3,7 @@
 import { encodeFrame, frameType } from "../../api/schema/run-protocol.ts";
 import { EngineError } from "../../core/errors.ts";
 import { endOfLog } from "../../logging/log-position.ts";
-import { readLog } from "../../logging/read.ts";
+import { openLog, readLog } from "../../logging/read.ts";
 import type { EngineContext } from "../context.ts";
 import { attachContainer, type Stream, type StreamSelection } from "./attach.ts";
 import type { Container } from "./container.ts";
@@ -27,16 +27,19 @@ export interface LogStream {
   output: AsyncIterable<Uint8Array>;
 }
 
-/** @throws EngineError unsupported in docker's words for a container whose output is not kept. */
-export function readLogs(
+/**
+ * The log is open when this resolves: docker-py asks for it, waits for the end, has the container removed, and reads then.
+ * @throws EngineError unsupported in docker's words for a container whose output is not kept.
+ */
+export async function readLogs(
   context: EngineContext,
   container: Container,
   options: LogOptions,
   signal: AbortSignal,
-): LogStream {
+): Promise<LogStream> {
   checkReadable(container);
   const { follow, sinceNano, untilNano, ...selection } = options;
-  const output = readLog(context.layout.container(container.id).log, {
+  const output = await openLog(context.layout.container(container.id).log, {
     ...selection,
     multiplexed: !container.terminal,
     ...(sinceNano !== undefined && { since: sinceNano }),
