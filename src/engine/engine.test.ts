@@ -357,6 +357,16 @@ describe("a daemon after one that was killed", () => {
   });
 });
 
+test("a shim that is killed in the middle of a start takes along what it has made of the container", async () => {
+  world.startFailure = new EngineError("unavailable", "the shim is gone");
+  const { Id: id } = await engine.containers.create(busybox(), {});
+  await expect(engine.containers.start(id)).rejects.toThrow("the shim is gone");
+  expect(world.killedCgroups).toEqual([`/tsd-test/${id}`]);
+  expect(world.networks.attached.size).toBe(0);
+  world.startFailure = undefined;
+  await engine.containers.start(id);
+});
+
 test("a shim that is killed under a running daemon is an unknown end, at once", async () => {
   const id = await started();
   const { exited } = await engine.containers.wait(id, "not-running", never);

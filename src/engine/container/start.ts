@@ -16,7 +16,7 @@ import { prepareBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { updateEtcFiles } from "./etc-files.ts";
 import { containerEvent, networkEvent } from "./event.ts";
-import { detachNetwork, settleEnd, watchExit } from "./exit.ts";
+import { clearRuntime, detachNetwork, settleEnd, watchExit } from "./exit.ts";
 import { checkLinked, linkedFrom } from "./links.ts";
 import { autoRemove } from "./remove.ts";
 import { sandboxRequest } from "./sandbox-request.ts";
@@ -94,7 +94,7 @@ async function run(
     if (sandbox.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
     const { state } = context.layout.container(container.id);
     cleanup.add(`remove ${state}`, () => rm(state, { recursive: true, force: true }));
-    cleanup.add("release the shim", () => abandonShim(container));
+    cleanup.add("release the shim", () => abandonShim(context, container));
     if (sources.status === "fulfilled") {
       cleanup.add("release the mounts", () => releaseMountSources(context, container));
     }
@@ -137,12 +137,18 @@ async function abandonNetwork(context: EngineContext, container: Container): Pro
 }
 
 /** A shim whose container did not start has nothing left to do; whoever is attached sees the end. */
-async function abandonShim(container: Container): Promise<void> {
+async function abandonShim(context: EngineContext, container: Container): Promise<void> {
   const { shim } = container;
   container.shim = undefined;
-  if (shim === undefined || shim.isClosed) return;
-  await shim.release({ force: true });
-  shim.close();
+  if (shim === undefined) return;
+  try {
+    await shim.release({ force: true });
+    shim.close();
+  } catch (error) {
+    if (!isEngineError(error, "unavailable")) throw error;
+    // It was killed in the middle of the start, and has left what it had made of the container.
+    clearRuntime(context, container);
+  }
 }
 
 /** Puts the failure on record, tells whoever waits, and returns it with the start named. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { ContainerCreateRequest } from "../../api/schema/container-config.ts";
 import type { InterfaceStats } from "../../api/schema/stats.ts";
 import { openDatabase } from "../../core/database.ts";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError, isEngineError } from "../../core/errors.ts";
 import type { Image } from "../../image/image.ts";
 import type { DnsRequest } from "../../network/sandbox.ts";
 import type { ImageConfigDefaults } from "../../oci/image.ts";
@@ -38,6 +38,7 @@ export class FakeShim implements ShimPart {
   readonly #closing = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<ExitRecord>();
   readonly #world: FakeWorld;
+  #isDead = false;
 
   constructor(world: FakeWorld) {
     this.#world = world;
@@ -53,6 +54,7 @@ export class FakeShim implements ShimPart {
 
   async run(container: ShimContainer) {
     const failure = this.#world.startFailure;
+    if (isEngineError(failure, "unavailable")) this.die();
     if (failure !== undefined) throw failure;
     this.container = container;
     const startedAt = new Date().toISOString();
@@ -95,6 +97,7 @@ export class FakeShim implements ShimPart {
 
   /** The shim itself is killed: no record, no answer. */
   die(): void {
+    this.#isDead = true;
     this.isClosed = true;
     this.#closing.resolve();
     this.#ended.reject(new EngineError("unavailable", "the shim is gone"));
@@ -129,6 +132,7 @@ export class FakeShim implements ShimPart {
   }
 
   async release(): Promise<boolean> {
+    if (this.#isDead) throw new EngineError("unavailable", "the shim is gone");
     this.released = true;
     this.close();
     return false;
