@@ -18,15 +18,24 @@ export async function topContainer(
   return (await request(address, "GET", route(container, "top"), { query })).json();
 }
 
-/** A sample each second until the container is removed; or one, which has another before it. */
+/** A sample each second until the container is removed. */
 export async function* containerStats(
   address: DaemonAddress,
   container: string,
-  { stream, signal }: { stream: boolean; signal: AbortSignal },
+  signal: AbortSignal,
 ): AsyncGenerator<ContainerStats> {
-  const query = { stream: stream ? "1" : "0" };
-  const answer = await request(address, "GET", route(container, "stats"), { query, signal });
+  const answer = await request(address, "GET", route(container, "stats"), { query: { stream: "1" }, signal });
   yield* jsonLines<ContainerStats>(answer.chunks(), parseExactJson);
+}
+
+/** One sample: of now, or of a second later, with the one before. */
+export async function containerSample(
+  address: DaemonAddress,
+  container: string,
+  { oneShot, signal }: { oneShot: boolean; signal: AbortSignal },
+): Promise<ContainerStats> {
+  const query = { stream: "0", ...(oneShot && { "one-shot": "1" }) };
+  return (await request(address, "GET", route(container, "stats"), { query, signal })).exactJson();
 }
 
 /** What happens to containers from now on: when this resolves, nothing that follows is missed. */

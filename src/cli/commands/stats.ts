@@ -1,5 +1,5 @@
 import type { Client } from "../../client/client.ts";
-import { containerEvents, containerStats } from "../../client/observation.ts";
+import { containerEvents, containerSample, containerStats } from "../../client/observation.ts";
 import { EngineError, errorMessage, isEngineError } from "../../core/errors.ts";
 import { command } from "../command.ts";
 import { configuredFormat } from "../configured-format.ts";
@@ -8,6 +8,7 @@ import { formatList } from "../format.ts";
 import { formatHelp } from "../help.ts";
 import { print } from "../output.ts";
 import { plainColumns, statsColumns } from "../stats/entry.ts";
+import { StatsSource } from "../stats/source.ts";
 import { WatchedContainer } from "../stats/watched.ts";
 
 const refreshMs = 500;
@@ -76,6 +77,7 @@ class WatchedContainers {
   readonly #client: Client;
   readonly #isStream: boolean;
   readonly #all: boolean;
+  readonly #source: StatsSource;
   readonly #watched = new Map<string, WatchedContainer>();
   readonly #left = new AbortController();
 
@@ -83,12 +85,17 @@ class WatchedContainers {
     this.#client = client;
     this.#isStream = isStream;
     this.#all = all;
+    const { address } = client;
+    this.#source = new StatsSource(
+      (container, options) => containerSample(address, container, options),
+      (container, signal) => containerStats(address, container, signal),
+    );
   }
 
   add(container: string): void {
     if (this.#watched.has(container)) return;
     const open = (name: string, signal: AbortSignal) =>
-      containerStats(this.#client.address, name, { stream: this.#isStream, signal });
+      this.#isStream ? this.#source.follow(name, signal) : this.#source.first(name, signal);
     this.#watched.set(container, new WatchedContainer(container, open, this.#isStream));
   }
 

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { ContainerStats } from "../../api/schema/stats.ts";
 import { fakeStats } from "../../api/testing/fake-observation.ts";
+import { EngineError } from "../../core/errors.ts";
 import { formatList } from "../format.ts";
 import { numbersOf, plainColumns, type StatsEntry, statsColumns } from "./entry.ts";
+import { StatsSource } from "./source.ts";
 import { WatchedContainer } from "./watched.ts";
 
 const id = "0123456789abcdef".repeat(4);
@@ -99,5 +101,68 @@ describe("a container that is watched", () => {
     await watched.first;
     expect(watched.failure).toEqual(new Error("No such container: web"));
     expect(watched.entry.numbers).toBeUndefined();
+  });
+});
+
+describe("samples of more containers than there are streams", () => {
+  /** @returns how many requests there were at once at most, and what each container's second sample was compared with. */
+  async function ask(isStream: boolean) {
+    let [open, most, asked] = [0, 0, 0];
+    const source = new StatsSource(
+      async (container, { oneShot }) => {
+        most = Math.max(most, ++open);
+        await Bun.sleep(1);
+        open--;
+        const stats = fakeStats(id, container);
+        return oneShot ? { ...stats, read: String(++asked), preread: "" } : stats;
+      },
+      async function* (container) {
+        most = Math.max(most, ++open);
+        yield fakeStats(id, container);
+        yield fakeStats(id, container);
+        open--;
+      },
+      { streams: 2, connections: 3, periodMs: 5 },
+    );
+    const names = Array.from({ length: 20 }, (_, index) => `c${index}`);
+    const found = await Promise.all(
+      names.map(async (name) => {
+        const left = new AbortController();
+        const all: ContainerStats[] = [];
+        const samples = isStream ? source.follow(name, left.signal) : source.first(name, left.signal);
+        for await (const stats of samples) if (all.push(stats) === 2) break;
+        left.abort();
+        return all;
+      }),
+    );
+    return { most, found };
+  }
+
+  test("come over a few connections, each with the one before", async () => {
+    const { most, found } = await ask(true);
+    expect(most).toBe(5);
+    for (const [first, second] of found.slice(2)) expect(second!.preread).toBe(first!.read);
+  });
+
+  test("are one for each where no more are asked for", async () => {
+    const { most, found } = await ask(false);
+    expect(most).toBe(5);
+    expect(found.map((all) => [all.length, all[0]!.preread === ""])).toEqual(found.map(() => [1, false]));
+  });
+
+  test("end with the container, and not before there was one", async () => {
+    const gone = new EngineError("not_found", "No such container: web");
+    let left = 2;
+    const source = new StatsSource(
+      async (container) => {
+        if (left-- > 0) return fakeStats(id, container);
+        throw gone;
+      },
+      () => expect.unreachable(),
+      { streams: 0, connections: 1, periodMs: 1 },
+    );
+    const { signal } = new AbortController();
+    expect(await Array.fromAsync(source.follow("web", signal))).toHaveLength(2);
+    await expect(Array.fromAsync(source.follow("web", signal))).rejects.toBe(gone);
   });
 });
