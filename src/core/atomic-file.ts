@@ -24,6 +24,11 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
   await syncDirectory(dirname(path));
 }
 
+/** Is it what a writer that was killed has left? */
+export function isTemporary(name: string): boolean {
+  return /\.[0-9a-f]{12}\.tmp$/.test(name);
+}
+
 /** Makes the names in a directory durable: fsync(2), "the directory containing the file". */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");

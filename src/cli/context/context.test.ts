@@ -8,7 +8,7 @@ import { connectionFlags, globalFlags } from "../global-flags.ts";
 import { packContext, unpackContext } from "./archive.ts";
 import { currentContext, daemonAddress, type Surroundings } from "./current.ts";
 import { endpointOf } from "./endpoint.ts";
-import { ContextStore, checkContextName, type StoredContext } from "./store.ts";
+import { ContextStore, checkContextName, parseMeta, type StoredContext } from "./store.ts";
 
 let directory = "";
 beforeEach(() => {
@@ -73,6 +73,25 @@ describe("stored contexts", () => {
     await store.write(remote("far"));
     writeFileSync(join(store.metaPath("far"), "meta.json"), "{");
     expect(() => store.list()).toThrow(`parsing ${store.metaPath("far")}/meta.json: `);
+  });
+
+  test.each<[endpoints: object, metadata: object, words: string]>([
+    [{ docker: { Host: 7 } }, {}, "Endpoints.docker.Host: of a wrong type"],
+    // "false" would be true, and whoever answers be taken for the daemon.
+    [{ docker: { Host: "tcp://h", SkipTLSVerify: "false" } }, {}, "Endpoints.docker.SkipTLSVerify: of a wrong type"],
+    [{}, { Description: 7 }, "Metadata.Description has to be text"],
+  ])("with %j and %j are refused", (Endpoints, Metadata, words) => {
+    const text = JSON.stringify({ Name: "far", Metadata, Endpoints });
+    expect(() => parseMeta(text, "meta.json")).toThrow(`parsing meta.json: ${words}`);
+  });
+
+  test("do not have the file that somebody who was killed was writing", async () => {
+    const store = new ContextStore(directory);
+    await store.write(remote("far"));
+    writeFileSync(join(store.tlsPath("far"), "docker", "ca.pem.0123456789ab.tmp"), "half");
+    expect(store.read("far")).toEqual(remote("far"));
+    await store.write(remote("far"));
+    expect(readdirSync(join(store.tlsPath("far"), "docker"))).toEqual(["ca.pem", "key.pem"]);
   });
 
   test.each([

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileAtomic } from "../../core/atomic-file.ts";
+import { isTemporary, writeFileAtomic } from "../../core/atomic-file.ts";
 import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
 import { compareNaturally } from "../natural-order.ts";
 
@@ -98,10 +98,8 @@ export class ContextStore {
     const root = this.tlsPath(name);
     const material: TlsMaterial = {};
     for (const endpoint of entriesOf(root)) {
-      const files = entriesOf(join(root, endpoint)).map((file): [string, Uint8Array] => [
-        file,
-        readFileSync(join(root, endpoint, file)),
-      ]);
+      const names = entriesOf(join(root, endpoint)).filter((file) => !isTemporary(file));
+      const files = names.map((file): [string, Uint8Array] => [file, readFileSync(join(root, endpoint, file))]);
       if (files.length > 0) material[endpoint] = Object.fromEntries(files);
     }
     return material;
@@ -174,6 +172,15 @@ export function parseMeta(text: string, where: string): ContextMeta {
   const { Metadata = {}, Endpoints = {} } = value;
   if (!isObject(Metadata) || !isObject(Endpoints) || !Object.values(Endpoints).every(isObject)) {
     throw invalid(`parsing ${where}: Metadata and Endpoints have to be objects`);
+  }
+  // What is taken for true or false by its looks would decide whether a daemon's certificate is checked.
+  const { Host, SkipTLSVerify } = Endpoints[dockerEndpoint] ?? {};
+  const wrong = typeof (Host ?? "") !== "string" ? "Host" : "SkipTLSVerify";
+  if (wrong === "Host" || typeof (SkipTLSVerify ?? false) !== "boolean") {
+    throw invalid(`parsing ${where}: Endpoints.${dockerEndpoint}.${wrong}: of a wrong type`);
+  }
+  if (typeof (Metadata.Description ?? "") !== "string") {
+    throw invalid(`parsing ${where}: Metadata.Description has to be text`);
   }
   return { Name: value.Name, Metadata, Endpoints };
 }
