@@ -1,6 +1,7 @@
 /** Checkpoints of the shim's container: loaded when one is made or restored. */
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { wrapError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { RuntimeConfig } from "../oci/runtime.ts";
 import { checkpointContainer } from "../runtime/checkpoint.ts";
@@ -30,7 +31,7 @@ export function unfinished(images: string): string {
   return join(dirname(images), `.${basename(images)}.unfinished`);
 }
 
-/** @throws EngineError; nothing is left of the images then. */
+/** @throws EngineError; nothing is left of the images then, unless they are all that is left of the container. */
 export async function saveTo(
   place: CheckpointPlace & { leaveRunning: boolean },
   { id, runtimeRoot }: ShimContainer,
@@ -51,9 +52,16 @@ export async function saveTo(
         warn: (message) => log("warn", message),
       }),
     );
-    renameSync(partial, place.images);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
+    throw error;
+  }
+  try {
+    renameSync(partial, place.images);
+  } catch (error) {
+    // Somebody else has taken the name, or the directory, meanwhile.
+    if (place.leaveRunning) rmSync(partial, { recursive: true, force: true });
+    else throw wrapError(error, `the container has ended, its checkpoint is left in ${partial}`, { path: partial });
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "../../core/errors.ts";
 import type { Engine } from "../engine.ts";
@@ -56,8 +56,30 @@ describe("a checkpoint", () => {
     expect(existsSync(join(directory, "c1"))).toBe(true);
     mkdirSync(join(directory, ".c2.unfinished"));
     writeFileSync(join(directory, "file"), "");
+    mkdirSync(join(directory, "photographs"));
     expect(await engine.checkpoints.list("web", directory)).toEqual(["c1"]);
     expect(await engine.checkpoints.list("web")).toEqual([]);
+    // Of somebody else's directory nothing is removed, whatever it is called.
+    expect(await refusal(engine.checkpoints.remove("web", { name: "photographs", directory }))).toEqual([
+      "not_found",
+      "checkpoint photographs does not exist for container web",
+    ]);
+    expect(existsSync(join(directory, "photographs"))).toBe(true);
+  });
+
+  test("is removed whole or not at all: what a killed daemon has begun to remove is none", async () => {
+    const id = await running();
+    const { checkpoints } = world.layout.container(id);
+    for (const name of ["c1", "c2"]) await engine.checkpoints.create("web", { name }, { leaveRunning: true });
+    renameSync(join(checkpoints, "c1"), join(checkpoints, ".c1.removed"));
+    expect(await engine.checkpoints.list("web")).toEqual(["c2"]);
+    await engine.checkpoints.create("web", { name: "c1" }, { leaveRunning: true });
+    const both = [0, 1].map(() => refusal(engine.checkpoints.remove("web", { name: "c1" })));
+    expect(await Promise.all(both)).toEqual([
+      ["no error", ""],
+      ["not_found", "checkpoint c1 does not exist for container web"],
+    ]);
+    expect(readdirSync(checkpoints)).toEqual(["c2"]);
   });
 
   test("is refused in docker's words", async () => {

@@ -1,5 +1,5 @@
 /** Checkpoints of containers: their processes on the disk, by names, to be started from again. */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
@@ -62,18 +62,29 @@ export class CheckpointService {
     const parent = this.#parent(container, directory);
     try {
       const entries = readdirSync(parent, { withFileTypes: true });
-      return entries.flatMap((entry) => (entry.isDirectory() && isName(entry.name) ? [entry.name] : [])).sort();
+      const names = entries.flatMap((entry) => (entry.isDirectory() && isName(entry.name) ? [entry.name] : []));
+      return names.filter((name) => isCheckpoint(join(parent, name))).sort();
     } catch (error) {
       if (isErrno(error, "ENOENT")) return [];
       throw wrapError(error, `list the checkpoints of container ${reference}`, { path: parent });
     }
   }
 
-  /** @throws EngineError not_found. */
+  /** @throws EngineError not_found, also for a directory that is no checkpoint. */
   async remove(reference: string, checkpoint: CheckpointName): Promise<void> {
     const container = this.#context.containers.find(reference);
-    const { images } = this.#existing(container, checkpoint);
-    await this.#context.locks.run(`checkpoint ${container.id}`, () => rm(images, { recursive: true, force: true }));
+    await this.#context.locks.run(`checkpoint ${container.id}`, async () => {
+      const { images } = this.#existing(container, checkpoint);
+      const doomed = join(images, "..", `.${checkpoint.name}.removed`);
+      try {
+        await rm(doomed, { recursive: true, force: true });
+        // What is ended in the middle leaves no half of a checkpoint under its name.
+        renameSync(images, doomed);
+        await rm(doomed, { recursive: true, force: true });
+      } catch (error) {
+        throw wrapError(error, `remove checkpoint ${checkpoint.name} of container ${container.name}`, { path: images });
+      }
+    });
   }
 
   /** @throws EngineError not_found for the checkpoint; as startContainer. */
@@ -85,7 +96,7 @@ export class CheckpointService {
 
   #existing(container: Container, checkpoint: CheckpointName): CheckpointPlace {
     const place = this.#place(container, checkpoint);
-    if (existsSync(place.images)) return place;
+    if (isCheckpoint(place.images)) return place;
     const reason = `checkpoint ${checkpoint.name} does not exist for container ${container.name}`;
     throw new EngineError("not_found", reason, { path: place.images });
   }
@@ -106,6 +117,11 @@ export class CheckpointService {
     if (isAbsolute(directory)) return directory;
     throw new EngineError("invalid_argument", `checkpoint directory ${directory}: it has to be absolute`);
   }
+}
+
+/** criu writes this file with each: other directories, wherever `--checkpoint-dir` leads, are nobody's to remove. */
+function isCheckpoint(images: string): boolean {
+  return existsSync(join(images, "inventory.img"));
 }
 
 /** What is not whole yet has a name with a dot in front. */

@@ -80,6 +80,7 @@ export class FakeShim implements ShimPart {
     const failure = this.#world.checkpointFailure;
     if (failure !== undefined) throw failure;
     mkdirSync(images);
+    writeFileSync(join(images, "inventory.img"), "");
     if (!leaveRunning) this.end({ exitCode: 137, signal: "SIGKILL" });
   }
 
