@@ -1,10 +1,13 @@
 /** The client against the routes over a fake engine, on a real Unix socket. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { encodeFrame, FrameReader, frameType, type RunRequest } from "../api/schema/run-protocol.ts";
 import { eventually, type Served, serve } from "../api/testing/serve.ts";
+import { isEngineError } from "../core/errors.ts";
 import { Client } from "./client.ts";
-import type { HijackedConnection } from "./hijack.ts";
+import { type HijackedConnection, hijack } from "./hijack.ts";
+import type { DaemonAddress } from "./host.ts";
+import { request } from "./http.ts";
 
 let served: Served;
 let client: Client;
@@ -163,5 +166,80 @@ describe("a daemon that is none", () => {
       await expect(new Client({ socket: path }).exec({ container: "x", exec: {} })).rejects.toThrow(words);
       await new Promise((resolve) => server.close(resolve));
     }
+  });
+});
+
+/** Says one thing to each request, and keeps the connection unless it is to end. */
+async function answering(say: (socket: Socket) => void, use: (address: DaemonAddress) => Promise<void>): Promise<void> {
+  const server = createServer((socket) => {
+    // Of a client that has heard enough.
+    socket.on("error", () => socket.destroy());
+    socket.once("data", () => say(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await use({ hostname: "127.0.0.1", port: (server.address() as AddressInfo).port });
+  } finally {
+    server.close();
+  }
+}
+
+describe("a hostile daemon", () => {
+  const both = (say: (socket: Socket) => void) => {
+    const messages: string[] = [];
+    const message = (error: unknown) => {
+      if (!isEngineError(error)) throw error;
+      messages.push(error.message);
+    };
+    return answering(say, async (address) => {
+      await request(address, "POST", "/x").catch(message);
+      await hijack(address, "/x", {}).catch(message);
+    }).then(() => messages);
+  };
+  const chunked = "HTTP/1.1 409 No\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+  test("refuses in chunks, and does not hang up", async () => {
+    const body = '10\r\n{"message":"no"}\r\n0\r\n\r\n';
+    expect(await both((socket) => socket.write(chunked + body))).toEqual([
+      "Error response from daemon: no",
+      "Error response from daemon: no",
+    ]);
+    expect((await both((socket) => socket.write(`${chunked}0\r\n\r\n`)))[1]).toStartWith(
+      "Error response from daemon: HTTP status 409",
+    );
+  });
+
+  test("refuses without an end", async () => {
+    const endless = (socket: Socket) => {
+      const more = () => {
+        if (!socket.destroyed) socket.write("a".repeat(1 << 16), () => setImmediate(more));
+      };
+      socket.write("HTTP/1.1 500 No\r\n\r\n", more);
+    };
+    const messages = await both(endless);
+    expect(messages.map((text) => text.replace(/a+$/, (all) => `${all.length}`))).toEqual(
+      Array(2).fill(`Error response from daemon: ${1 << 20}`),
+    );
+  });
+
+  test("is cut off in the middle of its refusal", async () => {
+    const half = (socket: Socket) => socket.end('HTTP/1.1 500 No\r\nContent-Length: 99\r\n\r\n{"mes');
+    const [first] = await both(half);
+    expect(first).toEndWith("went away in the middle of its answer");
+  });
+
+  test("sends on to somebody else, who is not asked", async () => {
+    let asked = 0;
+    await answering(
+      () => asked++,
+      async (elsewhere) => {
+        const location = `http://127.0.0.1:${"port" in elsewhere ? elsewhere.port : 0}/`;
+        const [message] = await both((socket) =>
+          socket.write(`HTTP/1.1 307 On\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`),
+        );
+        expect(message).toStartWith("Error response from daemon: HTTP status 307");
+      },
+    );
+    expect(asked).toBe(0);
   });
 });

@@ -1,6 +1,6 @@
 import { EngineError, isEngineError } from "../core/errors.ts";
 import { authorityOf, connectionError, type DaemonAddress } from "./host.ts";
-import { connectErrno, daemonError, type Query, requestTarget, tlsOptions } from "./http.ts";
+import { connectErrno, daemonError, type Query, refusalBytesMax, requestTarget, tlsOptions } from "./http.ts";
 
 /**
  * A connection that an HTTP request has turned into a stream of bytes in both directions (`Upgrade: tcp`), as
@@ -204,22 +204,33 @@ class Connection {
     }
   }
 
-  /** The body of a refusal: as long as Content-Length says, or until the end. */
+  /** The body of a refusal: as long as Content-Length says, to the last chunk, or until the end. */
   async readBody(headers: Map<string, string>): Promise<string> {
+    const isChunked = headers.get("transfer-encoding")?.toLowerCase() === "chunked";
     const length = Number(headers.get("content-length") ?? Number.POSITIVE_INFINITY);
-    const isComplete = () => this.#isEnded || this.#pending.reduce((sum, chunk) => sum + chunk.length, 0) >= length;
-    while (!isComplete()) {
+    for (;;) {
+      const body = Buffer.concat(this.#pending);
+      const isComplete = isChunked ? hasLastChunk(body) : body.length >= length;
+      if (isComplete || this.#isEnded || body.length > refusalBytesMax) {
+        this.close();
+        const text = body.subarray(0, refusalBytesMax).toString();
+        return isChunked ? dechunk(text) : text;
+      }
+      this.#pending = [body];
       this.#arrived = Promise.withResolvers();
       await this.#arrived.promise;
     }
-    this.close();
-    return dechunk(Buffer.concat(this.#pending).toString(), headers);
   }
 }
 
+const lastChunk = Buffer.from("0\r\n\r\n");
+
+function hasLastChunk(body: Buffer): boolean {
+  return body.indexOf(lastChunk) === 0 || body.includes(`\r\n${lastChunk}`);
+}
+
 /** An error's body may come in chunks (RFC 9112, section 7.1) although it is short. */
-function dechunk(text: string, headers: Map<string, string>): string {
-  if (headers.get("transfer-encoding") !== "chunked") return text;
+function dechunk(text: string): string {
   return text.replace(/(^|\r\n)[0-9a-f]+\r\n/gi, "").trimEnd();
 }
 

@@ -46,6 +46,8 @@ export async function request(
     ...(options.signal && { signal: options.signal }),
     // Streams of logs, events and waits are silent for as long as nothing happens.
     timeout: false,
+    // No daemon sends its clients on; who does would get the credentials in their headers.
+    redirect: "manual",
   };
   let response: Response;
   try {
@@ -54,8 +56,23 @@ export async function request(
     if (options.signal?.aborted) throw options.signal.reason;
     throw connectionError(address, connectErrno(error, address), error);
   }
-  if (response.ok) return new Answer(address, response);
-  throw daemonError(response.status, await response.text());
+  const answer = new Answer(address, response);
+  if (response.ok) return answer;
+  throw daemonError(response.status, await refusalText(answer));
+}
+
+/** More than a refusal can have to say, in bytes. */
+export const refusalBytesMax = 1 << 20;
+
+async function refusalText(answer: Answer): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of answer.chunks()) {
+    pieces.push(chunk);
+    size += chunk.length;
+    if (size > refusalBytesMax) break;
+  }
+  return Buffer.concat(pieces).subarray(0, refusalBytesMax).toString();
 }
 
 function origin(address: DaemonAddress): string {
