@@ -5,7 +5,7 @@
  * `bun run test:runtime [--runtime NAME|PATH] [FILTER…]`: the tests of test/runtime/conformance/ alone, of tsd-runc or of
  * the runtime that is named, whose skips are those that the tests give a reason for.
  *
- * Each file runs in a process of its own, two at a time, with a limit on its time. A skip that
+ * Each file runs in a process of its own, two at a time, and one of those that wait more than they compute, with a limit on its time. A skip that
  * test/expected-skips.json does not list counts as a failure: a test that silently stopped running is broken.
  */
 
@@ -17,6 +17,8 @@ import { pinnedBun, projectRoot } from "../build/pinned.ts";
 import { kernelTestShards, unitTestShards } from "../build/unit-tests.ts";
 import { type FileReport, parseJunit } from "./harness/junit.ts";
 import { installPackages } from "./harness/packages.ts";
+
+type Job = [label: string, paths: string[]];
 
 const conformanceTests = "test/runtime/conformance/";
 const fileTimeoutMs = Number(process.env.TSD_TEST_FILE_TIMEOUT_MS ?? 15 * 60_000);
@@ -49,16 +51,16 @@ const reports: FileReport[] = [];
 const units = filters.length === 0 && !soak && !conformance ? { ...unitTestShards, ...kernelTestShards } : {};
 /** Of another runtime: why a test was skipped, by its name, as the test said. */
 const givenReasons: Record<string, string> = {};
-const queue: [label: string, paths: string[]][] = [
+/** They wait for registries that are silent, or want to be asked later, four fifths of their time. */
+const waiting = ["image/hostile-layers", "image/refusals", "docker/manifest"].map((name) => `test/${name}.test.ts`);
+const queue: Job[] = [
   // The guest's file takes longest: begun first, it does not run on alone at the end.
   ...chosen.filter((file) => file.includes("guest")).map(asJob),
   ...Object.entries(units),
-  ...chosen.filter((file) => !file.includes("guest")).map(asJob),
+  ...chosen.filter((file) => !file.includes("guest") && !waiting.includes(file)).map(asJob),
 ];
-const workers = Array.from({ length: Math.max(1, Math.min(2, cpus().length)) }, async () => {
-  for (let job = queue.shift(); job !== undefined; job = queue.shift()) reports.push(await runFile(job[1], job[0]));
-});
-await Promise.all(workers);
+const workers = Array.from({ length: Math.max(1, Math.min(2, cpus().length)) }, () => work(queue));
+await Promise.all([...workers, work(chosen.filter((file) => waiting.includes(file)).map(asJob))]);
 process.exit(summarize(reports));
 
 function readArguments(words: string[]): { conformance: boolean; runtime: string; filters: string[] } {
@@ -76,7 +78,11 @@ function readArguments(words: string[]): { conformance: boolean; runtime: string
   return { conformance, runtime: runtime === "tsd-runc" ? "" : runtime, filters };
 }
 
-function asJob(file: string): [label: string, paths: string[]] {
+async function work(jobs: Job[]): Promise<void> {
+  for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) reports.push(await runFile(job[1], job[0]));
+}
+
+function asJob(file: string): Job {
   return [file, [`./${file}`]];
 }
 
