@@ -319,13 +319,11 @@ function readShorts(flags: FlagSet, argument: string, next: Next, set: SetFlag):
 
 /** Splits `key=value`; a lone `key` has no value. Used for labels and sysctls. */
 export function keyValues(list: string[], flag: string): Record<string, string> {
-  const map: Record<string, string> = {};
-  for (const item of list) {
-    const [key] = Object.keys(keyValue(item));
-    if (key === "") throw new EngineError("invalid_argument", `invalid --${flag} ${JSON.stringify(item)}: empty name`);
-    Object.assign(map, keyValue(item));
-  }
-  return map;
+  const entries = list.flatMap((item) => Object.entries(keyValue(item)));
+  const unnamed = entries.findIndex(([key]) => key === "");
+  if (unnamed < 0) return Object.fromEntries(entries);
+  const shown = JSON.stringify(list[unnamed]);
+  throw new EngineError("invalid_argument", `invalid --${flag} ${shown}: empty name`);
 }
 
 function keyValue(text: string): Record<string, string> {

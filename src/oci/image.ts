@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { type Digest, parseDigest } from "../core/digest.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
+import { record } from "./record.ts";
 
 export const mediaTypes = {
   ociIndex: "application/vnd.oci.image.index.v1+json",
@@ -149,8 +150,8 @@ const digestSchema = v.pipe(
 );
 const sizeSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const strings = v.array(v.string());
-const stringMap = v.record(v.string(), v.string());
-const objectMap = v.record(v.string(), v.looseObject({}));
+const stringMap = record(v.string());
+const objectMap = record(v.looseObject({}));
 
 const platformSchema = v.looseObject({
   os: v.string(),

@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { parse } from "./parse.ts";
+import { record } from "./record.ts";
 
 /** Everything of a schema but its properties. */
 const template = v.looseObject({}) as unknown as v.ObjectSchema<v.ObjectEntries, undefined>;
@@ -37,7 +38,7 @@ function open<const Entries extends v.ObjectEntries>(properties: () => Entries):
 const text = v.string();
 const texts = v.array(v.string());
 const flag = v.boolean();
-const textMap = v.record(v.string(), v.string());
+const textMap = record(v.string());
 
 function integer(min: number, max: number) {
   return v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));

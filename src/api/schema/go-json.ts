@@ -4,6 +4,7 @@
  */
 import * as v from "valibot";
 import { EngineError } from "../../core/errors.ts";
+import { record } from "../../oci/record.ts";
 
 type Entries = v.ObjectEntries;
 
@@ -107,7 +108,7 @@ export function map<const T extends v.GenericSchema>(value: T, zero: v.InferOutp
     v.transform((input) => (input === null ? zero : input)),
     value,
   );
-  return v.pipe(object, v.record(v.string(), filled));
+  return v.pipe(object, record(filled));
 }
 
 /** `map[string]struct{}`: a set, written as an object of empty objects. */

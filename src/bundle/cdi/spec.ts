@@ -5,6 +5,7 @@
  */
 import * as v from "valibot";
 import { isCdiDeviceName, parseCdiKind } from "../../core/cdi-name.ts";
+import { record } from "../../oci/record.ts";
 import { hookNames } from "../../oci/runtime.ts";
 
 /** YAML takes `name: 0` for a number; Go's parsers give it to whoever wants a text as one. */
@@ -15,7 +16,7 @@ const string = v.pipe(
 const texts = v.array(string);
 const integer = v.pipe(v.number(), v.integer());
 const unsigned = v.pipe(integer, v.minValue(0), v.maxValue(2 ** 32 - 1));
-const annotations = v.record(v.string(), string);
+const annotations = record(string);
 
 const deviceNode = v.strictObject({
   path: string,
