@@ -357,6 +357,21 @@ describe("a daemon after one that was killed", () => {
   });
 });
 
+test.each([true, false])(
+  "what a shim left that was killed after it told of the end is cleared away (known by then: %p)",
+  async (isKnown) => {
+    const id = await started();
+    const shim = world.shims[0]!;
+    mkdirSync(join(world.layout.runtime, id), { recursive: true });
+    shim.release = () => Promise.reject(new EngineError("unavailable", "the shim is gone"));
+    shim.isClosed = isKnown;
+    shim.end();
+    await Bun.sleep(1);
+    expect(world.killedCgroups).toEqual([`/tsd-test/${id}`]);
+    expect(existsSync(join(world.layout.runtime, id))).toBe(false);
+  },
+);
+
 test("a shim that is killed in the middle of a start takes along what it has made of the container", async () => {
   world.startFailure = new EngineError("unavailable", "the shim is gone");
   const { Id: id } = await engine.containers.create(busybox(), {});

@@ -232,7 +232,7 @@ export interface SurvivingShim {
 export interface ShimSource {
   /** A shim without a container. */
   take(): Promise<ShimPart>;
-  /** Lets go of a shim whose container has ended; it may serve another. */
+  /** Lets go of a shim whose container has ended; it may serve another. @throws EngineError unavailable when it was killed. */
   giveBack(shim: ShimPart): Promise<void>;
   prepare(): void;
   /**

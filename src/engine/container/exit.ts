@@ -1,9 +1,9 @@
 /** The end of a container: found out, recorded, told, and cleaned up after. */
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { withoutSync } from "../../core/database.ts";
-import { errorMessage, isErrno } from "../../core/errors.ts";
+import { errorMessage, isEngineError, isErrno } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
 import { parseSignal } from "../../core/signals.ts";
 import type { ExitRecord } from "../../shim/protocol.ts";
@@ -132,7 +132,14 @@ async function releaseShim(context: EngineContext, container: Container): Promis
   const { shim } = container;
   container.shim = undefined;
   container.engagedShim = undefined;
-  if (shim !== undefined && !shim.isClosed) await context.shims.giveBack(shim);
+  if (shim === undefined) return;
+  try {
+    if (!shim.isClosed) return await context.shims.giveBack(shim);
+  } catch (error) {
+    if (!isEngineError(error, "unavailable")) throw error;
+  }
+  // It was killed, perhaps after it had told of the end and before it had tidied up after it.
+  if (existsSync(join(context.layout.runtime, container.id))) clearRuntime(context, container);
 }
 
 /**

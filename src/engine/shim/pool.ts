@@ -59,11 +59,16 @@ export class ShimPool implements ShimSource {
     }
     clearTimeout(this.#timer);
     // Whoever asks for a shim meanwhile waits for this one, which comes sooner than a new one.
-    const spare = recycle(shim as ShimClient);
+    const released = shim.release({ reuse: true });
+    const spare = released.then((isSpare) => (isSpare ? (shim as ShimClient) : undefined)).catch(() => undefined);
     this.#spare = spare;
-    if ((await spare) !== undefined || this.#spare !== spare) return;
-    this.#spare = undefined;
-    this.#replenishLater();
+    if ((await spare) !== undefined) return;
+    shim.close();
+    if (this.#spare === spare) {
+      this.#spare = undefined;
+      this.#replenishLater();
+    }
+    await released;
   }
 
   async survivors(): Promise<SurvivingShim[]> {
@@ -106,17 +111,6 @@ export class ShimPool implements ShimSource {
     this.#spawned.add(shim);
     return shim;
   }
-}
-
-/** @returns the shim when it is ready for another container. */
-async function recycle(shim: ShimClient): Promise<ShimClient | undefined> {
-  try {
-    if (await shim.release({ reuse: true })) return shim;
-  } catch (error) {
-    log("warn", "could not release a shim", { socket: shim.socketPath, error: errorMessage(error) });
-  }
-  shim.close();
-  return undefined;
 }
 
 async function askSurvivor(path: string): Promise<SurvivingShim | undefined> {
