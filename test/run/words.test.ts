@@ -38,11 +38,12 @@ describe("a plugin of the command line", () => {
     expect((await daemon.tsd(["--help"])).stdout).toMatch(/^ {2}deed\* +Does deed$/m);
   });
 
-  test("is told of the signal that ends the command, and both end", async () => {
-    plugin("patience", 'trap "echo ended; exit 3" TERM; echo began; while :; do sleep 0.01; done');
-    const command = new LiveCommand([tsd, "patience"], daemon.env);
+  test.each(["SIGTERM", "SIGINT"] as const)("is told of the %s that ends the command, and both end", async (signal) => {
+    plugin("patience", 'trap "echo ended; exit 3" TERM INT; echo began; while :; do sleep 0.01; done');
+    // Without a terminal, which sends SIGINT to both.
+    const command = new LiveCommand(["setsid", "-w", tsd, "patience"], daemon.env);
     await command.shows("began");
-    command.kill("SIGTERM");
+    command.kill(signal);
     expect([await command.end(), command.stdout]).toEqual([3, "began\nended\n"]);
   });
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseFlags } from "../flags.ts";
 import { connectionFlags, globalFlags } from "../global-flags.ts";
 import { openSession, type Session } from "../session.ts";
-import { describePlugins, findPlugin, pluginEnvironment } from "./plugins.ts";
+import { describePlugins, findPlugin, isInForeground, pluginEnvironment } from "./plugins.ts";
 
 let directory = "";
 beforeEach(() => {
@@ -53,6 +53,12 @@ describe("plugins of the command line", () => {
     writeFileSync(join(directory, "cli-plugins/docker-broken"), "\0", { mode: 0o755 });
     expect(await describePlugins(session())).toEqual([{ name: "good", version: "v2", summary: "Does good" }]);
   });
+
+  test.each([
+    ["7 (a) b) S 1 7 1 34816 7 4194304", true],
+    ["7 (tsd) S 1 7 1 34816 9 4194304", false],
+    ["7 (tsd) S 1 7 1 0 -1 4194304", false],
+  ])("hear what is typed where %j says so", (stat, is) => expect(isInForeground(stat)).toBe(is));
 
   test("find the daemon that the command line would ask, where docker's own rules do not lead to it", () => {
     const host = (argv: string[], environment: NodeJS.ProcessEnv = {}) =>

@@ -104,10 +104,12 @@ async function describe(name: string, path: string | undefined): Promise<PluginD
  */
 export async function runPlugin(path: string, session: Session, words = session.words): Promise<number> {
   let child: Bun.Subprocess | undefined;
-  // The terminal sends these to both of us; whoever else sends one means the plugin.
-  const fromTerminal = () => undefined;
   const forward = (signal: NodeJS.Signals) => child?.kill(signal);
-  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, fromTerminal);
+  // The terminal sends these to both of us; whoever else sends one means the plugin.
+  const forwardTyped = (signal: NodeJS.Signals) => {
+    if (!isInForeground(readFileSync("/proc/self/stat", "utf8"))) forward(signal);
+  };
+  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, forwardTyped);
   for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, forward);
   child = Bun.spawn([path, ...session.globalWords, ...words], {
     stdin: "inherit",
@@ -116,6 +118,15 @@ export async function runPlugin(path: string, session: Session, words = session.
     env: pluginEnvironment(session),
   });
   return child.exited;
+}
+
+/**
+ * Does what is typed at a terminal reach this process?
+ * @param stat /proc/PID/stat: behind the name come state, ppid, pgrp, session, tty_nr and tpgid (proc(5)).
+ */
+export function isInForeground(stat: string): boolean {
+  const [, , group, , terminal, foreground] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return terminal !== "0" && group === foreground;
 }
 
 /** A plugin looks for its daemon as docker does: where that is docker's own, it is told of tsd's. */

@@ -33,19 +33,30 @@ interface ExecuteOptions {
  */
 export function compileTemplate(source: string, name = ""): Template {
   const functions = { ...builtins, ...dockerFunctions };
-  const parsed = parseTemplate(source, name, (word) => Object.hasOwn(functions, word));
+  const parsed = bounded(name, "parse", () => parseTemplate(source, name, (word) => Object.hasOwn(functions, word)));
   return {
     execute: (data, options = {}) => {
       const value = data instanceof Value ? data : plainValue(data);
       const scope = new Scope(parsed, { ...functions, ...options.functions }, options.missingIsError ?? false, value);
       try {
-        scope.run(parsed.root, value);
+        bounded(name, "execute", () => scope.run(parsed.root, value));
       } catch (error) {
         if (!(options.ignoreErrors && error instanceof TemplateError)) throw error;
       }
       return scope.output.text;
     },
   };
+}
+
+/** What is nested deeper than JavaScript's stack, or makes a longer text than it can hold, is a mistake of the template's. */
+function bounded<T>(name: string, during: TemplateError["during"], work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const what = /stack/.test(error.message) ? "it is nested too deep" : "its text is too long";
+    throw new TemplateError(`template: ${name}: ${what}`, during);
+  }
 }
 
 type Flow = "break" | "continue" | undefined;

@@ -66,4 +66,10 @@ describe("templates", () => {
   ])("%s is refused", (template, message) => {
     expect(() => render(template)).toThrow(message);
   });
+
+  test("that need more than there can be are mistakes, not crashes", () => {
+    const nested = `{{${"(".repeat(20_000)}1${")".repeat(20_000)}}}`;
+    expect(() => render(nested)).toThrow("it is nested too deep");
+    expect(() => render("{{pad .Name 9000000000 0}}")).toThrow("its text is too long");
+  });
 });
