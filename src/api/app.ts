@@ -6,6 +6,7 @@ import type { AuthorizationPlugin } from "./backend/authorization.ts";
 import type { Backends } from "./backend/backends.ts";
 import { failed } from "./errors.ts";
 import { headRequests } from "./head-requests.ts";
+import { jsonAnswers } from "./json-answer.ts";
 import { archiveRoutes } from "./routes/archives.ts";
 import { checkpointRoutes } from "./routes/checkpoints.ts";
 import { containerStreamRoutes } from "./routes/container-streams.ts";
@@ -42,7 +43,7 @@ export function createApp(
 ): ApiApp {
   const app = new Hono<ApiEnv>({ getPath: routedPath });
   app.use(versioned(isExperimental));
-  app.use(headRequests);
+  app.use(headRequests, jsonAnswers);
   const authorization = plugins.length > 0 ? new Authorization(plugins) : undefined;
   if (authorization !== undefined) app.use(authorized(authorization));
   systemRoutes(app, backends.system);

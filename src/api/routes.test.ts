@@ -37,6 +37,21 @@ describe("_ping", () => {
   });
 });
 
+test("JSON ends with its line, an answer as an error, and says how long it is", async () => {
+  const answers = [
+    await served.fetch("/version"),
+    await served.fetch("/containers/create", { json: { Image: "busybox", Cmd: ["true"] } }),
+    await served.fetch("/containers/nobody/json"),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([200, 201, 404]);
+  for (const answer of answers) {
+    const text = await answer.text();
+    expect(text).toEndWith("}\n");
+    expect(answer.headers.get("content-type")).toBe("application/json");
+    expect(Number(answer.headers.get("content-length"))).toBe(Buffer.byteLength(text));
+  }
+});
+
 describe("versions", () => {
   test("from 1.24 to 1.55 are served, and the newest without one", async () => {
     for (const prefix of ["", "/v1.24", "/v1.40", "/v1.55"]) {

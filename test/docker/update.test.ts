@@ -137,7 +137,7 @@ test("lists of block devices take the place of those before since API 1.55: null
       body: JSON.stringify(body),
       headers: { "content-type": "application/json" },
     });
-    expect([response.status, await response.text()]).toEqual([200, '{"Warnings":null}']);
+    expect([response.status, await response.text()]).toEqual([200, '{"Warnings":null}\n']);
     const file = await limit("disk", "blkio", "blkio.throttle.read_bps_device", "io.max");
     return {
       file: file.replace(/ rbps=(\d+).*/, " $1"),

@@ -52,7 +52,7 @@ test("containers are updated with what the client's version had, null and an emp
   };
   const asked = async (path: string) => {
     const response = await served.fetch(path, { json });
-    expect([response.status, await response.text()]).toEqual([200, '{"Warnings":null}']);
+    expect([response.status, await response.text()]).toEqual([200, '{"Warnings":null}\n']);
     return served.engine.calls.at(-1)!;
   };
   const policy = '"RestartPolicy":{"Name":"no"}';

@@ -12,7 +12,7 @@ const lastCall = (): string | undefined => served.engine.calls.at(-1);
 
 test("top passes on the words for ps, and none of blanks", async () => {
   const answer = await served.fetch("/containers/web/top?ps_args=-o%20pid,args%20%20-f");
-  expect(await answer.text()).toBe('{"Processes":[["root","17","sleep 1000"]],"Titles":["UID","PID","CMD"]}');
+  expect(await answer.text()).toBe('{"Processes":[["root","17","sleep 1000"]],"Titles":["UID","PID","CMD"]}\n');
   expect(lastCall()).toBe('top web ["-o","pid,args","-f"]');
   await served.fetch("/containers/web/top?ps_args=");
   expect(lastCall()).toBe("top web []");
