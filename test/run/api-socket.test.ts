@@ -38,6 +38,10 @@ test("Credentials are put into its own layer before it starts, for root alone", 
   expect(await engine.run([...flags, "-a", "stdout"], streams)).toMatchObject({ stdout: "out\n", stderr: "" });
   const full = await engine.run([...flags, "--read-only"], ["true"]);
   expect([full.status, full.stderr]).toEqual([125, expect.stringMatching(/^tsd: injecting .* marked read-only\n/)]);
+  const mounted = ["--tmpfs", "/run/secrets/", "-v", `${engine.workspace.path("host")}:/run/secrets/docker`];
+  const without = await engine.run([...flags, ...mounted], ["sh", "-c", "ls $DOCKER_CONFIG /run/secrets/docker"]);
+  expect(without).toMatchObject({ status: 0, stdout: expect.not.stringContaining("config.json") });
+  expect(without.stderr).toMatch(/^WARNING: No credentials .*: \/run\/secrets\/docker is a mount of its own\.\n$/);
   const own = await engine.run(
     [...flags, "-e", "DOCKER_CONFIG=/own"],
     ["sh", "-c", "echo $DOCKER_CONFIG; ls /run/secrets"],
