@@ -72,6 +72,10 @@ containerEdits:
   test("takes no longer to be refused for being empty lines, or for naming itself", () => {
     expect(() => parseCdiSpec(`cdiVersion: 1.0.0\n${"\n".repeat(200_000)}`)).toThrow("kind");
     expect(() => parseCdiSpec("cdiVersion: &a\n  x: *a\n")).toThrow();
+    const devices = new Array(2000).fill("- {name: x, containerEdits: *c}").join("\n");
+    const edits = `&c {env: [${new Array(2000).fill("A=1").join(",")}]}`;
+    const yaml = `cdiVersion: 0.6.0\nkind: a.com/b\ncontainerEdits: ${edits}\ndevices:\n${devices}\n`;
+    expect(() => parseCdiSpec(yaml)).toThrow("document contains excessive aliasing");
   });
 
   const rdt = (fields: object) => ({ intelRdt: { closID: "a", ...fields } });
@@ -189,7 +193,7 @@ describe("the registry", () => {
     const messages = new CdiRegistry(folders).read().errors.map(({ message }) => message);
     const [fifo, zeros, folder, huge, dangling] = messages;
     expect([fifo, zeros, folder]).toEqual(new Array(3).fill("failed to load CDI Spec: not a regular file"));
-    expect(huge).toContain("1099511627776 bytes are more than the 16777216");
+    expect(huge).toContain("1099511627776 bytes are more than the 2097152");
     expect(dangling).toContain("ENOENT");
   });
 

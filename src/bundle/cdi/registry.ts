@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { errorMessage, isErrno } from "../../core/errors.ts";
 import { type CdiEdits, type CdiSpec, parseCdiSpec } from "./spec.ts";
 
-/** More than any driver's file; it is read in one piece by the daemon. */
-const fileBytesMax = 16 * 2 ** 20;
+/** More than any driver's file; it is read in one piece by the daemon, which does nothing else meanwhile. */
+const fileBytesMax = 2 * 2 ** 20;
 
 export interface CdiDevice {
   /** The file that it is from. */

@@ -90,7 +90,7 @@ const versions = ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0",
 export function parseCdiSpec(text: string): CdiSpec {
   const content = Bun.YAML.parse(withOctals(text));
   if (typeof content !== "object" || content === null || Array.isArray(content)) throw new Error("no object");
-  const result = v.safeParse(schema, withoutNulls(content), { abortEarly: true });
+  const result = v.safeParse(schema, new Expansion(text).withoutNulls(content), { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
     throw new Error(`${v.getDotPath(issue) ?? "the whole"}: ${issue.message}`);
@@ -120,12 +120,23 @@ function withOctals(content: string): string {
   return content.replace(/\b(fileMode["']?:[ \t]{1,99})0([0-7]{1,11})(?=[ \t,}\r\n]|$)/g, "$10o$2");
 }
 
-/** What is null is absent, as in Go. */
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls);
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).filter(([, field]) => field !== null);
-  return Object.fromEntries(entries.map(([name, field]) => [name, withoutNulls(field)]));
+/** A document as a tree of its own: what YAML's aliases stand for is there as often as they are. */
+class Expansion {
+  /** What is written out has a character at least; so many more may come of aliases. */
+  #left: number;
+
+  constructor(text: string) {
+    this.#left = text.length + 100_000;
+  }
+
+  /** What is null is absent, as in Go. */
+  withoutNulls(value: unknown): unknown {
+    if (--this.#left < 0) throw new Error("document contains excessive aliasing");
+    if (Array.isArray(value)) return value.map((item) => this.withoutNulls(item));
+    if (typeof value !== "object" || value === null) return value;
+    const entries = Object.entries(value).filter(([, field]) => field !== null);
+    return Object.fromEntries(entries.map(([name, field]) => [name, this.withoutNulls(field)]));
+  }
 }
 
 function checkVersion(spec: CdiSpec): void {
