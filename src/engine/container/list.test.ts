@@ -29,7 +29,9 @@ beforeAll(async () => {
   await ended("done", 0);
   await ended("failed", 3);
   await engine.containers.start(await create("db"));
-  await engine.containers.start(await create("web", {}, { Links: ["db:database"] }));
+  const published = { "80/tcp": [{ HostPort: "8080" }], "53/udp": [{ HostPort: "5353" }] };
+  const web = { ExposedPorts: { "80/tcp": {}, "81/tcp": {} } };
+  await engine.containers.start(await create("web", web, { Links: ["db:database"], PortBindings: published }));
 });
 afterAll(() => world[Symbol.dispose]());
 
@@ -53,7 +55,7 @@ describe("the list of containers", () => {
     [{ exited: ["3"] }, ["failed"]],
     [{ exited: ["0"] }, ["done"]],
     [{ name: ["^/d"] }, ["db", "done"]],
-    [{ name: ["^web/database$"] }, ["db"]],
+    [{ name: ["database"] }, []],
     [{ label: ["team"] }, ["idle"]],
     [{ label: ["team=red"] }, []],
     [{ before: ["db"] }, ["failed", "done", "idle"]],
@@ -62,7 +64,15 @@ describe("the list of containers", () => {
     [{ health: ["healthy"] }, []],
     [{ isolation: ["hyperv"] }, ["web", "db", "failed", "done", "idle"]],
     [{ "is-task": ["true"] }, []],
-    [{ expose: ["80-90"] }, ["idle"]],
+    [{ expose: ["80-90"] }, ["web"]],
+    [{ expose: ["81"] }, ["web"]],
+    [{ expose: ["8080"] }, []],
+    [{ publish: ["8080"] }, ["web"]],
+    [{ publish: ["5350-5360/udp"] }, ["web"]],
+    [{ publish: ["80"] }, []],
+    [{ publish: ["5353"] }, []],
+    [{ expose: ["1"], publish: ["8080"] }, ["web"]],
+    [{ expose: ["80"], status: ["created"] }, []],
     [{ network: ["bridge"], status: ["created"] }, ["idle"]],
     [{ ancestor: ["busybox"], name: ["^/web$"] }, ["web"]],
     [{ ancestor: ["nothing"] }, []],

@@ -3,6 +3,7 @@ import { EngineError } from "../../core/errors.ts";
 import { matchesLabels } from "../label-filter.ts";
 import { namePatterns } from "../name-patterns.ts";
 import type { Container } from "./container.ts";
+import { portSummaries } from "./network-view.ts";
 import { projectState } from "./state.ts";
 import type { ContainerStore } from "./store.ts";
 
@@ -20,8 +21,6 @@ export interface FilterContext {
   containers: ContainerStore;
   /** Whether an image is the one that a reference names, or has all its layers and more: for `ancestor`. */
   descends(imageId: string, reference: string): boolean;
-  /** What a container is called by those that link to it, `web/db`, beside its name. */
-  linkNames: ReadonlyMap<string, readonly string[]>;
 }
 
 type Predicate = (container: Container) => boolean;
@@ -29,9 +28,13 @@ type Predicate = (container: Container) => boolean;
 /** Newest first. @throws EngineError invalid_argument for a value that a filter cannot have. */
 export function selectContainers(context: FilterContext, options: ListOptions): Container[] {
   const { filters, limit } = options;
-  const predicates = Object.entries(filters)
-    .filter(([, values]) => values.length > 0)
+  const given = Object.entries(filters).filter(([, values]) => values.length > 0);
+  const ports = given.filter(([name]) => isPortFilter(name)).map(([name, values]) => portFilter(name, values));
+  const predicates = given
+    .filter(([name]) => !isPortFilter(name))
     .map(([name, values]) => predicate(context, name, values));
+  // One port is enough, whichever of the two asks for it.
+  if (ports.length > 0) predicates.push((container) => ports.some((matches) => matches(container)));
   // Of those that only fit what has ended, `status` alone says so for itself.
   const everyState = options.all || limit !== undefined || filters.status?.length;
   const newest = context.containers.all().reverse();
@@ -50,7 +53,7 @@ function predicate(context: FilterContext, name: string, values: readonly string
     case "id":
       return idFilter(context, values);
     case "name":
-      return nameFilter(context, values);
+      return nameFilter(values);
     case "label":
       return ({ definition }) => matchesLabels(values, definition.config.Labels ?? {});
     case "status":
@@ -72,9 +75,6 @@ function predicate(context: FilterContext, name: string, values: readonly string
         Object.entries(definition.endpoints).some(([name, { NetworkID = "" }]) =>
           values.some((value) => value === name || (value !== "" && NetworkID.startsWith(value))),
         );
-    case "expose":
-    case "publish":
-      return portFilter(name, values);
     case "health":
       return healthFilter(values);
     case "is-task":
@@ -99,13 +99,10 @@ function idFilter({ containers }: FilterContext, values: readonly string[]): Pre
   return ({ id }) => found.has(id);
 }
 
-/** Docker matches names as regular expressions, with and without the leading slash. */
-function nameFilter({ linkNames }: FilterContext, values: readonly string[]): Predicate {
+/** Docker matches names as regular expressions, with and without the leading slash; those that links give are not asked. */
+function nameFilter(values: readonly string[]): Predicate {
   const patterns = namePatterns("name", values);
-  return ({ id, name }) =>
-    [name, ...(linkNames.get(id) ?? [])].some((each) =>
-      patterns.some((pattern) => pattern.test(each) || pattern.test(`/${each}`)),
-    );
+  return ({ name }) => patterns.some((pattern) => pattern.test(name) || pattern.test(`/${name}`));
 }
 
 const healths = ["none", "starting", "healthy", "unhealthy"];
@@ -148,7 +145,11 @@ function orderFilter(context: FilterContext, name: string, values: readonly stri
   };
 }
 
-/** `80`, `80/tcp`, `8000-8010/udp`: of the container, as in Docker also for `publish`. */
+function isPortFilter(name: string): boolean {
+  return name === "publish" || name === "expose";
+}
+
+/** `80`, `80/tcp`, `8000-8010/udp`: the host's for `publish`, the container's for `expose`. One that runs alone has ports. */
 function portFilter(name: string, values: readonly string[]): Predicate {
   const ranges = values.map((value) => {
     if (value.includes(":")) {
@@ -158,13 +159,11 @@ function portFilter(name: string, values: readonly string[]): Predicate {
     if (from === undefined) throw new EngineError("invalid_argument", `invalid filter '${name}=${value}'`);
     return { from: Number(from), to: Number(to ?? from), protocol: protocol ?? "tcp" };
   });
-  return ({ definition }) => {
-    const { config, hostConfig } = definition;
-    return Object.keys((name === "publish" ? hostConfig.PortBindings : config.ExposedPorts) ?? {}).some((port) => {
-      const [number = "", protocol = "tcp"] = port.split("/");
-      return ranges.some(
-        (range) => range.protocol === protocol && Number(number) >= range.from && Number(number) <= range.to,
-      );
+  return (container) =>
+    portSummaries(container).some(({ PrivatePort, PublicPort, Type }) => {
+      const port = name === "publish" ? PublicPort : PrivatePort;
+      return ranges.some(({ from, to, protocol }) => {
+        return port !== undefined && protocol === Type && port >= from && port <= to;
+      });
     });
-  };
 }

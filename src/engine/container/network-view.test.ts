@@ -46,7 +46,7 @@ describe("published ports", () => {
         { HostIp: "0.0.0.0", HostPort: "8081" },
       ],
     });
-    const [summary] = await engine.containers.list({ all: false, size: false, filters: { publish: ["80"] } });
+    const [summary] = await engine.containers.list({ all: false, size: false, filters: { publish: ["8081"] } });
     expect(summary!.Ports).toEqual([
       { PrivatePort: 53, Type: "udp" },
       { IP: "0.0.0.0", PrivatePort: 80, PublicPort: 8080, Type: "tcp" },
