@@ -56,7 +56,7 @@ export class ArchiveScene {
     return lines;
   }
 
-  /** The file system of an image, as an export of a container of it shows it. */
+  /** The file system of an image, as an export of a container of it shows it, without what marks it as a container's. */
   async treeOfImage(image: string, options?: TreeOptions): Promise<string[]> {
     const id = await this.daemon.ok("create", "--network", "none", image, "none");
     const archive = this.fresh("image.tar");
@@ -64,7 +64,7 @@ export class ArchiveScene {
     await this.daemon.ok("rm", id);
     const lines = await this.treeOf(archive, options);
     rmSync(archive);
-    return lines;
+    return lines.filter((line) => !line.startsWith('"./.dockerenv" '));
   }
 
   /** A command that has to fail. @returns the last line of its standard error that is no hint. */

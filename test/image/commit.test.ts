@@ -56,7 +56,9 @@ async function treeOfContainer(name: string): Promise<string[]> {
 
 /** And directories whose time is that of a mount point that was made in them. */
 function withoutMountPoints(lines: string[]): string[] {
-  return lines.filter((line) => !/^"\.\/(dev|etc|proc|sys|data|(etc\/(hostname|hosts|resolv\.conf)))" /.test(line));
+  return lines.filter(
+    (line) => !/^"\.\/(\.dockerenv|dev|etc|proc|sys|data|(etc\/(hostname|hosts|resolv\.conf)))" /.test(line),
+  );
 }
 
 describe("the image of a container has", () => {

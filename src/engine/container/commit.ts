@@ -23,10 +23,11 @@ export interface CommitRequest {
 }
 
 /**
- * Mounted in every container. What was made to mount something else on is a change, as in Docker: a container of the image
+ * Mounted in every container, and the mark that each has. What was made to mount something else on is a change, as in Docker: a container of the image
  * has those places too.
  */
 export const usualMountPoints = [
+  "/.dockerenv",
   "/proc",
   "/sys",
   "/dev",

@@ -1,6 +1,6 @@
 /** Containers' own writable layers, over an image's unpacked ones: what overlayfs is mounted of. */
 import type { Database } from "bun:sqlite";
-import { chmodSync, chownSync, statSync } from "node:fs";
+import { chmodSync, chownSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Digest } from "../../core/digest.ts";
 import type { LimitRefusal } from "../../core/directory-limits.ts";
@@ -43,6 +43,9 @@ export class SnapshotStore {
       const root = statSync(lower[0]!);
       chownSync(upper, root.uid, root.gid);
       chmodSync(upper, root.mode & 0o7777);
+      // By this, and nothing else, do many programs know that they are in a container.
+      writeFileSync(join(upper, ".dockerenv"), "");
+      chmodSync(join(upper, ".dockerenv"), 0o755);
       this.#database.run("INSERT INTO container_snapshots (key, chain_id, directory, created_at) VALUES (?, ?, ?, ?)", [
         key,
         image.chainId ?? null,
