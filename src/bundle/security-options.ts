@@ -35,7 +35,7 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
       continue;
     }
     const separator = option.includes("=") ? option.indexOf("=") : option.indexOf(":");
-    if (separator < 0) throw invalid(option);
+    if (separator < 0) throw invalid(option, 1);
     const value = option.slice(separator + 1);
     switch (option.slice(0, separator)) {
       case "label":
@@ -70,6 +70,7 @@ function parseBoolean(value: string, option: string): boolean {
   return boolean;
 }
 
-function invalid(option: string): EngineError {
-  return new EngineError("invalid_argument", `invalid --security-opt: "${option}"`);
+/** Docker numbers the places where it says so: 1 where there is no value, 2 where name or value are wrong. */
+function invalid(option: string, place: 1 | 2 = 2): EngineError {
+  return new EngineError("invalid_argument", `invalid --security-opt ${place}: "${option}"`);
 }

@@ -95,7 +95,7 @@ const refusals: Record<string, Omit<Refusal, "image">[]> = {
   "bad security options": [
     { flags: ["--cap-add", "BOGUS"], says: 'unknown capability: "CAP_BOGUS"' },
     { flags: ["--cap-drop", "BOGUS"], says: 'unknown capability: "CAP_BOGUS"' },
-    { flags: ["--security-opt", "bogus=1"], says: 'invalid --security-opt: "bogus=1"' },
+    { flags: ["--security-opt", "bogus=1"], says: 'invalid --security-opt 2: "bogus=1"' },
     { flags: ["--security-opt", "seccomp=/no/such/file"], says: "opening seccomp profile (/no/such/file) failed" },
     { flags: ["--sysctl", "vm.swappiness=1"], says: "vm.swappiness" },
   ],

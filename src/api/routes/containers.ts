@@ -50,7 +50,8 @@ export function containerRoutes(app: Hono<ApiEnv>, containers: ContainerBackend)
     await containers.resize(c.req.param("id"), querySize(c));
     return c.body(null, 200);
   });
-  app.delete("/containers/:id", async (c) => {
+  // A link's name has a slash: `docker rm --link web/db`.
+  app.delete("/containers/:id{.+}", async (c) => {
     await containers.remove(c.req.param("id"), {
       force: queryFlag(c, "force"),
       volumes: queryFlag(c, "v"),

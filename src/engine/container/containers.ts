@@ -9,7 +9,7 @@ import type {
 } from "../../api/schema/container.ts";
 import type { ContainerCreateRequest, ContainerUpdateRequest } from "../../api/schema/container-config.ts";
 import type { RunRequest } from "../../api/schema/run-protocol.ts";
-import { EngineError } from "../../core/errors.ts";
+import { EngineError, wrapError } from "../../core/errors.ts";
 import type { EngineContext } from "../context.ts";
 import type { ExecService } from "../exec/execs.ts";
 import { attachContainer, type Stream, type StreamSelection } from "./attach.ts";
@@ -66,7 +66,7 @@ export class ContainerService {
     const descends = descent((reference) => images.resolve(reference));
     const linkNames = namesByLinks(this.#context);
     const nowMs = Date.now();
-    const selected = selectContainers({ containers, descends, linkNames }, options);
+    const selected = selectContainers({ containers, descends }, options);
     // Many containers have few images, and to look one up is most of what a row costs.
     const resolved = new Map<string, string | undefined>();
     const resolve = (name: string): string | undefined => {
@@ -118,8 +118,13 @@ export class ContainerService {
     return unpauseContainer(this.#context, this.#find(reference));
   }
 
-  kill(reference: string, signal: string): Promise<void> {
-    return killContainer(this.#context, this.#find(reference), signal);
+  async kill(reference: string, signal: string): Promise<void> {
+    try {
+      await killContainer(this.#context, this.#find(reference), signal);
+    } catch (error) {
+      // Docker says so of whatever is wrong, and by the name that it was given.
+      throw wrapError(error, `cannot kill container: ${reference}`);
+    }
   }
 
   /** The waiting is registered when this resolves; it is given up when the signal aborts. */

@@ -45,11 +45,9 @@ export async function killContainer(context: EngineContext, container: Container
   const signal = parseSignal(signalText || "SIGKILL");
   await startSettled(context, container);
   if (container.state.status !== "running") {
-    throw new EngineError(
-      "conflict",
-      `cannot kill container: ${container.name}: container ${container.id} is not running`,
-      { hint: advice.notRunning(container.name) },
-    );
+    throw new EngineError("conflict", `container ${container.id} is not running`, {
+      hint: advice.notRunning(container.name),
+    });
   }
   const exited = container.nextExit();
   if (signal === signalNumbers.KILL) await killAndWait(context, container, exited);
