@@ -88,15 +88,15 @@ async function serve(workspace: Workspace, argv: string[], answers: () => Promis
   });
 }
 
-/** dockerd with tsd-runc as its default runtime, and runc beside it. */
-export async function startDockerd(workspace: Workspace): Promise<Peer> {
+/** dockerd with tsd-runc as its default runtime, unless it is to be runc, which is beside it. */
+export async function startDockerd(workspace: Workspace, runtime: RuntimeName = "tsd-runc"): Promise<Peer> {
   const socket = workspace.path("docker.sock");
   const configuration = workspace.path("daemon.json");
   await Bun.write(
     configuration,
     JSON.stringify({
       runtimes: { "tsd-runc": { path: runtimePath(workspace, "tsd-runc") } },
-      "default-runtime": "tsd-runc",
+      "default-runtime": runtime,
       "data-root": workspace.path("docker"),
       "exec-root": workspace.path("dx"),
       pidfile: workspace.path("docker.pid"),
