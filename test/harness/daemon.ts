@@ -69,9 +69,9 @@ export class Daemon {
         ...(this.#options.cwd !== undefined && { cwd: this.#options.cwd }),
       },
     );
-    const child = this.#child;
     await until("the daemon answers", async () => {
-      if (child.exitCode !== null) throw new Error(`the daemon ended with ${child.exitCode}\n${await this.log()}`);
+      const end = this.#unforeseenEnd();
+      if (end !== undefined) throw new Error(`the daemon does not answer: ${end}\n${await this.log()}`);
       const ping = await command(["curl", "-sf", "--unix-socket", this.socket, "http://tsd/_ping"]);
       return ping.status === 0;
     });
@@ -126,10 +126,21 @@ export class Daemon {
   }
 
   async #close(): Promise<void> {
+    const end = this.#unforeseenEnd();
+    const log = end === undefined ? "" : await this.log();
+    if (end !== undefined) this.#child = undefined;
     if (this.#child === undefined) await this.start();
     const ids = (await this.ok("ps", "-aq", "--no-trunc")).split("\n").filter(Boolean);
     if (ids.length > 0) await this.ok("rm", "-f", ...ids);
     const status = await this.stop();
+    // Said here, or nobody would know why the tests could not reach it: the log goes with the workspace.
+    if (end !== undefined) throw new Error(`${end} before the tests were done\n${log}`);
     if (status !== 0) throw new Error(`exit status ${status}\n${await this.log()}`);
+  }
+
+  #unforeseenEnd(): string | undefined {
+    const { exitCode = null, signalCode = null } = this.#child ?? {};
+    if (signalCode !== null) return `${signalCode} had ended it`;
+    return exitCode === null ? undefined : `it had ended with ${exitCode}`;
   }
 }
