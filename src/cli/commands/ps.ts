@@ -38,7 +38,7 @@ export const psCommand = command({
     }
     const isRaw = flags.format === "raw";
     const wanted = flags.quiet ? "{{.ID}}" : flags.format || configuredFormat(session, "psFormat");
-    const size = flags.size || (!flags.quiet && asksForSize(wanted));
+    const size = flags.size || (!flags.quiet && wanted !== "" && asksForSize(wanted));
     const client = await session.client();
     const containers = await client.listContainers({
       all: flags.all,

@@ -50,6 +50,8 @@ describe("plugins of the command line", () => {
     plugin("nobodys", metadata({ Vendor: "" }));
     plugin("failing", `${metadata({})}; exit 1`);
     plugin("mute", "true");
+    plugin("nothing", "echo null");
+    plugin("flood", "cat /dev/zero");
     writeFileSync(join(directory, "cli-plugins/docker-broken"), "\0", { mode: 0o755 });
     expect(await describePlugins(session())).toEqual([{ name: "good", version: "v2", summary: "Does good" }]);
   });

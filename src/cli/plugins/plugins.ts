@@ -83,17 +83,43 @@ function namesIn(folder: string): string[] {
 async function describe(name: string, path: string | undefined): Promise<PluginDescription | undefined> {
   if (path === undefined) return undefined;
   try {
-    const child = Bun.spawn([path, "docker-cli-plugin-metadata"], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "ignore",
-    });
-    const metadata = (await new Response(child.stdout).json()) as Record<string, unknown>;
-    if ((await child.exited) !== 0 || metadata.SchemaVersion !== "0.1.0" || !metadata.Vendor) return undefined;
+    const metadata = JSON.parse(await answerOf(path)) as Record<string, unknown> | null;
+    if (metadata?.SchemaVersion !== "0.1.0" || !metadata.Vendor) return undefined;
     return { name, summary: String(metadata.ShortDescription ?? ""), version: String(metadata.Version ?? "") };
   } catch (error) {
     if (error instanceof SyntaxError || isErrno(error, "ENOEXEC", "EACCES", "ENOENT")) return undefined;
     throw error;
+  }
+}
+
+/** How much a plugin may say of itself, in bytes. */
+const answerBytesMax = 1 << 16;
+/** How long it may take for that: nobody waits longer for a line of help. */
+const answerMs = 5000;
+
+/** @returns "" for what ends otherwise than with status 0, or not in time, or says too much. */
+async function answerOf(path: string): Promise<string> {
+  const child = Bun.spawn([path, "docker-cli-plugin-metadata"], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+  const reader = child.stdout.getReader();
+  const giveUp = () => {
+    child.kill("SIGKILL");
+    // What it has started may hold the pipe still.
+    void reader.cancel();
+  };
+  const timer = setTimeout(giveUp, answerMs);
+  try {
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      pieces.push(value);
+      size += value.length;
+      if (size > answerBytesMax) giveUp();
+    }
+    return (await child.exited) === 0 ? Buffer.concat(pieces).toString() : "";
+  } finally {
+    clearTimeout(timer);
   }
 }
 
