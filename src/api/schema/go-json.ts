@@ -1,6 +1,6 @@
 /**
  * JSON as Go's encoding/json reads it into Docker's structs, in valibot: null leaves a field alone, keys match without
- * regard to case, unknown keys are accepted and kept, a wrong type is refused with the path of the field.
+ * regard to case, unknown keys are accepted and dropped, a wrong type is refused with the path of the field.
  */
 import * as v from "valibot";
 import { EngineError } from "../../core/errors.ts";
@@ -86,7 +86,7 @@ export function struct<const T extends Entries>(entries: T) {
     }
     return output;
   };
-  return v.pipe(object, v.transform(named), v.looseObject(entries));
+  return v.pipe(object, v.transform(named), v.object(entries));
 }
 
 export const text = v.string(wants("string"));

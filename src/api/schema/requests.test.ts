@@ -4,18 +4,24 @@ import { readExecCreateRequest } from "./exec-request.ts";
 import { readRunRequest } from "./run-request.ts";
 
 describe("a create request", () => {
-  test("keeps unknown fields and takes null for absent", () => {
+  test("drops unknown fields and takes null for absent", () => {
     const request = readCreateRequest({
       Image: "busybox",
       Cmd: null,
       Entrypoint: null,
       FutureField: { a: 1 },
-      HostConfig: { Memory: 1 << 20, Binds: null, PidsLimit: null, Mounts: [{ Type: "bind", BindOptions: null }] },
+      Deep: JSON.parse("[".repeat(50_000) + "]".repeat(50_000)) as unknown,
+      HostConfig: {
+        FutureField: 1,
+        Memory: 1 << 20,
+        Binds: null,
+        PidsLimit: null,
+        Mounts: [{ Type: "bind", BindOptions: null }],
+      },
       NetworkingConfig: { EndpointsConfig: { net: null } },
     });
     expect(request).toEqual({
       Image: "busybox",
-      FutureField: { a: 1 },
       HostConfig: { Memory: 1 << 20, Mounts: [{ Type: "bind" }] },
       NetworkingConfig: { EndpointsConfig: { net: {} } },
     } as object);
