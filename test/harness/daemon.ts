@@ -72,8 +72,10 @@ export class Daemon {
     await until("the daemon answers", async () => {
       const end = this.#unforeseenEnd();
       if (end !== undefined) throw new Error(`the daemon does not answer: ${end}\n${await this.log()}`);
-      const ping = await command(["curl", "-sf", "--unix-socket", this.socket, "http://tsd/_ping"]);
-      return ping.status === 0;
+      return this.#request("GET", "/_ping").then(
+        ({ ok }) => ok,
+        () => false, // it does not listen yet
+      );
     });
   }
 
@@ -125,13 +127,38 @@ export class Daemon {
     return (await response.json()) as ContainerInspect;
   }
 
+  /** Removes all containers by force, also by the API alone. */
+  async removeContainers(): Promise<void> {
+    const ids = await this.#ids("/containers/json?all=1");
+    const answers = await Promise.all(ids.map((id) => this.#request("DELETE", `/containers/${id}?force=1`)));
+    const refused = answers.find(({ ok }) => !ok);
+    if (refused !== undefined) throw new Error(`${refused.url}: ${refused.status} ${await refused.text()}`);
+  }
+
+  /** Removes all images that nothing uses. */
+  async removeImages(): Promise<void> {
+    for (const id of new Set(await this.#ids("/images/json?all=1"))) {
+      await this.#request("DELETE", `/images/${id}?force=1`);
+    }
+  }
+
+  async #ids(path: string): Promise<string[]> {
+    const response = await this.#request("GET", path);
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return ((await response.json()) as { Id: string }[]).map(({ Id }) => Id);
+  }
+
+  /** By a connection of its own: one that is kept would outlive the daemon. */
+  #request(method: string, path: string): Promise<Response> {
+    return fetch(`http://tsd${path}`, { unix: this.socket, method, keepalive: false });
+  }
+
   async #close(): Promise<void> {
     const end = this.#unforeseenEnd();
     const log = end === undefined ? "" : await this.log();
     if (end !== undefined) this.#child = undefined;
     if (this.#child === undefined) await this.start();
-    const ids = (await this.ok("ps", "-aq", "--no-trunc")).split("\n").filter(Boolean);
-    if (ids.length > 0) await this.ok("rm", "-f", ...ids);
+    await this.removeContainers();
     const status = await this.stop();
     // Said here, or nobody would know why the tests could not reach it: the log goes with the workspace.
     if (end !== undefined) throw new Error(`${end} before the tests were done\n${log}`);

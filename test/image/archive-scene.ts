@@ -1,10 +1,10 @@
 /** What the tests of archives share: a daemon, trees unpacked by GNU tar, and what is left in a store. */
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { command, succeed } from "../harness/command.ts";
+import { succeed } from "../harness/command.ts";
 import { Daemon } from "../harness/daemon.ts";
 import { type TreeOptions, treeLines } from "../harness/tree.ts";
-import { tsd, Workspace } from "../harness/workspace.ts";
+import { Workspace } from "../harness/workspace.ts";
 
 export class ArchiveScene {
   readonly workspace: Workspace;
@@ -89,10 +89,8 @@ export class ArchiveScene {
 
   /** Removes every image and container. */
   async clear(): Promise<void> {
-    const containers = (await this.daemon.ok("ps", "-aq")).split("\n").filter(Boolean);
-    if (containers.length > 0) await this.daemon.ok("rm", "-f", ...containers);
-    const images = [...new Set((await this.daemon.ok("images", "-aq", "--no-trunc")).split("\n").filter(Boolean))];
-    if (images.length > 0) await command([tsd, "rmi", "-f", ...images], { env: this.daemon.env });
+    await this.daemon.removeContainers();
+    await this.daemon.removeImages();
   }
 }
 

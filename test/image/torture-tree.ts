@@ -24,6 +24,8 @@ type Name = string | Uint8Array;
 export interface TortureOptions {
   /** Only what the oldest format can say: short names, small numbers, whole seconds, no attributes. */
   plain?: boolean;
+  /** That, and sparse files. */
+  sparse?: boolean;
   /** Extended attributes; default as not plain. */
   xattrs?: boolean;
 }
@@ -36,10 +38,10 @@ export function makeTortureTree(path: string, options: TortureOptions = {}): voi
   using root = open(path, O_RDONLY | O_DIRECTORY);
   const tree = new Tree(root);
   addPlain(tree);
-  if (!options.plain) {
+  if (!options.plain) addSparse(tree);
+  if (!options.plain && !options.sparse) {
     addNames(tree);
     addNumbers(tree);
-    addSparse(tree);
     if (options.xattrs !== false) addXattrs(tree);
   }
   // Last: each name changes its directory's time.

@@ -102,11 +102,13 @@ describe("a tree that spares no archive program is as tar unpacks it, from an ar
     "%s",
     async (_, flags) => {
       const tree = workspace.path("torture");
-      makeTortureTree(tree);
+      // The versions differ in nothing but the files that are sparse.
+      const sparse = flags.some((flag) => flag.startsWith("--sparse-version"));
+      makeTortureTree(tree, { sparse });
       const exclude = flags.includes("--sparse") ? [] : ["--exclude=./sparse/huge*"];
       const archive = await archived(tree, ...flags, ...exclude);
       rmSync(tree, { recursive: true });
-      expect((await expectAsTar(archive)).length).toBeGreaterThan(300);
+      expect((await expectAsTar(archive)).length).toBeGreaterThan(sparse ? 50 : 300);
       rmSync(archive);
     },
     60_000,
