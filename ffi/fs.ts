@@ -75,14 +75,17 @@ function openToRead(path: string): number {
 /** What a file begins with: of one that somebody else makes as long as he likes. */
 export function readStartSync(path: string, bytesMax: number): Uint8Array {
   using file = open(path, O_RDONLY);
-  const buffer = new Uint8Array(bytesMax);
+  let buffer = new Uint8Array(Math.min(bytesMax, 4096));
   let length = 0;
-  while (length < bytesMax) {
+  for (;;) {
     const count = read(file, buffer.subarray(length));
-    if (count === 0) break;
     length += count;
+    if (count === 0 || length === bytesMax) return buffer.subarray(0, length);
+    if (length < buffer.length) continue;
+    const larger = new Uint8Array(Math.min(bytesMax, buffer.length * 4));
+    larger.set(buffer);
+    buffer = larger;
   }
-  return buffer.subarray(0, length);
 }
 
 /** Files of procfs have no size, and tell all at once when the buffer is large enough. */

@@ -15,11 +15,10 @@ export interface PsTable {
   processes: string[][];
 }
 
-/** Of one process, as with ps. */
+/** Of one process, as with ps; and of each that follows when the table has grown long. */
 const wordsBytesMax = 128 << 10;
-/** Of all together: those of each get shorter where there are very many. */
-const allWordsBytesMax = 32 << 20;
-const wordsBytesMin = 4 << 10;
+const wordsBytesLater = 4 << 10;
+const longTableCharacters = 32 << 20;
 /** The event loop is given back when reading took this long. */
 const turnMs = 5;
 
@@ -45,11 +44,14 @@ export async function psTable(
     });
   }
   const pids = request.deselect ? [] : list();
-  const around = surroundings(request, users, { now, count: pids.length });
+  const around = surroundings(request, users, now);
   const lines: Line[] = [];
+  let characters = 0;
   let begunMs = performance.now();
-  for (const pid of pids) {
-    lines.push(...(unlessEnded(() => linesOf(new PsProcess(pid), request, columns, around)) ?? []));
+  for (const line of pids.values().flatMap((pid) => linesOf(pid, request, columns, around))) {
+    lines.push(line);
+    characters = line.cells.reduce((sum, { length }) => sum + length, characters);
+    if (characters > longTableCharacters) around.wordsBytesMax = wordsBytesLater;
     if (performance.now() - begunMs < turnMs) continue;
     await new Promise<void>((resolve) => setImmediate(resolve));
     begunMs = performance.now();
@@ -143,11 +145,7 @@ function special(name: string, { scheduler, resident }: PsRequest): string[] {
   return [resident && name === "addr" ? "rss" : name];
 }
 
-function surroundings(
-  request: PsRequest,
-  users: UserNames,
-  { now, count }: { now: Date; count: number },
-): PsSurroundings {
+function surroundings(request: PsRequest, users: UserNames, now: Date): PsSurroundings {
   const uptimeSeconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
   return {
     now,
@@ -160,21 +158,35 @@ function surroundings(
     trueName: request.trueName,
     environment: request.environment,
     numeric: request.numeric,
-    wordsBytesMax: Math.max(wordsBytesMin, Math.min(wordsBytesMax, Math.floor(allWordsBytesMax / Math.max(count, 1)))),
+    wordsBytesMax,
   };
 }
 
-function linesOf(process: PsProcess, request: PsRequest, columns: PsColumn[], around: PsSurroundings): Line[] {
-  const whole: Line = { process, cells: cellsOf(process, columns, around) };
-  if (request.threads === undefined) return [whole];
-  const threads = threadsOf(process).map((thread) => ({ process: thread, cells: cellsOf(thread, columns, around) }));
-  if (request.threads !== "m") return threads;
-  const isOfProcess = columns.map(({ heading }) => processHeadings.has(heading));
-  const isOfThreads = columns.map(({ heading }) => threadHeadings.has(heading));
-  return [
-    { process, cells: whole.cells.map((cell, index) => (isOfThreads[index] ? "-" : cell)) },
-    ...threads.map((line) => ({ ...line, cells: line.cells.map((cell, index) => (isOfProcess[index] ? "-" : cell)) })),
-  ];
+function* linesOf(pid: number, request: PsRequest, columns: PsColumn[], around: PsSurroundings): Generator<Line> {
+  const whole = lineOf(columns, around, pid);
+  if (whole === undefined) return;
+  if (request.threads === undefined) {
+    yield whole;
+    return;
+  }
+  const dashes = (line: Line, of: ReadonlySet<string>): Line => ({
+    ...line,
+    cells: line.cells.map((cell, index) => (of.has(columns[index]!.heading) ? "-" : cell)),
+  });
+  if (request.threads === "m") yield dashes(whole, threadHeadings);
+  const tids = unlessEnded(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [];
+  for (const tid of tids.sort((a, b) => a - b)) {
+    const line = lineOf(columns, around, pid, tid);
+    if (line !== undefined) yield request.threads === "m" ? dashes(line, processHeadings) : line;
+  }
+}
+
+/** Undefined of what has ended meanwhile. */
+function lineOf(columns: PsColumn[], around: PsSurroundings, pid: number, tid?: number): Line | undefined {
+  return unlessEnded(() => {
+    const process = new PsProcess(pid, tid);
+    return { process, cells: cellsOf(process, columns, around) };
+  });
 }
 
 /** What `m` shows in one of the two kinds of lines only. */
@@ -193,11 +205,6 @@ const processHeadings = new Set([
   "COMMAND",
 ]);
 const threadHeadings = new Set(["STAT", "S", "LWP", "SPID", "TID"]);
-
-function threadsOf({ pid }: PsProcess): PsProcess[] {
-  const tids = readdirSync(`/proc/${pid}/task`).map(Number);
-  return tids.sort((a, b) => a - b).flatMap((tid) => unlessEnded(() => new PsProcess(pid, tid)) ?? []);
-}
 
 function cellsOf(process: PsProcess, columns: PsColumn[], around: PsSurroundings): string[] {
   return columns.map(({ value, width, plainCut }, index) => {
