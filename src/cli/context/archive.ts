@@ -47,12 +47,17 @@ function contextOf(files: Map<string, Uint8Array>): StoredContext {
     const parts = path.split("/");
     const [top, endpoint = "", name = ""] = parts;
     if (top !== "tls") throw invalid(`${path}: unexpected context file`);
-    if (parts.length !== 3 || [endpoint, name].some((part) => /^\.{0,2}$|[\\\0]/.test(part))) {
+    if (parts.length !== 3 || ![endpoint, name].every(isFileName)) {
       throw invalid(`${path}: unexpected path format`);
     }
     tls[endpoint] = { ...tls[endpoint], [name]: content };
   }
   return { meta: parseMeta(Buffer.from(meta).toString(), "meta.json"), tls };
+}
+
+/** That can be stored as it is: the name of the file that it is written to first is longer. */
+function isFileName(part: string): boolean {
+  return !/^\.{0,2}$|^__proto__$|[\\\0]/.test(part) && Buffer.byteLength(part) <= 200;
 }
 
 class Collector implements TarSink {

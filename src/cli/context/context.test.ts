@@ -48,6 +48,14 @@ describe("stored contexts", () => {
     expect(store.read("far")).toEqual(remote("far"));
   });
 
+  test("are not there at all when they cannot be written", async () => {
+    const store = new ContextStore(directory);
+    const { meta } = remote("far");
+    const tls = { docker: { "ca.pem": ca, ["k".repeat(300)]: key } };
+    await expect(store.write({ meta, tls })).rejects.toThrow("ENAMETOOLONG");
+    expect(readdirSync(join(directory, "contexts/tls"))).toEqual([]);
+  });
+
   test("are listed by name, and gone after their removal, with their keys", async () => {
     const store = new ContextStore(directory);
     for (const name of ["n10", "n9"]) await store.write(remote(name));
@@ -135,6 +143,8 @@ describe("an archive of a context", () => {
     ["tls/../../x", "tls/../../x: unexpected path format"],
     ["tls/docker/..", "tls/docker/..: unexpected path format"],
     ["tls/x", "tls/x: unexpected path format"],
+    ["tls/__proto__/ca.pem", "tls/__proto__/ca.pem: unexpected path format"],
+    [`tls/docker/${"k".repeat(201)}`, ": unexpected path format"],
     ["etc/passwd", "etc/passwd: unexpected context file"],
   ])("with %s in it is refused", async (name, words) => {
     const meta = Buffer.from(JSON.stringify(remote("far").meta));

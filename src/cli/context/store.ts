@@ -107,9 +107,23 @@ export class ContextStore {
 
   /**
    * Makes a context, or puts it in another's place. Whenever this is ended in the middle, no endpoint with TLS is left
-   * without it: its files come before the endpoint, and what an endpoint has no longer goes after that.
+   * without it: its files come before the endpoint, and what an endpoint has no longer goes after that. Nothing is left
+   * of a new one that cannot be written.
    */
-  async write({ meta, tls }: StoredContext): Promise<void> {
+  async write(context: StoredContext): Promise<void> {
+    const { Name } = context.meta;
+    const isNew = !this.has(Name);
+    try {
+      await this.#write(context);
+    } catch (error) {
+      if (isNew) {
+        for (const path of [this.metaPath(Name), this.tlsPath(Name)]) rmSync(path, { recursive: true, force: true });
+      }
+      throw error;
+    }
+  }
+
+  async #write({ meta, tls }: StoredContext): Promise<void> {
     const root = this.tlsPath(meta.Name);
     for (const [endpoint, files] of Object.entries(tls)) {
       mkdirSync(join(root, endpoint), { recursive: true, mode: 0o700 });
