@@ -1,5 +1,5 @@
 /** Checkpoints of the shim's container: loaded when one is made or restored. */
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { wrapError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
@@ -26,9 +26,23 @@ function settingsOf({ images, work }: CheckpointPlace): CriuSettings {
   };
 }
 
-/** Images that are not all there have a name of their own: what has the right one is whole. */
-export function unfinished(images: string): string {
-  return join(dirname(images), `.${basename(images)}.unfinished`);
+/**
+ * Images that are not all there have a name of their own: what has the right one is whole. The directory may be that of
+ * several containers.
+ */
+function unfinished(images: string, id: string): string {
+  return join(dirname(images), `.${basename(images)}${unfinishedEnd(id)}`);
+}
+
+function unfinishedEnd(id: string): string {
+  return `.${id.slice(0, 12)}.unfinished`;
+}
+
+/** What a shim that was killed has left of this container. */
+function removeUnfinished(directory: string, id: string): void {
+  for (const name of readdirSync(directory)) {
+    if (name.endsWith(unfinishedEnd(id))) rmSync(join(directory, name), { recursive: true, force: true });
+  }
 }
 
 /** @throws EngineError; nothing is left of the images then, unless they are all that is left of the container. */
@@ -37,9 +51,10 @@ export async function saveTo(
   { id, runtimeRoot }: ShimContainer,
   reaper: Reaper,
 ): Promise<void> {
-  const partial = unfinished(place.images);
-  rmSync(partial, { recursive: true, force: true });
-  mkdirSync(partial, { recursive: true, mode: 0o700 });
+  const partial = unfinished(place.images, id);
+  mkdirSync(dirname(partial), { recursive: true, mode: 0o700 });
+  removeUnfinished(dirname(partial), id);
+  mkdirSync(partial, { mode: 0o700 });
   try {
     await reaper.withForeignChildren(() =>
       checkpointContainer(runtimeRoot, id, {

@@ -210,8 +210,14 @@ export class ShimmedContainer {
 
   /** @throws EngineError; the container goes on as before. */
   async checkpoint(options: CheckpointPlace & { leaveRunning: boolean }): Promise<void> {
-    this.#checkRunning();
-    const saving = this.#driver.checkpoint(options);
+    // One after the other, though a daemon that was killed may have asked for one: each removes what is unfinished.
+    const before = this.#saving;
+    const save = async () => {
+      await before;
+      this.#checkRunning();
+      await this.#driver.checkpoint(options);
+    };
+    const saving = save();
     this.#saving = saving.catch(() => undefined);
     await saving;
   }
