@@ -60,6 +60,8 @@ describe("the list of containers", () => {
     [{ label: ["team=red"] }, []],
     [{ before: ["db"] }, ["failed", "done", "idle"]],
     [{ since: ["db"] }, ["web"]],
+    [{ before: ["db", "failed"] }, ["done", "idle"]],
+    [{ since: ["idle", "db"] }, ["web"]],
     [{ health: ["none"] }, ["web", "db", "failed", "done", "idle"]],
     [{ health: ["healthy"] }, []],
     [{ isolation: ["hyperv"] }, ["web", "db", "failed", "done", "idle"]],

@@ -136,13 +136,11 @@ function exitedFilter(values: readonly string[]): Predicate {
   };
 }
 
+/** Of several the last counts, as in Docker; all have to be there. */
 function orderFilter(context: FilterContext, name: string, values: readonly string[]): Predicate {
   const order = new Map(context.containers.all().map(({ id }, index) => [id, index]));
-  const bounds = values.map((value) => order.get(context.containers.find(value).id)!);
-  return ({ id }) => {
-    const index = order.get(id)!;
-    return bounds.some((bound) => (name === "before" ? index < bound : index > bound));
-  };
+  const bound = values.map((value) => order.get(context.containers.find(value).id)!).at(-1)!;
+  return ({ id }) => (name === "before" ? order.get(id)! < bound : order.get(id)! > bound);
 }
 
 function isPortFilter(name: string): boolean {
