@@ -410,6 +410,15 @@ describe("exec", () => {
     expect(await codeOf(engine.exec.checkStart(Id))).toBe("conflict");
   });
 
+  test("is resized as soon as it runs, by a client that was answered before", async () => {
+    const { Id } = await engine.exec.create(await started(), { Cmd: ["sh"], Tty: true, AttachStdout: true });
+    const size = { rows: 5, columns: 6 };
+    expect(await codeOf(engine.exec.resize(Id, size))).toBe("conflict");
+    const start = engine.exec.start(Id, {}, never);
+    expect(await codeOf(engine.exec.resize(Id, size))).toBe("no error");
+    await start;
+  });
+
   test("is refused where nothing runs, without a command, and when the command is not there", async () => {
     const idle = await create();
     expect(await codeOf(engine.exec.create(idle, { Cmd: ["x"] }))).toBe("conflict");

@@ -15,7 +15,7 @@ const keepEndedMs = 5 * 60 * 1000;
 
 type ExecState =
   | { status: "created" }
-  | { status: "starting" }
+  | { status: "starting"; settled: PromiseWithResolvers<void> }
   | { status: "running"; pid: number }
   | { status: "ended"; exitCode: number; endedAtMs: number };
 
@@ -98,9 +98,13 @@ export class ExecService {
     await this.#startAlone(this.#find(id), options);
   }
 
-  /** @throws EngineError conflict when it does not run. */
+  /**
+   * One that is being started is waited for: its client was answered before it runs.
+   * @throws EngineError conflict when it does not run.
+   */
   async resize(id: string, size: { rows: number; columns: number }): Promise<void> {
     const exec = this.#find(id);
+    if (exec.state.status === "starting") await exec.state.settled.promise;
     if (exec.state.status !== "running") throw new EngineError("conflict", `exec ${id} is not running`);
     await exec.container.runningShim().resize(size.rows, size.columns, id);
   }
@@ -160,7 +164,7 @@ export class ExecService {
 
   #begin(exec: Exec): ShimPart {
     const shim = this.#startable(exec);
-    exec.state = { status: "starting" };
+    exec.state = { status: "starting", settled: Promise.withResolvers() };
     return shim;
   }
 
@@ -185,7 +189,7 @@ export class ExecService {
 
   /** @returns a promise of its exit status. */
   #started(exec: Exec, shim: ShimPart, { pid }: { pid: number }): Promise<number> {
-    exec.state = { status: "running", pid };
+    become(exec, { status: "running", pid });
     this.#event(exec, `exec_start: ${exec.request.Cmd!.join(" ")}`);
     return this.#watch(exec, shim);
   }
@@ -212,7 +216,7 @@ export class ExecService {
 
   #end(exec: Exec, exitCode: number): void {
     if (exec.state.status === "ended") return;
-    exec.state = { status: "ended", exitCode, endedAtMs: Date.now() };
+    become(exec, { status: "ended", exitCode, endedAtMs: Date.now() });
     this.#event(exec, "exec_die", { exitCode: String(exitCode) });
   }
 
@@ -233,6 +237,12 @@ export class ExecService {
       if (container.removed || (state.status === "ended" && state.endedAtMs < oldestMs)) this.#execs.delete(id);
     }
   }
+}
+
+function become(exec: Exec, state: ExecState): void {
+  const before = exec.state;
+  exec.state = state;
+  if (before.status === "starting") before.settled.resolve();
 }
 
 /** @throws EngineError conflict in docker's words when the container does not run, or stands still. */
