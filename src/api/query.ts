@@ -23,18 +23,20 @@ export function queryInteger(c: ApiContext, name: string): number | undefined {
   return number;
 }
 
-/** `h` and `w`, both needed. */
+/** What a terminal's size has room for (ioctl_tty(2), struct winsize). */
+const terminalSizeMax = 0xffff;
+
+/** `h` and `w`, both needed. @throws EngineError invalid_argument in Docker's words. */
 export function querySize(c: ApiContext): TerminalSize {
-  const rows = queryInteger(c, "h");
-  const columns = queryInteger(c, "w");
-  for (const [name, value] of [
-    ["height", rows],
-    ["width", columns],
-  ] as const) {
-    if (value === undefined || value < 0 || value > 0xffff_ffff)
-      throw invalid(`invalid resize ${name} ${value ?? '""'}`);
-  }
-  return { rows: rows!, columns: columns! };
+  return { rows: queryLength(c, "h", "height"), columns: queryLength(c, "w", "width") };
+}
+
+function queryLength(c: ApiContext, name: string, what: string): number {
+  const value = c.req.query(name) ?? "";
+  const wrong = (why: string) => invalid(`invalid resize ${what} ${JSON.stringify(value)}: ${why}`);
+  if (!/^-?\d+$/.test(value)) throw wrong("invalid syntax");
+  if (value.startsWith("-") || Number(value) > 0xffff_ffff) throw wrong("value out of range");
+  return Math.min(Number(value), terminalSizeMax);
 }
 
 /**

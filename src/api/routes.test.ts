@@ -160,6 +160,19 @@ describe("containers", () => {
     expect(served.engine.calls).toContain("stop INT 3");
   });
 
+  test("before API 1.30 a wait is answered when it is over, and knows no condition", async () => {
+    await created({ Image: "busybox", Cmd: ["sleep"] }, "?name=old");
+    await served.fetch("/containers/old/start", { method: "POST" });
+    let isAnswered = false;
+    const wait = served.fetch("/v1.29/containers/old/wait?condition=never", { method: "POST" }).finally(() => {
+      isAnswered = true;
+    });
+    await served.fetch("/containers/old/json");
+    expect(isAnswered).toBe(false);
+    await served.fetch("/containers/old/kill", { method: "POST" });
+    expect(await (await wait).json()).toEqual({ StatusCode: 137 });
+  });
+
   test("whose command is not there are refused with 400, from which clients make 127", async () => {
     await created({ Image: "busybox", Cmd: ["nope"] }, "?name=nope");
     expect(await message(await served.fetch("/containers/nope/start", { method: "POST" }))).toEqual([
@@ -172,8 +185,10 @@ describe("containers", () => {
     await created({ Image: "busybox" }, "?name=params");
     const cases: [method: string, path: string, text: string][] = [
       ["POST", "/containers/params/wait?condition=never", 'invalid condition: "never"'],
-      ["POST", "/containers/params/resize?h=1&w=x", 'invalid w "x"'],
-      ["POST", "/containers/params/resize?h=1", 'invalid resize width ""'],
+      ["POST", "/containers/params/resize?h=1&w=x", 'invalid resize width "x": invalid syntax'],
+      ["POST", "/containers/params/resize?h=1", 'invalid resize width "": invalid syntax'],
+      ["POST", "/containers/params/resize?h=-1&w=1", 'invalid resize height "-1": value out of range'],
+      ["POST", "/containers/params/resize?h=4294967296&w=1", 'invalid resize height "4294967296": value out of range'],
       ["POST", "/containers/params/stop?t=soon", 'invalid t "soon"'],
       ["POST", "/containers/params/kill?signal=NOPE", "invalid signal: NOPE"],
       ["GET", "/containers/params/logs", "Bad parameters: you must choose at least one stream"],

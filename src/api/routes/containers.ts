@@ -90,7 +90,10 @@ async function wait(c: ApiContext, id: string, containers: ContainerBackend): Pr
   const { exited } = await containers.wait(id, condition, c.req.raw.signal);
   // A client that leaves before the first read leaves nobody to take its failure.
   exited.catch(() => undefined);
-  return streamed(c, "application/json", waited(exited, c.req.raw.signal));
+  const answer = waited(exited, c.req.raw.signal);
+  if (c.get("api") >= 30) return streamed(c, "application/json", answer);
+  // Clients of that time take the head for the end.
+  return c.body((await answer.next()).value ?? "", 200, { "content-type": "application/json" });
 }
 
 async function* waited(exited: Promise<ContainerWaitResponse>, signal: AbortSignal): AsyncGenerator<string> {
