@@ -1,17 +1,20 @@
 /** Facts of this machine that a bundle depends on. */
-import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { type Dirent, existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { availableParallelism, release } from "node:os";
 import { join, normalize } from "node:path";
 import { capabilitiesOf, capabilityMasks } from "../../ffi/capability.ts";
 import { AT_FDCWD } from "../../ffi/constants/open.ts";
 import { S_IFBLK, S_IFMT } from "../../ffi/constants/stat.ts";
 import { isDevice, statx } from "../../ffi/stat.ts";
-import { isErrno } from "../core/errors.ts";
+import { EngineError, isErrno } from "../core/errors.ts";
 import { readCgroupFacts } from "./host-limits.ts";
 import type { BundleHost, HostDevice } from "./input.ts";
 
 /** Directories of /dev that hold no devices of the host's own, as containerd skips them. */
 const skippedDirectories = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"]);
+
+/** Below a folder of devices, /dev itself among them. */
+const filesMax = 20_000;
 
 /** Reads once what does not change while the engine runs; devices are looked up when they are asked for. */
 export function readHost(): BundleHost {
@@ -46,11 +49,11 @@ function thermalThrottleCpus(): number[] {
     .sort((a, b) => a - b);
 }
 
-function devicesAt(path: string): HostDevice[] {
+function devicesAt(path: string, { alone = false } = {}): HostDevice[] {
   const resolved = resolveDevicePath(normalize(path));
   const device = deviceAt(resolved);
   if (device !== undefined) return [{ ...device, path }];
-  return isDirectory(resolved) ? devicesBelow(resolved, path) : [];
+  return !alone && isDirectory(resolved) ? devicesBelow(resolved, path) : [];
 }
 
 /** A symlink is followed when it leads to a place below /dev: others could lead the engine to any file of the host. */
@@ -88,20 +91,39 @@ function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-/** Devices below a directory, by the paths that they have under `shown`; symlinks are left out. */
-function devicesBelow(directory: string, shown = directory): HostDevice[] {
+/**
+ * Devices below a directory, by the paths that they have under `shown`; symlinks are left out.
+ * @throws EngineError invalid_argument for a directory of the host that is no folder of devices: it is looked through at once.
+ */
+function devicesBelow(directory: string, shown = directory, visited = { count: 0 }): HostDevice[] {
   const found: HostDevice[] = [];
-  for (const entry of readdirSync(directory, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const entry of entriesOf(directory).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (++visited.count > filesMax) {
+      throw new EngineError(
+        "invalid_argument",
+        `${shown}: more than ${filesMax} files, which no folder of devices has`,
+      );
+    }
     const path = join(directory, entry.name);
     const shownPath = join(shown, entry.name);
     if (entry.isDirectory()) {
-      if (!skippedDirectories.has(entry.name)) found.push(...devicesBelow(path, shownPath));
+      if (!skippedDirectories.has(entry.name)) found.push(...devicesBelow(path, shownPath, visited));
     } else if (entry.name !== "console" && !entry.isSymbolicLink()) {
       const device = deviceAt(path);
       if (device !== undefined) found.push({ ...device, path: shownPath });
     }
   }
   return found;
+}
+
+/** What has gone meanwhile, or is nobody's to look into, has no devices: as a node of that kind is none. */
+function entriesOf(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES")) return [];
+    throw error;
+  }
 }
 
 function readOptional(path: string): string | undefined {

@@ -160,8 +160,12 @@ export interface BundleHost extends CgroupFacts {
   thermalThrottleCpus: readonly number[];
   /** CPUs that are online: what `--cpus` may ask for. */
   onlineCpus: number;
-  /** The block or character device at a path, symbolic links within /dev followed; a directory's devices; else []. */
-  devicesAt(path: string): HostDevice[];
+  /**
+   * The block or character device at a path, symbolic links within /dev followed; a directory's devices, unless it is
+   * asked for `alone`; else [].
+   * @throws EngineError invalid_argument for a directory that is no folder of devices.
+   */
+  devicesAt(path: string, options?: { alone?: boolean }): HostDevice[];
   /** Whether there is anything at a path, symbolic links followed. */
   exists(path: string): boolean;
   /** Every device below /dev, without terminals' and shared memory's own directories. */

@@ -66,8 +66,8 @@ function cpuResources(hostConfig: BundleHostConfig): LinuxResources["cpu"] {
 
 function blockResources(hostConfig: BundleHostConfig, host: BundleHost): LinuxResources["blockIO"] {
   const device = (path: string): { major: number; minor: number } => {
-    const found = host.devicesAt(path)[0];
-    if (found?.path !== path && found?.type !== "b") {
+    const found = host.devicesAt(path, { alone: true })[0];
+    if (found?.type !== "b") {
       throw new EngineError("invalid_argument", `no block device at ${path}`, { path });
     }
     return { major: found.major, minor: found.minor };

@@ -83,7 +83,7 @@ function numbersOf(
   host: Pick<BundleHost, "devicesAt" | "exists">,
 ): Pick<LinuxDevice, "type" | "major" | "minor"> {
   if (type && (major !== 0 || type === "p")) return { type: type as LinuxDevice["type"], major, minor };
-  const found = host.devicesAt(hostPath).find((device) => device.path === hostPath);
+  const found = host.devicesAt(hostPath, { alone: true }).find((device) => device.path === hostPath);
   if (found === undefined) {
     const reason = host.exists(hostPath) ? "not a device node" : "no such file or directory";
     throw injectionError(`failed to stat CDI host device ${JSON.stringify(hostPath)}: ${reason}`, hostPath);
