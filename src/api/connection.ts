@@ -15,6 +15,8 @@ export class SocketConnection implements Connection {
   readonly #chunks: Uint8Array[] = [];
   #ended = false;
   #discard = false;
+  /** Somebody takes the input. */
+  #reading = false;
   #wake: (() => void) | undefined;
 
   /** @param head what arrived together with the request's head. */
@@ -30,10 +32,7 @@ export class SocketConnection implements Connection {
     socket.on("end", () => this.#endInput());
     // `close` follows; a reset by the client is no error of ours.
     socket.on("error", () => socket.destroy());
-    socket.on("close", () => {
-      this.#endInput();
-      this.#gone.abort();
-    });
+    socket.on("close", () => this.#onClose());
   }
 
   get signal(): AbortSignal {
@@ -45,7 +44,7 @@ export class SocketConnection implements Connection {
   }
 
   write(chunk: Uint8Array | string): Promise<void> | undefined {
-    if (this.signal.aborted || this.#socket.write(chunk)) return undefined;
+    if (this.#socket.destroyed || this.#socket.write(chunk)) return undefined;
     return new Promise((resolve) => {
       const done = () => {
         this.#socket.off("drain", done);
@@ -73,23 +72,43 @@ export class SocketConnection implements Connection {
   }
 
   destroy(): void {
+    this.#discard = true;
+    this.#chunks.length = 0;
     this.#socket.destroy();
   }
 
   async *#read(): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) yield chunk;
-      else if (this.#ended) return;
-      else {
-        const more = new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-        this.#socket.resume();
-        await more;
-        this.#wake = undefined;
+    this.#reading = true;
+    try {
+      for (;;) {
+        const chunk = this.#chunks.shift();
+        if (chunk !== undefined) yield chunk;
+        else if (this.#ended) return;
+        else {
+          const more = new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
+          this.#socket.resume();
+          await more;
+          this.#wake = undefined;
+        }
       }
+    } finally {
+      this.#reading = false;
+      if (this.#socket.destroyed) this.#gone.abort();
     }
+  }
+
+  /**
+   * Who sends something and leaves has sent it all the same: to its reader the client is gone once that is read. A
+   * stream that is closed has it still, but tells of it no more.
+   */
+  #onClose(): void {
+    if (this.#reading && !this.#discard) {
+      for (let rest = this.#socket.read(); rest !== null; rest = this.#socket.read()) this.#chunks.push(rest);
+    }
+    this.#endInput();
+    if (!this.#reading || this.#discard) this.#gone.abort();
   }
 
   #endInput(): void {

@@ -147,6 +147,8 @@ export class Peer implements StreamPeer {
     this.#socket.end();
     const listener = this.#listener;
     this.#listener = undefined;
+    // What it has sent before it left is on its way to the process all the same.
+    for (const bytes of this.#held.splice(0)) if (bytes.length > 0) listener?.input(bytes);
     listener?.gone();
     this.#events.closed(this);
   }
