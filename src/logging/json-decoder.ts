@@ -10,9 +10,9 @@ export interface DecodeOptions {
   stderr: boolean;
   /** Frames of `[1|2, 0, 0, 0, length (32 bits, big endian)]` and the text; else the text alone. */
   multiplexed: boolean;
-  /** Each line begins with its time, with nine digits of a second. */
+  /** Each record begins with its time, with nine digits of a second: as docker's, also the pieces of a long line. */
   timestamps: boolean;
-  /** Each line begins with its attributes: tsd writes none, so with a space, as docker's does. */
+  /** Each record begins with its attributes: tsd writes none, so with a space, as docker's does. */
   details: boolean;
   /** Nanoseconds since the epoch: earlier records are left out. */
   since?: bigint;
@@ -51,8 +51,6 @@ export class RecordDecoder {
     nanoseconds: undefined,
     fixed: new Uint8Array(0),
   };
-  /** The last record of the stream had no newline: the next goes on with its line. */
-  readonly #unfinished = { stdout: false, stderr: false };
   /** A record after `until` was met. */
   ended = false;
 
@@ -185,14 +183,10 @@ export class RecordDecoder {
     const out = this.#out;
     let text = start + this.#overhead();
     const length = this.#length - text;
-    const goesOn = this.#unfinished[this.#stream];
-    this.#unfinished[this.#stream] = out[this.#length - 1] !== newline || length === 0;
     let at = start + (multiplexed ? frameHeaderBytes : 0);
-    if (!goesOn && (timestamps || details)) {
-      const { fixed } = this.#time;
-      if (timestamps) for (let index = 0; index < fixed.length && index < 40; index++) out[at++] = fixed[index]!;
-      if (details) out[at++] = 0x20;
-    }
+    const { fixed } = this.#time;
+    if (timestamps) for (let index = 0; index < fixed.length && index < 40; index++) out[at++] = fixed[index]!;
+    if (details) out[at++] = 0x20;
     if (at !== text) {
       out.copyWithin(at, text, this.#length);
       text = at;

@@ -87,14 +87,14 @@ describe("reading a log", () => {
     await expect(readAll(directory)).rejects.toThrow(`read log ${directory}`);
   });
 
-  test("adds fixed-width times once a line, also where a line came in pieces", async () => {
+  test("adds fixed-width times to each record, also to the pieces of a line: as docker does", async () => {
     const path = join(directory, `${files++}.log`);
     const [first, second] = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.06Z"];
     writeFileSync(path, record("a", first) + record("b\n", first) + record("c\n", second));
     expect(await readAll(path, { timestamps: true })).toBe(
-      "2026-01-02T03:04:05.000000000Z ab\n2026-01-02T03:04:05.060000000Z c\n",
+      "2026-01-02T03:04:05.000000000Z a2026-01-02T03:04:05.000000000Z b\n2026-01-02T03:04:05.060000000Z c\n",
     );
-    expect(await readAll(path, { details: true })).toBe(" ab\n c\n");
+    expect(await readAll(path, { details: true })).toBe(" a b\n c\n");
     const frames = Buffer.concat(
       await Array.fromAsync(readLog(path, { ...bare, multiplexed: true, timestamps: true })),
     );
