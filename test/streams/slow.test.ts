@@ -13,11 +13,15 @@ beforeAll(async () => {
 });
 afterAll(() => engine[Symbol.asyncDispose]());
 
-const count = 400_000;
-/** 2.7 MB of numbered lines, more than all buffers on the way hold. */
-const numbers = Array.from({ length: count }, (_, index) => `${index + 1}\n`).join("");
+const count = 10_000;
+const width = 256;
+/** 2.6 MB of numbered lines, more than all buffers on the way hold; few, for each is a record of the log. */
+const numbers = Array.from({ length: count }, (_, index) => `${index}`.padStart(width, "0"))
+  .join("\n")
+  .concat("\n");
+const writeNumbers = `awk 'BEGIN { for (i = 0; i < ${count}; i++) printf "%0${width}d\\n", i }'`;
 /** Says that it was told to end, goes on to the last number, and then ends with 7. */
-const script = `trap 'touch /told' TERM; seq 1 ${count} & wait; wait; exit 7`;
+const script = `trap 'touch /told' TERM; ${writeNumbers} & wait; wait; exit 7`;
 
 function spawn(pipe: HeldPipe, args: string[]): Bun.Subprocess {
   const child = Bun.spawn([tsd, ...args], {
@@ -37,8 +41,8 @@ function memoryKiB(pid: number): number {
 /** Waits until the container waits for its reader: its log does not grow any more, although it has not ended. */
 async function untilHeldUp(container: string): Promise<void> {
   const path = await until(`${container} is there`, async () => {
-    const { stdout } = await engine.tsd(["inspect", "--format", "{{.LogPath}}", container]);
-    return stdout.trim() || undefined;
+    const inspected = await engine.daemon.inspect(container).catch(() => undefined);
+    return inspected?.LogPath || undefined;
   });
   let [last, looks] = [0, 0];
   await until(`${container} is held up`, () => {
@@ -47,67 +51,16 @@ async function untilHeldUp(container: string): Promise<void> {
     last = bytes;
     return looks === 30;
   });
-  expect(await engine.inspect(container, "{{.State.Running}}")).toBe("true");
+  expect((await engine.daemon.inspect(container)).State.Running).toBe(true);
 }
 
-test("a reader that does not read holds up its container, not its client: signals pass, others go on, memory is bounded", async () => {
-  const daemonBefore = memoryKiB(engine.daemon.pid);
-  using pipe = new HeldPipe();
-  const client = spawn(pipe, ["run", "--name", "held", engine.busybox, "sh", "-c", script]);
-  await untilHeldUp("held");
-  expect(memoryKiB(client.pid)).toBeLessThan(60_000);
-  expect(memoryKiB(engine.daemon.pid) - daemonBefore).toBeLessThan(30_000);
-  client.kill("SIGTERM");
-  await until(
-    "the signal has arrived",
-    async () => (await engine.tsd(["exec", "held", "test", "-e", "/told"])).status === 0,
-  );
-  expect((await engine.run(["--network", "none"], ["echo", "not held up"])).stdout).toBe("not held up\n");
-  expect((await pipe.text()) === numbers).toBe(true);
-  expect(await client.exited).toBe(7);
-  expect((await engine.tsd(["logs", "held"])).stdout === numbers).toBe(true);
-  await engine.daemon.ok("rm", "held");
-});
-
-test("of two attached clients the slow one, killed, frees the other, which has every line", async () => {
-  await engine.daemon.ok("create", "--name", "two", engine.busybox, "seq", "1", String(count));
-  using slow = new HeldPipe();
-  using quick = new HeldPipe();
-  const first = spawn(slow, ["start", "-a", "two"]);
-  await untilHeldUp("two");
-  const second = spawn(quick, ["attach", "two"]);
-  const events = ["events", "--since", "1h", "--until", "0s", "--filter", "container=two", "--filter", "event=attach"];
-  await until("both are attached", async () => (await engine.tsd(events)).stdout.trim().split("\n").length === 2);
-  first.kill("SIGKILL");
-  const text = await quick.text();
-  // It came later: what it has begins somewhere, and ends with the end.
-  expect(numbers.endsWith(text)).toBe(true);
-  expect(await second.exited).toBe(0);
-  expect((await engine.tsd(["logs", "two"])).stdout === numbers).toBe(true);
-  await engine.daemon.ok("rm", "two");
-});
-
-test("a daemon that is killed while a client is held up ends that client with a reason, and no line is lost", async () => {
-  using pipe = new HeldPipe();
-  const child = Bun.spawn([tsd, "run", "--name", "left", engine.busybox, "seq", "1", String(count)], {
-    stdin: "ignore",
-    stdout: pipe.writer,
-    stderr: "pipe",
-    env: { ...process.env, ...engine.daemon.env },
-  });
-  pipe.started();
-  await untilHeldUp("left");
-  await engine.daemon.stop("SIGKILL");
-  // Nobody holds it up any more.
-  const got = await pipe.text();
-  expect(numbers.startsWith(got)).toBe(true);
-  expect(await child.exited).toBe(125);
-  expect(await new Response(child.stderr).text()).toContain("the connection to the daemon was lost while");
-  await engine.daemon.start();
-  expect(await engine.daemon.ok("wait", "left")).toBe("0");
-  expect((await engine.tsd(["logs", "left"])).stdout === numbers).toBe(true);
-  await engine.daemon.ok("rm", "left");
-});
+/** How many clients have attached to a container so far. */
+async function attachments(container: string): Promise<number> {
+  const filters = JSON.stringify({ container: [container], event: ["attach"] });
+  const query = new URLSearchParams({ since: "1", until: `${Date.now() / 1000}`, filters });
+  const response = await fetch(`http://tsd/events?${query}`, { unix: engine.daemon.socket });
+  return (await response.text()).split("\n").filter(Boolean).length;
+}
 
 test("the connections of killed clients are closed, the container's too", async () => {
   await engine.start(["-i", "--name", "quiet"], "sleep", "1000");
@@ -126,4 +79,61 @@ test("the connections of killed clients are closed, the container's too", async 
   for (const child of children) child.kill("SIGKILL");
   await until("none is left", () => connections(engine) === 0);
   await engine.daemon.ok("rm", "-f", "quiet");
+});
+
+test("a reader that does not read holds up its container, not its client: signals pass, others go on, memory is bounded", async () => {
+  const daemonBefore = memoryKiB(engine.daemon.pid);
+  using pipe = new HeldPipe();
+  const client = spawn(pipe, ["run", "--name", "held", engine.busybox, "sh", "-c", script]);
+  await untilHeldUp("held");
+  expect(memoryKiB(client.pid)).toBeLessThan(60_000);
+  expect(memoryKiB(engine.daemon.pid) - daemonBefore).toBeLessThan(30_000);
+  client.kill("SIGTERM");
+  const { Pid: pid } = (await engine.daemon.inspect("held")).State;
+  await until("the signal has arrived", () => existsSync(`/proc/${pid}/root/told`));
+  expect((await engine.tsd(["exec", "held", "echo", "not held up"])).stdout).toBe("not held up\n");
+  expect((await engine.run(["--network", "none"], ["echo", "not held up"])).stdout).toBe("not held up\n");
+  expect((await pipe.text()) === numbers).toBe(true);
+  expect(await client.exited).toBe(7);
+  expect((await engine.tsd(["logs", "held"])).stdout === numbers).toBe(true);
+  await engine.daemon.ok("rm", "held");
+});
+
+test("of two attached clients the slow one, killed, frees the other, which has every line", async () => {
+  await engine.daemon.ok("create", "--name", "two", engine.busybox, "sh", "-c", writeNumbers);
+  using slow = new HeldPipe();
+  using quick = new HeldPipe();
+  const first = spawn(slow, ["start", "-a", "two"]);
+  await untilHeldUp("two");
+  const second = spawn(quick, ["attach", "two"]);
+  await until("both are attached", async () => (await attachments("two")) === 2);
+  first.kill("SIGKILL");
+  const text = await quick.text();
+  // It came later: what it has begins somewhere, and ends with the end.
+  expect(numbers.endsWith(text)).toBe(true);
+  expect(await second.exited).toBe(0);
+  expect((await engine.tsd(["logs", "two"])).stdout === numbers).toBe(true);
+  await engine.daemon.ok("rm", "two");
+});
+
+test("a daemon that is killed while a client is held up ends that client with a reason, and no line is lost", async () => {
+  using pipe = new HeldPipe();
+  const child = Bun.spawn([tsd, "run", "--name", "left", engine.busybox, "sh", "-c", writeNumbers], {
+    stdin: "ignore",
+    stdout: pipe.writer,
+    stderr: "pipe",
+    env: { ...process.env, ...engine.daemon.env },
+  });
+  pipe.started();
+  await untilHeldUp("left");
+  await engine.daemon.stop("SIGKILL");
+  // Nobody holds it up any more.
+  const got = await pipe.text();
+  expect(numbers.startsWith(got)).toBe(true);
+  expect(await child.exited).toBe(125);
+  expect(await new Response(child.stderr).text()).toContain("the connection to the daemon was lost while");
+  await engine.daemon.start();
+  expect(await engine.daemon.ok("wait", "left")).toBe("0");
+  expect((await engine.tsd(["logs", "left"])).stdout === numbers).toBe(true);
+  await engine.daemon.ok("rm", "left");
 });
