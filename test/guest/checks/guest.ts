@@ -32,23 +32,35 @@ export function inContainer(script: string, ...flags: string[]): Promise<string>
   return ok("run", "--rm", "--network", "none", ...flags, busybox, "sh", "-c", script);
 }
 
-/** Starts a container in the background. @returns its id. */
-export function start(script: string, ...flags: string[]): Promise<string> {
-  return ok("run", "-d", ...flags, busybox, "sh", "-c", script);
+/** Starts a container in the background, by the command line where there are flags. @returns its id. */
+export async function start(script: string, ...flags: string[]): Promise<string> {
+  const Cmd = ["sh", "-c", script];
+  if (flags.length > 0) return ok("run", "-d", ...flags, busybox, ...Cmd);
+  const { Id } = (await (await request("/containers/create", "POST", { Image: busybox, Cmd })).json()) as {
+    Id: string;
+  };
+  await act(Id, "start");
+  return Id;
 }
 
 /**
  * Asks the daemon without a command line in between, which takes a second to start where the processor is emulated.
  * What is checked goes through the command line, what the checks only need to know or to clean up through this.
  */
-async function request(path: string, method = "GET"): Promise<Response> {
-  const response = await fetch(`http://tsd${path}`, { unix: socket, method });
+async function request(path: string, method = "GET", body?: object): Promise<Response> {
+  const content = body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  const response = await fetch(`http://tsd${path}`, { unix: socket, method, ...content });
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
   return response;
 }
 
 export async function remove(...ids: string[]): Promise<void> {
   for (const id of ids) await request(`/containers/${id}?force=1`, "DELETE");
+}
+
+/** Waits for its end. @returns its status. */
+export async function ended(id: string): Promise<number> {
+  return ((await (await request(`/containers/${id}/wait`, "POST")).json()) as { StatusCode: number }).StatusCode;
 }
 
 /** As `pause`, `restart`. */
@@ -61,9 +73,24 @@ export async function statsOf(id: string): Promise<string> {
   return (await request(`/containers/${id}/stats?stream=0&one-shot=1`)).text();
 }
 
+/** Runs a program in a container. @returns its standard output, without the last newline. @throws unless it succeeds. */
+export async function inside(id: string, ...Cmd: string[]): Promise<string> {
+  const wanted = { Cmd, AttachStdout: true, AttachStderr: true };
+  const { Id } = (await (await request(`/containers/${id}/exec`, "POST", wanted)).json()) as { Id: string };
+  const output = await textOf(await request(`/exec/${Id}/start`, "POST", {}));
+  const { ExitCode } = (await (await request(`/exec/${Id}/json`)).json()) as { ExitCode: number };
+  if (ExitCode !== 0) throw new Error(`${Cmd.join(" ")}: exit status ${ExitCode}\n${output}`);
+  return output.replace(/\n$/, "");
+}
+
 /** What the container has written to its standard output. */
 export async function outputOf(id: string): Promise<string> {
-  const frames = Buffer.from(await (await request(`/containers/${id}/logs?stdout=1`)).arrayBuffer());
+  return textOf(await request(`/containers/${id}/logs?stdout=1`));
+}
+
+/** The streams of an answer in frames, together. */
+export async function textOf(response: Response): Promise<string> {
+  const frames = Buffer.from(await response.arrayBuffer());
   const texts: string[] = [];
   for (let at = 0; at < frames.length; at += 8 + frames.readUInt32BE(at + 4)) {
     texts.push(frames.toString("utf8", at + 8, at + 8 + frames.readUInt32BE(at + 4)));
@@ -86,10 +113,14 @@ export async function unitProperties(...names: string[]): Promise<Record<string,
 /** Starts the daemon if no check has done so, and has the image pulled. */
 export async function serve(): Promise<void> {
   await systemctl("start", "tsd");
-  await until("the registry answers", async () => {
-    return (await command(["curl", "-sf", "http://127.0.0.1:5001/v2/"])).status === 0;
+  await until("the registry answers", () => {
+    return fetch("http://127.0.0.1:5001/v2/").then(
+      ({ ok }) => ok,
+      () => false,
+    );
   });
-  if ((await tsd(["inspect", "--type", "image", busybox])).status !== 0) await ok("pull", "-q", busybox);
+  const { status } = await fetch(`http://tsd/images/${busybox}/json`, { unix: socket });
+  if (status !== 200) await ok("pull", "-q", busybox);
 }
 
 export interface Inspected {

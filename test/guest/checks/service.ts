@@ -2,8 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { command, succeed } from "../../harness/command.ts";
 import {
+  act,
   cgroupFile,
   cgroupOfProcess,
+  ended,
   inspect,
   ok,
   outputOf,
@@ -18,7 +20,7 @@ import {
 } from "./guest.ts";
 
 /** Writes a number a line, seldom enough to leave an emulated processor to others, and ends with status 3 when the file is there. */
-const counter = "i=0; while [ ! -e /end ]; do echo line $i; i=$((i+1)); sleep 0.2; done; exit 3";
+const counter = "i=0; while [ ! -e /end ]; do echo line $i; i=$((i+1)); sleep 1; done; exit 3";
 
 const mainPid = async () => (await unitProperties("MainPID")).MainPID!;
 
@@ -104,9 +106,11 @@ describe("a container under systemd", () => {
   beforeAll(async () => {
     await serve();
     id = await start(counter, "--name", "counter", "--pids-limit", "50", "--cpuset-cpus", "0");
+    await start("trap 'exit 5' TERM; sleep 1000 & echo ready; wait", "--name", "trapping");
+    await until("it is ready", async () => (await outputOf("trapping")) === "ready\n");
     ({ pid } = await inspect(id).then(({ State }) => ({ pid: State.Pid })));
   });
-  afterAll(() => remove("counter"));
+  afterAll(() => remove("counter", "trapping"));
 
   /** It is the same process as ever, and nothing that it wrote is lost. */
   async function expectUntouched(): Promise<void> {
@@ -137,6 +141,12 @@ describe("a container under systemd", () => {
     await expectUntouched();
     expect(await ok("exec", id, "cat", "/proc/1/cmdline")).toContain("line $i");
     expect((await ok("logs", id)).split("\n").slice(0, 2)).toEqual(["line 0", "line 1"]);
+  });
+
+  test("that was started under one daemon is stopped and waited for under the next", async () => {
+    const waiting = ended("trapping");
+    await act("trapping", "stop");
+    expect(await waiting).toBe(5);
   });
 
   test("goes on while the daemon is stopped, and the command line says what to do then", async () => {
@@ -174,18 +184,5 @@ describe("a container under systemd", () => {
     expect(await ok("wait", id)).toBe("3");
     expect((await inspect(id)).State).toMatchObject({ Status: "exited", ExitCode: 3 });
     await wholeLog(id);
-  });
-
-  test("that was started under one daemon is stopped and waited for under the next", async () => {
-    const name = await start("trap 'exit 5' TERM; echo ready; while :; do sleep 0.2; done", "--name", "trapping");
-    try {
-      await until("it is ready", async () => (await outputOf(name)) === "ready\n");
-      await systemctl("restart", "tsd");
-      const waiting = ok("wait", name);
-      await ok("stop", name);
-      expect(await waiting).toBe("5");
-    } finally {
-      await remove("trapping");
-    }
   });
 });
