@@ -20,7 +20,7 @@ export interface LocalStreamOptions {
   tty: boolean;
   /** Pass standard input on. */
   stdin: boolean;
-  /** Pass the signals that this process gets on to the container's (without a terminal). */
+  /** Pass the signals that this process gets on to the container's. */
   proxySignals: boolean;
   /** Looked for in what is typed at a terminal. */
   detachKeys: DetachScanner;
@@ -36,7 +36,7 @@ const notProxied = new Set(["SIGCHLD", "SIGPIPE", "SIGURG", "SIGWINCH", "SIGTSTP
 export function connectLocalStreams(channel: ProcessChannel, options: LocalStreamOptions): Disposable {
   const stack = new DisposableStack();
   if (options.tty) followWindowSize(channel, stack);
-  else if (options.proxySignals) forwardSignals(channel, stack);
+  if (options.proxySignals) forwardSignals(channel, stack);
   if (options.stdin) {
     if (options.tty && isTerminal(0)) stack.use(makeRaw(0));
     const stop = new AbortController();

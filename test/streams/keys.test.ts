@@ -56,3 +56,14 @@ test("keys that are none are refused, from the flag and from config.json, before
   expect(file).toMatchObject({ status: 125, stdout: "" });
   expect(file.stderr).toContain("Invalid detach keys (nonsense) provided");
 });
+
+test("a signal to a run at a terminal is the container's, as docker has it, and the terminal is as it was", async () => {
+  const script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.02; done";
+  const argv = [tsd, "run", "--rm", "-it", "--network", "none", engine.busybox, "sh", "-c", script];
+  await using session = new TerminalSession(argv, { env: engine.daemon.env });
+  await session.expect("ready");
+  await until("the terminal is raw", () => session.isRaw);
+  process.kill(session.pid, "SIGTERM");
+  expect(await session.end()).toBe(5);
+  expect(session.isRaw).toBe(false);
+});

@@ -43,7 +43,7 @@ export const attachCommand = command({
       detachKeys,
       tty,
       stdin,
-      proxySignals: flags["sig-proxy"],
+      proxySignals: flags["sig-proxy"] && !tty,
       resize: (size) => client.resizeContainer(container.Id, size),
       signal: (signal) => client.killContainer(container.Id, signal),
     });

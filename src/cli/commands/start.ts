@@ -97,7 +97,7 @@ export async function startAttached(
     detachKeys,
     tty,
     stdin,
-    proxySignals: flags["sig-proxy"],
+    proxySignals: flags["sig-proxy"] && !tty,
     resize: (size) => client.resizeContainer(container.Id, size),
     signal: (signal) => client.killContainer(container.Id, signal),
   });
