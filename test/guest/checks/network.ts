@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { command, succeed } from "../../harness/command.ts";
-import { busybox, inContainer, inspect, ok, remove, serve, start, systemctl, tsd, until } from "./guest.ts";
+import { busybox, inContainer, inside, inspect, ok, remove, serve, start, systemctl, tsd, until } from "./guest.ts";
 
 const links = async () =>
   (await succeed(["ip", "-o", "link"])).split("\n").map((line) => line.split(": ")[1]!.replace(/@.*/, ""));
@@ -34,7 +34,7 @@ describe("the bridge", () => {
     const target = await address(second);
     expect(await address(first)).not.toBe(target);
     const script = `wget -qO- http://${target}/; ping -c 1 -W 5 ${target}`;
-    const [page, ...pinged] = (await ok("exec", first, "sh", "-c", script)).split("\n");
+    const [page, ...pinged] = (await inside(first, "sh", "-c", script)).split("\n");
     expect(page).toBe("hello");
     expect(pinged.join("\n")).toContain("1 packets received");
     expect(await succeed(["curl", "-s", "--max-time", "60", `http://${target}/`])).toBe("hello");
@@ -44,7 +44,7 @@ describe("the bridge", () => {
     const own = await address(first);
     const { Gateway } = (await inspect(first)).NetworkSettings.Networks.bridge!;
     const script = "ip -4 -o addr show eth0; echo; ip route; echo; cat /etc/hosts; echo; hostname";
-    const [addresses, routes, hosts, name] = (await ok("exec", first, "sh", "-c", script)).split("\n\n");
+    const [addresses, routes, hosts, name] = (await inside(first, "sh", "-c", script)).split("\n\n");
     expect(addresses).toContain(`inet ${own}/16`);
     expect(routes).toContain(`default via ${Gateway} dev eth0`);
     expect(hosts).toMatch(new RegExp(`^${own}\\s+first$`, "m"));
@@ -67,9 +67,7 @@ describe("the bridge", () => {
     await succeed(["nft", "flush", "ruleset"]);
     await systemctl("start", "tsd");
     expect(await tables()).toBe("table inet tsd");
-    expect(await ok("exec", first, "ping", "-c", "1", "-W", "5", await address(second))).toContain(
-      "1 packets received",
-    );
+    expect(await inside(first, "ping", "-c", "1", "-W", "5", await address(second))).toContain("1 packets received");
   });
 });
 

@@ -5,7 +5,7 @@ import { type Answer, decode, encode } from "dns-packet";
 import { createNetworkNamespace } from "../../../ffi/namespace.ts";
 import { command, succeed } from "../../harness/command.ts";
 import { Place, probe, TellingServer } from "../../network/probe.ts";
-import { inspect, ok, remove, serve, start, tsd, until } from "./guest.ts";
+import { inside, inspect, ok, remove, serve, start, tsd, until } from "./guest.ts";
 
 const hostAddress = { ipv4: "192.0.2.2", ipv6: "2001:db8::2" };
 const outsideAddress = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" };
@@ -180,14 +180,14 @@ describe("a host whose resolv.conf names a stub on its loopback, as systemd-reso
 
   test("has the servers behind the stub told to containers on the default network", async () => {
     const { id } = await container();
-    expect(await ok("exec", id, "cat", "/etc/resolv.conf")).toMatch(/^nameserver 192\.0\.2\.1$/m);
-    expect(await ok("exec", id, "nslookup", "-type=a", "one.test")).toContain("198.51.100.1");
+    expect(await inside(id, "cat", "/etc/resolv.conf")).toMatch(/^nameserver 192\.0\.2\.1$/m);
+    expect(await inside(id, "nslookup", "-type=a", "one.test")).toContain("198.51.100.1");
   });
 
   test("is asked for containers on other networks, and its changes are followed", async () => {
     const { id } = await container("--network", "named");
-    expect(await ok("exec", id, "cat", "/etc/resolv.conf")).toMatch(/^nameserver 127\.0\.0\.11$/m);
-    expect(await ok("exec", id, "nslookup", "-type=a", "two.test")).toContain("198.51.100.2");
+    expect(await inside(id, "cat", "/etc/resolv.conf")).toMatch(/^nameserver 127\.0\.0\.11$/m);
+    expect(await inside(id, "nslookup", "-type=a", "two.test")).toContain("198.51.100.2");
     const three = () => tsd(["exec", id, "nslookup", "-type=a", "three.test"]);
     expect((await three()).stdout).not.toContain("198.51.100.3");
     replaceResolvConf(`nameserver ${outsideAddress.ipv4}\n`);
