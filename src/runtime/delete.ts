@@ -11,7 +11,7 @@ import { unitCgroup } from "./systemd.ts";
 
 const SIGKILL = 9;
 /** A killed process may need a while to leave the kernel: dirty pages, a hanging NFS server. */
-const endTimeoutMs = 10_000;
+export const endTimeoutMs = 10_000;
 
 export interface DeleteOptions {
   /** Kill a running container first, and take what an interrupted `create` left. An unknown id is no error then. */

@@ -3,8 +3,9 @@ import type { Fd } from "../../ffi/fd.ts";
 import { open, read } from "../../ffi/files.ts";
 import { rmSync } from "../../ffi/fs.ts";
 import { POLLIN, PollSet } from "../../ffi/poll.ts";
-import { openProcess } from "../../ffi/process.ts";
+import { openProcess, waitForEnd } from "../../ffi/process.ts";
 import { EngineError, errorMessage, isErrno } from "../core/errors.ts";
+import { endTimeoutMs } from "./delete.ts";
 import { runHooks } from "./hooks.ts";
 import { killContainer } from "./kill.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -96,7 +97,11 @@ function runPoststart(root: string, record: ContainerRecord): void {
   try {
     runHooks("poststart", hooks, ociState(record, containerStatus(root, record)));
   } catch (error) {
+    const { init } = record.lifecycle;
+    using pidfd = init && openProcess(init);
     killContainer(root, record.id, SIGKILL);
+    // Who hears of the failure may delete the container at once.
+    if (pidfd !== undefined) waitForEnd(pidfd, endTimeoutMs);
     throw new EngineError("internal", `container ${record.id} was killed: ${errorMessage(error)}`, { cause: error });
   }
 }

@@ -183,7 +183,12 @@ describe("a proxy", () => {
     });
     await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
     const { port } = proxy.address() as AddressInfo;
-    options = { ...options, proxies: { http: `http://127.0.0.1:${port}/`, https: `http://u:p@127.0.0.1:${port}/` } };
+    // Nothing here is about silence.
+    options = {
+      ...options,
+      stallTimeoutMs: 20_000,
+      proxies: { http: `http://127.0.0.1:${port}/`, https: `http://u:p@127.0.0.1:${port}/` },
+    };
   });
   afterEach(() => proxy.close());
 
