@@ -134,7 +134,6 @@ test("docker events tells of a container's life, live, filtered, and of the past
 test.each([
   [["build", "-"], "building images is not built into this version of tsd"],
   [["swarm", "init"], "tsd has no swarm mode"],
-  [["top", "x"], "listing a container's processes is not built into this version of tsd"],
 ])("docker %j is refused with what is not built", async (args, message) => {
   // The classic builder: buildx would look for a builder of its own first.
   const { status, stderr } = await scene.docker(args, {

@@ -51,9 +51,9 @@ test("both show ports alike, and find containers by them", async () => {
   await scene.expectSame(["inspect", "box", "-f", "{{json .NetworkSettings.Ports}} {{json .HostConfig.PortBindings}}"]);
   for (const [filter, names] of [
     ["publish=18001", "box\n"],
-    // Of the container's ports, as in Docker.
-    ["publish=53/udp", "box\n"],
-    ["publish=18053/udp", ""],
+    // Of the host's ports, as in Docker.
+    ["publish=53/udp", ""],
+    ["publish=18053/udp", "box\n"],
     ["publish=18002-18010/tcp", "box\n"],
     ["expose=443", "box\n"],
     ["expose=440-450/tcp", "box\n"],
