@@ -139,7 +139,7 @@ describeTemplates("both print of what is on the disk", diskTemplates, () => ["sy
 
 /** How long ago something was may be another second by then, and as wide as it is. */
 function withoutAges(text: string): string {
-  if (!/\bago\b/.test(text)) return text;
+  if (!/\bago\b|^status: Up /m.test(text)) return text;
   const age = /(?:Up )?(?:Less than a second|About a minute|\d+ (?:seconds?|minutes?))(?: ago| \(health: starting\))?/g;
   return text.replace(age, "<age>").replace(/ +/g, " ");
 }

@@ -322,7 +322,9 @@ describe("a push is refused", () => {
     const { status, stderr } = await daemon.tsd(["push", "127.0.0.1:1/x:1"]);
     expect([status, stderr]).toEqual([
       1,
-      expect.stringMatching(/^Head "http:\/\/127\.0\.0\.1:1\/v2\/x\/manifests\/\S+": connect: connection refused\n$/),
+      expect.stringMatching(
+        /^Head "http:\/\/127\.0\.0\.1:1\/v2\/x\/manifests\/\S+": connect: connection refused\nhint: /,
+      ),
     ]);
   });
 });

@@ -1,0 +1,2 @@
+/** The guest with the tests that its short form leaves out. */
+import "./guest.test.ts";
