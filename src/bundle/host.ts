@@ -116,12 +116,15 @@ function devicesBelow(directory: string, shown = directory, visited = { count: 0
   return found;
 }
 
-/** What has gone meanwhile, or is nobody's to look into, has no devices: as a node of that kind is none. */
+/**
+ * What has gone meanwhile, or is nobody's to look into, has no devices: as a node of that kind is none. EINVAL and ESRCH are
+ * what procfs says of a process that has ended.
+ */
 function entriesOf(directory: string): Dirent[] {
   try {
     return readdirSync(directory, { withFileTypes: true });
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES")) return [];
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES", "EINVAL", "ESRCH")) return [];
     throw error;
   }
 }
