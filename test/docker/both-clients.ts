@@ -131,12 +131,15 @@ function filtersOf(filters: Record<string, string[] | Record<string, boolean>>):
   return Object.fromEntries(lists);
 }
 
-/** Without what is Go's zero value, what both leave to the daemon, the order of subnets, and the size of a terminal. */
+/** Lists of which docker's client, which keeps them in a map of Go's, sends another order each time. */
+const unordered = ["Config", "Env"];
+
+/** Without what is Go's zero value, what both leave to the daemon, the order of some lists, and the size of a terminal. */
 function meaning(value: unknown, key = ""): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) {
     const list = value.map((item) => meaning(item));
-    return key === "Config" ? list.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) : list;
+    return unordered.includes(key) ? list.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) : list;
   }
   if (key === "ExposedPorts") return Object.keys(value).sort();
   const entries = Object.entries(value)
