@@ -44,6 +44,13 @@ export interface StartOptions {
   checkpointDirectory?: string;
 }
 
+export interface StopOptions {
+  /** By name or number. Absent: the container's own, as with the timeout. */
+  signal?: string;
+  /** Until it is killed; negative: never. */
+  timeoutSeconds?: number;
+}
+
 export interface LogsQuery {
   stdout: boolean;
   stderr: boolean;
@@ -112,12 +119,12 @@ export class Client {
     await request(this.address, "POST", container(name, "start"), { query });
   }
 
-  async stopContainer(name: string, options: { signal?: string; timeoutSeconds?: number } = {}): Promise<void> {
+  async stopContainer(name: string, options: StopOptions = {}): Promise<void> {
     const query = { signal: options.signal, t: options.timeoutSeconds };
     await request(this.address, "POST", container(name, "stop"), { query });
   }
 
-  async restartContainer(name: string, options: { signal?: string; timeoutSeconds?: number } = {}): Promise<void> {
+  async restartContainer(name: string, options: StopOptions = {}): Promise<void> {
     const query = { signal: options.signal, t: options.timeoutSeconds };
     await request(this.address, "POST", container(name, "restart"), { query });
   }

@@ -1,6 +1,6 @@
 /**
- * JSON of the API as docker's client has it when it applies a template: as structures of Go's, whose fields are all there
- * (`{{.ID}}` beside `{{.Id}}`), in their order, and print as Go prints them.
+ * JSON of the API as docker's client has it when it applies a template: as structures of Go's, whose fields are all
+ * there (`{{.ID}}` beside `{{.Id}}`), in their order, and print as Go prints them.
  */
 import { encodeJson } from "../template/encode-json.ts";
 import { TypeTable } from "../template/type-table.ts";

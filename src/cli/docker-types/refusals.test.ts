@@ -1,22 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { dockerValue } from "../docker-types/docker-types.ts";
 import { ObjectFormatter } from "../format.ts";
-
-const container = {
-  Id: "c",
-  State: { Health: {} },
-  Config: { Healthcheck: {} },
-  HostConfig: { Memory: 1, LogConfig: {} },
-  NetworkSettings: { Networks: { n: { IPAMConfig: {} } }, Ports: { "80/tcp": [{}] } },
-  Mounts: [{}],
-  GraphDriver: {},
-};
-
-function render(template: string): string {
-  const formatter = new ObjectFormatter(template);
-  formatter.add({ json: container, view: dockerValue("container.InspectResponse", container) });
-  return formatter.text().replace(/\n$/, "");
-}
+import { render } from "./render-fixture.ts";
 
 const words = "template parsing error: template: ";
 

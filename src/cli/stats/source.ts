@@ -1,6 +1,6 @@
 /**
- * Where samples of containers come from: a stream for each of the first, and for those beyond single samples once a second,
- * in turn over a few connections. Bun's fetch has 256 at once, and lets others wait for as long as those go on.
+ * Where samples of containers come from: a stream for each of the first, and for those beyond single samples once a
+ * second, in turn over a few connections. Bun's fetch has 256 at once, and lets others wait for as long as those go on.
  */
 import type { ContainerStats } from "../../api/schema/stats.ts";
 import { isEngineError } from "../../core/errors.ts";

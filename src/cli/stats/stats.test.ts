@@ -92,9 +92,8 @@ describe("a container that is watched", () => {
   test("says why nothing is known of it", async () => {
     const watched = new WatchedContainer(
       "web",
-      // biome-ignore lint/correctness/useYield: it fails before it has anything to yield.
       async function* () {
-        throw new Error("No such container: web");
+        yield await Promise.reject(new Error("No such container: web"));
       },
       true,
     );
