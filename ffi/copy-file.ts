@@ -1,6 +1,6 @@
 /**
- * Copies one file by descriptor with what makes it what it is: bytes, owner, mode, times, extended attributes. Who walks
- * a tree decides what is copied and when others have their turn.
+ * Copies one file by descriptor with what makes it what it is: bytes, owner, mode, times, extended attributes. Who
+ * walks a tree decides what is copied and when others have their turn.
  */
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } from "./constants/open.ts";
 import { SyscallError } from "./errno.ts";
@@ -33,8 +33,8 @@ const sectorBytes = 512;
 const notBetween = new Set(["EXDEV", "EINVAL", "EOPNOTSUPP", "ENOSYS"]);
 
 /**
- * Copies a file that was just opened to one that is new, inside the kernel where it can. Holes stay holes: an image's file
- * of a few bytes may say that it is larger than the disk.
+ * Copies a file that was just opened to one that is new, inside the kernel where it can. Holes stay holes: an image's
+ * file of a few bytes may say that it is larger than the disk.
  * @yields the bytes of each piece, of `pieceBytes` at most.
  * @throws SyscallError
  */
@@ -102,8 +102,8 @@ export function copyTimes(target: Fd, status: FileStatus): void {
 }
 
 /**
- * A symlink, device, fifo or socket `name` of `from` (or with an empty name `from` itself), anew as `newName` in `to`, with
- * owner, mode and times.
+ * A symlink, device, fifo or socket `name` of `from` (or with an empty name `from` itself), anew as `newName` in `to`,
+ * with owner, mode and times.
  */
 export function copySpecialFile(from: Fd, name: Uint8Array, to: Fd, newName: Uint8Array, status: FileStatus): void {
   if (isSymlink(status)) symlinkat(readlinkBytes(from, name), to, newName);

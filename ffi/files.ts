@@ -44,8 +44,8 @@ export interface OpenHow {
 }
 
 /**
- * openat2(2), and again a bounded number of times on EAGAIN: a rename elsewhere raced with `..` under RESOLVE_IN_ROOT. Under
- * RESOLVE_CACHED it says that a file system would have to be asked.
+ * openat2(2), and again a bounded number of times on EAGAIN: a rename elsewhere raced with `..` under RESOLVE_IN_ROOT.
+ * Under RESOLVE_CACHED it says that a file system would have to be asked.
  */
 export function openat2(directory: Descriptor, path: Path, how: OpenHow): Fd {
   const struct = new BigUint64Array([

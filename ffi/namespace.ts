@@ -59,11 +59,11 @@ export function inNetworkNamespace<T>(namespace: Descriptor, work: () => T): T {
 }
 
 /**
- * Runs `work` with the main thread in a new mount namespace, which is a copy of its own: what is mounted meanwhile shows
- * nowhere else, and is gone with the last process that `work` has started. The work must be synchronous.
+ * Runs `work` with the main thread in a new mount namespace, which is a copy of its own: what is mounted meanwhile
+ * shows nowhere else, and is gone with the last process that `work` has started. The work must be synchronous.
  *
- * JavaScript's engine may start threads meanwhile, to collect garbage: they stay there until they end, which is after ten
- * seconds without work, and open no files.
+ * JavaScript's engine may start threads meanwhile, to collect garbage: they stay there until they end, which is after
+ * ten seconds without work, and open no files.
  */
 export function inPrivateMounts<T>(work: () => T): T {
   using own = open("/proc/thread-self/ns/mnt", O_RDONLY);
@@ -75,7 +75,8 @@ export function inPrivateMounts<T>(work: () => T): T {
     return work();
   } finally {
     orAbort("mount", () => {
-      // Such a thread shares root and directory with the one that starts it, and who shares them enters no mount namespace.
+      // Such a thread shares root and directory with the one that starts it, and who shares them enters no mount
+      // namespace.
       unshare(CLONE_FS);
       setns(own, CLONE_NEWNS);
       // setns(2) enters the root of the namespace; this process may have another one.

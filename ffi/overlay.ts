@@ -54,8 +54,8 @@ export function layersOneByOne({ lower, upper, work }: OverlayDirectories): Over
 }
 
 /**
- * Whatever the host's defaults are, what is written is a layer by itself: a renamed directory or a changed mode that only
- * says where in the layers below the rest is (overlayfs.rst, "redirect_dir", "Metadata only copy up") could not be
+ * Whatever the host's defaults are, what is written is a layer by itself: a renamed directory or a changed mode that
+ * only says where in the layers below the rest is (overlayfs.rst, "redirect_dir", "Metadata only copy up") could not be
  * committed. rename(2) of a lower directory is EXDEV then, and programs copy.
  */
 function writable(upper: string | undefined, work: string | undefined): OverlayParameters {

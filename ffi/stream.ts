@@ -3,7 +3,8 @@
  * thread waits for them, and nothing is read before somebody asks for it.
  *
  * What had to be found out about Bun 1.4.5, which documents none of it:
- * - `Bun.file(fd).stream()` polls a pipe. It polls any other kind of file only when O_NONBLOCK is set when the stream is made;
+ * - `Bun.file(fd).stream()` polls a pipe. It polls any other kind of file only when O_NONBLOCK is set when the stream
+ *   is made;
  *   without it, the master of a pseudo-terminal is read with pread(2), which fails with ESPIPE.
  * - It reads (up to 256 KiB) only while a read is asked for: back-pressure is exact.
  * - `Bun.file(fd).writer()` polls for POLLOUT and its promises tell when the kernel has taken the bytes.

@@ -2,11 +2,12 @@
  * `bun run test [FILTER…]`: installs what the tests need, builds the executable, runs the unit tests and every
  * test file under test/, and ends with a line `N passed, N failed, N skipped`.
  *
- * `bun run test:runtime [--runtime NAME|PATH] [FILTER…]`: the tests of test/runtime/conformance/ alone, of tsd-runc or of
- * the runtime that is named, whose skips are those that the tests give a reason for.
+ * `bun run test:runtime [--runtime NAME|PATH] [FILTER…]`: the tests of test/runtime/conformance/ alone, of tsd-runc or
+ * of the runtime that is named, whose skips are those that the tests give a reason for.
  *
- * Each file runs in a process of its own, two at a time, and one of those that wait more than they compute, with a limit on its time. A skip that
- * test/expected-skips.json does not list counts as a failure: a test that silently stopped running is broken.
+ * Each file runs in a process of its own, two at a time, and one of those that wait more than they compute, with a
+ * limit on its time. A skip that test/expected-skips.json does not list counts as a failure: a test that silently
+ * stopped running is broken.
  */
 
 import { readdirSync } from "node:fs";

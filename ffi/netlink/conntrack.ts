@@ -97,9 +97,9 @@ export function listFlows(socket: NetlinkSocket, filter: FlowFilter): Flow[] {
 const searchesMax = 1;
 
 /**
- * The flows of the default zone that begin or end at one of these addresses, all of one family. To look through a table of
- * 262,144 places, as is the default, takes the kernel 10 ms, whatever is in it: another process's time, but for flows of
- * IPv6, which the kernel cannot compare. The socket is to be used for nothing else meanwhile.
+ * The flows of the default zone that begin or end at one of these addresses, all of one family. To look through a table
+ * of 262,144 places, as is the default, takes the kernel 10 ms, whatever is in it: another process's time, but for
+ * flows of IPv6, which the kernel cannot compare. The socket is to be used for nothing else meanwhile.
  */
 export async function listFlowsOf(socket: NetlinkSocket, family: 4 | 6, addresses: Uint8Array[]): Promise<Flow[]> {
   const isSearched = family === 4 && addresses.length <= searchesMax;
@@ -189,8 +189,8 @@ export interface FlowPath {
  * over again and again: it is sent for each connection.
  *
  * How TCP's windows are scaled the kernel learns from the first packet of a flow, and not in every version where it has
- * the flow already (tcp_init_sender of nf_conntrack_proto_tcp.c). What it took for wrong would leave untranslated: it is
- * told to pass everything.
+ * the flow already (tcp_init_sender of nf_conntrack_proto_tcp.c). What it took for wrong would leave untranslated: it
+ * is told to pass everything.
  */
 export class FlowTemplate {
   readonly #path: FlowPath;
@@ -243,8 +243,8 @@ export class FlowTemplate {
   }
 
   /**
-   * The message for one flow, until the next is asked for. The kernel refuses with EEXIST where there is a flow of these
-   * addresses and ports already, in either direction.
+   * The message for one flow, until the next is asked for. The kernel refuses with EEXIST where there is a flow of
+   * these addresses and ports already, in either direction.
    * @param shown what its packets are to leave with as their source.
    */
   flow(sourcePort: number, shown: { address: Uint8Array; port: number }): Message {

@@ -1,6 +1,6 @@
 /**
- * Many datagrams in one call: recvmmsg(2), sendmmsg(2). A server that is asked much takes what has come, writes an answer
- * to each, and sends them together: two calls for them all.
+ * Many datagrams in one call: recvmmsg(2), sendmmsg(2). A server that is asked much takes what has come, writes an
+ * answer to each, and sends them together: two calls for them all.
  */
 import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC } from "../constants/socket.ts";
 import { SYS } from "../constants/syscalls.ts";

@@ -198,7 +198,8 @@ function isAboutCredentials(uri: string): boolean {
 
 /**
  * What of the body plugins are given: JSON, whatever length the head tells, exactly as the route will read it.
- * @throws EngineError forbidden for more than they are given, or what they could read otherwise; invalid_argument for no JSON.
+ * @throws EngineError forbidden for more than they are given, or what they could read otherwise; invalid_argument for
+ * no JSON.
  */
 async function bodyToJudge(c: ApiContext): Promise<Uint8Array | undefined> {
   const { raw } = c.req;

@@ -6,9 +6,9 @@ import { readAuthConfig } from "./schema/registry.ts";
 import type { ApiContext } from "./transport.ts";
 
 /**
- * The credentials of X-Registry-Auth, or else those that X-Registry-Config, which has them of several registries, has for
- * the one of a reference; both are base64url JSON, read as Go reads it. What cannot be read counts as none, and is told
- * to the log: clients send rubbish when they have none, and Docker goes on without credentials then.
+ * The credentials of X-Registry-Auth, or else those that X-Registry-Config, which has them of several registries, has
+ * for the one of a reference; both are base64url JSON, read as Go reads it. What cannot be read counts as none, and is
+ * told to the log: clients send rubbish when they have none, and Docker goes on without credentials then.
  */
 export function readRegistryAuth(c: ApiContext, reference?: string): AuthConfig | undefined {
   const own = readHeader(c, "x-registry-auth", authConfig);

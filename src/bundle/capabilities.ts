@@ -29,7 +29,8 @@ export interface CapabilityChanges {
 
 /**
  * The container's capabilities by name.
- * @param held what the engine can give away: `--privileged` and ALL mean these, and no default is given that is not held.
+ * @param held what the engine can give away: `--privileged` and ALL mean these, and no default is given that is not
+ * held.
  * @throws EngineError invalid_argument, in docker's words, for an unknown name or one that is not held.
  */
 export function containerCapabilities(changes: CapabilityChanges, held: readonly string[]): string[] {

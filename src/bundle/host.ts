@@ -93,7 +93,8 @@ function isDirectory(path: string): boolean {
 
 /**
  * Devices below a directory, by the paths that they have under `shown`; symlinks are left out.
- * @throws EngineError invalid_argument for a directory of the host that is no folder of devices: it is looked through at once.
+ * @throws EngineError invalid_argument for a directory of the host that is no folder of devices: it is looked through
+ * at once.
  */
 function devicesBelow(directory: string, shown = directory, visited = { count: 0 }): HostDevice[] {
   const found: HostDevice[] = [];
@@ -117,8 +118,8 @@ function devicesBelow(directory: string, shown = directory, visited = { count: 0
 }
 
 /**
- * What has gone meanwhile, or is nobody's to look into, has no devices: as a node of that kind is none. EINVAL and ESRCH are
- * what procfs says of a process that has ended.
+ * What has gone meanwhile, or is nobody's to look into, has no devices: as a node of that kind is none. EINVAL and
+ * ESRCH are what procfs says of a process that has ended.
  */
 function entriesOf(directory: string): Dirent[] {
   try {

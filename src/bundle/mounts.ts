@@ -107,8 +107,8 @@ function mapped(
 }
 
 /**
- * mount_setattr(2) can make a whole tree read-only since Linux 5.12: Docker's default since 25.0. Runtimes that do not know
- * "rro" pass it over, and have to have the mount read-only all the same.
+ * mount_setattr(2) can make a whole tree read-only since Linux 5.12: Docker's default since 25.0. Runtimes that do not
+ * know "rro" pass it over, and have to have the mount read-only all the same.
  */
 function readOnlyOptions(mount: BundleMount, { kernel }: BundleHost): string[] {
   const canRecurse = kernel[0] > 5 || (kernel[0] === 5 && kernel[1] >= 12);

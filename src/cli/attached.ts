@@ -48,8 +48,8 @@ export async function connectAttached(
 }
 
 /**
- * Writes docker's frames to standard output and standard error as they come. A log has a frame for each line: what follows
- * another of the same stream is written together with it.
+ * Writes docker's frames to standard output and standard error as they come. A log has a frame for each line: what
+ * follows another of the same stream is written together with it.
  */
 export class FrameOutput {
   readonly #write: (descriptor: 1 | 2, bytes: Uint8Array) => void;

@@ -62,8 +62,8 @@ type Sink = (bytes: Uint8Array) => Promise<void> | undefined;
 
 /**
  * A pipe or a terminal is opened anew, so that not to wait for it is a matter of this process alone: O_NONBLOCK on the
- * description that was inherited would be everybody's who has it. Where that cannot be, and for files, which have a place
- * that goes with their description, and sockets, it is written as it is.
+ * description that was inherited would be everybody's who has it. Where that cannot be, and for files, which have a
+ * place that goes with their description, and sockets, it is written as it is.
  */
 function openSink(descriptor: 1 | 2): Sink {
   const own = reopen(descriptor);

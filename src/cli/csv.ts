@@ -1,6 +1,6 @@
 /**
- * The fields of one line of comma-separated values (RFC 4180), as docker reads `--subnet a,b` and `--network name=a,ip=b`:
- * a field with a comma in it stands in quotes, a quote within those is doubled.
+ * The fields of one line of comma-separated values (RFC 4180), as docker reads `--subnet a,b` and `--network
+ * name=a,ip=b`: a field with a comma in it stands in quotes, a quote within those is doubled.
  * @throws Error in the words of Go's encoding/csv.
  */
 export function csvFields(text: string): string[] {

@@ -1,7 +1,7 @@
 /**
- * The flags that docker's documentation lists for each of its commands (docker/cli v29.7.2): in front of the name the letter
- * that is short for it, and behind it `=` where it takes a value. Tests hold tsd's commands against it; commands of which
- * tsd has no more than an answer take their flags from it.
+ * The flags that docker's documentation lists for each of its commands (docker/cli v29.7.2): in front of the name the
+ * letter that is short for it, and behind it `=` where it takes a value. Tests hold tsd's commands against it; commands
+ * of which tsd has no more than an answer take their flags from it.
  */
 const documented = `
 builder build: add-host= build-arg= cache-from= cgroup-parent= compress cpu-period= cpu-quota= c|cpu-shares= cpuset-cpus= cpuset-mems= f|file= force-rm iidfile= isolation= label= m|memory= memory-swap= network= no-cache platform= pull q|quiet rm security-opt= shm-size= squash t|tag= target= ulimit=

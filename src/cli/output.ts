@@ -22,8 +22,8 @@ export function printFailure({ message, hint }: { message: string; hint?: string
 }
 
 /**
- * The size of the terminal at 1 or 2; 80 by 24 where there is none, or one that does not say. Not process.stdout.columns:
- * that loads all of node:stream, which takes as long as the request that `run` sends.
+ * The size of the terminal at 1 or 2; 80 by 24 where there is none, or one that does not say. Not
+ * process.stdout.columns: that loads all of node:stream, which takes as long as the request that `run` sends.
  */
 export function terminalSize(descriptor: 1 | 2): { columns: number; rows: number } {
   try {

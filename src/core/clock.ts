@@ -8,8 +8,8 @@ export interface WallTime {
 }
 
 /**
- * A clock out of two. The monotonic one gives the digits below the millisecond; when the two have come apart by more than
- * that (somebody set the time, the machine slept) the wall clock is right.
+ * A clock out of two. The monotonic one gives the digits below the millisecond; when the two have come apart by more
+ * than that (somebody set the time, the machine slept) the wall clock is right.
  * @param monotonic nanoseconds since any moment. @param wall milliseconds since the epoch.
  */
 export function wallClock(monotonic: () => number, wall: () => number): () => WallTime {

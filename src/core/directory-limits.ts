@@ -13,8 +13,8 @@ export interface DirectoryLimits {
   /** Whether `limit` was called for the directory, and `release` not yet. */
   isLimited(directory: string): boolean;
   /**
-   * Lets a limited directory take a little more until the disposal: overlayfs makes a directory in `work` when it is mounted,
-   * and one that is full would be mounted read-only.
+   * Lets a limited directory take a little more until the disposal: overlayfs makes a directory in `work` when it is
+   * mounted, and one that is full would be mounted read-only.
    */
   roomToMount(directory: string): Disposable;
   /**

@@ -2,9 +2,9 @@ import { errorMessage } from "./errors.ts";
 import { log } from "./log.ts";
 
 /**
- * The pieces, and what is to be done when nobody wants more of them, however that comes to be: at their end, at an error,
- * or when whoever has them returns them. A generator's `finally` does not run when it is returned before its first piece
- * was asked for, and waits for a piece that is on its way.
+ * The pieces, and what is to be done when nobody wants more of them, however that comes to be: at their end, at an
+ * error, or when whoever has them returns them. A generator's `finally` does not run when it is returned before its
+ * first piece was asked for, and waits for a piece that is on its way.
  */
 export function withEnding<T>(pieces: AsyncIterator<T>, onEnd: () => Promise<void>): AsyncGenerator<T, void, void> {
   let ending: Promise<void> | undefined;

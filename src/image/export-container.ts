@@ -3,8 +3,8 @@ import type { ImageStore } from "./images.ts";
 import { packStream } from "./pack/packer.ts";
 
 /**
- * Of a running container too: the child that archives mounts the layers for itself, read-only, in a namespace of its own,
- * so that nothing of what is mounted in the container is there, and nothing the container does leads elsewhere.
+ * Of a running container too: the child that archives mounts the layers for itself, read-only, in a namespace of its
+ * own, so that nothing of what is mounted in the container is there, and nothing the container does leads elsewhere.
  * @throws EngineError not_found without such a container, corrupt when a layer of it is missing.
  */
 export async function* exportContainer(

@@ -68,7 +68,8 @@ export class Pusher {
 
   /**
    * @param reference with a tag or a digest: that image; with neither: all of the repository's.
-   * @throws EngineError not_found, conflict where a platform has to be said, unauthorized, unavailable, corrupt, cancelled.
+   * @throws EngineError not_found, conflict where a platform has to be said, unauthorized, unavailable, corrupt,
+   * cancelled.
    */
   async push(reference: Reference, options: PushOptions): Promise<void> {
     const targets = this.#targets(reference);

@@ -4,8 +4,8 @@
  * Writes are synchronous: they go to the page cache, there is one writer for one container, and a container that
  * writes faster than its disk should wait for it.
  *
- * A write that fails (the disk is full) does not stop the container. The file is cut back to its last whole record,
- * the lines that found no room are counted, and the first write that succeeds again puts a record before itself that says
+ * A write that fails (the disk is full) does not stop the container. The file is cut back to its last whole record, the
+ * lines that found no room are counted, and the first write that succeeds again puts a record before itself that says
  * how many are missing and why.
  */
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, renameSync, writeSync } from "node:fs";

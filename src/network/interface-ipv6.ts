@@ -3,9 +3,9 @@ import { writeFileSync } from "node:fs";
 import { isErrno } from "../core/errors.ts";
 
 /**
- * Where there is IPv6, nobody else's advertisements give the interface addresses and routes, and its link-local address,
- * which is made of its MAC address, is good at once: the kernel would first ask the link for a second whether somebody
- * has it (RFC 4862, 5.4). Without it there is no address of that family at all, not even a link-local one.
+ * Where there is IPv6, nobody else's advertisements give the interface addresses and routes, and its link-local
+ * address, which is made of its MAC address, is good at once: the kernel would first ask the link for a second whether
+ * somebody has it (RFC 4862, 5.4). Without it there is no address of that family at all, not even a link-local one.
  *
  * sysctl files show the namespace of the thread that opens them.
  */
@@ -14,8 +14,8 @@ export function configureIpv6(name: string, isOn: boolean): void {
 }
 
 /**
- * An interface of the host's that is there for others to stand on: no router's advertisements give the host addresses and
- * routes by it. To be called before it is up.
+ * An interface of the host's that is there for others to stand on: no router's advertisements give the host addresses
+ * and routes by it. To be called before it is up.
  */
 export function ignoreRouters(name: string): void {
   set(name, { accept_ra: "0", autoconf: "0" });

@@ -1,7 +1,7 @@
 /**
- * sd_notify(3) for containers: a service manager that started the runtime with NOTIFY_SOCKET hears when the program in the
- * container is ready. The container gets a socket of its own, whose directory is bound read-only at /run/notify, and the
- * runtime passes the news on as long as it is there: `run`, or `start` until the container has said READY=1.
+ * sd_notify(3) for containers: a service manager that started the runtime with NOTIFY_SOCKET hears when the program in
+ * the container is ready. The container gets a socket of its own, whose directory is bound read-only at /run/notify,
+ * and the runtime passes the news on as long as it is there: `run`, or `start` until the container has said READY=1.
  */
 import type { Fd } from "../../ffi/fd.ts";
 import { read, write } from "../../ffi/files.ts";

@@ -59,9 +59,9 @@ export interface RestoreOptions extends Omit<CreateOptions, "start" | "rootfsMou
 }
 
 /**
- * Makes a container of the images that a checkpoint has left, and of the bundle that it was made of. Its first process is
- * a child of this one. Its cgroup has the limits of the bundle; prestart and createRuntime hooks run when its namespaces
- * are there, poststart hooks when it runs.
+ * Makes a container of the images that a checkpoint has left, and of the bundle that it was made of. Its first process
+ * is a child of this one. Its cgroup has the limits of the bundle; prestart and createRuntime hooks run when its
+ * namespaces are there, poststart hooks when it runs.
  * @throws EngineError; nothing is left of the container then, but the images and criu's log.
  */
 export async function restoreContainer(given: RestoreOptions): Promise<RunningContainer> {
@@ -232,8 +232,8 @@ function inNetworkOf(pid: number): void {
 }
 
 /**
- * criu sets clocks that must not jump back by a time namespace, which config.json knows nothing of: later processes have
- * to join it.
+ * criu sets clocks that must not jump back by a time namespace, which config.json knows nothing of: later processes
+ * have to join it.
  */
 function keepTimeNamespace({ options: { root, id, config } }: Creation, pid: number): void {
   const [theirs, own] = [pid, "self"].map((process) => statx(AT_FDCWD, `/proc/${process}/ns/time`, 0).inode);

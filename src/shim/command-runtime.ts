@@ -1,6 +1,7 @@
 /**
  * Drives any OCI runtime through its command line, the one that runc made: create, start, exec, kill, pause, resume,
- * update, delete. The runtime leaves the container's first process behind as an orphan, and this process is its subreaper.
+ * update, delete. The runtime leaves the container's first process behind as an orphan, and this process is its
+ * subreaper.
  */
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -135,7 +136,8 @@ export class CommandRuntime implements RuntimeDriver {
     try {
       await this.#command("delete", ["--force"], [this.#container.id]);
     } catch (error) {
-      // `delete --force` of what does not exist is no error with runc; others say so. Without the program nothing exists.
+      // `delete --force` of what does not exist is no error with runc; others say so. Without the program nothing
+      // exists.
       if (!/does not exist|not found|cannot be executed/.test(errorMessage(error))) throw error;
     }
   }

@@ -180,16 +180,16 @@ export interface Requests {
   /** Changes limits of the container that runs, all of them or none. What is not spoken of stays. */
   update: { arguments: { resources: LinuxResources }; result: Record<never, never> };
   /**
-   * Saves the container's processes with criu. The images are there when all of them are; when the container is not left
-   * running it ends as by SIGKILL.
+   * Saves the container's processes with criu. The images are there when all of them are; when the container is not
+   * left running it ends as by SIGKILL.
    */
   checkpoint: { arguments: CheckpointPlace & { leaveRunning: boolean }; result: Record<never, never> };
   /** `settled`: not before a start, or a pause, that is under way has come to its end, one or the other. */
   state: { arguments: { settled?: boolean }; result: ShimState };
   /**
    * Removes what the runtime keeps of an ended container and ends the shim; `force` kills a running one first. Who has
-   * the answer can be sure that the shim runs nothing and never will: a start under way is waited for, a later one refused.
-   * With `reuse` the shim may stay instead, spare again, for as long as the connection is open: `spare` tells.
+   * the answer can be sure that the shim runs nothing and never will: a start under way is waited for, a later one
+   * refused. With `reuse` the shim may stay instead, spare again, for as long as the connection is open: `spare` tells.
    */
   release: { arguments: { force?: boolean; reuse?: boolean }; result: { spare?: boolean } };
 }

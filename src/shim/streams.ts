@@ -67,7 +67,8 @@ export class ProcessStreams {
   }
 
   /**
-   * Makes the streams, calls `start` with the process's side of them, and begins to read. When it throws, all is closed.
+   * Makes the streams, calls `start` with the process's side of them, and begins to read. When it throws, all is
+   * closed.
    */
   async open<T>(start: (stdio: ContainerStdio) => Promise<T> | T): Promise<T> {
     const theirs: Fd[] = [];
@@ -290,8 +291,8 @@ export class ProcessStreams {
 
   /**
    * A client that vanished is taken for one that has ended its input, as with Docker, when the daemon says no more than
-   * that. When the daemon goes too, it has crashed or is restarted: a program that reads what is piped to it must not take the first
-   * half for the whole, and the next daemon's clients can go on.
+   * that. When the daemon goes too, it has crashed or is restarted: a program that reads what is piped to it must not
+   * take the first half for the whole, and the next daemon's clients can go on.
    */
   async #inputLost(): Promise<void> {
     if (await this.#options.daemonStays(daemonGoneMs)) await this.closeInput();

@@ -6,7 +6,8 @@ import { printable } from "./tar-entry.ts";
 const pathBytesMax = 4096;
 
 /**
- * A name from an archive as a path below the root. A leading slash means that root, as for every other engine; a name that climbs above it is an attack or an accident, and refused.
+ * A name from an archive as a path below the root. A leading slash means that root, as for every other engine; a name
+ * that climbs above it is an attack or an accident, and refused.
  * @param what `path` or `hard link target`, for the error. @param of what it is an entry of.
  * @throws EngineError invalid_argument.
  */

@@ -81,8 +81,8 @@ export function tarHeader(entry: TarEntry): Uint8Array {
 export const usualHeaderMax = 3 * blockSize;
 
 /**
- * The same bytes as `tarHeader` makes, straight into a buffer, for what most files are: a short name, small numbers, and a
- * fraction of a second at most in an extended header.
+ * The same bytes as `tarHeader` makes, straight into a buffer, for what most files are: a short name, small numbers,
+ * and a fraction of a second at most in an extended header.
  * @returns how many were written; 0 where the entry needs more.
  */
 export function putUsualHeader(buffer: Uint8Array, at: number, entry: TarEntry): number {

@@ -89,7 +89,8 @@ export class TreePacker {
 
   /**
    * One file or directory, with all that is in it, as an archive in which it has another name.
-   * @param parent where it lies; it stays the caller's. @param name of one part. @param path a byte string, "/" for a root.
+   * @param parent where it lies; it stays the caller's. @param name of one part. @param path a byte string, "/" for a
+   * root.
    * @throws EngineError that names the file; not_found where it is gone.
    */
   *packOne(parent: Fd, name: Uint8Array, path: string): Generator<Uint8Array, void, void> {

@@ -1,9 +1,9 @@
 /**
  * What the image has at a volume's target is copied into the volume when the volume is empty, as Docker does.
  *
- * The copy is made in another place of the same file system and then moved in, entry by entry, so that the volume may be
- * in use meanwhile: what others have put there by then stays. A crash leaves `.tsd-copying` (thrown away) or `.tsd-copied`
- * (the move goes on where it stopped), never a volume that is half filled and looks whole.
+ * The copy is made in another place of the same file system and then moved in, entry by entry, so that the volume may
+ * be in use meanwhile: what others have put there by then stays. A crash leaves `.tsd-copying` (thrown away) or
+ * `.tsd-copied` (the move goes on where it stopped), never a volume that is half filled and looks whole.
  */
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";

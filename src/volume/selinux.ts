@@ -1,6 +1,6 @@
 /**
- * SELinux' labels on what is mounted with `:z` or `:Z`, so that other engines' confined containers may use it, or only one
- * may. tsd confines no process by SELinux itself. As libselinux' users do it: by the host's lxc_contexts(5).
+ * SELinux' labels on what is mounted with `:z` or `:Z`, so that other engines' confined containers may use it, or only
+ * one may. tsd confines no process by SELinux itself. As libselinux' users do it: by the host's lxc_contexts(5).
  */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { homedir } from "node:os";
@@ -15,8 +15,8 @@ const attribute = "security.selinux";
 const sliceMs = 8;
 
 /**
- * The label of containers' files without the level, `system_u:object_r:container_file_t`; undefined where SELinux is off,
- * or its policy knows no containers.
+ * The label of containers' files without the level, `system_u:object_r:container_file_t`; undefined where SELinux is
+ * off, or its policy knows no containers.
  * @param root of the files that say so.
  */
 export function containerFileContext(root = ""): string | undefined {

@@ -1,7 +1,7 @@
 /**
- * A part of a volume or of an image: what a path leads to inside of it. It is looked up once, by descriptor, and the mount
- * is made of what was found, because a container that has the same volume may exchange a folder for a symlink at any
- * moment (as in CVE-2021-25741 and CVE-2024-23651).
+ * A part of a volume or of an image: what a path leads to inside of it. It is looked up once, by descriptor, and the
+ * mount is made of what was found, because a container that has the same volume may exchange a folder for a symlink at
+ * any moment (as in CVE-2021-25741 and CVE-2024-23651).
  */
 import { O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../../ffi/constants/open.ts";
 import { SyscallError } from "../../ffi/errno.ts";
@@ -23,8 +23,8 @@ export function isLocalPath(path: string): boolean {
 }
 
 /**
- * What symlinks may do: in a volume none may lead out of it, and an absolute one does, because it was meant for the root
- * of some container; in an image an absolute one is one of the image's own root.
+ * What symlinks may do: in a volume none may lead out of it, and an absolute one does, because it was meant for the
+ * root of some container; in an image an absolute one is one of the image's own root.
  */
 export type SubpathRoot = "volume" | "image";
 

@@ -47,8 +47,8 @@ interface Copy {
 }
 
 /**
- * Copies what is below `from` into the directory `to`, and gives `to` the attributes of `from`. What an overlay would show
- * nobody, because it says what is hidden in layers below, is left out.
+ * Copies what is below `from` into the directory `to`, and gives `to` the attributes of `from`. What an overlay would
+ * show nobody, because it says what is hidden in layers below, is left out.
  */
 export async function copyTree(from: Fd, to: Fd, owners: CopiedOwners = asTheyAre): Promise<void> {
   const copy: Copy = { owners, root: to, linked: new Map(), sliceEnds: 0, obeying: undefined };

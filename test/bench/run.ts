@@ -2,9 +2,10 @@
  * `bun run bench [--rounds N] [SCENARIO…]`: tsd beside docker, podman, runc and crun where they are installed, and
  * beside the same kernel calls from a C program, all in one run and interleaved. Prints medians and ratios.
  *
- * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with
- * and without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes),
- * api (ps and inspect beside 20 and 500 containers, requests per second), images (pull, save, load: a round of it takes a minute), copy (cp, export), copy-up (new volumes filled from images).
+ * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with and
+ * without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes), api (ps
+ * and inspect beside 20 and 500 containers, requests per second), images (pull, save, load: a round of it takes a
+ * minute), copy (cp, export), copy-up (new volumes filled from images).
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";

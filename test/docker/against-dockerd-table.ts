@@ -1,7 +1,7 @@
 /**
  * Command lines of docker's, in the order in which each daemon gets them. IMAGE is busybox, DIR a directory of the
- * daemon's own; `'…'` is one word; what stands behind `<<` is standard input. A line that begins with `$` is the shell's,
- * in DIR. What docker's client refuses by itself, without asking a daemon, cannot differ, and is not here.
+ * daemon's own; `'…'` is one word; what stands behind `<<` is standard input. A line that begins with `$` is the
+ * shell's, in DIR. What docker's client refuses by itself, without asking a daemon, cannot differ, and is not here.
  */
 export const table = `
 # create, and what it refuses

@@ -1,6 +1,6 @@
 /**
- * Debian's docker-py, unmodified, used as its documentation shows, and on top of it docker-compose 1.29.2 with a project of
- * four services, two networks and a volume.
+ * Debian's docker-py, unmodified, used as its documentation shows, and on top of it docker-compose 1.29.2 with a
+ * project of four services, two networks and a volume.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";

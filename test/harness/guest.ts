@@ -88,8 +88,8 @@ export async function runInGuest(
 }
 
 /**
- * A few files of JavaScript in place of hundreds of TypeScript, which to load takes an emulated processor half a minute.
- * They see themselves where their source lies.
+ * A few files of JavaScript in place of hundreds of TypeScript, which to load takes an emulated processor half a
+ * minute. They see themselves where their source lies.
  */
 async function bundle(files: readonly string[], directory: string): Promise<void> {
   const places: BunPlugin = {
@@ -120,9 +120,9 @@ const bundledFrom = (file: string) => `${bundled}/${file.replace(/ts$/, "js")}`;
 const sourceOf = (file: string) => file.replace(`${bundled}/`, "").replace(/js$/, "ts");
 
 /**
- * A directory for PATH with a qemu-system-x86_64 whose guests, where they are emulated, need less of the processor: their
- * kernel fills and copies pages in words, for the emulator does each byte of a `rep movsb` by itself; and it reads the
- * clock from a register, which it mistrusts otherwise, instead of from a device.
+ * A directory for PATH with a qemu-system-x86_64 whose guests, where they are emulated, need less of the processor:
+ * their kernel fills and copies pages in words, for the emulator does each byte of a `rep movsb` by itself; and it
+ * reads the clock from a register, which it mistrusts otherwise, instead of from a device.
  */
 function quickerEmulator(workspace: Workspace): string {
   const directory = workspace.path("emulator");

@@ -1,6 +1,6 @@
 /**
- * What removes the leftovers of testcontainers' sessions, for tests: it speaks the protocol of testcontainers' own reaper,
- * whose image is in no registry here. It runs in a container, with the daemon's socket at /var/run/docker.sock.
+ * What removes the leftovers of testcontainers' sessions, for tests: it speaks the protocol of testcontainers' own
+ * reaper, whose image is in no registry here. It runs in a container, with the daemon's socket at /var/run/docker.sock.
  *
  * A client connects to port 8080 and sends filters as lines, `label=KEY=VALUE&label=…`, each of which is answered with
  * `ACK`. When no connection is left for RYUK_RECONNECTION_TIMEOUT (a Go duration), everything that a filter matches is

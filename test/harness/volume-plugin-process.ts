@@ -2,8 +2,8 @@
  * A volume plugin as administrators install it, for tests: Docker's plugin protocol v1 on a Unix socket, or on a port.
  *
  * `bun volume-plugin-process.ts ADDRESS DIRECTORY [CERTIFICATE KEY AUTHORITY]`. ADDRESS is a path or a port of
- * 127.0.0.1. A volume's files are in DIRECTORY/data/NAME and bound to DIRECTORY/mounts/NAME while anybody has it mounted;
- * what it knows is in DIRECTORY/volumes.json and survives it. Each request is a line of DIRECTORY/requests.
+ * 127.0.0.1. A volume's files are in DIRECTORY/data/NAME and bound to DIRECTORY/mounts/NAME while anybody has it
+ * mounted; what it knows is in DIRECTORY/volumes.json and survives it. Each request is a line of DIRECTORY/requests.
  * DIRECTORY/misbehave.json says what it does instead of answering: `{"VolumeDriver.Mount": {"error": "full"}}`.
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";

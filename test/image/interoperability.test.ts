@@ -1,6 +1,7 @@
 /**
  * One image, as skopeo, docker and podman write it to registries and tsd reads it, and the other way round: the same
- * digests, and the same files in the mounted layers, by type, mode, owner, time to the nanosecond, attributes and content.
+ * digests, and the same files in the mounted layers, by type, mode, owner, time to the nanosecond, attributes and
+ * content.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Starts of containers with a part of a volume in which another container exchanges a folder for a symlink to a directory
- * of the host's, without a pause. They get the volume's own folder or are refused.
+ * Starts of containers with a part of a volume in which another container exchanges a folder for a symlink to a
+ * directory of the host's, without a pause. They get the volume's own folder or are refused.
  */
 import { expect } from "bun:test";
 import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Networks through Docker's API: what inspect shows is what Debian's dockerd shows for the same commands, and requests are
- * refused with the same statuses.
+ * Networks through Docker's API: what inspect shows is what Debian's dockerd shows for the same commands, and requests
+ * are refused with the same statuses.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { DockerScene } from "../harness/docker.ts";

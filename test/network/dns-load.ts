@@ -1,6 +1,6 @@
 /**
- * Asks a name server as much as one thread can: `bun test/network/dns-load.ts SECONDS NAME…`, in the network namespace of
- * a container. So many questions are always under way; an answer makes room for the next. Prints a line of JSON.
+ * Asks a name server as much as one thread can: `bun test/network/dns-load.ts SECONDS NAME…`, in the network namespace
+ * of a container. So many questions are always under way; an answer makes room for the next. Prints a line of JSON.
  */
 import { randomInt } from "node:crypto";
 import { encode } from "dns-packet";

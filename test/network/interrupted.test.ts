@@ -1,6 +1,6 @@
 /**
- * The daemon is killed while it makes and removes networks, and connects and disconnects running containers. Whatever was
- * answered stays; the rest is done or not, and never half: record, kernel and files say the same afterwards.
+ * The daemon is killed while it makes and removes networks, and connects and disconnects running containers. Whatever
+ * was answered stays; the rest is done or not, and never half: record, kernel and files say the same afterwards.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { expectAgreement } from "../harness/audit.ts";

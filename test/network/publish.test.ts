@@ -34,8 +34,9 @@ interface Question {
 }
 
 /**
- * Of both modes. `peer` is on the container's network, `other` on another, `def` on the default one. `gate` is the host's
- * address on the container's bridge; what goes to a loopback address is never let in from outside, however it comes there.
+ * Of both modes. `peer` is on the container's network, `other` on another, `def` on the default one. `gate` is the
+ * host's address on the container's bridge; what goes to a loopback address is never let in from outside, however it
+ * comes there.
  */
 const expected = expectedTable(`
                 all      all4     all6     loop4  loop6  addr4    addr6

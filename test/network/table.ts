@@ -11,7 +11,8 @@ export interface Target {
 
 /**
  * A row for each place, a column for each target: 4 and 6 for the families on which it answers, `-` for none of them,
- * `.` where the target has no address at all. A family on which TCP and UDP differ bears the name of the one that comes through: `4tcp`.
+ * `.` where the target has no address at all. A family on which TCP and UDP differ bears the name of the one that comes
+ * through: `4tcp`.
  */
 export async function reachTable(from: readonly Place[], targets: readonly Target[]): Promise<string> {
   const rows = await Promise.all(

@@ -3,8 +3,9 @@
  * breaks off. include/uapi/linux/netfilter/nf_tables.h.
  *
  * Register 0 takes verdicts; 1 to 4 hold 16 bytes each, and 8 to 23 are the same in pieces of 4 bytes, by which the
- * fields of a concatenation follow each other (the kernel gives 8, 12, 16 and 20 back as 1 to 4). Data is in the byte order that the packet or the kernel
- * keeps it in: addresses and ports in network order, marks and connection states in the machine's.
+ * fields of a concatenation follow each other (the kernel gives 8, 12, 16 and 20 back as 1 to 4). Data is in the byte
+ * order that the packet or the kernel keeps it in: addresses and ports in network order, marks and connection states in
+ * the machine's.
  */
 import { Attributes, type Message } from "../message.ts";
 

@@ -49,8 +49,8 @@ export function fileRoutes(app: Hono<ApiEnv>, files: FileBackend): void {
 const restMax = { bytes: 256 << 10, milliseconds: 500 };
 
 /**
- * Reads what is left of a small archive, as Go's server does: a client that cannot write on may not see why. Of a large one
- * the rest is not to be sent. @returns whether all has come.
+ * Reads what is left of a small archive, as Go's server does: a client that cannot write on may not see why. Of a large
+ * one the rest is not to be sent. @returns whether all has come.
  */
 async function isSent(request: Request): Promise<boolean> {
   if (request.bodyUsed || request.body?.locked) return false;

@@ -4,8 +4,8 @@
  *
  * POST /tsd/exec does the same for a further process of a container: create, start and inspect of an exec.
  *
- * The request's body is a RunRequest, or an ExecRunRequest. An error before the upgrade is an ordinary HTTP answer. After
- * `101 UPGRADED` both sides write frames `[type, 0, 0, 0, length as 32 bits big endian]` and payload:
+ * The request's body is a RunRequest, or an ExecRunRequest. An error before the upgrade is an ordinary HTTP answer.
+ * After `101 UPGRADED` both sides write frames `[type, 0, 0, 0, length as 32 bits big endian]` and payload:
  *
  *   daemon to client                            client to daemon
  *     1  stdout                                   0  stdin
@@ -17,8 +17,9 @@
  *    10  pull progress, JSON JsonMessage
  *    12  started (empty)
  *
- * Of an exec, `created` has the Id alone, and a signal is taken by nobody. Frames 1 and 2 are Docker's own multiplexed frames, so the daemon passes them on as they are. A client that goes away
- * leaves the container running, as a docker client that is killed does.
+ * Of an exec, `created` has the Id alone, and a signal is taken by nobody. Frames 1 and 2 are Docker's own multiplexed
+ * frames, so the daemon passes them on as they are. A client that goes away leaves the container running, as a docker
+ * client that is killed does.
  *
  * Frames are handled in order: 7 and 8 wait behind stdin that the process does not read. A client that sends much
  * stdin uses the routes resize and kill instead, with the id of frame 4.

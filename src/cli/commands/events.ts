@@ -36,8 +36,8 @@ export const eventsCommand = command({
 });
 
 /**
- * What makes a line of an event. That the template fits is tried on an empty one: who waits for events is not to learn of
- * a mistake with the first.
+ * What makes a line of an event. That the template fits is tried on an empty one: who waits for events is not to learn
+ * of a mistake with the first.
  * @returns the status to end with when it does not.
  */
 async function eventTemplate(format: string): Promise<((event: EventLine) => string) | number> {

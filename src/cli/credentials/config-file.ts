@@ -118,8 +118,8 @@ export class ConfigFile {
   }
 
   /**
-   * The entries that are read for a registry, the one that counts first: its own name, and what older dockers and users have
-   * written of the same host (`https://HOST/v1/`).
+   * The entries that are read for a registry, the one that counts first: its own name, and what older dockers and users
+   * have written of the same host (`https://HOST/v1/`).
    */
   namesOf(server: string): string[] {
     const names = Object.keys(this.#object("auths")).filter((name) => name === server || hostOf(name) === server);

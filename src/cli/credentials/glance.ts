@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { isErrno } from "../../core/errors.ts";
 
 /**
- * May config.json have credentials for the registry of that image? Only a glance, for `run`, which mostly needs none: what
- * reads the file properly takes 3 ms to load.
+ * May config.json have credentials for the registry of that image? Only a glance, for `run`, which mostly needs none:
+ * what reads the file properly takes 3 ms to load.
  */
 export function mayHaveCredentials(directory: string, image: string): boolean {
   let text: string;

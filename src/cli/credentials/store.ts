@@ -59,9 +59,9 @@ export class CredentialStore {
   }
 
   /**
-   * Forgets a registry under every name that `get` would find it by, and under those that docker asks a helper for: one that
-   * stayed would go on being sent. All of them are tried, and what the file can forget it has forgotten, before helpers'
-   * failures are thrown.
+   * Forgets a registry under every name that `get` would find it by, and under those that docker asks a helper for: one
+   * that stayed would go on being sent. All of them are tried, and what the file can forget it has forgotten, before
+   * helpers' failures are thrown.
    * @returns whether there was anything.
    * @throws EngineError with what each helper said that failed.
    */

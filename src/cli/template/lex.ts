@@ -1,6 +1,6 @@
 /**
- * The words of Go's text/template (https://pkg.go.dev/text/template). Positions are indices into the source, as a string of
- * JavaScript's.
+ * The words of Go's text/template (https://pkg.go.dev/text/template). Positions are indices into the source, as a
+ * string of JavaScript's.
  */
 
 export type TokenKind =

@@ -61,9 +61,9 @@ export interface Method {
 }
 
 /**
- * A value of Go's. `data` is a boolean; a number or bigint; a string; an array or null; an object or null, also of
- * a struct, whose fields go by the names that they have in JSON; for a pointer null or the data of what it points to; for an interface
- * null, a Value, or data of any kind.
+ * A value of Go's. `data` is a boolean; a number or bigint; a string; an array or null; an object or null, also of a
+ * struct, whose fields go by the names that they have in JSON; for a pointer null or the data of what it points to; for
+ * an interface null, a Value, or data of any kind.
  */
 export class Value {
   readonly type: GoType;

@@ -1,6 +1,6 @@
 /**
- * The nouns of docker's that tsd knows without having what they are about: each verb says so, and what to use. By verb the
- * words behind it, and what it would do.
+ * The nouns of docker's that tsd knows without having what they are about: each verb says so, and what to use. By verb
+ * the words behind it, and what it would do.
  */
 import type { CommandDef } from "citty";
 import type { Elsewhere } from "../commands/elsewhere.ts";

@@ -25,8 +25,8 @@ export class CheckpointService {
   }
 
   /**
-   * @throws EngineError conflict when it does not run or there is one of that name, unsupported without criu, internal with
-   * criu's reason: the container goes on then, and nothing is left of the checkpoint.
+   * @throws EngineError conflict when it does not run or there is one of that name, unsupported without criu, internal
+   * with criu's reason: the container goes on then, and nothing is left of the checkpoint.
    */
   async create(reference: string, checkpoint: CheckpointName, options: { leaveRunning: boolean }): Promise<void> {
     const context = this.#context;

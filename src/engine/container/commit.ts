@@ -23,8 +23,8 @@ export interface CommitRequest {
 }
 
 /**
- * Mounted in every container, and the mark that each has. What was made to mount something else on is a change, as in Docker: a container of the image
- * has those places too.
+ * Mounted in every container, and the mark that each has. What was made to mount something else on is a change, as in
+ * Docker: a container of the image has those places too.
  */
 export const usualMountPoints = [
   "/.dockerenv",

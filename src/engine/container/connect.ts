@@ -116,8 +116,8 @@ function nameOnRecord(
 
 /**
  * Makes the kernel agree with the record of a container that lived on while the daemon was killed in the middle of a
- * change: what the record has is connected, what it has not is disconnected. What cannot be connected is taken out of the
- * record: nobody was told that it was.
+ * change: what the record has is connected, what it has not is disconnected. What cannot be connected is taken out of
+ * the record: nobody was told that it was.
  */
 export async function reconnect(context: EngineContext, container: Container): Promise<void> {
   const { sandbox, id } = container;

@@ -6,8 +6,8 @@ import type { MountIdMapping } from "../mount/id-mapping.ts";
 import type { UserNamespace } from "../userns/mapping.ts";
 
 /**
- * What a container is: everything that create decided, of which `update` changes limits, and others the endpoints and links. Stored as
- * JSON; fields are only ever added, and absent ones read as their old meaning.
+ * What a container is: everything that create decided, of which `update` changes limits, and others the endpoints and
+ * links. Stored as JSON; fields are only ever added, and absent ones read as their old meaning.
  */
 export interface ContainerDefinition {
   /** Of the image, as Docker 29 has it: the digest of its manifest or index. */

@@ -1,8 +1,8 @@
 import type { Image } from "../../image/image.ts";
 
 /**
- * Whether an image is another one, or was made from it: its layers begin with all of the other's. Each image is looked up
- * once.
+ * Whether an image is another one, or was made from it: its layers begin with all of the other's. Each image is looked
+ * up once.
  */
 export function descent(
   resolve: (reference: string) => Pick<Image, "id" | "config"> | undefined,

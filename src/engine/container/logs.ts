@@ -28,7 +28,8 @@ export interface LogStream {
 }
 
 /**
- * The log is open when this resolves: docker-py asks for it, waits for the end, has the container removed, and reads then.
+ * The log is open when this resolves: docker-py asks for it, waits for the end, has the container removed, and reads
+ * then.
  * @throws EngineError unsupported in docker's words for a container whose output is not kept.
  */
 export async function readLogs(
@@ -52,8 +53,8 @@ export async function readLogs(
 
 /**
  * What was logged so far, then the live stream, with nothing missing or twice where they meet: the shim says which byte
- * of the log the stream goes on from. As long as a container does not run, nobody writes its log: there the stream goes on
- * from the log's end.
+ * of the log the stream goes on from. As long as a container does not run, nobody writes its log: there the stream goes
+ * on from the log's end.
  */
 export async function attachWithLogs(
   context: EngineContext,

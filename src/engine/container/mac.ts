@@ -6,8 +6,8 @@ const forms = [
 ];
 
 /**
- * A MAC address (EUI-48) in the first of these forms, in lower case. @returns undefined for what is none, and for what no
- * interface can have: zero, and a group's address (IEEE 802: the first octet's lowest bit).
+ * A MAC address (EUI-48) in the first of these forms, in lower case. @returns undefined for what is none, and for what
+ * no interface can have: zero, and a group's address (IEEE 802: the first octet's lowest bit).
  */
 export function formatMac(text: string): string | undefined {
   if (!forms.some((form) => form.test(text))) return undefined;

@@ -1,6 +1,6 @@
 /**
- * How containers ended that are gone with their end (`--rm`). Clients that start such a container and then ask to wait for
- * it, one request after the other, rely on its end to take longer than their next request, and here it may not.
+ * How containers ended that are gone with their end (`--rm`). Clients that start such a container and then ask to wait
+ * for it, one request after the other, rely on its end to take longer than their next request, and here it may not.
  */
 import type { Container, ExitResult } from "./container.ts";
 

@@ -8,8 +8,8 @@ import { startSettled } from "./start-settled.ts";
 import { type StopOptions, stopContainer } from "./stop.ts";
 
 /**
- * Stops the container if it runs, and starts it. One that is to be removed with its end outlives this one. Two at once are
- * done one after the other.
+ * Stops the container if it runs, and starts it. One that is to be removed with its end outlives this one. Two at once
+ * are done one after the other.
  * @throws EngineError as stop and start do, with the restart named; it may then be stopped.
  */
 export async function restartContainer(

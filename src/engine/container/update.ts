@@ -10,10 +10,11 @@ import { containerEvent } from "./event.ts";
 import { checkRestartPolicy, restarts, restartWarnings } from "./restart-policy.ts";
 
 /**
- * All or nothing. The record comes first, with what it said before: a daemon that is killed in between is followed by one
- * that finishes the update (settleUpdate).
+ * All or nothing. The record comes first, with what it said before: a daemon that is killed in between is followed by
+ * one that finishes the update (settleUpdate).
  * @returns warnings in docker's words.
- * @throws EngineError invalid_argument for what no container can have; conflict for what this one cannot; what the kernel
+ * @throws EngineError invalid_argument for what no container can have; conflict for what this one cannot; what the
+ * kernel
  *   said, naming the limit.
  */
 export async function updateContainer(

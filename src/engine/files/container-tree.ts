@@ -19,8 +19,8 @@ import type { EngineContext } from "../context.ts";
 import { type MountSources, openMountSources, releaseMountSources } from "../mount/sources.ts";
 
 /**
- * Works with the tree of a container: of one that runs as it sees it itself; of one that does not, root, volumes and binds
- * as at its start. That has to wait until what is written there is written.
+ * Works with the tree of a container: of one that runs as it sees it itself; of one that does not, root, volumes and
+ * binds as at its start. That has to wait until what is written there is written.
  * @throws EngineError conflict when it is being removed; what `work` throws.
  */
 export async function withTree<T>(

@@ -1,6 +1,6 @@
 /**
- * The host's paths that containers bind: there, or made, as Docker does for each syntax. They are looked for where a server
- * that does not answer holds up nobody else: each thread of the pool is one of few.
+ * The host's paths that containers bind: there, or made, as Docker does for each syntax. They are looked for where a
+ * server that does not answer holds up nobody else: each thread of the pool is one of few.
  */
 import { mkdir } from "node:fs/promises";
 import { O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../../ffi/constants/open.ts";
@@ -64,8 +64,8 @@ function remappedRoot({ userNamespace }: ContainerDefinition): Owner | undefined
 }
 
 /**
- * Makes the directories that are missing, and gives away what it has made and nothing else: a container that may write to
- * one above can put a symlink to a file of the host's in the place of a new directory at any moment.
+ * Makes the directories that are missing, and gives away what it has made and nothing else: a container that may write
+ * to one above can put a symlink to a file of the host's in the place of a new directory at any moment.
  */
 function makeOwned(path: string, { uid, gid }: Owner): void {
   using opened = new DisposableStack();

@@ -1,7 +1,7 @@
 /**
- * Sources of mounts that are no paths of the host: images, and parts of volumes. They are mounted on places of their own for
- * as long as a runtime, or whoever works on the container's files, needs to bind them; the container's mounts keep what
- * is mounted alive.
+ * Sources of mounts that are no paths of the host: images, and parts of volumes. They are mounted on places of their
+ * own for as long as a runtime, or whoever works on the container's files, needs to bind them; the container's mounts
+ * keep what is mounted alive.
  */
 import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
 import type { Fd } from "../../../ffi/fd.ts";

@@ -1,10 +1,10 @@
 /**
- * Where mounts of tsd's own lie between being made and being in a container: attached, because a runtime binds paths, and
- * before Linux 6.15 nothing that is attached nowhere can be bound.
+ * Where mounts of tsd's own lie between being made and being in a container: attached, because a runtime binds paths,
+ * and before Linux 6.15 nothing that is attached nowhere can be bound.
  *
  * They lie in a small tmpfs below the state directory. It is private, so that nothing of it shows in another mount
- * namespace, and cannot be bound, so that a container which binds a directory above gets none of it (and holds up nobody
- * who unmounts a volume). One unmount takes it away with everything in it; it never has to be emptied by name.
+ * namespace, and cannot be bound, so that a container which binds a directory above gets none of it (and holds up
+ * nobody who unmounts a volume). One unmount takes it away with everything in it; it never has to be emptied by name.
  */
 import { closeSync, mkdirSync, openSync, rmdirSync } from "node:fs";
 import { join } from "node:path";

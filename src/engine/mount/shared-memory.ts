@@ -1,6 +1,6 @@
 /**
- * /dev/shm of containers that share it: `--ipc shareable` has a tmpfs of its own on the host for as long as it runs, which
- * containers that join its IPC namespace bind.
+ * /dev/shm of containers that share it: `--ipc shareable` has a tmpfs of its own on the host for as long as it runs,
+ * which containers that join its IPC namespace bind.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 /**
- * A user namespace that is made ahead of the next container, with what that one needs of the network, so that it starts as
- * fast as one in the host's: once a container has had users of its own, or the daemon's `--userns-remap`, the next is
- * likely to. It is known to this process alone, and gone with it.
+ * A user namespace that is made ahead of the next container, with what that one needs of the network, so that it starts
+ * as fast as one in the host's: once a container has had users of its own, or the daemon's `--userns-remap`, the next
+ * is likely to. It is known to this process alone, and gone with it.
  */
 import type { Fd } from "../../../ffi/fd.ts";
 import { errorMessage } from "../../core/errors.ts";

@@ -1,6 +1,7 @@
 /**
  * Volumes as the engine has them: the records, the drivers, and who uses which. What containers use follows from the
- * containers' records, and who has one mounted from which containers run: no count is kept that a crash could leave wrong.
+ * containers' records, and who has one mounted from which containers run: no count is kept that a crash could leave
+ * wrong.
  */
 import { advice } from "../../core/advice.ts";
 import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
@@ -59,11 +60,12 @@ export class VolumeService {
   }
 
   /**
-   * The volume of that name, made when there is none: as in Docker whatever its options and labels are then.
-   * Without a name it is a new, anonymous one, on record as one to be removed until the caller says otherwise (`insert`)
-   * in the transaction that stores its container: a crash in between leaves a volume that the next start removes.
+   * The volume of that name, made when there is none: as in Docker whatever its options and labels are then. Without a
+   * name it is a new, anonymous one, on record as one to be removed until the caller says otherwise (`insert`) in the
+   * transaction that stores its container: a crash in between leaves a volume that the next start removes.
    * @returns whether it was made now: then the caller may undo it, with `removeUnused`, or `discard` an anonymous one.
-   * @throws EngineError conflict when another driver has a volume of that name; not_found for a driver that is not there.
+   * @throws EngineError conflict when another driver has a volume of that name; not_found for a driver that is not
+   * there.
    */
   async ensure(
     name: string | undefined,
@@ -191,8 +193,8 @@ export class VolumeService {
   }
 
   /**
-   * Makes the volume's files accessible, if they are not, for as long as this user does not release it. A second call for
-   * the same user is none.
+   * Makes the volume's files accessible, if they are not, for as long as this user does not release it. A second call
+   * for the same user is none.
    * @returns the directory that they are in.
    * @throws EngineError not_found; the driver's.
    */
@@ -435,8 +437,8 @@ export class VolumeService {
   }
 
   /**
-   * Works under the volume's lock, when nobody has it mounted who has it no longer: a container that is removed with its
-   * end is gone before all that it held is released.
+   * Works under the volume's lock, when nobody has it mounted who has it no longer: a container that is removed with
+   * its end is gone before all that it held is released.
    */
   async #whenReleased<T>(name: string, work: () => Promise<T>): Promise<T> {
     for (;;) {

@@ -15,8 +15,8 @@ const [unknownType, directoryType] = [0, 4];
 
 /**
  * The directories that hide what lies below them; byte strings. By descriptor: a container may be changing the tree.
- * @throws EngineError unsupported for a directory that overlayfs moved without copying it, which no layer can say, and for a
- * tree that is too deep to be archived.
+ * @throws EngineError unsupported for a directory that overlayfs moved without copying it, which no layer can say, and
+ * for a tree that is too deep to be archived.
  */
 export async function opaqueDirectories(upper: string): Promise<Set<string>> {
   const slices = new Slices();

@@ -1,6 +1,7 @@
 /**
  * Images as one tar archive that is two things at once, as Docker writes it since 25: an OCI layout, and docker's older
- * format, whose manifest.json points to the same blobs. Blobs are written as they are stored, so that their digests stay.
+ * format, whose manifest.json points to the same blobs. Blobs are written as they are stored, so that their digests
+ * stay.
  *
  * What says which blobs there are comes first: who reads the archive as it comes knows at once what each is.
  */

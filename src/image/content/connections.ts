@@ -14,8 +14,9 @@ const rangeBytesMax = 32 * 2 ** 20;
 /** A range shall take so many times as long as the wait for it. */
 const worthWaits = 4;
 /**
- * From a registry that answers within this time, in ms, one connection brings data faster than they can be unpacked: what
- * it is asked for is little and comes one by one. The shortest of the last waits counts, for a busy machine makes others long.
+ * From a registry that answers within this time, in ms, one connection brings data faster than they can be unpacked:
+ * what it is asked for is little and comes one by one. The shortest of the last waits counts, for a busy machine makes
+ * others long.
  */
 const nearMs = 8;
 /** On this machine itself it is not the network that makes one wait; unless a tunnel leads elsewhere. */

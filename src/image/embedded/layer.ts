@@ -13,8 +13,8 @@ import { endOfArchive, padding, tarHeader } from "../../tar/tar-writer.ts";
 const pieceBytes = 2 ** 18;
 
 /**
- * Archives a directory that holds directories, plain files and symlinks, all owned by root. Names are sorted, and no times of the
- * host's are in it: they would change the digest.
+ * Archives a directory that holds directories, plain files and symlinks, all owned by root. Names are sorted, and no
+ * times of the host's are in it: they would change the digest.
  */
 export function layerArchive(root: string): ReadableStream<Uint8Array> {
   const pieces = archiveOf(root);

@@ -1,6 +1,7 @@
 /**
  * hosts.toml, containerd's file about a registry (its documentation, "Registry Configuration"): which hosts are asked
- * in its place, for what, and how they are trusted. It lies in `certs.d/HOST/`, or for all others in `certs.d/_default/`.
+ * in its place, for what, and how they are trusted. It lies in `certs.d/HOST/`, or for all others in
+ * `certs.d/_default/`.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";

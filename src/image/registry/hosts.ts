@@ -1,6 +1,6 @@
 /**
- * Which servers a registry name stands for: the mirrors that an administrator has named (hosts.toml, `--registry-mirror`)
- * first, then the registry itself, by HTTPS or where allowed by HTTP.
+ * Which servers a registry name stands for: the mirrors that an administrator has named (hosts.toml,
+ * `--registry-mirror`) first, then the registry itself, by HTTPS or where allowed by HTTP.
  */
 import { EngineError } from "../../core/errors.ts";
 import { defaultRegistry } from "../reference.ts";

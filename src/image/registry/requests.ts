@@ -87,7 +87,8 @@ export class RegistryRequests {
 
   /**
    * Asks one host after the other, who answered last first. What the registry itself answers is the answer.
-   * @throws EngineError not_found, unauthorized, unavailable, cancelled; invalid_argument for a configuration that is wrong.
+   * @throws EngineError not_found, unauthorized, unavailable, cancelled; invalid_argument for a configuration that is
+   * wrong.
    */
   async ask(ask: Ask, options: RequestOptions): Promise<Answered> {
     const { reference, need } = ask;

@@ -30,7 +30,8 @@ const dockerIndex = "https://index.docker.io";
 
 /**
  * @returns in the index's order.
- * @throws EngineError invalid_argument, unauthorized, unavailable, unsupported for a registry without a search, cancelled.
+ * @throws EngineError invalid_argument, unauthorized, unavailable, unsupported for a registry without a search,
+ * cancelled.
  */
 export async function searchRegistry(requests: RegistryRequests, options: SearchOptions): Promise<FoundRepository[]> {
   const { registry, term } = splitTerm(options.term);

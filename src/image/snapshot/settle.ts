@@ -19,9 +19,9 @@ const opaqueValue = Uint8Array.of("y".charCodeAt(0));
 const pathsPerTurn = 100;
 
 /**
- * Makes hard links to files of the layers below, marks opaque directories, and gives directories that the archive did not describe the owner, mode, attributes and
- * time that they have in the layers below: in overlayfs the topmost directory's count, so a layer that adds
- * `tmp/x` alone would otherwise take the sticky bit from /tmp.
+ * Makes hard links to files of the layers below, marks opaque directories, and gives directories that the archive did
+ * not describe the owner, mode, attributes and time that they have in the layers below: in overlayfs the topmost
+ * directory's count, so a layer that adds `tmp/x` alone would otherwise take the sticky bit from /tmp.
  *
  * @param layer the unpacked `fs` directory. @param lower the `fs` directories below, top first.
  * @returns the bytes of files that had to be copied from the layers below.

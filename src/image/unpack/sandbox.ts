@@ -74,8 +74,8 @@ export interface Sandbox {
   /** The directory that the process may write to; it sees it as `sandboxTarget`. */
   target: string;
   /**
-   * In the place of what is in the target: the whole tree of another mount namespace, which these records enter. What is
-   * mounted there later does not arrive.
+   * In the place of what is in the target: the whole tree of another mount namespace, which these records enter. What
+   * is mounted there later does not arrive.
    */
   enterTree?: (plan: PlanBuilder) => void;
   /** A user namespace, given as the descriptor `users`, whose root the process becomes: owners are as they are there. */
@@ -108,8 +108,8 @@ const keptCapabilities: readonly CapabilityName[] = [
 ];
 const readingCapabilities: readonly CapabilityName[] = ["CAP_DAC_READ_SEARCH"];
 /**
- * Of no use to the child. But who traces it needs every capability that it has (ptrace(2)), and no container has this one
- * unless it was given: not one that shares the host's pid namespace, either.
+ * Of no use to the child. But who traces it needs every capability that it has (ptrace(2)), and no container has this
+ * one unless it was given: not one that shares the host's pid namespace, either.
  */
 const guardingCapability: CapabilityName = "CAP_WAKE_ALARM";
 const capabilityBits = 64;

@@ -1,7 +1,8 @@
 /**
  * A bridge that is there already and is not tsd's: a network stands on it as Docker's do, and leaves it as it was. What
  * tsd adds (the gateways' addresses that it lacks, IPv6 where it is off) is on record first. Ports, other addresses and
- * settings are the administrator's. An alternative name says whose it is: to the next daemon, to others, and to `ip link`.
+ * settings are the administrator's. An alternative name says whose it is: to the next daemon, to others, and to `ip
+ * link`.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";

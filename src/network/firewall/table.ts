@@ -68,8 +68,9 @@ export function readTable(socket: NetlinkSocket, name: TableName): ActualTable |
 }
 
 /**
- * The messages that turn the one into the other, for one transaction; none when it is right. Rules and elements that are
- * right already are not touched, and their counters run on. Chains and sets that are not named there are left as they are.
+ * The messages that turn the one into the other, for one transaction; none when it is right. Rules and elements that
+ * are right already are not touched, and their counters run on. Chains and sets that are not named there are left as
+ * they are.
  */
 export function changesTo(actual: ActualTable | undefined, desired: DesiredTable): Message[] {
   const { family, table } = desired;

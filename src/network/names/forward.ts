@@ -1,11 +1,11 @@
 /**
  * Asks name servers outside.
  *
- * Each question goes out by a socket of its own, from a port that the kernel chooses, with an id of its own: whoever wants
- * to slip in an answer has to guess 32 bits, and only the server's address is heard. The servers are asked in their
- * order: the next after a second of silence, or at once when one cannot be reached or refuses; those asked before are
- * still listened to, so that a slow answer counts, too. Whoever asks hears within 4.5 s, which is before the libraries of
- * containers (5 s) give up: with SERVFAIL when nobody has answered.
+ * Each question goes out by a socket of its own, from a port that the kernel chooses, with an id of its own: whoever
+ * wants to slip in an answer has to guess 32 bits, and only the server's address is heard. The servers are asked in
+ * their order: the next after a second of silence, or at once when one cannot be reached or refuses; those asked before
+ * are still listened to, so that a slow answer counts, too. Whoever asks hears within 4.5 s, which is before the
+ * libraries of containers (5 s) give up: with SERVFAIL when nobody has answered.
  */
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/constants/socket.ts";
 import { SyscallError } from "../../../ffi/errno.ts";
@@ -26,8 +26,8 @@ const giveUpAtMs = 4_500;
 const tickMs = 100;
 
 /**
- * Questions that are under way, of one container and of all. Beyond that they are refused at once: one that asks without
- * end gets no more than its share, and a dead server does not cost memory without end.
+ * Questions that are under way, of one container and of all. Beyond that they are refused at once: one that asks
+ * without end gets no more than its share, and a dead server does not cost memory without end.
  */
 export const outstandingMax = { sandbox: 256, all: 2_048 };
 
@@ -82,8 +82,8 @@ export class Forwarder {
   }
 
   /**
-   * When all places are taken, whoever has the most gives up the oldest for one that has fewer: a few containers together
-   * cannot keep the others from asking.
+   * When all places are taken, whoever has the most gives up the oldest for one that has fewer: a few containers
+   * together cannot keep the others from asking.
    */
   #hasRoom(sandboxId: string): boolean {
     const own = this.#perSandbox.get(sandboxId) ?? 0;

@@ -1,10 +1,10 @@
 /**
- * The way from 127.0.0.11:53, which a container asks, to the ports that the resolver has in its network namespace. Port 53
- * itself stays free: a container may have a name server of its own on all addresses.
+ * The way from 127.0.0.11:53, which a container asks, to the ports that the resolver has in its network namespace. Port
+ * 53 itself stays free: a container may have a name server of its own on all addresses.
  *
- * The ports are written into the packets as they go by, without connection tracking: that would have every packet of the
- * container looked up for the sake of a few. Questions get the resolver's port before all other chains, answers get 53
- * after them, so that a firewall inside the container sees the same two ports both ways.
+ * The ports are written into the packets as they go by, without connection tracking: that would have every packet of
+ * the container looked up for the sake of a few. Questions get the resolver's port before all other chains, answers get
+ * 53 after them, so that a firewall inside the container sees the same two ports both ways.
  */
 import type { Expression } from "../../../ffi/netlink/nftables/expression.ts";
 import { address, interfaceName, verdict } from "../../../ffi/netlink/nftables/match.ts";

@@ -1,6 +1,6 @@
 /**
- * The standard streams of a container's first process: they lead out of it, and are given to it anew when it is restored.
- * descriptors.json beside the images says by which name criu knows each, in the format of runc.
+ * The standard streams of a container's first process: they lead out of it, and are given to it anew when it is
+ * restored. descriptors.json beside the images says by which name criu knows each, in the format of runc.
  */
 import { AT_FDCWD } from "../../../ffi/constants/open.ts";
 import { readFileSync, readlinkSync, writeFileSync } from "../../../ffi/fs.ts";

@@ -1,6 +1,6 @@
 /**
- * An overlay whose files have the container's own owners on the disk, although its root is nobody on the host: of layers
- * on ID-mapped mounts (overlayfs.rst, since Linux 5.19). Nothing has to be chowned, however large the image.
+ * An overlay whose files have the container's own owners on the disk, although its root is nobody on the host: of
+ * layers on ID-mapped mounts (overlayfs.rst, since Linux 5.19). Nothing has to be chowned, however large the image.
  */
 import { MS_REC, MS_SLAVE, mountFlags } from "../../../ffi/constants/mount.ts";
 import { CLONE_NEWNS, cloneFlags } from "../../../ffi/constants/namespace.ts";
@@ -62,8 +62,8 @@ function ofDescriptors(plan: PlanBuilder, overlay: OverlayMount, path: string, m
 }
 
 /**
- * By paths overlayfs finds its layers in the mount namespace, so that in one of its own, which no other process has, this
- * one covers the directory with the mapped copy.
+ * By paths overlayfs finds its layers in the mount namespace, so that in one of its own, which no other process has,
+ * this one covers the directory with the mapped copy.
  */
 function ofPaths(plan: PlanBuilder, overlay: OverlayMount, path: string, mappings: Mappings, mapped: () => Ref): Ref {
   plan.call("unshare", [flags(CLONE_NEWNS, cloneFlags)], { what: "mount namespace" });

@@ -58,7 +58,8 @@ export interface PsUsers {
 }
 
 /**
- * @throws EngineError invalid_argument with what ps says. As ps does, options that are none of SysV's are tried as BSD's:
+ * @throws EngineError invalid_argument with what ps says. As ps does, options that are none of SysV's are tried as
+ * BSD's:
  *   `-aux` means `aux`.
  */
 export function parsePsArguments(words: readonly string[], users: PsUsers): PsRequest {

@@ -107,8 +107,9 @@ const severity = (value: number): number => (value & 0xffff0000) | 0;
 /**
  * A rule that does what the default does is as good as absent. Of the others a rule without conditions stands above all
  * with, wherever it is; else the first whose conditions hold counts. Conditions of one rule are joined by "and", except
- * where two concern the same argument (then runc makes each a rule of its own). Arguments inside of a multiplexer cannot be looked at:
- * there conditions count as holding for what is stricter than the default, and as not holding for what is not.
+ * where two concern the same argument (then runc makes each a rule of its own). Arguments inside of a multiplexer
+ * cannot be looked at: there conditions count as holding for what is stricter than the default, and as not holding for
+ * what is not.
  */
 function decide(profile: LinuxSeccomp, call: Call): number {
   const otherwise = answer(profile.defaultAction, profile.defaultErrnoRet);

@@ -20,8 +20,8 @@ export async function mountPointsIn(directory: string): Promise<string[]> {
 }
 
 /**
- * As the kernel names it. It is not looked into: where a server is away, whoever asks for anything of what is mounted there
- * may wait for ever. Undefined where what it is to be in is not there.
+ * As the kernel names it. It is not looked into: where a server is away, whoever asks for anything of what is mounted
+ * there may wait for ever. Undefined where what it is to be in is not there.
  */
 async function placeOf(directory: string): Promise<string | undefined> {
   try {

@@ -1,6 +1,6 @@
 /**
- * What containers and volumes may take, limited by project quotas, which the kernels that tsd is developed on do not have:
- * a daemon whose root is a file system with them, of each kind that can.
+ * What containers and volumes may take, limited by project quotas, which the kernels that tsd is developed on do not
+ * have: a daemon whose root is a file system with them, of each kind that can.
  */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";

@@ -23,8 +23,8 @@ export function exchange(seed: number, directory: string, pairs: readonly (reado
 
 /**
  * Waits for processes to appear in its pid namespace and takes from each, as long as it can be had, what it is made of:
- * its program, its descriptors, its environment, its memory; and writes into its memory. Needs CAP_SYS_PTRACE. Every find
- * is a line on standard output: "exe PATH", "fd PATH", "secret WHERE", "wrote".
+ * its program, its descriptors, its environment, its memory; and writes into its memory. Needs CAP_SYS_PTRACE. Every
+ * find is a line on standard output: "exe PATH", "fd PATH", "secret WHERE", "wrote".
  */
 const spyScript = `
   my ($wanted, $secretPath, $target, $mode) = @ARGV;

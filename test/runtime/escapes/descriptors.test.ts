@@ -1,6 +1,6 @@
 /**
- * What tsd, or who called it, has open is not open in a container, and is no way out by a working directory or a program's
- * path (CVE-2024-21626); and files that tsd writes for its caller are written where the caller said.
+ * What tsd, or who called it, has open is not open in a container, and is no way out by a working directory or a
+ * program's path (CVE-2024-21626); and files that tsd writes for its caller are written where the caller said.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";

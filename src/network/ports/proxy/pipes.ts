@@ -8,8 +8,9 @@ import { isErrno } from "../../../core/errors.ts";
 const wantedBytes = 1024 * 1024;
 const EMFILE = 24;
 /**
- * So many pipes have that size, and all others what the kernel gives them, 64 KiB: what waits in them counts for no limit
- * of the kernel's, and whoever asks for much by thousands of connections and reads nothing would fill the host's memory.
+ * So many pipes have that size, and all others what the kernel gives them, 64 KiB: what waits in them counts for no
+ * limit of the kernel's, and whoever asks for much by thousands of connections and reads nothing would fill the host's
+ * memory.
  */
 const largeMax = 256;
 /** Beyond these an empty pipe is closed: there was a moment when so many peers were slow. */
@@ -21,8 +22,8 @@ export interface Pipe {
 }
 
 /**
- * Pipes for splice(2). A connection has one only while bytes are in it: the many that are idle, and the many whose peers
- * keep up, share a few.
+ * Pipes for splice(2). A connection has one only while bytes are in it: the many that are idle, and the many whose
+ * peers keep up, share a few.
  */
 export class PipePool {
   readonly #idle: Pipe[] = [];
