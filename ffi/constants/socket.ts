@@ -19,9 +19,11 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
+export const SO_PEERCRED = 17;
 /** Beyond net.core.wmem_max, rmem_max: with CAP_NET_ADMIN. */
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+export const SO_COOKIE = 57;
 
 export const SOL_IP = 0;
 export const IP_PKTINFO = 8;

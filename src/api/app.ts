@@ -1,6 +1,7 @@
 /** The Engine API as one Hono application over the engine's backends; src/api/server.ts serves it on a socket. */
 import { Hono } from "hono";
 import { EngineError } from "../core/errors.ts";
+import { initiatedBy } from "../core/initiator.ts";
 import { Authorization, authorized } from "./authorization.ts";
 import type { AuthorizationPlugin } from "./backend/authorization.ts";
 import type { Backends } from "./backend/backends.ts";
@@ -42,6 +43,7 @@ export function createApp(
   isExperimental = false,
 ): ApiApp {
   const app = new Hono<ApiEnv>({ getPath: routedPath });
+  app.use((c, next) => initiatedBy(c.env.client, next));
   app.use(versioned(isExperimental));
   app.use(headRequests, jsonAnswers);
   const authorization = plugins.length > 0 ? new Authorization(plugins) : undefined;

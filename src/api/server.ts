@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, STATUS_CODES } from "n
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import { EngineError, errorMessage, wrapError } from "../core/errors.ts";
+import type { ClientInitiator } from "../core/initiator.ts";
 import { log } from "../core/log.ts";
 import type { ApiApp } from "./app.ts";
 import { SocketConnection } from "./connection.ts";
@@ -25,11 +26,20 @@ export interface ApiServer {
   close(): Promise<void>;
 }
 
+/** Who has connected just now; it is asked once for each connection, before the next one is accepted. */
+export type IdentifyClient = () => ClientInitiator | undefined;
+
 /**
  * Listens and serves. The caller has made sure that `path` is free, and sets its mode and owner.
+ * @param identifyOf is called once it listens.
  * @throws EngineError unavailable when the address cannot be listened on.
  */
-export async function listen(app: ApiApp, address: ListenAddress): Promise<ApiServer> {
+export async function listen(
+  app: ApiApp,
+  address: ListenAddress,
+  identifyOf?: () => IdentifyClient,
+): Promise<ApiServer> {
+  const clients = new WeakMap<Duplex, ClientInitiator>();
   const upgraded = new Set<SocketConnection>();
   const server = createServer({ maxHeaderSize: headerBytesMax });
   // Attach, logs, events and wait are silent for days.
@@ -38,10 +48,13 @@ export async function listen(app: ApiApp, address: ListenAddress): Promise<ApiSe
   server.headersTimeout = 0;
   server.keepAliveTimeout = 0;
   // The adapter's own Request and Response stay its own: the daemon's other parts use the real ones.
-  const serve = getRequestListener((request, { outgoing }) => app.fetch(request, { abort: () => outgoing.destroy() }), {
-    overrideGlobalObjects: false,
-    hostname: "tsd",
-  });
+  const serve = getRequestListener(
+    (request, { incoming, outgoing }) => {
+      const client = clients.get(incoming.socket);
+      return app.fetch(request, { abort: () => outgoing.destroy(), ...(client && { client }) });
+    },
+    { overrideGlobalObjects: false, hostname: "tsd" },
+  );
   server.on("request", (incoming, outgoing) => {
     ignoreHost(incoming);
     serve(incoming, outgoing).catch((error: unknown) => {
@@ -54,7 +67,7 @@ export async function listen(app: ApiApp, address: ListenAddress): Promise<ApiSe
     const connection = new SocketConnection(socket, head);
     upgraded.add(connection);
     connection.signal.addEventListener("abort", () => upgraded.delete(connection), { once: true });
-    serveUpgrade(app, incoming, connection).catch((error: unknown) => {
+    serveUpgrade(app, { incoming, connection, client: clients.get(socket) }).catch((error: unknown) => {
       log("error", "request failed", { request: `${incoming.method} ${incoming.url}`, error: errorMessage(error) });
       connection.destroy();
     });
@@ -65,6 +78,11 @@ export async function listen(app: ApiApp, address: ListenAddress): Promise<ApiSe
     else socket.destroy();
   });
   await listening(server, address);
+  const identify = identifyOf?.();
+  server.on("connection", (socket: Duplex) => {
+    const client = identify?.();
+    if (client !== undefined) clients.set(socket, client);
+  });
   return {
     async close() {
       for (const connection of upgraded) connection.destroy();
@@ -94,7 +112,13 @@ function ignoreHost(incoming: IncomingMessage): void {
   incoming.headers.host = "tsd";
 }
 
-async function serveUpgrade(app: ApiApp, incoming: IncomingMessage, connection: SocketConnection): Promise<void> {
+interface UpgradeRequest {
+  incoming: IncomingMessage;
+  connection: SocketConnection;
+  client: ClientInitiator | undefined;
+}
+
+async function serveUpgrade(app: ApiApp, { incoming, connection, client }: UpgradeRequest): Promise<void> {
   let hijacked = false;
   const body = await readBody(incoming);
   const request = new Request(`http://tsd${incoming.url}`, {
@@ -107,6 +131,7 @@ async function serveUpgrade(app: ApiApp, incoming: IncomingMessage, connection: 
   });
   const response = await app.fetch(request, {
     abort: () => connection.destroy(),
+    ...(client && { client }),
     upgrade: (head) => {
       hijacked = true;
       connection.write(head);

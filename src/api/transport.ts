@@ -1,5 +1,6 @@
 /** What lies between the routes and a socket, so that routes know neither node:http nor Bun. */
 import type { Context } from "hono";
+import type { ClientInitiator } from "../core/initiator.ts";
 
 /** A connection that was taken over: bytes both ways, with half-close and back-pressure. */
 export interface Connection {
@@ -20,6 +21,8 @@ export interface Transport {
   upgrade?: (head: string) => Connection;
   /** Cuts the connection, so that a client does not take what it has for the whole. */
   abort: () => void;
+  /** Whose connection it is, where that is known. */
+  client?: ClientInitiator;
 }
 
 export interface ApiEnv {

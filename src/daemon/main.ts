@@ -3,7 +3,7 @@ import { chownSync } from "node:fs";
 import { serviceNotify } from "../../ffi/notify.ts";
 import { type ApiApp, createApp } from "../api/app.ts";
 import type { AuthorizationPlugin } from "../api/backend/authorization.ts";
-import { type ApiServer, listen } from "../api/server.ts";
+import { type ApiServer, type IdentifyClient, listen } from "../api/server.ts";
 import { Cleanup } from "../core/cleanup.ts";
 import { EngineError, errorMessage, isEngineError } from "../core/errors.ts";
 import { log, setLogLevel } from "../core/log.ts";
@@ -14,6 +14,7 @@ import { Layout } from "../engine/layout.ts";
 import { type ProxySettings, takeProxies } from "../image/registry/proxies.ts";
 import { openAuthorizationPlugins } from "../plugin/authorization.ts";
 import { defaultPluginDirectories } from "../plugin/discovery.ts";
+import { ClientPeers } from "./client-peers.ts";
 import { composeEngine } from "./compose.ts";
 import { clearSocket, lockDirectory, removePidFile, writePidFile } from "./exclusive.ts";
 import { type DaemonOptions, daemonHelp, parseDaemonArguments } from "./flags.ts";
@@ -137,12 +138,17 @@ function socketPath(host: string): string {
   return host.slice("unix://".length);
 }
 
+function identifyClients(): IdentifyClient {
+  const peers = new ClientPeers();
+  return () => peers.accepted();
+}
+
 /** The socket is never there with another mode than 0660: it is made under that mask. */
 async function listenOn(path: string, app: ApiApp, gid: number): Promise<ApiServer> {
   const mask = process.umask(0o117);
   let listening: Promise<ApiServer>;
   try {
-    listening = listen(app, { path });
+    listening = listen(app, { path }, identifyClients);
   } finally {
     process.umask(mask);
   }

@@ -1,4 +1,6 @@
 /** A line of GET /events. Types only; the routes write it (and the fields of older versions). */
+import type { EngineReason } from "../../core/initiator.ts";
+
 export type EventType =
   | "builder"
   | "config"
@@ -12,6 +14,11 @@ export type EventType =
   | "service"
   | "volume";
 
+/** Who wanted it: a client of the API by what the kernel says of it, or the engine of its own accord. */
+export type EventInitiator =
+  | { Kind: "client"; Uid: number; Gid: number; Pid: number; Command: string }
+  | { Kind: "engine"; Reason: EngineReason };
+
 export interface EventMessage {
   Type: EventType;
   /** `create`, `start`, `die`, `exec_create: sh -c x`, … */
@@ -23,4 +30,6 @@ export interface EventMessage {
   time: number;
   /** Nanoseconds since the epoch: beyond 2^53, hence a bigint, a plain number on the wire. */
   timeNano: bigint;
+  /** tsd's own; absent where nobody wanted it, or it is not known who did. */
+  Initiator?: EventInitiator;
 }

@@ -23,7 +23,7 @@ function expectedCommits({ ContainerdCommit, RuncCommit, InitCommit }: SystemInf
 
 /** One JSON line without its end. `timeNano` is beyond what a double holds, hence a raw number. */
 export function eventLine(event: EventMessage, api: number): string {
-  const { Type, Action, Actor, scope, time, timeNano } = event;
+  const { Type, Action, Actor, scope, time, timeNano, Initiator } = event;
   const container = Type === "container";
   return JSON.stringify({
     // The fields of before API 1.22, written until 1.52.
@@ -35,5 +35,6 @@ export function eventLine(event: EventMessage, api: number): string {
     scope,
     time,
     timeNano: JSON.rawJSON(timeNano.toString()),
+    ...(Initiator && { Initiator }),
   });
 }

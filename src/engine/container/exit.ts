@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { withoutSync } from "../../core/database.ts";
 import { errorMessage, isEngineError, isErrno } from "../../core/errors.ts";
+import { initiatedBy } from "../../core/initiator.ts";
 import { log } from "../../core/log.ts";
 import { parseSignal } from "../../core/signals.ts";
 import type { ExitRecord } from "../../shim/protocol.ts";
@@ -21,8 +22,12 @@ import { type ContainerEnd, type ExitedState, exitCodeOf } from "./state.ts";
  */
 const courtesyMs = 5;
 
-/** Follows a running container to its end. Call it once a start; it never rejects. */
-export async function watchExit(context: EngineContext, container: Container, shim: ShimPart): Promise<void> {
+/** Follows a running container to its end, in nobody's name. Call it once a start; it never rejects. */
+export function watchExit(context: EngineContext, container: Container, shim: ShimPart): Promise<void> {
+  return initiatedBy(undefined, () => followToEnd(context, container, shim));
+}
+
+async function followToEnd(context: EngineContext, container: Container, shim: ShimPart): Promise<void> {
   container.engagedShim = shim;
   let exit: ExitRecord | undefined;
   try {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { initiatedByEngine } from "../../core/initiator.ts";
 import { type EngineEvent, EventBus, type Subscription } from "./bus.ts";
 
 async function collect(bus: EventBus, subscription: Subscription, publish: () => void): Promise<string[]> {
@@ -31,6 +32,13 @@ describe("the event bus", () => {
       bus.publish("container", "four", "c1"),
     );
     expect(seen).toEqual(["two", "three", "four"]);
+  });
+
+  test("an event says in whose name it was published, where that is known", () => {
+    const bus = new EventBus();
+    const initiator = { kind: "engine", reason: "policy" } as const;
+    expect(initiatedByEngine("policy", () => bus.publish("container", "start", "c1"))).toMatchObject({ initiator });
+    expect(bus.publish("container", "die", "c1")).not.toHaveProperty("initiator");
   });
 
   test("the ring keeps the last 256", async () => {

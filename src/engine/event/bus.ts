@@ -2,6 +2,8 @@
  * The engine's events: published once, kept in a bounded ring for `since`, and delivered to every subscriber in
  * the order in which they happened.
  */
+import { currentInitiator, type Initiator } from "../../core/initiator.ts";
+
 export type EventType = "container" | "image" | "network" | "volume" | "daemon";
 
 /** What happened to whom. The attributes are Docker's: labels, name, image, exitCode, signal … */
@@ -11,6 +13,8 @@ export interface EngineEvent {
   actor: { id: string; attributes: Record<string, string> };
   /** Microseconds since the epoch; no two events have the same. */
   timeMicros: number;
+  /** Who wanted it; absent where nobody did, or it is not known. */
+  initiator?: Initiator;
 }
 
 /** Docker keeps as many. */
@@ -37,7 +41,9 @@ export class EventBus {
   publish(type: EventType, action: string, id: string, attributes: Record<string, string> = {}): EngineEvent {
     const timeMicros = Math.max(Date.now() * 1000, this.#lastMicros + 1);
     this.#lastMicros = timeMicros;
-    const event: EngineEvent = { type, action, actor: { id, attributes }, timeMicros };
+    const initiator = currentInitiator();
+    const actor = { id, attributes };
+    const event: EngineEvent = { type, action, actor, timeMicros, ...(initiator && { initiator }) };
     this.#ring.push(event);
     if (this.#ring.length > ringSize) this.#ring.shift();
     for (const listener of [...this.#observers, ...this.#listeners]) listener(event);

@@ -1,4 +1,5 @@
-import type { EventMessage } from "../../api/schema/event.ts";
+import type { EventInitiator, EventMessage } from "../../api/schema/event.ts";
+import type { Initiator } from "../../core/initiator.ts";
 import { inKeyOrder } from "../../core/key-order.ts";
 import type { EngineEvent, EventBus } from "./bus.ts";
 
@@ -28,7 +29,7 @@ export class EventService {
   }
 }
 
-function eventMessage({ type, action, actor, timeMicros }: EngineEvent): EventMessage {
+function eventMessage({ type, action, actor, timeMicros, initiator }: EngineEvent): EventMessage {
   return {
     Type: type,
     Action: action,
@@ -36,5 +37,12 @@ function eventMessage({ type, action, actor, timeMicros }: EngineEvent): EventMe
     scope: "local",
     time: Math.floor(timeMicros / 1e6),
     timeNano: BigInt(timeMicros) * 1000n,
+    ...(initiator && { Initiator: initiatorView(initiator) }),
   };
+}
+
+function initiatorView(initiator: Initiator): EventInitiator {
+  if (initiator.kind === "engine") return { Kind: "engine", Reason: initiator.reason };
+  const { uid, gid, pid, command } = initiator;
+  return { Kind: "client", Uid: uid, Gid: gid, Pid: pid, Command: command };
 }
