@@ -10,7 +10,10 @@ export interface ContainerPaths {
   hosts: string;
   hostname: string;
   resolvConf: string;
+  /** Of the json-file driver. */
   log: string;
+  /** Of the local driver, and the copy that is kept of what goes to a driver that cannot be read. */
+  localLog: string;
   /** The program of `--init`. Not below the state directory: /run, on many hosts, is mounted noexec. */
   init: string;
   /** A directory for each checkpoint, by its name. */
@@ -97,6 +100,7 @@ export class Layout {
       hostname: join(directory, "hostname"),
       resolvConf: join(directory, "resolv.conf"),
       log: join(directory, `${id}-json.log`),
+      localLog: join(directory, "local-logs", "container.log"),
       init: join(directory, "init"),
       checkpoints: join(directory, "checkpoints"),
       criuLogs: join(directory, "criu"),

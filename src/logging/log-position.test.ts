@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { JsonFileLog, type JsonFileOptions } from "./json-file.ts";
+import { BlockEncoder } from "./local-format.ts";
 import { endOfLog, type LogPosition } from "./log-position.ts";
 import { readLog } from "./read.ts";
 
@@ -84,6 +85,15 @@ describe("the end of a log", () => {
     writeFileSync(path, "");
     expect(await endOfLog(path)).toMatchObject({ bytes: 0, mark: "" });
   });
+});
+
+test("the end of a local log comes before what a crash left of a block", async () => {
+  const path = join(directory, "local.log");
+  const encoder = new BlockEncoder(1024);
+  encoder.encode({ stream: "stdout", time: 1n, text: Buffer.from("whole\n") }, 0, 0, Number.POSITIVE_INFINITY);
+  const whole = encoder.encoded.slice();
+  writeFileSync(path, Buffer.concat([whole, whole.subarray(0, -3)]));
+  expect(await endOfLog(path)).toMatchObject({ bytes: whole.length });
 });
 
 test("what is not followed ends where it ended at the first look, however fast it grows", async () => {

@@ -3,6 +3,7 @@ import { fstatSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { isErrno, wrapError } from "../core/errors.ts";
 import { recordBytesMax } from "./json-record.ts";
+import { beginsLocalFile, endOfBlocks } from "./local-format.ts";
 import type { OutputStream } from "./log-writer.ts";
 
 /** Between two records of one file. */
@@ -51,6 +52,7 @@ export async function endOfLog(path: string): Promise<LogPosition | undefined> {
   try {
     await using handle = await open(path, "r");
     const { size } = await handle.stat();
+    if (await isLocal(handle)) return positionAt(handle.fd, endOfBlocks(handle.fd));
     const tail = new Uint8Array(Math.min(size, recordBytesMax));
     const { bytesRead } = await handle.read(tail, 0, tail.length, size - tail.length);
     const torn = bytesRead - 1 - tail.subarray(0, bytesRead).lastIndexOf(newline);
@@ -59,4 +61,10 @@ export async function endOfLog(path: string): Promise<LogPosition | undefined> {
     if (isErrno(error, "ENOENT")) return undefined;
     throw wrapError(error, `read log ${path}`, { path });
   }
+}
+
+async function isLocal(handle: FileHandle): Promise<boolean> {
+  const first = new Uint8Array(1);
+  const { bytesRead } = await handle.read(first, 0, 1, 0);
+  return bytesRead === 1 && beginsLocalFile(first[0]!);
 }
