@@ -227,6 +227,8 @@ export interface SurvivingShim {
   ended: boolean;
   /** Its processes stand still. */
   paused: boolean;
+  /** It does not answer yet: the rest is what is on record. Undefined when it ends without an answer, or has nothing. */
+  late?: Promise<SurvivingShim | undefined>;
 }
 
 export interface ShimSource {

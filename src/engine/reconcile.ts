@@ -67,9 +67,16 @@ export async function reconcile(context: EngineContext, sameBoot: boolean): Prom
       result.ended++;
     }
   }
-  for (const container of context.containers.all()) await settleUpdate(context, container);
-  for (const { containerId, shim } of survivors.values()) {
-    if (!adopted.has(containerId)) await endShim(containerId, shim);
+  for (const container of context.containers.all()) {
+    const { late } = survivors.get(container.id) ?? {};
+    if (late === undefined) await settleUpdate(context, container);
+    else void settleLate(context, container, late);
+  }
+  for (const { containerId, shim, late } of survivors.values()) {
+    if (adopted.has(containerId)) continue;
+    const ended = endShim(containerId, shim);
+    // One that does not answer yet is ended when it does.
+    if (late === undefined) await ended;
   }
   await context.networks.restore(live);
   // Whoever was starting has what it needs of them by now.
@@ -158,7 +165,24 @@ async function adopt(context: EngineContext, container: Container, found: Surviv
     context.containers.setState(container, { status: "running", pid, pidStartTicks: startTicks(pid), startedAt });
   }
   void watchExit(context, container, shim);
-  if (!found.ended) await settlePause(context, container, found);
+  if (!found.ended && found.late === undefined) await settlePause(context, container, found);
+}
+
+/** What was half done to a container whose shim answers only later, if it is still the one that has it. */
+async function settleLate(
+  context: EngineContext,
+  container: Container,
+  late: NonNullable<SurvivingShim["late"]>,
+): Promise<void> {
+  const found = await late;
+  if (found === undefined || container.shim !== found.shim || context.background.closed) return;
+  log("info", "a shim answers at last", { container: container.id });
+  try {
+    await settlePause(context, container, found);
+    await settleUpdate(context, container);
+  } catch (error) {
+    log("error", "could not settle a container", { container: container.id, error: errorMessage(error) });
+  }
 }
 
 /** Records the end of a container that has no shim any more, as far as it can be known. */

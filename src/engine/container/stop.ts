@@ -34,8 +34,9 @@ export async function stopContainer(context: EngineContext, container: Container
     throw new EngineError("not_modified", `container ${container.name} is already stopped`);
   }
   const exited = container.nextExit();
-  await sendSignal(context, container, signal);
-  const ended = await (seconds < 0 ? exited : within(exited, seconds * 1000));
+  // A shim that somebody has stopped does not answer: the time is counted from here on all the same.
+  const stopped = Promise.all([sendSignal(context, container, signal), exited]);
+  const ended = await (seconds < 0 ? stopped : within(stopped, seconds * 1000));
   if (ended === undefined) await killAndWait(context, container, exited);
   containerEvent(context, container, "stop");
 }
@@ -62,15 +63,17 @@ export async function forceEnd(context: EngineContext, container: Container): Pr
 }
 
 async function killAndWait(context: EngineContext, container: Container, exited: Promise<ExitResult>): Promise<void> {
-  await sendSignal(context, container, signalNumbers.KILL!);
-  if ((await within(exited, killTimeoutMs)) !== undefined) return;
-  throw new EngineError(
-    "timeout",
-    `container ${container.id}: did not end within ${killTimeoutMs / 1000} s of SIGKILL`,
-    {
-      hint: "its process hangs in the kernel: look at /proc/PID/stack",
-    },
-  );
+  let isSent = false;
+  const sent = sendSignal(context, container, signalNumbers.KILL!).then(() => {
+    isSent = true;
+  });
+  if ((await within(Promise.all([sent, exited]), killTimeoutMs)) !== undefined) return;
+  const seconds = killTimeoutMs / 1000;
+  const text = isSent ? `did not end within ${seconds} s of SIGKILL` : `its shim did not answer within ${seconds} s`;
+  const hint = isSent
+    ? "its process hangs in the kernel: look at /proc/PID/stack"
+    : `the shim is a process that somebody has stopped: its number is in ${context.layout.container(container.id).shimRecord}`;
+  throw new EngineError("timeout", `container ${container.id}: ${text}`, { hint });
 }
 
 async function sendSignal(context: EngineContext, container: Container, signal: number): Promise<void> {

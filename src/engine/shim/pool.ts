@@ -3,16 +3,14 @@
  * everything else that a container's start consists of.
  */
 import { randomBytes } from "node:crypto";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { timeNow } from "../../core/clock.ts";
-import { namesIn } from "../../core/directory.ts";
 import { errorMessage } from "../../core/errors.ts";
 import { type LogLevel, log } from "../../core/log.ts";
-import { ShimClient, spawnShim } from "../../shim/client.ts";
+import { type ShimClient, spawnShim } from "../../shim/client.ts";
 import { moveToCgroup } from "../kernel.ts";
 import type { Layout } from "../layout.ts";
 import type { ShimPart, ShimSource, SurvivingShim } from "../parts.ts";
+import { findSurvivors } from "./survivors.ts";
 
 /**
  * When a spare is started after the last was taken. By then a container that only runs `true` has ended, and its shim is
@@ -71,9 +69,8 @@ export class ShimPool implements ShimSource {
     await released;
   }
 
-  async survivors(): Promise<SurvivingShim[]> {
-    const found = await Promise.all(listSockets(this.#layout.shims).map(askSurvivor));
-    return found.filter((survivor) => survivor !== undefined);
+  survivors(): Promise<SurvivingShim[]> {
+    return findSurvivors(this.#layout);
   }
 
   /** Starts a spare shim, in the background, if there is none. */
@@ -111,33 +108,4 @@ export class ShimPool implements ShimSource {
     this.#spawned.add(shim);
     return shim;
   }
-}
-
-async function askSurvivor(path: string): Promise<SurvivingShim | undefined> {
-  let shim: ShimClient;
-  try {
-    shim = await ShimClient.connect(path);
-  } catch (error) {
-    log("debug", "removed a socket that no shim listens at", { path, error: errorMessage(error) });
-    await rm(path, { force: true });
-    return undefined;
-  }
-  try {
-    const { containerId, pid, startedAt, exit, status } = await shim.state({ settled: true });
-    if (containerId !== null && pid !== null) {
-      const paused = status === "paused";
-      return { shim, containerId, pid, startedAt: startedAt ?? timeNow(), ended: exit !== null, paused };
-    }
-    // The last daemon may have been killed when its request to start was on the way: refused from here on.
-    await shim.release({ force: true });
-  } catch (error) {
-    // It ended by itself, as those without a container and without a client do.
-    log("debug", "a shim did not answer", { path, error: errorMessage(error) });
-  }
-  shim.close();
-  return undefined;
-}
-
-function listSockets(directory: string): string[] {
-  return namesIn(directory).map((name) => join(directory, name));
 }
