@@ -105,6 +105,14 @@ const quickCommands = [
   ...["create", "delete", "exec", "kill", "pause", "resume", "run", "start", "state"].map(
     (verb) => `src/runtime/cli/${verb}.ts`,
   ),
+  "src/cli/main.ts",
+  "src/cli/tree.ts",
+  "src/cli/context/current.ts",
+  "src/client/client.ts",
+  "src/cli/run-connection.ts",
+  ...["create", "exec", "images", "inspect", "kill", "logs", "ps", "pull", "rm", "run", "start", "stop", "wait"].map(
+    (verb) => `src/cli/commands/${verb}.ts`,
+  ),
 ];
 
 /** The longest layer name that the path lies in. */

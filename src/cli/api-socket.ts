@@ -2,7 +2,7 @@
  * `--use-api-socket`: the container gets the daemon's socket, and the user's credentials for registries where clients in
  * it look for them.
  */
-import { join } from "node:path";
+import { join } from "../../ffi/path.ts";
 import type { ContainerCreateRequest } from "../api/schema/container-config.ts";
 import type { Client } from "../client/client.ts";
 import { writeArchive } from "../client/files.ts";

@@ -2,7 +2,10 @@
  * `--cidfile`: the file must be new, so that two containers do not share one, and is there before its container is. It
  * goes again when there is no container, also when this process is ended before there is one.
  */
-import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
+import { O_CREAT, O_EXCL, O_WRONLY } from "../../ffi/constants/open.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { open, write } from "../../ffi/files.ts";
+import { existsSync, rmSync } from "../../ffi/fs.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
 import { fileError } from "./file-error.ts";
 
@@ -10,7 +13,7 @@ const ends = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export class ContainerIdFile implements Disposable {
   readonly #path: string;
-  #descriptor: number | undefined;
+  #descriptor: Fd | undefined;
   #isWritten = false;
 
   /** @param path "" for none. @throws EngineError in docker's words. */
@@ -19,7 +22,7 @@ export class ContainerIdFile implements Disposable {
     if (path === "") return;
     if (existsSync(path)) throw found(path);
     try {
-      this.#descriptor = openSync(path, "wx", 0o644);
+      this.#descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o644);
     } catch (error) {
       throw isErrno(error, "EEXIST")
         ? found(path)
@@ -31,7 +34,7 @@ export class ContainerIdFile implements Disposable {
   write(id: string): void {
     if (this.#descriptor === undefined) return;
     try {
-      writeSync(this.#descriptor, id);
+      write(this.#descriptor, id);
     } catch (error) {
       throw fileError("open", this.#path, error, "failed to write the container ID to the file: ");
     }
@@ -53,7 +56,7 @@ export class ContainerIdFile implements Disposable {
   [Symbol.dispose](): void {
     if (this.#descriptor === undefined) return;
     this.#leaveSignals();
-    closeSync(this.#descriptor);
+    this.#descriptor.close();
     this.#descriptor = undefined;
     if (!this.#isWritten) rmSync(this.#path, { force: true });
   }

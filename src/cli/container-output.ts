@@ -1,7 +1,9 @@
-import { closeSync, fstatSync, constants as modes, openSync } from "node:fs";
 import { O_NOCTTY, O_NONBLOCK, O_WRONLY } from "../../ffi/constants/open.ts";
-import { Fd } from "../../ffi/fd.ts";
+import { S_IFIFO, S_IFMT } from "../../ffi/constants/stat.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { open } from "../../ffi/files.ts";
 import { isTerminal } from "../../ffi/pty.ts";
+import { statx } from "../../ffi/stat.ts";
 import { DescriptorWriter } from "../../ffi/stream.ts";
 import { isErrno } from "../core/errors.ts";
 import { OutputClosed, writeAll } from "./output.ts";
@@ -73,7 +75,7 @@ function openSink(descriptor: 1 | 2): Sink {
       return undefined;
     };
   }
-  const writer = new DescriptorWriter(new Fd(own));
+  const writer = new DescriptorWriter(own);
   let queued = 0;
   return (bytes) => {
     const taken = queued > 0 ? 0 : takenNow(writer, bytes);
@@ -85,13 +87,13 @@ function openSink(descriptor: 1 | 2): Sink {
   };
 }
 
-function reopen(descriptor: 1 | 2): number | undefined {
+function reopen(descriptor: 1 | 2): Fd | undefined {
   try {
-    const isPipe = (fstatSync(descriptor).mode & modes.S_IFMT) === modes.S_IFIFO;
+    const isPipe = (statx(descriptor).mode & S_IFMT) === S_IFIFO;
     if (!isPipe && !isTerminal(descriptor)) return undefined;
-    const own = openSync(`/proc/self/fd/${descriptor}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
-    if (own > 2) return own;
-    closeSync(own);
+    const own = open(`/proc/self/fd/${descriptor}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
+    if (own.number > 2) return own;
+    own.close();
     return undefined;
   } catch {
     return undefined; // Another user's pipe, a terminal of another mount namespace, no /proc.

@@ -1,10 +1,10 @@
 /** `images --tree`: each image with its names, and below them the platforms that it has, as Docker 29 shows them. */
 import { isTerminal } from "../../ffi/pty.ts";
 import type { ImageManifestSummary, ImageSummary } from "../api/schema/image.ts";
-import { callerVariable } from "../core/environment.ts";
 import { shortId } from "../core/id.ts";
 import { formatBytesDecimal } from "../core/size.ts";
 import { formatPlatform } from "../oci/platform.ts";
+import { callerVariable } from "./caller-variable.ts";
 import { ellipsis } from "./table.ts";
 
 export interface TreeStyle {

@@ -1,5 +1,5 @@
-import { basename } from "node:path";
 import type { CommandDef } from "citty";
+import { basename } from "../../ffi/path.ts";
 import { EngineError, isEngineError, isKernelError } from "../core/errors.ts";
 import { type Command, invoke } from "./command.ts";
 import { boolFlag, FlagError, parseFlags, UsageError } from "./flags.ts";

@@ -1,6 +1,6 @@
 /** `--mount type=bind,src=/here,dst=/there,…`: the long syntax of mounts, as docker's command line reads it. */
 
-import { resolve } from "node:path";
+import { resolve } from "../../ffi/path.ts";
 import type { IdMapping, Mount } from "../api/schema/container-config.ts";
 import { parseGoBool } from "../core/go-bool.ts";
 import { parseBytes } from "../core/size.ts";

@@ -1,4 +1,4 @@
-import { writeSync } from "node:fs";
+import { writeSync } from "../../ffi/fs.ts";
 import { windowSize } from "../../ffi/pty.ts";
 import { isErrno } from "../core/errors.ts";
 

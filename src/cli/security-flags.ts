@@ -1,5 +1,5 @@
 /** What concerns a container's isolation among the flags of `run` and `create`, as docker's command line reads it. */
-import { readFileSync } from "node:fs";
+import { readFileSync } from "../../ffi/fs.ts";
 import type { HostConfig } from "../api/schema/container-config.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { fileError } from "./file-error.ts";

@@ -1,7 +1,7 @@
 /** Variables and labels from flags and from files: `--env`, `--env-file`, `--label-file`, as docker reads them. */
-import { readFileSync } from "node:fs";
-import { callerVariable } from "../core/environment.ts";
+import { readFileSync } from "../../ffi/fs.ts";
 import { EngineError, isErrno } from "../core/errors.ts";
+import { callerVariable } from "./caller-variable.ts";
 import { fileError } from "./file-error.ts";
 
 /** `NAME=value`; a name alone takes the value that it has here. @throws Error in docker's words. */
@@ -31,7 +31,7 @@ function valueHere(name: string): string | undefined {
 export function readLines(path: string): string[] {
   const invalid = (reason: string) =>
     new EngineError("invalid_argument", `invalid env file (${path}): ${reason}`, { path });
-  let content: Buffer;
+  let content: Uint8Array;
   try {
     content = readFileSync(path);
   } catch (error) {
@@ -58,8 +58,8 @@ export function readLines(path: string): string[] {
 }
 
 /** Without their ends. */
-function linesOf(content: Buffer): Buffer[] {
-  const lines: Buffer[] = [];
+function linesOf(content: Uint8Array): Uint8Array[] {
+  const lines: Uint8Array[] = [];
   for (let start = 0; start < content.length; ) {
     const found = content.indexOf(0x0a, start);
     const end = found < 0 ? content.length : found;

@@ -1,5 +1,5 @@
 /** `-v [SOURCE:]TARGET[:OPTIONS]` as docker's command line takes it apart, before the daemon judges it. */
-import { resolve } from "node:path";
+import { resolve } from "../../ffi/path.ts";
 import { EngineError } from "../core/errors.ts";
 
 export interface VolumeFlags {

@@ -49,7 +49,7 @@ export async function hijack(
     return Object.assign(connection, { headers });
   } catch (error) {
     connection.close();
-    throw isEngineError(error) ? error : connectionError(address, connectErrno(error, address), error);
+    throw isEngineError(error) ? error : connectionError(address, await connectErrno(error, address), error);
   }
 }
 
@@ -73,7 +73,7 @@ async function connect(address: DaemonAddress): Promise<Connection> {
     }
   } catch (error) {
     connection.close();
-    throw connectionError(address, connectErrno(error, address), error);
+    throw connectionError(address, await connectErrno(error, address), error);
   }
   return connection;
 }

@@ -1,4 +1,3 @@
-import { accessSync, constants } from "node:fs";
 import { EngineError, type ErrorCode, errorMessage } from "../core/errors.ts";
 import { apiVersion } from "../core/version.ts";
 import { Answer } from "./answer.ts";
@@ -54,7 +53,7 @@ export async function request(
     response = await fetch(`${origin(address)}${requestTarget(path, options.query)}`, init as RequestInit);
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
-    throw connectionError(address, connectErrno(error, address), error);
+    throw connectionError(address, await connectErrno(error, address), error);
   }
   const answer = new Answer(address, response);
   if (response.ok) return answer;
@@ -98,10 +97,11 @@ export function tlsOptions({ ca, cert, key, verify }: ClientTls): Bun.TLSOptions
 }
 
 /** Bun says "FailedToOpenSocket" whatever the reason was; the file system knows it. */
-export function connectErrno(error: unknown, address: DaemonAddress): string | undefined {
+export async function connectErrno(error: unknown, address: DaemonAddress): Promise<string | undefined> {
   const code = (error as { code?: unknown }).code;
   if (address.socket === undefined) return typeof code === "string" ? code : undefined;
   if (typeof code === "string" && /^E[A-Z]+$/.test(code)) return code;
+  const { accessSync, constants } = await import("node:fs");
   try {
     accessSync(address.socket, constants.R_OK | constants.W_OK);
     return undefined;

@@ -1,4 +1,3 @@
-import { createHash, type Hash } from "node:crypto";
 import { EngineError } from "./errors.ts";
 
 /** `algorithm:hex`, OCI image specification, descriptor.md "Digests". */
@@ -30,17 +29,17 @@ export function digestHex(digest: Digest): string {
 }
 
 export function digestOf(data: Uint8Array | string, algorithm = "sha256"): Digest {
-  return `${algorithm}:${createHash(algorithm).update(data).digest("hex")}`;
+  return `${algorithm}:${new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms).update(data).digest("hex")}`;
 }
 
 /** Hashes a stream piece by piece, in the algorithm of the digest that is expected. */
 export class Digester {
-  readonly #hash: Hash;
+  readonly #hash: Bun.CryptoHasher;
   readonly #algorithm: string;
   size = 0;
 
   constructor(algorithm = "sha256") {
-    this.#hash = createHash(algorithm);
+    this.#hash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
     this.#algorithm = algorithm;
   }
 

@@ -1,12 +1,10 @@
-import { randomBytes } from "node:crypto";
-
 /**
  * A new 64-digit hexadecimal id. As in Docker the first 12 digits are never all decimal, so that the short
  * id of a container is not taken for a number where it serves as host name.
  */
 export function newId(): string {
   for (;;) {
-    const id = randomBytes(32).toString("hex");
+    const id = crypto.getRandomValues(new Uint8Array(32)).toHex();
     if (!/^\d+$/.test(id.slice(0, 12))) return id;
   }
 }

@@ -1,5 +1,4 @@
 /** Platforms as people write them and as documents have them (image specification, image-index.md "platform"). */
-import { arch } from "node:os";
 import { EngineError } from "../core/errors.ts";
 import type { Platform } from "./image.ts";
 
@@ -19,7 +18,7 @@ const architectureAliases: Record<string, string> = {
 
 /** The platform that containers run on here. */
 export function hostPlatform(): Platform {
-  return normalise({ os: "linux", architecture: arch() });
+  return normalise({ os: "linux", architecture: process.arch });
 }
 
 /**

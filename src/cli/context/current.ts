@@ -2,7 +2,7 @@
  * Which daemon a command speaks to: that of `-H`, of `--context`, of TSD_HOST or DOCKER_HOST, of DOCKER_CONTEXT, of the
  * context in use, and else the one of this host. Loaded by every command: what reads contexts is imported for one.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync } from "../../../ffi/fs.ts";
 import { type ClientTls, type DaemonAddress, hostOf, parseHost } from "../../client/host.ts";
 import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
 

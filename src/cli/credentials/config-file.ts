@@ -2,9 +2,8 @@
  * docker's config.json: who the user is at which registry, and which program keeps that. Everything else that is in it
  * belongs to others and is kept as it is.
  */
-import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
-import { join } from "node:path";
-import { writeFileAtomic } from "../../core/atomic-file.ts";
+import { existsSync, mkdirSync, readFileSync, realpathSync } from "../../../ffi/fs.ts";
+import { join } from "../../../ffi/path.ts";
 import { EngineError, errorMessage, isErrno } from "../../core/errors.ts";
 
 /** Name and secret at a registry. */
@@ -144,6 +143,7 @@ export class ConfigFile {
 
   /** Writes the file where it is, even when its name is a symlink to elsewhere. @throws EngineError. */
   async save(): Promise<void> {
+    const { writeFileAtomic } = await import("../../core/atomic-file.ts");
     mkdirSync(join(this.path, ".."), { recursive: true, mode: 0o700 });
     const target = existsSync(this.path) ? realpathSync(this.path) : this.path;
     await writeFileAtomic(target, `${JSON.stringify(this.#content, undefined, "\t")}\n`, 0o600);

@@ -1,6 +1,6 @@
 /** X-Registry-Auth: the user's credentials for a registry, as each request that leads there carries them. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "../../../ffi/fs.ts";
+import { join } from "../../../ffi/path.ts";
 import type { AuthConfig } from "../../api/schema/image.ts";
 import type { Client } from "../../client/client.ts";
 import { EngineError, errorMessage, isEngineError } from "../../core/errors.ts";

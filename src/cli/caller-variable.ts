@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync } from "../../ffi/fs.ts";
 
 /**
  * A variable of the environment that the caller gave. process.env lacks those that begin with BUN_ and has a few of
