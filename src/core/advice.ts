@@ -10,6 +10,8 @@ export const advice = {
   running: (name: string): string => `end it first with \`tsd stop ${name}\`, or remove it with \`tsd rm -f ${name}\``,
   paused: (name: string): string =>
     `let it go on with \`tsd unpause ${name}\`, or remove it with \`tsd rm -f ${name}\``,
+  restarting: (name: string): string =>
+    `\`tsd logs ${name}\` tells why it ends again and again, and \`tsd stop ${name}\` makes an end of it`,
   imageUsed: "remove what uses it first, or take the name away with `tsd rmi -f`",
   imageRunning: "end and remove that container first: `tsd rm -f CONTAINER`",
   networkUsed: (name: string): string => `remove those containers, or \`tsd network disconnect ${name} CONTAINER\``,

@@ -75,7 +75,7 @@ export async function composeEngine(
       containers
         .all()
         .filter(({ definition }) => usesImage(definition, imageId))
-        .map(({ id, active }) => ({ containerId: id, running: active })),
+        .map(({ id, isUp }) => ({ containerId: id, running: isUp })),
   });
   if (configuration.containerBytes !== undefined) checkStorageLimits(images.snapshots.whyNoLimit());
   await images.start();

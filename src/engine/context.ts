@@ -3,6 +3,7 @@ import type { KeyedLock } from "../core/lock.ts";
 import type { Background } from "./background.ts";
 import type { EngineConfiguration } from "./configuration.ts";
 import type { Endings } from "./container/endings.ts";
+import type { PolicyRestarts } from "./container/policy-restarts.ts";
 import type { ContainerStore } from "./container/store.ts";
 import type { EventBus } from "./event/bus.ts";
 import type { Layout } from "./layout.ts";
@@ -21,6 +22,7 @@ export interface EngineContext {
   /** One operation at a time on a container, by its id. */
   locks: KeyedLock;
   endings: Endings;
+  restarts: PolicyRestarts;
   events: EventBus;
   background: Background;
   images: ImagePart;

@@ -3,6 +3,7 @@ import type { Database } from "bun:sqlite";
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { type Schema, withoutSync } from "../core/database.ts";
+import { initiatedByEngine } from "../core/initiator.ts";
 import { KeyedLock } from "../core/lock.ts";
 import { log } from "../core/log.ts";
 import type { VolumeDrivers } from "../volume/drivers.ts";
@@ -11,9 +12,12 @@ import { ArchiveService } from "./archive/archives.ts";
 import { Background } from "./background.ts";
 import { Bundles } from "./bundles.ts";
 import type { EngineConfiguration } from "./configuration.ts";
+import { startAtBoot } from "./container/boot.ts";
 import { CheckpointService } from "./container/checkpoint.ts";
 import { ContainerService } from "./container/containers.ts";
 import { Endings } from "./container/endings.ts";
+import { PolicyRestarts } from "./container/policy-restarts.ts";
+import { restartByPolicy } from "./container/start.ts";
 import type { ContainerStore } from "./container/store.ts";
 import type { EngineContext } from "./context.ts";
 import { EventBus } from "./event/bus.ts";
@@ -106,6 +110,10 @@ export class Engine {
     const bundles = new Bundles(layout, configuration.cdiFolders ?? []);
     const hostFiles = new HostFiles();
     const userRanges = new UserRanges(hostFiles, configuration.root);
+    const background = new Background();
+    const restarts = new PolicyRestarts(background, (container) =>
+      initiatedByEngine("policy", () => restartByPolicy(context, container)),
+    );
     const context: EngineContext = {
       ...rest,
       configuration,
@@ -114,7 +122,8 @@ export class Engine {
       locks: new KeyedLock(),
       endings: new Endings(),
       events,
-      background: new Background(),
+      background,
+      restarts,
       volumes: new VolumeService({ store, drivers, events }),
       remap: resolveRemap(configuration.usernsRemap ?? "", hostFiles),
       userRanges,
@@ -135,6 +144,9 @@ export class Engine {
     const engine = new Engine(context, engineId(parts.database), facts);
     const found = await reconcile(context, rememberBoot(parts.database));
     if (found.adopted + found.ended + found.leftovers > 0) log("info", "found from an earlier daemon", { ...found });
+    restarts.open();
+    const booted = initiatedByEngine("boot", () => startAtBoot(context));
+    background.run("start what restart policies want to run", "", booted);
     return engine;
   }
 
@@ -148,6 +160,7 @@ export class Engine {
   /** The daemon ends; containers do not. Everything that is due is written. */
   async close(): Promise<void> {
     this.#context.spareUsers.close();
+    this.#context.restarts.close();
     await this.#collector.close();
     await this.#context.background.close();
     this.#context.containers.flush();

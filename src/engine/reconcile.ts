@@ -12,12 +12,20 @@ import type { ShimRecord } from "../shim/protocol.ts";
 import { reconnect } from "./container/connect.ts";
 import type { Container } from "./container/container.ts";
 import { updateEtcFiles } from "./container/etc-files.ts";
-import { clearRuntime, detachNetwork, endOf, readExitRecord, watchExit } from "./container/exit.ts";
+import {
+  clearRuntime,
+  detachNetwork,
+  endOf,
+  readExitRecord,
+  restartingFrom,
+  stateAfter,
+  watchExit,
+} from "./container/exit.ts";
 import { settlePause } from "./container/pause.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
 import { settleNames } from "./container/rename.ts";
-import { startTicks } from "./container/start.ts";
-import type { ContainerEnd } from "./container/state.ts";
+import { failedStart, startTicks } from "./container/start.ts";
+import { type ContainerEnd, type RestartingState, type RunningState, restartsIn } from "./container/state.ts";
 import { settleUpdate } from "./container/update.ts";
 import type { EngineContext } from "./context.ts";
 import { removeMountPlaces } from "./mount/places.ts";
@@ -162,7 +170,9 @@ async function adopt(context: EngineContext, container: Container, found: Surviv
   const { shim, pid, startedAt } = found;
   container.shim = shim;
   if (container.state.status === "starting") {
-    context.containers.setState(container, { status: "running", pid, pidStartTicks: startTicks(pid), startedAt });
+    const restarts = restartsIn(container.state);
+    const running: RunningState = { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };
+    context.containers.setState(container, { ...running, ...(restarts && { restarts }) });
   }
   void watchExit(context, container, shim);
   if (!found.ended && found.late === undefined) await settlePause(context, container, found);
@@ -193,7 +203,9 @@ function settle(context: EngineContext, container: Container, sameBoot: boolean)
   clearRuntime(context, container);
   if (state.status === "starting" && exit === undefined && sameBoot && (started?.pid ?? null) === null) {
     const failure = { exitCode: 128, message: "the daemon was killed before the container was started" };
-    context.containers.setState(container, { ...state.from, failure });
+    // What a policy has begun it goes on with.
+    const isByPolicy = state.from.status === "restarting";
+    context.containers.setState(container, isByPolicy ? state.from : failedStart(state, failure));
     return;
   }
   const finishedAt = exit?.finishedAt ?? new Date().toISOString();
@@ -205,7 +217,10 @@ function settle(context: EngineContext, container: Container, sameBoot: boolean)
           reason: `exit status unknown: ${sameBoot ? "the container's shim was killed" : "the host was restarted"}`,
         };
   const startedAt = state.status === "running" ? state.startedAt : (started?.startedAt ?? finishedAt);
-  context.containers.setState(container, { status: "exited", startedAt, finishedAt, end });
+  const after = stateAfter(container, end, { startedAt, finishedAt });
+  // A host that was restarted is nobody's failure: the policy starts it at once, and begins to count.
+  const anew = (ended: RestartingState) => restartingFrom(ended.from, { count: 0, delayMs: 0 });
+  context.containers.setState(container, after.status === "restarting" && !sameBoot ? anew(after) : after);
 }
 
 /** Removals that were begun, and containers that are removed with their end, which has come. */

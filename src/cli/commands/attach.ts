@@ -27,6 +27,9 @@ export const attachCommand = command({
     if (container.State.Paused) {
       throw new EngineError("conflict", "cannot attach to a paused container, unpause it first");
     }
+    if (container.State.Restarting) {
+      throw new EngineError("conflict", "cannot attach to a restarting container, wait until it is running");
+    }
     const tty = container.Config.Tty ?? false;
     const stdin = !flags["no-stdin"] && (container.Config.OpenStdin ?? false);
     refuseTerminalWithoutOne({ tty }, stdin);

@@ -14,7 +14,7 @@ import type { ContainerPaths } from "../layout.ts";
 import { bundleIdMapping } from "../mount/id-mapping.ts";
 import { sharedMemoryMounts } from "../mount/shared-memory.ts";
 import type { MountSources } from "../mount/sources.ts";
-import type { Container } from "./container.ts";
+import { type Container, isRestarting } from "./container.ts";
 import { writeEtcFiles } from "./etc-files.ts";
 import { linkVariables } from "./links.ts";
 import { runtimePath } from "./normalize.ts";
@@ -197,6 +197,7 @@ function namespacePaths(
 /** @throws EngineError conflict when the other container does not run. */
 export function namespaceOf(context: EngineContext, reference: string, kind: string): string {
   const other = context.containers.find(reference);
+  if (other.state.status === "restarting") throw isRestarting(other);
   if (other.state.status !== "running") {
     throw new EngineError(
       "conflict",

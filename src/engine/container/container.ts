@@ -92,6 +92,11 @@ export class Container {
     return this.#state.status === "running" || this.#state.status === "starting";
   }
 
+  /** Docker's `Running`: it is active, or its policy starts it again. */
+  get isUp(): boolean {
+    return this.active || this.#state.status === "restarting";
+  }
+
   get paused(): boolean {
     return this.#state.status === "running" && this.#state.pausedFor !== undefined;
   }
@@ -149,11 +154,19 @@ export class Container {
 
   /** @throws EngineError conflict in docker's words when nothing runs. */
   runningShim(): ShimPart {
+    if (this.#state.status === "restarting") throw isRestarting(this);
     if (this.#state.status !== "running" || this.shim === undefined) {
       throw new EngineError("conflict", `container ${this.id} is not running`, { hint: advice.notRunning(this.name) });
     }
     return this.shim;
   }
+}
+
+/** What cannot be done to a container that its policy is about to start again, in docker's words. */
+export function isRestarting({ id, name }: Pick<Container, "id" | "name">): EngineError {
+  return new EngineError("conflict", `Container ${id} is restarting, wait until the container is running`, {
+    hint: advice.restarting(name),
+  });
 }
 
 type Waiters = Set<(result: ExitResult) => void>;
@@ -178,7 +191,7 @@ function settledState(state: ContainerState): Extract<ContainerState, { status: 
     case "exited":
       return state;
     case "starting":
-      return state.from;
+    case "restarting":
     case "removing":
     case "dead":
       return settledState(state.from);

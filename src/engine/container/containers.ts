@@ -14,7 +14,7 @@ import type { EngineContext } from "../context.ts";
 import type { ExecService } from "../exec/execs.ts";
 import { attachContainer, type Stream, type StreamSelection } from "./attach.ts";
 import { joinedContainer } from "./bundle.ts";
-import type { Container } from "./container.ts";
+import { type Container, isRestarting } from "./container.ts";
 import { type CreateOptions, createContainer } from "./create.ts";
 import { descent } from "./descent.ts";
 import { containerEvent } from "./event.ts";
@@ -144,6 +144,7 @@ export class ContainerService {
     if (container.paused) {
       throw new EngineError("conflict", `Container ${reference} is paused, unpause the container before attach`);
     }
+    if (container.state.status === "restarting") throw isRestarting(container);
     if (options.logs) return attachWithLogs(this.#context, container, options, signal);
     return options.stream ? attachContainer(this.#context, container, options, signal) : emptyStream(container);
   }

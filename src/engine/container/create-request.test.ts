@@ -103,14 +103,12 @@ test("what is kept and does nothing yet is said", () => {
     HostConfig: {
       CpuPercent: 5,
       CpuCount: 2,
-      RestartPolicy: { Name: "unless-stopped" },
       LogConfig: { Type: "syslog" },
     },
   });
   expect(warnings.map((warning) => warning.split(" ").slice(0, 5).join(" "))).toEqual([
     "linux does not support CPU",
     "linux does not support CPU",
-    "The restart policy unless-stopped is",
     "The health check is kept",
     "The log driver syslog is",
   ]);

@@ -15,7 +15,15 @@ import { cgroupPath } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { containerEvent, networkEvent } from "./event.ts";
 import { autoRemove } from "./remove.ts";
-import { type ContainerEnd, type ExitedState, exitCodeOf } from "./state.ts";
+import { nextRestart } from "./restart-policy.ts";
+import {
+  type ContainerEnd,
+  type ExitedState,
+  exitCodeOf,
+  type RestartingState,
+  type Restarts,
+  restartsIn,
+} from "./state.ts";
 
 /**
  * Clean-up after an auto-removed container waits until whoever ran it has its answer: nobody waits for the clean-up.
@@ -78,7 +86,7 @@ export async function recordEnd(
   finishedAt: string,
 ): Promise<void> {
   const startedAt = container.state.status === "running" ? container.state.startedAt : finishedAt;
-  const state: ExitedState = { status: "exited", startedAt, finishedAt, end };
+  const state = stateAfter(container, end, { startedAt, finishedAt });
   const goes = container.autoRemove && !container.restarting;
   if (goes) container.setState(state);
   else context.containers.setState(container, state);
@@ -93,8 +101,36 @@ export async function recordEnd(
   });
   context.endings.add(cleaned);
   container.announceExit();
+  context.restarts.schedule(container);
   if (goes) autoRemove(context, container, cleaned);
   await cleaned;
+}
+
+/** What a container is after a run: ended, or on its way to be started again by its policy. */
+export function stateAfter(
+  { state, definition, restarting }: Container,
+  end: ContainerEnd,
+  times: { startedAt: string; finishedAt: string },
+): ExitedState | RestartingState {
+  const stoppedByHand = state.status === "running" && state.stoppedByHand === true;
+  const restarts = restartsIn(state);
+  const exited: ExitedState = {
+    status: "exited",
+    ...times,
+    end,
+    ...(restarts && { restarts }),
+    ...(stoppedByHand && { stoppedByHand }),
+  };
+  if (stoppedByHand || restarting) return exited;
+  const ranMs = Date.parse(times.finishedAt) - Date.parse(times.startedAt);
+  const next = nextRestart(definition.hostConfig.RestartPolicy, { end, ranMs, restarts });
+  return next === undefined ? exited : restartingFrom(exited, next);
+}
+
+/** @param restarts with the one that is to come. */
+export function restartingFrom(exited: ExitedState, restarts: Restarts): RestartingState {
+  const restartAt = new Date(Date.now() + restarts.delayMs).toISOString();
+  return { status: "restarting", from: { ...exited, restarts }, restartAt };
 }
 
 /** What is due of its last end is done now. The caller has the container's lock, and may have got it before the end did. */

@@ -6,7 +6,7 @@ import type { ContainerCreateRequest, HostConfig, Mount } from "../../api/schema
 import { EngineError } from "../../core/errors.ts";
 import { checkLogOptions, logWarnings } from "../../logging/log-options.ts";
 import { healthWarnings } from "./healthcheck.ts";
-import { checkRestartPolicy, restartWarnings } from "./restart-policy.ts";
+import { checkRestartPolicy } from "./restart-policy.ts";
 
 /** @throws EngineError invalid_argument in docker's words, or unsupported; naming the first field. */
 export function refuseUnsupported({ HostConfig: host = {} }: ContainerCreateRequest): void {
@@ -38,7 +38,6 @@ export function unactedWarnings({ Healthcheck, HostConfig: host = {} }: Containe
   return [
     ...(host.CpuPercent ? ["linux does not support CPU percent. Percent discarded."] : []),
     ...(host.CpuCount ? ["linux does not support CPU count. Count discarded."] : []),
-    ...restartWarnings(host.RestartPolicy),
     ...healthWarnings(Healthcheck),
     ...logWarnings(host.LogConfig?.Type || "json-file", host.LogConfig?.Config ?? {}),
   ];

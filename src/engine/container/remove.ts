@@ -8,6 +8,7 @@ import { log } from "../../core/log.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container } from "./container.ts";
 import { containerEvent } from "./event.ts";
+import { projectState } from "./state.ts";
 import { forceEnd } from "./stop.ts";
 
 export interface RemoveOptions {
@@ -23,21 +24,22 @@ export async function removeContainer(
   container: Container,
   options: RemoveOptions,
 ): Promise<void> {
-  if (container.active && !options.force) {
+  if (container.isUp && !options.force) {
+    const { Status } = projectState(container.state);
     const why = container.paused
       ? "container is paused and must be unpaused first"
-      : "container is running: stop the container before removing or force remove";
+      : `container is ${Status === "restarting" ? Status : "running"}: stop the container before removing or force remove`;
     const hint = container.paused ? advice.paused(container.name) : advice.running(container.name);
     throw new EngineError("conflict", `cannot remove container "${container.name}": ${why}`, { hint });
   }
   // An auto-removed container may be gone by its own end; a start may come in between: look again each time.
-  while (container.active) await forceEnd(context, container);
+  while (container.isUp) await forceEnd(context, container);
   // One that writes has the lock.
   if (options.force) await container.copies.end(removedMeanwhile(container));
   await context.locks.run(container.id, async () => {
     if (container.removed) return;
     const { state } = container;
-    if (state.status === "running" || state.status === "starting") {
+    if (state.status === "running" || state.status === "starting" || state.status === "restarting") {
       throw new EngineError("conflict", `container ${container.name} was started while it was to be removed`);
     }
     try {

@@ -1,6 +1,7 @@
-/** `--restart`, judged as Docker does. Nobody acts on it yet, which whoever asks for one is told. */
+/** `--restart`: what is accepted, and what it says of a container that has ended. */
 import type { RestartPolicy } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
+import { type ContainerEnd, type ContainerState, exitCodeOf, type Restarts } from "./state.ts";
 
 const names = ["no", "always", "on-failure", "unless-stopped"];
 
@@ -24,12 +25,49 @@ export function restarts({ Name = "" }: RestartPolicy = {}): boolean {
   return Name !== "" && Name !== "no";
 }
 
-/** What `create` and `update` answer beside the policy that they have stored. */
-export function restartWarnings(policy: RestartPolicy | undefined): string[] {
-  if (!restarts(policy)) return [];
-  return [
-    `The restart policy ${policy!.Name} is kept in the container's configuration, and is not acted on in this version of tsd.`,
-  ];
+/** How long the first restart waits; each further one twice as long. All times are Docker's. */
+const firstDelayMs = 100;
+const delayMaxMs = 60_000;
+/** Who has run for so long begins with the first delay again. */
+const longRunMs = 10_000;
+
+export interface EndedRun {
+  end: ContainerEnd;
+  /** How long it ran, in milliseconds. */
+  ranMs: number;
+  /** What the policy had done before. */
+  restarts?: Restarts | undefined;
+}
+
+/**
+ * What the policy does about an end that nobody wanted; undefined: nothing. An end of which nothing is known counts as a
+ * failure.
+ */
+export function nextRestart(policy: RestartPolicy | undefined, run: EndedRun): Restarts | undefined {
+  const { count, delayMs } = run.restarts ?? { count: 0, delayMs: 0 };
+  if (!wantsRestart(policy, exitCodeOf(run.end), count)) return undefined;
+  const isFirst = delayMs === 0 || run.ranMs >= longRunMs;
+  return { count: count + 1, delayMs: isFirst ? firstDelayMs : Math.min(2 * delayMs, delayMaxMs) };
+}
+
+function wantsRestart(policy: RestartPolicy | undefined, exitCode: number, count: number): boolean {
+  switch (policy?.Name) {
+    case "always":
+    case "unless-stopped":
+      return true;
+    case "on-failure": {
+      const max = policy.MaximumRetryCount ?? 0;
+      return exitCode !== 0 && (max === 0 || count < max);
+    }
+    default:
+      return false;
+  }
+}
+
+/** Whether a container that does not run is to be started when the daemon is: as in Docker, never one that never ran. */
+export function startsAtBoot(policy: RestartPolicy | undefined, state: ContainerState): boolean {
+  if (state.status !== "exited") return false;
+  return policy?.Name === "always" || (policy?.Name === "unless-stopped" && !state.stoppedByHand);
 }
 
 function invalid(reason: string): EngineError {

@@ -21,7 +21,7 @@ export async function restartContainer(
     container.restarting = true;
     try {
       await startSettled(context, container);
-      if (container.active) await unlessSettled(stopContainer(context, container, options));
+      if (container.isUp) await unlessSettled(stopContainer(context, container, { ...options, keepsPolicy: true }));
       if (container.removed) throw new EngineError("not_found", `No such container: ${container.id}`);
       await unlessSettled(startContainer(context, container));
     } catch (error) {

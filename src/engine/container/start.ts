@@ -20,7 +20,14 @@ import { clearRuntime, detachNetwork, settleEnd, watchExit } from "./exit.ts";
 import { checkLinked, linkedFrom } from "./links.ts";
 import { autoRemove } from "./remove.ts";
 import { sandboxRequest } from "./sandbox-request.ts";
-import type { RunningState, StartFailure, StartingState } from "./state.ts";
+import {
+  type CreatedState,
+  type ExitedState,
+  type RunningState,
+  restartsIn,
+  type StartFailure,
+  type StartingState,
+} from "./state.ts";
 
 /**
  * @param restore where its processes come from when it is not its program that is started.
@@ -38,7 +45,7 @@ export async function startContainer(
     await settleEnd(container);
     const { state } = container;
     if (container.paused) throw new EngineError("conflict", "cannot start a paused container, try unpause instead");
-    if (state.status === "running" || state.status === "starting") {
+    if (container.isUp) {
       throw new EngineError("not_modified", `container ${container.name} is already running`);
     }
     if (container.removed || (state.status !== "created" && state.status !== "exited")) {
@@ -51,6 +58,19 @@ export async function startContainer(
   });
 }
 
+/** Starts a container whose policy waits for that, unless somebody came first. A failure is on record, and is the end. */
+export async function restartByPolicy(context: EngineContext, container: Container): Promise<void> {
+  await context.endings.over(container);
+  await context.locks.run(container.id, async () => {
+    const { state } = container;
+    if (state.status !== "restarting" || container.removed) return;
+    await settleEnd(container);
+    const starting: StartingState = { status: "starting", from: state };
+    context.containers.setState(container, starting);
+    await launch(context, container, starting);
+  });
+}
+
 /** Starts a container whose intent is on record. The caller holds its lock. */
 export async function launch(
   context: EngineContext,
@@ -59,9 +79,11 @@ export async function launch(
   restore?: CheckpointPlace,
 ): Promise<void> {
   try {
-    const running = await withCleanup(`start container ${container.id}`, (cleanup) =>
+    const begun = await withCleanup(`start container ${container.id}`, (cleanup) =>
       run(context, container, cleanup, restore),
     );
+    const restarts = restartsIn(starting);
+    const running: RunningState = { ...begun, ...(restarts && { restarts }) };
     // The next daemon would see it from the shim's own record: no need to hold up the answer.
     context.containers.setStateSoon(container, running);
   } catch (error) {
@@ -159,17 +181,22 @@ export function failStart(
   error: unknown,
 ): EngineError {
   const wrapped = wrapError(error, `start container ${container.name}`, { stage: "start" });
-  const failure: StartFailure = { exitCode: failureStatus(error), message: errorMessage(error) };
+  const failed = failedStart(starting, { exitCode: failureStatus(error), message: errorMessage(error) });
   try {
-    if (container.autoRemove) container.setState({ ...starting.from, failure });
-    else context.containers.setState(container, { ...starting.from, failure });
+    if (container.autoRemove) container.setState(failed);
+    else context.containers.setState(container, failed);
   } catch (storing) {
     log("error", "could not record a failed start", { container: container.id, error: errorMessage(storing) });
-    container.restoreState({ ...starting.from, failure });
+    container.restoreState(failed);
   }
   container.announceExit();
   if (container.autoRemove) autoRemove(context, container, Promise.resolve());
   return wrapped;
+}
+
+/** What it was before, with the failure. As in Docker a policy does not try again what could not be started. */
+export function failedStart({ from }: StartingState, failure: StartFailure): CreatedState | ExitedState {
+  return { ...(from.status === "restarting" ? from.from : from), failure };
 }
 
 /** Docker's exit statuses for what never ran: 127 no such program, 126 not executable, 128 anything else. */

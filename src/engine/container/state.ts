@@ -24,7 +24,14 @@ export interface CreatedState {
 /** The intent to start, recorded before a shim is given the container. */
 export interface StartingState {
   status: "starting";
-  from: CreatedState | ExitedState;
+  from: CreatedState | ExitedState | RestartingState;
+}
+
+/** What the restart policy has done since somebody started the container. */
+export interface Restarts {
+  count: number;
+  /** How long it waits before the last of them, in milliseconds. */
+  delayMs: number;
 }
 
 export interface RunningState {
@@ -39,6 +46,10 @@ export interface RunningState {
    * wanted it decides what a daemon does that finds them so.
    */
   pausedFor?: "user" | "commit";
+  /** Absent: the policy has not restarted it yet. */
+  restarts?: Restarts;
+  /** Somebody wants it to end, recorded before it is told so: its policy does not start it again. */
+  stoppedByHand?: true;
 }
 
 export interface ExitedState {
@@ -47,6 +58,16 @@ export interface ExitedState {
   finishedAt: string;
   end: ContainerEnd;
   failure?: StartFailure;
+  restarts?: Restarts;
+  stoppedByHand?: true;
+}
+
+/** It has ended, and its policy starts it again: for Docker it runs all the time. */
+export interface RestartingState {
+  status: "restarting";
+  from: ExitedState & { restarts: Restarts };
+  /** RFC 3339. */
+  restartAt: string;
 }
 
 /** The intent to remove: whatever exists of the container may already be gone. */
@@ -62,15 +83,23 @@ export interface DeadState {
   reason: string;
 }
 
-export type ContainerState = CreatedState | StartingState | RunningState | ExitedState | RemovingState | DeadState;
+export type ContainerState =
+  | CreatedState
+  | StartingState
+  | RunningState
+  | ExitedState
+  | RestartingState
+  | RemovingState
+  | DeadState;
 export type ContainerStatus = ContainerState["status"];
 
 const transitions: Record<ContainerStatus, readonly ContainerStatus[]> = {
   created: ["starting", "removing"],
   // Back to where it was when the start fails; straight to exited when it ended before anybody saw it run.
-  starting: ["running", "created", "exited"],
+  starting: ["running", "created", "exited", "restarting"],
   // Paused, and back.
-  running: ["running", "exited"],
+  running: ["running", "exited", "restarting"],
+  restarting: ["starting", "exited"],
   exited: ["starting", "removing"],
   removing: ["dead"],
   dead: ["removing"],
@@ -153,10 +182,31 @@ export function projectState(state: ContainerState): StateProjection {
         Error: state.end.kind === "unknown" ? state.end.reason : "",
         ...failureFields(state.failure),
       };
+    case "restarting":
+      return { ...projectState(state.from), Status: "restarting", Running: true, Restarting: true };
     case "removing":
       return { ...projectState(state.from), Status: "removing" };
     case "dead":
       return { ...projectState(state.from), Status: "dead", Dead: true, Error: state.reason };
+  }
+}
+
+/** What the policy has done by now; its count is the Engine API's `RestartCount`. */
+export function restartsIn(state: ContainerState): Restarts | undefined {
+  switch (state.status) {
+    case "created":
+      return undefined;
+    case "running":
+    case "exited":
+      return state.restarts;
+    case "restarting":
+      return state.from.restarts;
+    case "starting":
+      // Who starts it by hand begins anew.
+      return state.from.status === "restarting" ? restartsIn(state.from) : undefined;
+    case "removing":
+    case "dead":
+      return restartsIn(state.from);
   }
 }
 

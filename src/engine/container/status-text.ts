@@ -12,6 +12,8 @@ export function statusText(state: ContainerState, nowMs: number): string {
       return `Up ${humanDuration(nowMs - Date.parse(state.startedAt))}${state.pausedFor === undefined ? "" : " (Paused)"}`;
     case "exited":
       return `Exited (${exitCodeOf(state.end)}) ${humanDuration(nowMs - Date.parse(state.finishedAt))} ago`;
+    case "restarting":
+      return `Restarting (${exitCodeOf(state.from.end)}) ${humanDuration(nowMs - Date.parse(state.from.finishedAt))} ago`;
     case "removing":
       return "Removal In Progress";
     case "dead":

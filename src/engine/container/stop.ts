@@ -1,5 +1,6 @@
 /** Signals to containers, and waiting for what they lead to. */
 import { advice } from "../../core/advice.ts";
+import { withoutSync } from "../../core/database.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
 import { parseSignal, signalNumbers } from "../../core/signals.ts";
 import type { EngineContext } from "../context.ts";
@@ -19,6 +20,8 @@ export interface StopOptions {
   signal?: string;
   /** Seconds; negative waits for ever. */
   timeoutSeconds?: number;
+  /** Nobody wants it to stay ended: its restart policy still counts. */
+  keepsPolicy?: true;
 }
 
 /**
@@ -29,11 +32,17 @@ export async function stopContainer(context: EngineContext, container: Container
   const { StopSignal, StopTimeout } = container.definition.config;
   const signal = parseSignal(options.signal || StopSignal || "SIGTERM");
   const seconds = options.timeoutSeconds ?? StopTimeout ?? stopTimeoutSecondsDefault;
+  const byHand = options.keepsPolicy !== true;
   await startSettled(context, container);
+  if (giveUpRestart(context, container, byHand)) {
+    containerEvent(context, container, "stop");
+    return;
+  }
   if (container.state.status !== "running") {
     throw new EngineError("not_modified", `container ${container.name} is already stopped`);
   }
   const exited = container.nextExit();
+  if (byHand) noteByHand(context, container);
   // A shim that somebody has stopped does not answer: the time is counted from here on all the same.
   const stopped = Promise.all([sendSignal(context, container, signal), exited]);
   const ended = await (seconds < 0 ? stopped : within(stopped, seconds * 1000));
@@ -41,16 +50,26 @@ export async function stopContainer(context: EngineContext, container: Container
   containerEvent(context, container, "stop");
 }
 
-/** @throws EngineError conflict when the container does not run; with SIGKILL it waits for the end. */
+/**
+ * A signal that is to end the container is a wish that it stay ended, as `stop` is. One that waits for its policy gets
+ * no signal: it is not started again.
+ * @throws EngineError conflict when the container does not run; with SIGKILL it waits for the end.
+ */
 export async function killContainer(context: EngineContext, container: Container, signalText: string): Promise<void> {
   const signal = parseSignal(signalText || "SIGKILL");
   await startSettled(context, container);
+  const byHand = isToEnd(container, signal);
+  if (container.state.status === "restarting") {
+    if (byHand) giveUpRestart(context, container, byHand);
+    return;
+  }
   if (container.state.status !== "running") {
     throw new EngineError("conflict", `container ${container.id} is not running`, {
       hint: advice.notRunning(container.name),
     });
   }
   const exited = container.nextExit();
+  if (byHand) noteByHand(context, container);
   if (signal === signalNumbers.KILL) await killAndWait(context, container, exited);
   else await sendSignal(context, container, signal);
 }
@@ -58,8 +77,26 @@ export async function killContainer(context: EngineContext, container: Container
 /** Ends a container that is to be removed. */
 export async function forceEnd(context: EngineContext, container: Container): Promise<void> {
   await startSettled(context, container);
-  if (container.state.status !== "running") return;
+  if (giveUpRestart(context, container, true) || container.state.status !== "running") return;
+  noteByHand(context, container);
   await killAndWait(context, container, container.nextExit());
+}
+
+/** On record before the signal, for a daemon that hears of the end after this one was killed. */
+function noteByHand({ containers, database }: EngineContext, container: Container): void {
+  const { state } = container;
+  if (state.status !== "running" || state.stoppedByHand) return;
+  withoutSync(database, () => containers.setState(container, { ...state, stoppedByHand: true }));
+}
+
+/** One that waits for its policy to start it again has ended. @returns false where none waits. */
+function giveUpRestart({ containers, restarts }: EngineContext, container: Container, byHand: boolean): boolean {
+  const { state } = container;
+  if (state.status !== "restarting") return false;
+  restarts.cancel(container);
+  containers.setState(container, { ...state.from, ...(byHand && { stoppedByHand: true }) });
+  container.announceExit();
+  return true;
 }
 
 async function killAndWait(context: EngineContext, container: Container, exited: Promise<ExitResult>): Promise<void> {

@@ -7,7 +7,7 @@ import type { EngineContext } from "../context.ts";
 import type { Container } from "./container.ts";
 import { isOver } from "./ended.ts";
 import { containerEvent } from "./event.ts";
-import { checkRestartPolicy, restarts, restartWarnings } from "./restart-policy.ts";
+import { checkRestartPolicy, restarts } from "./restart-policy.ts";
 
 /**
  * All or nothing. The record comes first, with what it said before: a daemon that is killed in between is followed by
@@ -33,7 +33,7 @@ export async function updateContainer(
     }
     containerEvent(context, container, "update");
   });
-  return [...warnings, ...restartWarnings(RestartPolicy)];
+  return warnings;
 }
 
 async function change(context: EngineContext, container: Container, asked: HostConfig): Promise<void> {

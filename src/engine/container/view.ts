@@ -5,7 +5,7 @@ import type { Layout } from "../layout.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { containerNetworks, networkSettings, portSummaries } from "./network-view.ts";
-import { projectState } from "./state.ts";
+import { projectState, restartsIn } from "./state.ts";
 import { statusText } from "./status-text.ts";
 
 export interface Sizes {
@@ -45,7 +45,7 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     HostsPath: made(mounted("/etc/hosts") || etc.hosts),
     LogPath: definition.hostConfig.LogConfig?.Type === "json-file" ? made(layout.container(id).log) : "",
     Name: `/${name}`,
-    RestartCount: 0,
+    RestartCount: restartsIn(state)?.count ?? 0,
     Driver: "overlayfs",
     Platform: "linux",
     MountLabel: "",

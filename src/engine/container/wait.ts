@@ -8,7 +8,7 @@ export function waitContainer(
   signal: AbortSignal,
 ): Promise<ContainerWaitResponse> {
   if (condition === "removed") return container.removal(signal).then(waitResponse);
-  const over = condition === "not-running" && !container.active;
+  const over = condition === "not-running" && !container.isUp;
   return over ? Promise.resolve(waitResponse(container.lastExit)) : container.nextExit(signal).then(waitResponse);
 }
 

@@ -123,7 +123,7 @@ function isOwn(namespace: Fd, type: string): boolean {
 }
 
 function isStill({ removed, state }: Container): boolean {
-  return !removed && (state.status === "created" || state.status === "exited");
+  return !removed && ["created", "exited", "restarting"].includes(state.status);
 }
 
 /** The caller holds the container's lock if it is going to write. */
