@@ -101,6 +101,7 @@ export interface ProcessStat extends ProcessIdentity {
   /** One letter of proc_pid_stat(5): R, S, D, T, Z, X … */
   state: string;
   parent: number;
+  session: number;
 }
 
 /** /proc/<pid>/stat; undefined when there is no such process. */
@@ -109,7 +110,13 @@ export function processStat(pid: number): ProcessStat | undefined {
   if (text === undefined) return undefined;
   // The second field is the program's name in parentheses, which may itself contain them and spaces.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { pid, state: fields[0]!, parent: Number(fields[1]), startTime: Number(fields[19]) };
+  return {
+    pid,
+    state: fields[0]!,
+    parent: Number(fields[1]),
+    session: Number(fields[3]),
+    startTime: Number(fields[19]),
+  };
 }
 
 /** Whether that very process exists and has not ended: a zombie has. */

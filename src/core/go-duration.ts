@@ -28,3 +28,18 @@ export function parseGoDuration(text: string): number | undefined {
   }
   return ((sign === "-" ? -1 : 1) * nanoseconds) / 1e6;
 }
+
+/** As Go's Duration.String: `1h0m0s`, `1.5s`, `300ms`. */
+export function formatGoDuration(nanoseconds: bigint): string {
+  if (nanoseconds === 0n) return "0s";
+  const sign = nanoseconds < 0n ? "-" : "";
+  const size = nanoseconds < 0n ? -nanoseconds : nanoseconds;
+  if (size < 1000n) return `${sign}${size}ns`;
+  if (size < 1_000_000n) return `${sign}${Number(size) / 1e3}µs`;
+  if (size < 1_000_000_000n) return `${sign}${Number(size) / 1e6}ms`;
+  const seconds = Number(size % 60_000_000_000n) / 1e9;
+  const minutes = size / 60_000_000_000n;
+  if (minutes === 0n) return `${sign}${seconds}s`;
+  const hours = minutes / 60n;
+  return `${sign}${hours === 0n ? "" : `${hours}h`}${minutes % 60n}m${seconds}s`;
+}

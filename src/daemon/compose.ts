@@ -8,6 +8,7 @@ import type { LogLevel } from "../core/log.ts";
 import type { EngineConfiguration } from "../engine/configuration.ts";
 import { ContainerStore } from "../engine/container/store.ts";
 import { containerSchema } from "../engine/container/table.ts";
+import { healthSchema } from "../engine/health/table.ts";
 import { Engine, engineSchema } from "../engine/engine.ts";
 import { ImageParts } from "../engine/image/parts.ts";
 import { CgroupKernel, isServiceUnit, moveToCgroup } from "../engine/kernel.ts";
@@ -35,6 +36,7 @@ import { defaultRoot } from "./flags.ts";
 export const schemas = [
   engineSchema,
   containerSchema,
+  healthSchema,
   volumeSchema,
   pluginSchema,
   imageSchema,

@@ -5,6 +5,7 @@ import { write } from "../../ffi/files.ts";
 import type { InterfaceStats } from "../api/schema/stats.ts";
 import { isErrno } from "../core/errors.ts";
 import { openCgroup } from "../runtime/cgroup/cgroup.ts";
+import { killTree } from "../runtime/process-tree.ts";
 import { unmountRootfs } from "../shim/rootfs.ts";
 import type { ContainerUsage, KernelPart } from "./parts.ts";
 
@@ -17,6 +18,10 @@ export class CgroupKernel implements KernelPart {
   removeCgroup(path: string): void {
     const cgroup = openCgroup(path);
     if (cgroup.exists()) cgroup.remove();
+  }
+
+  killTree(path: string, root: number): void {
+    killTree(root, () => this.processes(path));
   }
 
   unmount(directory: string): void {

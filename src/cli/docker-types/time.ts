@@ -1,4 +1,5 @@
 /** Go's time.Time and time.Duration: https://pkg.go.dev/time. */
+import { formatGoDuration } from "../../core/go-duration.ts";
 import { boolType, type GoType, intType, type Method, stringType, type Traits, Value } from "../template/types.ts";
 
 const months = "January February March April May June July August September October November December".split(" ");
@@ -155,20 +156,8 @@ export function timeTraits(self: () => GoType): Traits {
   };
 }
 
-/** `1h0m0s`, `1.5s`, `300ms` */
 function durationText(data: unknown): string {
-  const total = BigInt(data as number);
-  if (total === 0n) return "0s";
-  const sign = total < 0n ? "-" : "";
-  const size = total < 0n ? -total : total;
-  if (size < 1000n) return `${sign}${size}ns`;
-  if (size < 1_000_000n) return `${sign}${Number(size) / 1e3}µs`;
-  if (size < 1_000_000_000n) return `${sign}${Number(size) / 1e6}ms`;
-  const seconds = Number(size % 60_000_000_000n) / 1e9;
-  const minutes = size / 60_000_000_000n;
-  if (minutes === 0n) return `${sign}${seconds}s`;
-  const hours = minutes / 60n;
-  return `${sign}${hours === 0n ? "" : `${hours}h`}${minutes % 60n}m${seconds}s`;
+  return formatGoDuration(BigInt(data as number));
 }
 
 const floatType: GoType = { ...intType, name: "float64", literal: "float64", kind: "float" };

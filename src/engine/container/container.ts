@@ -1,6 +1,7 @@
 import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
+import type { ContainerHealth } from "../health/health.ts";
 import type { ShimPart } from "../parts.ts";
 import { Copies } from "./copies.ts";
 import type { ContainerDefinition } from "./definition.ts";
@@ -34,6 +35,8 @@ export class Container {
   dueCleanUp: (() => Promise<void>) | undefined;
   /** What it has on its networks while it runs. */
   sandbox: Sandbox | undefined;
+  /** What is known of its health; undefined where nobody ever asked. */
+  health: ContainerHealth | undefined;
   /** How many streams are attached through this daemon. */
   attached = 0;
   readonly copies = new Copies();

@@ -109,7 +109,7 @@ const healths = ["none", "starting", "healthy", "unhealthy"];
 
 function healthFilter(values: readonly string[]): Predicate {
   const wrong = values.find((value) => !healths.includes(value));
-  if (wrong === undefined) return () => values.includes("none");
+  if (wrong === undefined) return ({ health }) => values.includes(health?.status ?? "none");
   throw new EngineError(
     "invalid_argument",
     `invalid value for health (${wrong}): must be one of ${healths.join(", ")}`,

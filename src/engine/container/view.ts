@@ -83,7 +83,7 @@ export function summaryView(
   nowMs: number,
   size?: Sizes,
 ): ContainerSummary {
-  const { id, name, createdAt, definition, state } = container;
+  const { id, name, createdAt, definition, state, health } = container;
   const { hostConfig, config, imageId } = definition;
   return {
     Id: id,
@@ -96,14 +96,14 @@ export function summaryView(
     ...(size && { SizeRw: size.writable, SizeRootFs: size.total }),
     Labels: config.Labels ?? {},
     State: projectState(state).Status,
-    Status: statusText(state, nowMs),
+    Status: statusText(state, nowMs, health),
     HostConfig: {
       NetworkMode: hostConfig.NetworkMode ?? "bridge",
       ...(hostConfig.Annotations && { Annotations: hostConfig.Annotations }),
     },
     NetworkSettings: { Networks: containerNetworks(container) },
     Mounts: mountPoints(container),
-    Health: { Status: "none", FailingStreak: 0 },
+    Health: { Status: health?.status ?? "none", FailingStreak: health?.failingStreak ?? 0 },
     ...(definition.imageManifest && { ImageManifestDescriptor: definition.imageManifest }),
   };
 }

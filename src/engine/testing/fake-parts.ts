@@ -18,6 +18,7 @@ import type { EngineConfiguration } from "../configuration.ts";
 import { ContainerStore } from "../container/store.ts";
 import { containerSchema } from "../container/table.ts";
 import { Engine, engineSchema, makeDirectories } from "../engine.ts";
+import { healthSchema } from "../health/table.ts";
 import { Layout } from "../layout.ts";
 import type { ContainerUsage, ImagePart, ShimPart, ShimSource, ShimStreamPart, SnapshotPart } from "../parts.ts";
 import { FakeNetworks } from "./fake-networks.ts";
@@ -178,6 +179,8 @@ export class FakeWorld implements Disposable {
   readonly networks = new FakeNetworks();
   readonly snapshotKeys = new Set<string>();
   readonly killedCgroups: string[] = [];
+  /** By their roots. */
+  readonly killedTrees: number[] = [];
   readonly unmounted: string[] = [];
   /** What containers use, by their ids. */
   readonly usages = new Map<string, ContainerUsage>();
@@ -196,7 +199,7 @@ export class FakeWorld implements Disposable {
   /** A daemon over this world; one that was there before is taken for killed. */
   async open(): Promise<Engine> {
     makeDirectories(this.layout);
-    const database = openDatabase(this.layout.database, [engineSchema, containerSchema, volumeSchema]);
+    const database = openDatabase(this.layout.database, [engineSchema, containerSchema, healthSchema, volumeSchema]);
     const volumes = new VolumeStore(database);
     return Engine.open(this.#configuration(), this.layout, {
       database,
@@ -210,6 +213,7 @@ export class FakeWorld implements Disposable {
       kernel: {
         killCgroup: (path) => this.killedCgroups.push(path),
         removeCgroup: () => undefined,
+        killTree: (_path, root) => this.killedTrees.push(root),
         unmount: (directory) => this.unmounted.push(directory),
         processes: () => [process.pid],
         usage: (path) => this.usages.get(path.slice(path.lastIndexOf("/") + 1)),
