@@ -24,6 +24,7 @@ import { EventBus } from "./event/bus.ts";
 import { EventService } from "./event/events.ts";
 import { ExecService } from "./exec/execs.ts";
 import { FileService } from "./files/files.ts";
+import { HealthMonitor } from "./health/monitor.ts";
 import { Collector } from "./image/collector.ts";
 import { ImageService } from "./image/images.ts";
 import { RegistryService } from "./image/registry.ts";
@@ -80,12 +81,14 @@ export class Engine {
   readonly ports: PortService;
   readonly volumes: VolumeManagement;
   readonly storage: StorageService;
+  readonly #health: HealthMonitor;
   readonly #collector: Collector;
   readonly #context: EngineContext;
 
   private constructor(context: EngineContext, engineId: string, facts: () => HostFacts) {
     this.#context = context;
     this.exec = new ExecService(context);
+    this.#health = new HealthMonitor(context, this.exec);
     this.containers = new ContainerService(context, this.exec);
     this.observation = new ObservationService(context);
     this.checkpoints = new CheckpointService(context);
@@ -143,6 +146,7 @@ export class Engine {
     };
     const engine = new Engine(context, engineId(parts.database), facts);
     const found = await reconcile(context, rememberBoot(parts.database));
+    engine.#health.adopt();
     if (found.adopted + found.ended + found.leftovers > 0) log("info", "found from an earlier daemon", { ...found });
     restarts.open();
     const booted = initiatedByEngine("boot", () => startAtBoot(context));
@@ -162,6 +166,7 @@ export class Engine {
     this.#context.spareUsers.close();
     this.#context.restarts.close();
     await this.#collector.close();
+    await this.#health.close();
     await this.#context.background.close();
     this.#context.containers.flush();
     await this.#context.shims.close();

@@ -95,6 +95,7 @@ function enter(root: string, id: string, process: OciProcess, options: ExecOptio
           unprivileged: globalThis.process.geteuid?.() !== 0,
           ...(seccomp && { seccomp }),
           preserveFds: options.preserveFds ?? 0,
+          keepOrphans: options.keepOrphans ?? false,
         },
       ),
     // A frozen one goes on when it is thawed, and not before.

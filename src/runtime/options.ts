@@ -68,6 +68,8 @@ export interface ExecOptions {
   cgroupDriver?: CgroupDriver;
   /** A paused container is not refused: the process starts when it is resumed. */
   ignorePaused?: boolean;
+  /** Descendants whose parents have ended are the process's, and not the container's first one's, for as long as it lives. */
+  keepOrphans?: boolean;
   /** Hears of what is wrong but does not stop the work. */
   warn?: (message: string) => void;
 }

@@ -1,16 +1,15 @@
 /** Ending a process with all that it has started, which is not the same as a process group: programs make their own. */
 import { SIGKILL, SIGSTOP } from "../../ffi/constants/process.ts";
-import { type Fd } from "../../ffi/fd.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { openProcess, type ProcessStat, pidfd_send_signal, processStat } from "../../ffi/process.ts";
 
 /** A tree that grows faster than it is stopped does not keep its killer for ever. */
 const roundsMax = 64;
 
 /**
- * Kills the process and its descendants: by their parents, and those whose parents have gone by their session, of which
- * the process is the leader if it was started by exec. They are stopped first, until no new one is found, so that none
- * starts another between the look and the kill. What has made a session of its own and lost its parents before is not
- * found: it does not belong to anybody.
+ * Kills the process and its descendants: by their parents (orphans are its own, if `exec` was told to have it keep them),
+ * and by their session, of which it is the leader. They are stopped first, until no new one is found, so that none starts
+ * another between the look and the kill.
  * @param among looked at each time: the pids that it may be, those of its container.
  */
 export function killTree(root: number, among: () => readonly number[]): void {

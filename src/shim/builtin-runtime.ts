@@ -57,9 +57,15 @@ export class BuiltinRuntime implements RuntimeDriver {
     }
   }
 
-  async exec(process: OciProcess, stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void> {
+  async exec(
+    process: OciProcess,
+    stdio: ContainerStdio,
+    onPid: (pid: number) => void,
+    { keepOrphans }: { keepOrphans: boolean },
+  ): Promise<void> {
     try {
-      const { pid, pidfd } = execInContainer(this.#container.runtimeRoot, this.#container.id, process, { stdio });
+      const { runtimeRoot, id } = this.#container;
+      const { pid, pidfd } = execInContainer(runtimeRoot, id, process, { stdio, keepOrphans });
       report(pid, pidfd, onPid);
     } catch (error) {
       await this.#keepFailure("exec", error);

@@ -164,7 +164,8 @@ export class ShimmedContainer {
     if (attachment !== undefined) process.streams.attach(attachment);
     try {
       return await process.start(
-        (stdio, onPid) => this.#driver.exec(ociProcess(options), stdio, onPid),
+        (stdio, onPid) =>
+          this.#driver.exec(ociProcess(options), stdio, onPid, { keepOrphans: options.keepOrphans ?? false }),
         (exit) => exit,
         () => this.#forgetExecs(),
       );

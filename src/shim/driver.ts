@@ -12,8 +12,17 @@ export interface RuntimeDriver {
    * @throws EngineError; then nothing of the container is left.
    */
   run(stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void>;
-  /** Adds a process to the container; a child likewise. @throws EngineError. */
-  exec(process: OciProcess, stdio: ContainerStdio, onPid: (pid: number) => void): Promise<void>;
+  /**
+   * Adds a process to the container; a child likewise.
+   * @param options.keepOrphans as ExecOptions have it; other runtimes cannot.
+   * @throws EngineError.
+   */
+  exec(
+    process: OciProcess,
+    stdio: ContainerStdio,
+    onPid: (pid: number) => void,
+    options: { keepOrphans: boolean },
+  ): Promise<void>;
   /** Signals the first process, or every process of the container. */
   signal(signal: number, all: boolean): Promise<void>;
   pause(): Promise<void>;

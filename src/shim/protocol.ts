@@ -159,6 +159,8 @@ export interface ExecOptions {
   consoleSize?: ConsoleSize;
   /** Standard input is a pipe that ends with the first client that sends input; else /dev/null. */
   stdin: boolean;
+  /** Whatever it starts is found by its parents for as long as it lives: orphans are not given to the container's first process. */
+  keepOrphans?: boolean;
 }
 
 /** Each request with what it carries and what its answer is. */

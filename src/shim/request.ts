@@ -104,6 +104,7 @@ const exec: Shape = {
   terminal: flag,
   consoleSize: optional(object(consoleSize)),
   stdin: flag,
+  keepOrphans: optional(flag),
 };
 
 const shapes: Record<RequestName, Shape> = {

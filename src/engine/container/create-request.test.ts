@@ -93,13 +93,17 @@ describe("what no container can have is refused", () => {
     };
     refuseUnsupported(empty);
     refuseUnsupported({});
-    expect([...unactedWarnings(empty), ...unactedWarnings({ Healthcheck: { Test: ["NONE"] } })]).toEqual([]);
+    expect([
+      ...unactedWarnings(empty),
+      ...unactedWarnings({ Healthcheck: { Test: ["NONE"] } }),
+      ...unactedWarnings({ Healthcheck: { Test: ["CMD", "a"] } }),
+    ]).toEqual([]);
   });
 });
 
 test("what is kept and does nothing yet is said", () => {
   const warnings = unactedWarnings({
-    Healthcheck: { Test: ["CMD", "true"] },
+    Healthcheck: { Test: ["curl x"] },
     HostConfig: {
       CpuPercent: 5,
       CpuCount: 2,
@@ -109,7 +113,7 @@ test("what is kept and does nothing yet is said", () => {
   expect(warnings.map((warning) => warning.split(" ").slice(0, 5).join(" "))).toEqual([
     "linux does not support CPU",
     "linux does not support CPU",
-    "The health check is kept",
+    "Unknown healthcheck type 'curl x'",
     "The log driver syslog is",
   ]);
 });

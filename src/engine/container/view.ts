@@ -1,6 +1,7 @@
 /** Containers as the Engine API shows them: `inspect`, and a row of `ps`. */
 import type { ContainerInspect, ContainerSummary, MountPoint } from "../../api/schema/container.ts";
 import type { ContainerConfig, HostConfig } from "../../api/schema/container-config.ts";
+import { healthView } from "../health/health.ts";
 import type { Layout } from "../layout.ts";
 import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
@@ -26,7 +27,7 @@ interface ViewOptions {
 }
 
 export function inspectView(container: Container, options: ViewOptions): ContainerInspect {
-  const { id, name, createdAt, definition, state } = container;
+  const { id, name, createdAt, definition, state, health } = container;
   const { layout, etcOwner, links, execIds, size } = options;
   const etc = layout.container(etcOwner);
   const mounted = (target: string) => definition.mounts.find(({ Destination }) => Destination === target)?.Source;
@@ -38,7 +39,7 @@ export function inspectView(container: Container, options: ViewOptions): Contain
     Created: createdAt,
     Path: path,
     Args: args,
-    State: projectState(state),
+    State: { ...projectState(state), ...(health && { Health: healthView(health) }) },
     Image: definition.imageId,
     ResolvConfPath: made(mounted("/etc/resolv.conf") || etc.resolvConf),
     HostnamePath: made(mounted("/etc/hostname") || etc.hostname),

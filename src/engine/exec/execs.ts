@@ -23,6 +23,8 @@ type ShimExec = Parameters<ShimPart["exec"]>[0];
 
 interface Exec {
   id: string;
+  /** What its container's shim knows it by. */
+  shimId: string;
   container: Container;
   request: ExecCreateRequest;
   state: ExecState;
@@ -31,6 +33,17 @@ interface Exec {
 export interface ExecStart {
   /** A terminal's first size. */
   size?: { rows: number; columns: number };
+}
+
+/** What the shim knows a health check's process by begins like this: a daemon that follows one that was killed ends those. */
+export const probePrefix = "health-";
+
+/** A process that runs, with its streams. */
+export interface AttachedProcess {
+  pid: number;
+  stream: ShimStreamPart;
+  /** Its exit status. */
+  ended: Promise<number>;
 }
 
 export class ExecService {
@@ -43,7 +56,10 @@ export class ExecService {
 
   /** @throws EngineError not_found, conflict when the container does not run, invalid_argument without a command. */
   async create(reference: string, request: ExecCreateRequest): Promise<{ Id: string }> {
-    const container = this.#context.containers.find(reference);
+    return { Id: this.#create(this.#context.containers.find(reference), reference, request).id };
+  }
+
+  #create(container: Container, reference: string, request: ExecCreateRequest, isProbe = false): Exec {
     checkGoing(container, reference);
     if (!request.Cmd?.length) throw new EngineError("invalid_argument", "No exec command specified");
     if (request.WorkingDir && !request.WorkingDir.startsWith("/")) {
@@ -51,10 +67,24 @@ export class ExecService {
       throw new EngineError("invalid_argument", message);
     }
     this.#forgetEnded();
-    const exec: Exec = { id: newId(), container, request, state: { status: "created" } };
+    const id = newId();
+    const shimId = isProbe ? probePrefix + id : id;
+    const exec: Exec = { id, shimId, container, request, state: { status: "created" } };
     this.#execs.set(exec.id, exec);
     this.#event(exec, `exec_create: ${request.Cmd.join(" ")}`);
-    return { Id: exec.id };
+    return exec;
+  }
+
+  /** Starts the process of a health check, which has no client. With its end it is forgotten. @throws EngineError as `start`. */
+  async startProbe(container: Container, Cmd: string[]): Promise<AttachedProcess> {
+    const exec = this.#create(container, container.id, { Cmd, AttachStdout: true, AttachStderr: true }, true);
+    try {
+      const { pid, stream, ended } = await this.#startAttached(exec, {});
+      return { pid, stream, ended: ended.finally(() => this.#execs.delete(exec.id)) };
+    } catch (error) {
+      this.#execs.delete(exec.id);
+      throw error;
+    }
   }
 
   /** @throws EngineError not_found, conflict: what `start` refuses before it does anything. */
@@ -106,7 +136,7 @@ export class ExecService {
     const exec = this.#find(id);
     if (exec.state.status === "starting") await exec.state.settled.promise;
     if (exec.state.status !== "running") throw new EngineError("conflict", `exec ${id} is not running`);
-    await exec.container.runningShim().resize(size.rows, size.columns, id);
+    await exec.container.runningShim().resize(size.rows, size.columns, exec.shimId);
   }
 
   async inspect(id: string): Promise<ExecInspect> {
@@ -140,13 +170,13 @@ export class ExecService {
       .map(({ id }) => id);
   }
 
-  async #startAttached(exec: Exec, options: ExecStart): Promise<{ stream: ShimStreamPart; ended: Promise<number> }> {
+  async #startAttached(exec: Exec, options: ExecStart): Promise<AttachedProcess> {
     const { AttachStdin: stdin = false, AttachStdout: stdout = false, AttachStderr: stderr = false } = exec.request;
     const shim = this.#begin(exec);
     try {
       const process = this.#process(exec, options, stdin);
       const { stream, started } = await shim.execAttached(process, { stdin, stdout, stderr });
-      return { stream, ended: this.#started(exec, shim, started) };
+      return { pid: started.pid, stream, ended: this.#started(exec, shim, started) };
     } catch (error) {
       throw this.#failed(exec, error);
     }
@@ -176,13 +206,14 @@ export class ExecService {
   #process(exec: Exec, options: ExecStart, stdin: boolean): ShimExec {
     const size = options.size ?? consoleSize(exec.request);
     return {
-      execId: exec.id,
+      execId: exec.shimId,
       process: this.#context.bundles.process(exec.container.definition, exec.request, {
         layers: rootLayers(this.#context, exec),
         extraEnvironment: linkVariables(this.#context, exec.container),
       }),
       terminal: isTerminal(exec),
       stdin,
+      ...(exec.shimId.startsWith(probePrefix) && { keepOrphans: true }),
       ...(size && { consoleSize: size }),
     };
   }
@@ -197,7 +228,7 @@ export class ExecService {
   async #watch(exec: Exec, shim: ShimPart): Promise<number> {
     let exitCode: number;
     try {
-      exitCode = (await shim.wait(exec.id)).exitCode;
+      exitCode = (await shim.wait(exec.shimId)).exitCode;
     } catch (error) {
       // Its shim is gone, and what it knew: 255 stands for an unknown end, as with containers.
       log("warn", "an exec's end was not seen", { exec: exec.id, error: errorMessage(error) });

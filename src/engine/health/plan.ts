@@ -1,6 +1,5 @@
 /** What a container's configuration asks to be probed, and how often: defaults filled in, nanoseconds made milliseconds. */
-import type { ContainerConfig, HealthConfig } from "../../api/schema/container-config.ts";
-import { EngineError } from "../../core/errors.ts";
+import type { ContainerConfig } from "../../api/schema/container-config.ts";
 
 export interface HealthPlan {
   /** A command line that is run in the container. */

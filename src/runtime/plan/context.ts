@@ -131,6 +131,7 @@ export interface ExecContext extends ProcessContext {
   cgroupFallback?: boolean;
   /** Of the container's user namespace, where its configuration tells them. */
   users?: readonly LinuxIdMapping[];
+  keepOrphans?: boolean;
 }
 
 /** The descriptors that no record uses, because they only stay open. */

@@ -1,12 +1,13 @@
 /** The plan of a process that joins a container which runs already. */
 import { O_DIRECTORY, O_PATH } from "../../../ffi/constants/open.ts";
+import { PR_SET_CHILD_SUBREAPER } from "../../../ffi/constants/process.ts";
 import { PlanBuilder } from "../../../ffi/plan/builder.ts";
 import type { Ref } from "../../../ffi/plan/values.ts";
 import type { OciProcess } from "../../oci/runtime.ts";
 import { begin, joinCgroups, setOomScore } from "./begin.ts";
 import { checkCommand } from "./command.ts";
 import { type CompiledPlan, type ExecContext, preservedDescriptors } from "./context.ts";
-import { checkUser, raiseLimits } from "./credentials.ts";
+import { checkUser, prctl, raiseLimits } from "./credentials.ts";
 import { here, openInRoot } from "./emit.ts";
 import { assumeIdentity, becomeCommand, type IdentityContext, setLabels } from "./identity.ts";
 import { joinNamespaces } from "./namespaces.ts";
@@ -64,6 +65,7 @@ export function compileExec(process: OciProcess, context: ExecContext): Compiled
     });
   }
   startSession(plan, terminal);
+  if (context.keepOrphans) prctl(plan, PR_SET_CHILD_SUBREAPER, [1], { why: "orphans" });
   becomeCommand(plan, process, identity, "now");
   const built = plan.build();
   return {

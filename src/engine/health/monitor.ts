@@ -1,0 +1,231 @@
+/**
+ * Asks containers how they are. It hears of their lives by the engine's own events, and needs one timer for each that is
+ * asked; between two probes nothing is done.
+ */
+import { timeNow } from "../../core/clock.ts";
+import { errorMessage } from "../../core/errors.ts";
+import { initiatedByEngine } from "../../core/initiator.ts";
+import { log } from "../../core/log.ts";
+import type { Container } from "../container/container.ts";
+import { isOver } from "../container/ended.ts";
+import { containerEvent } from "../container/event.ts";
+import type { EngineContext } from "../context.ts";
+import type { EngineEvent } from "../event/bus.ts";
+import type { ExecService } from "../exec/execs.ts";
+import { commandProbe, endLeftProbes } from "./command-probe.ts";
+import { type ContainerHealth, endedHealth, intervalMs, judge, startingHealth } from "./health.ts";
+import { type HealthPlan, healthPlan } from "./plan.ts";
+import { type ProbeOutcome, type RunningProbe, startProbe } from "./probe.ts";
+import { HealthTable } from "./table.ts";
+
+/** What a probe adds to the log alone waits this long for company before it is stored. */
+const gatherMs = 1000;
+/** Containers whose probes are overdue at the daemon's start are asked one after another. */
+const overdueStepMs = 20;
+/** One that is set for longer goes off at once. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** A container that runs, and is asked. */
+interface Watch {
+  readonly container: Container;
+  readonly plan: HealthPlan;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  timer?: NodeJS.Timeout;
+  probe?: RunningProbe;
+  /** It stands still: nobody could answer. */
+  paused: boolean;
+  /** It has ended, or the daemon ends. */
+  over: boolean;
+}
+
+export class HealthMonitor {
+  readonly #context: EngineContext;
+  readonly #execs: ExecService;
+  readonly #table: HealthTable;
+  readonly #watches = new Map<string, Watch>();
+  readonly #due = new Map<string, ContainerHealth>();
+  #storing: NodeJS.Timeout | undefined;
+
+  constructor(context: EngineContext, execs: ExecService) {
+    this.#context = context;
+    this.#execs = execs;
+    this.#table = new HealthTable(context.database);
+    for (const [id, health] of this.#table.all()) {
+      const container = context.containers.get(id);
+      if (container !== undefined) container.health = health;
+    }
+    context.events.observe((event) => this.#hear(event));
+  }
+
+  /** Goes on with containers that an earlier daemon has started. */
+  adopt(): void {
+    let overdue = 0;
+    for (const container of this.#context.containers.all()) {
+      const { state, health, shim } = container;
+      if (state.status !== "running") {
+        if (health !== undefined && health.status !== "unhealthy") this.#become(container, endedHealth(health));
+        continue;
+      }
+      if (this.#watches.has(container.id)) continue;
+      const watch = this.#watch(container);
+      if (watch === undefined || shim === undefined) continue;
+      if (container.health === undefined) this.#become(container, startingHealth(undefined));
+      watch.paused = container.paused;
+      const left = endLeftProbes(this.#context, container, shim);
+      this.#context.background.run("end a health check of an earlier daemon", container.id, left);
+      const delayMs = this.#dueAtMs(watch) - Date.now();
+      this.#schedule(watch, delayMs > 0 ? delayMs : overdue++ * overdueStepMs);
+    }
+  }
+
+  /** The daemon ends: probes end, containers do not. */
+  async close(): Promise<void> {
+    const running = [...this.#watches.values()].map((watch) => this.#end(watch));
+    await Promise.all(running);
+    this.#store();
+  }
+
+  #hear({ type, action, actor }: EngineEvent): void {
+    if (type !== "container") return;
+    const heard = this.#reactions[action];
+    if (heard === undefined) return;
+    try {
+      heard(actor.id);
+    } catch (error) {
+      // It is told in the middle of what happens to the container, which must not fail for this.
+      log("error", "could not follow a container's health", { container: actor.id, error: errorMessage(error) });
+    }
+  }
+
+  readonly #reactions: Readonly<Record<string, (id: string) => void>> = {
+    start: (id) => this.#started(id),
+    die: (id) => this.#died(id),
+    pause: (id) => this.#paused(id, true),
+    unpause: (id) => this.#paused(id, false),
+    destroy: (id) => this.#due.delete(id),
+  };
+
+  #started(id: string): void {
+    const container = this.#context.containers.get(id);
+    const watch = container && this.#watch(container);
+    if (watch === undefined) return;
+    this.#become(watch.container, startingHealth(watch.container.health));
+    this.#schedule(watch, this.#intervalMs(watch));
+  }
+
+  #died(id: string): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    void this.#end(watch);
+    const { container } = watch;
+    if (container.health !== undefined) this.#become(container, endedHealth(container.health));
+  }
+
+  #paused(id: string, paused: boolean): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined || watch.paused === paused) return;
+    watch.paused = paused;
+    clearTimeout(watch.timer);
+    // Standing still it takes no notice; the signal is there when it goes on.
+    watch.probe?.stop();
+    if (!paused) this.#schedule(watch, this.#intervalMs(watch));
+  }
+
+  /** @returns undefined for a container that is not asked. */
+  #watch(container: Container): Watch | undefined {
+    const plan = healthPlan(container.definition.config);
+    if (plan === undefined || container.state.status !== "running") return undefined;
+    const watch: Watch = { container, plan, startedAt: container.state.startedAt, paused: false, over: false };
+    this.#watches.set(container.id, watch);
+    return watch;
+  }
+
+  #end(watch: Watch): Promise<void> | undefined {
+    watch.over = true;
+    clearTimeout(watch.timer);
+    const { id } = watch.container;
+    if (this.#watches.get(id) === watch) this.#watches.delete(id);
+    watch.probe?.stop();
+    return watch.probe?.over;
+  }
+
+  /** By the clock on the wall: of a container that another daemon has asked last. */
+  #dueAtMs(watch: Watch): number {
+    const last = watch.container.health?.log.at(-1);
+    const lastMs = Math.max(Date.parse(last?.End ?? watch.startedAt), Date.parse(watch.startedAt));
+    return lastMs + this.#intervalMs(watch);
+  }
+
+  #intervalMs({ container, plan, startedAt }: Watch): number {
+    return intervalMs(container.health!, plan, Date.now() - Date.parse(startedAt));
+  }
+
+  #schedule(watch: Watch, delayMs: number): void {
+    if (watch.over || watch.paused) return;
+    const untilMs = performance.now() + delayMs;
+    clearTimeout(watch.timer);
+    const goOff = () => {
+      const leftMs = untilMs - performance.now();
+      if (leftMs > timerMsMax) this.#schedule(watch, leftMs);
+      // What it makes happen is not the doing of whoever started the container.
+      else
+        initiatedByEngine("health", () =>
+          this.#context.background.run("probe the health", watch.container.id, this.#ask(watch)),
+        );
+    };
+    watch.timer = setTimeout(goOff, Math.min(delayMs, timerMsMax)).unref();
+  }
+
+  async #ask(watch: Watch): Promise<void> {
+    const { container, plan } = watch;
+    // One that does not end, though it was killed, is waited for: there is never more than one.
+    await watch.probe?.over;
+    if (watch.over || watch.paused) return;
+    const Start = timeNow();
+    const probe = startProbe(commandProbe(this.#context, this.#execs, container, plan.command), plan.timeoutMs);
+    watch.probe = probe;
+    const outcome = await probe.outcome;
+    const End = timeNow();
+    if (!probe.wasStopped && !(await this.#hasEnded(watch, outcome)) && !watch.over && !watch.paused) {
+      const result = { Start, End, ExitCode: outcome.exitCode, Output: outcome.output };
+      this.#become(container, judge(container.health!, result, plan, watch.startedAt));
+    }
+    this.#schedule(watch, this.#intervalMs(watch));
+  }
+
+  /** A container that ends takes its probe along, which says nothing about its health. */
+  async #hasEnded({ container }: Watch, { exitCode, isLate }: ProbeOutcome): Promise<boolean> {
+    if (exitCode === 0 || isLate) return false;
+    return container.shim === undefined || isOver(container, container.shim);
+  }
+
+  #become(container: Container, health: ContainerHealth): void {
+    const before = container.health?.status;
+    container.health = health;
+    this.#due.set(container.id, health);
+    if (before === health.status) {
+      this.#storing ??= setTimeout(() => this.#store(), gatherMs).unref();
+      return;
+    }
+    // Before anybody is told.
+    this.#store();
+    const isChange = container.state.status === "running" && health.status !== "starting";
+    if (isChange) containerEvent(this.#context, container, `health_status: ${health.status}`);
+  }
+
+  #store(): void {
+    clearTimeout(this.#storing);
+    this.#storing = undefined;
+    if (this.#due.size === 0) return;
+    const due = new Map(this.#due);
+    this.#due.clear();
+    try {
+      this.#table.store(due);
+    } catch (error) {
+      // A full disk, most likely: what is due goes with the next.
+      for (const [id, health] of due) if (!this.#due.has(id)) this.#due.set(id, health);
+      log("error", "could not store containers' health", { error: errorMessage(error) });
+    }
+  }
+}
