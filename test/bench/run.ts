@@ -5,7 +5,7 @@
  * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with and
  * without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes), api (ps
  * and inspect beside 20 and 500 containers, requests per second), images (pull, save, load: a round of it takes a
- * minute), copy (cp, export), copy-up (new volumes filled from images).
+ * minute), copy (cp, export), copy-up (new volumes filled from images), logs (200 MB of lines written and read).
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";
@@ -22,6 +22,7 @@ import { mountDisk } from "./disk.ts";
 import { type Engine, startDocker, startPodman, startTsd } from "./engines.ts";
 import { measureImages } from "./images.ts";
 import { measureVerbs } from "./lifecycle.ts";
+import { measureLogs } from "./logs.ts";
 import { type Contender, interleave, table } from "./measure.ts";
 import { privateBytes, processesMatching, pssBytes } from "./memory.ts";
 import { measureNetwork } from "./network.ts";
@@ -46,6 +47,7 @@ const scenarios = [
   "images",
   "copy",
   "copy-up",
+  "logs",
 ];
 const chosen = positionals.length === 0 ? scenarios : positionals;
 for (const name of chosen) {
@@ -74,7 +76,7 @@ if (chosen.some((name) => !name.startsWith("runtime"))) await engineScenarios();
 
 async function engineScenarios(): Promise<void> {
   // What makes many files needs a disk that nobody else writes to.
-  if (chosen.some((name) => ["images", "copy-up", "copy"].includes(name)))
+  if (chosen.some((name) => ["images", "copy-up", "copy", "logs"].includes(name)))
     await mountDisk(workspace, ["d", "docker", "podman", "copy"]);
   const started = [await startTsd(workspace), await startDocker(workspace), await startPodman(workspace)];
   const engines = started.filter((engine) => engine !== undefined);
@@ -113,6 +115,7 @@ async function engineScenarios(): Promise<void> {
   if (chosen.includes("network")) await measureNetwork(workspace, engines, rounds);
   if (chosen.includes("images")) await measureImages(workspace, engines, rounds);
   if (chosen.includes("copy-up")) await measureCopyUp(workspace, engines, rounds);
+  if (chosen.includes("logs")) await measureLogs(engines, rounds);
   if (chosen.includes("copy")) await measureCopies(workspace, engines, rounds);
   if (chosen.includes("memory")) for (const engine of engines) console.log(await memoryOf(engine));
 }
