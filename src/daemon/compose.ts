@@ -9,6 +9,7 @@ import type { EngineConfiguration } from "../engine/configuration.ts";
 import { ContainerStore } from "../engine/container/store.ts";
 import { containerSchema } from "../engine/container/table.ts";
 import { Engine, engineSchema } from "../engine/engine.ts";
+import { eventSchema } from "../engine/event/history.ts";
 import { healthSchema } from "../engine/health/table.ts";
 import { ImageParts } from "../engine/image/parts.ts";
 import { CgroupKernel, isServiceUnit, moveToCgroup } from "../engine/kernel.ts";
@@ -35,6 +36,7 @@ import { defaultRoot } from "./flags.ts";
 /** Of everything that is in metadata.db. */
 export const schemas = [
   engineSchema,
+  eventSchema,
   containerSchema,
   healthSchema,
   volumeSchema,

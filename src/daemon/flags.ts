@@ -3,8 +3,10 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseGoDuration } from "../core/go-duration.ts";
 import { type LogLevel, logLevels } from "../core/log.ts";
 import { parseBytes } from "../core/size.ts";
+import type { EventRetention } from "../engine/event/history.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
 import { dockerdFlagOf, hasValue, isDockerdFlag, refusalOf } from "./dockerd-flags.ts";
+import { readEventOptions } from "./event-flags.ts";
 import type { Flag } from "./flag.ts";
 import { type GcOptions, readGcOptions } from "./gc-flags.ts";
 import { networkFlags, readNetworkOptions } from "./network-flags.ts";
@@ -28,6 +30,7 @@ export interface DaemonOptions {
   /** What one layer may unpack to; absent: the defaults. */
   maxLayerBytes: number | undefined;
   maxLayerFiles: number | undefined;
+  events: EventRetention;
   gc: GcOptions;
   /** Name to the path of an OCI runtime's executable. */
   runtimes: Record<string, string>;
@@ -65,6 +68,8 @@ const flags: Record<string, Flag> = {
   },
   debug: { short: "D", help: "Same as --log-level debug" },
   "default-runtime": { value: "string", help: 'OCI runtime of containers that name none (default "tsd")' },
+  "events-max-age": { value: "duration", help: 'How long events are kept (default "720h")' },
+  "events-max-count": { value: "number", help: "How many events are kept at most; 0 keeps none (default 50000)" },
   experimental: { help: "Tell clients so: docker's has checkpoints only then" },
   gc: { value: "string", help: 'Garbage collection of images: on or off (default "on")' },
   "gc-interval": { value: "duration", help: 'Time between two collections (default "1h")' },
@@ -129,6 +134,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       registryTimeoutMs: read(given, "registry-timeout", parseGoDuration),
       maxLayerBytes: read(given, "max-layer-size", parseBytes),
       maxLayerFiles: read(given, "max-layer-files", (text) => (/^\d+$/.test(text) ? Number(text) : undefined)),
+      events: eventOptions(given),
       gc: gcOptions(given),
       runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
@@ -229,6 +235,14 @@ function read(given: Given, name: string, parse: (text: string) => number | unde
 function gcOptions(given: Given): GcOptions {
   try {
     return readGcOptions((name) => last(given, name));
+  } catch (error) {
+    throw usage(errorMessage(error));
+  }
+}
+
+function eventOptions(given: Given): EventRetention {
+  try {
+    return readEventOptions((name) => last(given, name));
   } catch (error) {
     throw usage(errorMessage(error));
   }

@@ -115,6 +115,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
       ...(maxLayerBytes !== undefined && { bytesMax: maxLayerBytes }),
       ...(maxLayerFiles !== undefined && { entriesMax: maxLayerFiles }),
     },
+    events: options.events,
     gc: options.gc,
     runtimes,
     defaultRuntime,

@@ -1,6 +1,7 @@
 import type { CollectionPolicy } from "../image/collection/collected.ts";
 import type { ProxySettings } from "../image/registry/proxies.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
+import type { EventRetention } from "./event/history.ts";
 
 /** What the engine is told by whoever composes it: the daemon, or a test. */
 export interface EngineConfiguration {
@@ -20,6 +21,8 @@ export interface EngineConfiguration {
   layerLimits?: { bytesMax?: number; entriesMax?: number };
   /** Garbage collection of images; absent: only when it is asked for, of what nothing refers to. */
   gc?: GcConfiguration;
+  /** How many events are kept, and for how long; absent: the default. */
+  events?: EventRetention;
   /** Further OCI runtimes: name to the path of the executable. */
   runtimes: Record<string, string>;
   /** Runtime of containers that name none: `tsd` is the one inside. */

@@ -6,6 +6,7 @@ import type { Endings } from "./container/endings.ts";
 import type { PolicyRestarts } from "./container/policy-restarts.ts";
 import type { ContainerStore } from "./container/store.ts";
 import type { EventBus } from "./event/bus.ts";
+import type { EventHistory } from "./event/history.ts";
 import type { Layout } from "./layout.ts";
 import type { BundlePart, FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import type { UserRanges } from "./userns/ranges.ts";
@@ -24,6 +25,7 @@ export interface EngineContext {
   endings: Endings;
   restarts: PolicyRestarts;
   events: EventBus;
+  eventHistory: EventHistory;
   background: Background;
   images: ImagePart;
   snapshots: SnapshotPart;

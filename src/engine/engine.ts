@@ -22,6 +22,7 @@ import type { ContainerStore } from "./container/store.ts";
 import type { EngineContext } from "./context.ts";
 import { EventBus } from "./event/bus.ts";
 import { EventService } from "./event/events.ts";
+import { defaultEventRetention, EventHistory } from "./event/history.ts";
 import { ExecService } from "./exec/execs.ts";
 import { FileService } from "./files/files.ts";
 import { HealthMonitor } from "./health/monitor.ts";
@@ -109,7 +110,8 @@ export class Engine {
   /** Opens the engine and makes records, shims and kernel agree; containers that run go on running. */
   static async open(configuration: EngineConfiguration, layout: Layout, parts: EngineParts): Promise<Engine> {
     const { facts, volumes: store, volumeDrivers: drivers, ...rest } = parts;
-    const events = new EventBus();
+    const eventHistory = new EventHistory(parts.database, configuration.events ?? defaultEventRetention);
+    const events = new EventBus(eventHistory);
     const bundles = new Bundles(layout, configuration.cdiFolders ?? []);
     const hostFiles = new HostFiles();
     const userRanges = new UserRanges(hostFiles, configuration.root);
@@ -127,6 +129,7 @@ export class Engine {
       events,
       background,
       restarts,
+      eventHistory,
       volumes: new VolumeService({ store, drivers, events }),
       remap: resolveRemap(configuration.usernsRemap ?? "", hostFiles),
       userRanges,
@@ -145,7 +148,8 @@ export class Engine {
       },
     };
     const engine = new Engine(context, engineId(parts.database), facts);
-    const found = await reconcile(context, rememberBoot(parts.database));
+    const isSameBoot = rememberBoot(parts.database);
+    const found = await initiatedByEngine("boot", () => reconcile(context, isSameBoot));
     engine.#health.adopt();
     if (found.adopted + found.ended + found.leftovers > 0) log("info", "found from an earlier daemon", { ...found });
     restarts.open();
@@ -169,6 +173,7 @@ export class Engine {
     await this.#health.close();
     await this.#context.background.close();
     this.#context.containers.flush();
+    this.#context.eventHistory.flush();
     await this.#context.shims.close();
   }
 }

@@ -4,6 +4,7 @@ import { advice } from "../../core/advice.ts";
 import { Cleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
+import { initiatedByEngine } from "../../core/initiator.ts";
 import { log } from "../../core/log.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container } from "./container.ts";
@@ -77,12 +78,25 @@ export function autoRemove(context: EngineContext, container: Container, cleaned
   context.containers.recentExits.add(container);
   context.containers.deleteSoon(container, () => context.volumes.doom(volumes, container.id));
   forget(context, container);
-  const removed = cleaned
-    .then(() => containerEvent(context, container, "destroy"))
-    .then(() => container.copies.end(removedMeanwhile(container)))
-    .then(() => removeFiles(context, container))
-    .then(() => removeVolumes(context, container, volumes));
+  const removed = initiatedByEngine("auto-remove", () => removeEnded(context, container, { cleaned, volumes }));
   context.background.run("remove everything of a container", container.id, removed);
+}
+
+interface EndedRemains {
+  cleaned: Promise<void>;
+  volumes: string[];
+}
+
+async function removeEnded(
+  context: EngineContext,
+  container: Container,
+  { cleaned, volumes }: EndedRemains,
+): Promise<void> {
+  await cleaned;
+  containerEvent(context, container, "destroy");
+  await container.copies.end(removedMeanwhile(container));
+  await removeFiles(context, container);
+  await removeVolumes(context, container, volumes);
 }
 
 function removedMeanwhile({ name }: Container): string {

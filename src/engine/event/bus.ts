@@ -1,8 +1,9 @@
 /**
- * The engine's events: published once, kept in a bounded ring for `since`, and delivered to every subscriber in
- * the order in which they happened.
+ * The engine's events: published once, kept for `since`, and delivered to every subscriber in the order in which they
+ * happened.
  */
 import { currentInitiator, type Initiator } from "../../core/initiator.ts";
+import type { EventHistory } from "./history.ts";
 
 export type EventType = "container" | "image" | "network" | "volume" | "daemon";
 
@@ -17,15 +18,13 @@ export interface EngineEvent {
   initiator?: Initiator;
 }
 
-/** Docker keeps as many. */
-const ringSize = 256;
 /** A subscriber that is this far behind is cut off: it must not hold the daemon's memory. */
 const backlogMax = 16_384;
 
 export interface Subscription {
-  /** Microseconds since the epoch; events of the ring from then on are delivered first. */
+  /** Microseconds since the epoch; what is kept from then on is delivered first. */
   sinceMicros?: number;
-  /** The subscription ends by itself at this time; in the past: after what the ring has. */
+  /** The subscription ends by itself at this time; in the past: after what is kept. */
   untilMicros?: number;
   signal?: AbortSignal;
 }
@@ -33,37 +32,45 @@ export interface Subscription {
 type Listener = (event: EngineEvent) => void;
 
 export class EventBus {
-  readonly #ring: EngineEvent[] = [];
+  readonly #history: EventHistory;
   readonly #listeners = new Set<Listener>();
   readonly #observers: Listener[] = [];
-  #lastMicros = 0;
+  #lastMicros: number;
+
+  constructor(history: EventHistory) {
+    this.#history = history;
+    this.#lastMicros = history.lastMicros;
+  }
 
   publish(type: EventType, action: string, id: string, attributes: Record<string, string> = {}): EngineEvent {
     const timeMicros = Math.max(Date.now() * 1000, this.#lastMicros + 1);
     this.#lastMicros = timeMicros;
     const initiator = currentInitiator();
+    // Its name is looked up now: it may be gone when the event is written.
+    if (initiator?.kind === "client") void initiator.command;
     const actor = { id, attributes };
     const event: EngineEvent = { type, action, actor, timeMicros, ...(initiator && { initiator }) };
-    this.#ring.push(event);
-    if (this.#ring.length > ringSize) this.#ring.shift();
+    if (!isPassing(event)) this.#history.add(event);
     for (const listener of [...this.#observers, ...this.#listeners]) listener(event);
     return event;
   }
 
   /**
-   * The events of that time, first those of the ring, then as they happen, from this call on and not only from the
+   * The events of that time, first those that are kept, then as they happen, from this call on and not only from the
    * first read. Ends at `untilMicros`, when the signal aborts, or when the consumer stops; a consumer that falls
    * too far behind gets what was queued, then the end.
    */
   subscribe(subscription: Subscription): AsyncGenerator<EngineEvent, void, void> {
     const { sinceMicros, untilMicros = Number.POSITIVE_INFINITY, signal } = subscription;
-    const wanted = ({ timeMicros }: EngineEvent) => timeMicros >= (sinceMicros ?? 0) && timeMicros <= untilMicros;
-    const past = sinceMicros !== undefined || untilMicros !== Number.POSITIVE_INFINITY;
-    const queue: EngineEvent[] = past ? this.#ring.filter(wanted) : [];
+    const isPast = sinceMicros !== undefined || untilMicros !== Number.POSITIVE_INFINITY;
+    // What happens from here on goes to the queue.
+    const span = { fromMicros: sinceMicros ?? 0, untilMicros: Math.min(untilMicros, this.#lastMicros) };
+    const past = isPast ? this.#history.read(span) : undefined;
+    const queue: EngineEvent[] = [];
     let wake: () => void = () => undefined;
     let ended = false;
     const listener: Listener = (event) => {
-      if (!wanted(event)) return;
+      if (event.timeMicros < span.fromMicros || event.timeMicros > untilMicros) return;
       queue.push(event);
       if (queue.length >= backlogMax) end();
       wake();
@@ -81,6 +88,12 @@ export class EventBus {
     else signal?.addEventListener("abort", end);
     return (async function* () {
       try {
+        if (past !== undefined) {
+          for await (const event of past) {
+            if (signal?.aborted) return;
+            yield event;
+          }
+        }
         while (true) {
           for (let event = queue.shift(); event !== undefined; event = queue.shift()) yield event;
           if (ended) return;
@@ -103,6 +116,14 @@ export class EventBus {
   get listeners(): number {
     return this.#listeners.size;
   }
+}
+
+/**
+ * The processes of health checks: of hundreds of containers they would drive everything else out of what is kept, and
+ * what they find is told by events of its own.
+ */
+function isPassing({ action, initiator }: EngineEvent): boolean {
+  return initiator?.kind === "engine" && initiator.reason === "health" && action.startsWith("exec_");
 }
 
 /** setTimeout counts in 32 bits; what is further away is waited for in pieces. */

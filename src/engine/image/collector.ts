@@ -1,5 +1,6 @@
 /** When garbage is collected: on a schedule, shortly after something was removed, and when somebody asks for it. */
 import { errorMessage } from "../../core/errors.ts";
+import { initiatedByEngine } from "../../core/initiator.ts";
 import { log } from "../../core/log.ts";
 import type { Collected, CollectionPolicy } from "../../image/collection/collected.ts";
 import { familiarReference, parseReference } from "../../image/reference.ts";
@@ -63,7 +64,7 @@ export class Collector {
   async #runScheduled(): Promise<void> {
     this.#dueMs = Number.POSITIVE_INFINITY;
     try {
-      await this.collect(false);
+      await initiatedByEngine("gc", () => this.collect(false));
     } catch (error) {
       if (!this.#closed.signal.aborted) log("error", "could not collect garbage", { error: errorMessage(error) });
     }

@@ -18,6 +18,7 @@ import type { EngineConfiguration } from "../configuration.ts";
 import { ContainerStore } from "../container/store.ts";
 import { containerSchema } from "../container/table.ts";
 import { Engine, engineSchema, makeDirectories } from "../engine.ts";
+import { eventSchema } from "../event/history.ts";
 import { healthSchema } from "../health/table.ts";
 import { Layout } from "../layout.ts";
 import type { ContainerUsage, ImagePart, ShimPart, ShimSource, ShimStreamPart, SnapshotPart } from "../parts.ts";
@@ -199,7 +200,13 @@ export class FakeWorld implements Disposable {
   /** A daemon over this world; one that was there before is taken for killed. */
   async open(): Promise<Engine> {
     makeDirectories(this.layout);
-    const database = openDatabase(this.layout.database, [engineSchema, containerSchema, healthSchema, volumeSchema]);
+    const database = openDatabase(this.layout.database, [
+      engineSchema,
+      eventSchema,
+      containerSchema,
+      healthSchema,
+      volumeSchema,
+    ]);
     const volumes = new VolumeStore(database);
     return Engine.open(this.#configuration(), this.layout, {
       database,

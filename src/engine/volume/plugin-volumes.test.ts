@@ -11,7 +11,7 @@ import { LocalDriver } from "../../volume/local/driver.ts";
 import { PluginMounts, pluginSchema } from "../../volume/plugin/mounts.ts";
 import { VolumePlugins } from "../../volume/plugin/plugins.ts";
 import { VolumeStore, volumeSchema } from "../../volume/volumes.ts";
-import { EventBus } from "../event/bus.ts";
+import { eventBus } from "../testing/events.ts";
 import { refusal } from "../testing/refusal.ts";
 import { VolumeService } from "./volumes.ts";
 
@@ -31,7 +31,7 @@ function open(): VolumeService {
   const plugins = new VolumePlugins({ mounts: new PluginMounts(database), directories, reserved: [], recorded });
   closers.push(() => plugins.close());
   const drivers = new VolumeDrivers(new LocalDriver(root, store.list()), plugins);
-  return new VolumeService({ store, drivers, events: new EventBus() });
+  return new VolumeService({ store, drivers, events: eventBus() });
 }
 
 beforeEach(async () => {

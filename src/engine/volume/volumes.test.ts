@@ -7,7 +7,7 @@ import { openDatabase } from "../../core/database.ts";
 import { VolumeDrivers } from "../../volume/drivers.ts";
 import { LocalDriver } from "../../volume/local/driver.ts";
 import { VolumeStore, volumeSchema } from "../../volume/volumes.ts";
-import { EventBus } from "../event/bus.ts";
+import { eventBus } from "../testing/events.ts";
 import { refusal } from "../testing/refusal.ts";
 import { VolumeService } from "./volumes.ts";
 
@@ -19,7 +19,7 @@ let happened: string[];
 /** A daemon; the one before it is taken for killed. */
 function open(): VolumeService {
   const store = new VolumeStore(database);
-  const events = new EventBus();
+  const events = eventBus();
   happened = [];
   events.observe(({ action, actor }) => happened.push(`${action} ${actor.id} ${actor.attributes.driver}`));
   const drivers = new VolumeDrivers(new LocalDriver(root, store.list()));

@@ -1,0 +1,114 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { openDatabase } from "../../core/database.ts";
+import { initiatedBy, initiatedByEngine } from "../../core/initiator.ts";
+import { EventBus } from "./bus.ts";
+import { defaultEventRetention, EventHistory, eventSchema } from "./history.ts";
+
+const directory = mkdtempSync("/tmp/tsd-history-");
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let files = 0;
+const dayMs = 86_400_000;
+
+function open(retention = defaultEventRetention, path = join(directory, `${files++}.db`)) {
+  const database = openDatabase(path, [eventSchema]);
+  const history = new EventHistory(database, retention);
+  const rows = () => database.query<{ n: number }, []>("SELECT count(*) AS n FROM events").get()!.n;
+  return { path, database, history, rows, bus: new EventBus(history) };
+}
+
+async function actions(bus: EventBus, sinceMicros = 0, untilMicros = Date.now() * 1000 + 1e6): Promise<string[]> {
+  const seen: string[] = [];
+  const until = Math.min(untilMicros, Date.now() * 1000 + 1000);
+  for await (const { action } of bus.subscribe({ sinceMicros, untilMicros: until })) seen.push(action);
+  return seen;
+}
+
+describe("the history of events", () => {
+  test("the next daemon has it, with who did what, and goes on after its last time", async () => {
+    const first = open();
+    const client = { kind: "client", uid: 7, gid: 8, pid: 9, command: "docker" } as const;
+    initiatedBy(client, () => first.bus.publish("container", "stop", "c1", { name: "web" }));
+    const last = initiatedByEngine("boot", () => first.bus.publish("container", "start", "c1"));
+    first.history.flush();
+    first.database.close();
+    const next = open(defaultEventRetention, first.path);
+    const { timeMicros } = next.bus.publish("container", "die", "c1", { exitCode: "3" });
+    expect(timeMicros).toBeGreaterThan(last.timeMicros);
+    const seen = [];
+    for await (const event of next.bus.subscribe({ sinceMicros: 0, untilMicros: timeMicros })) seen.push(event);
+    expect(seen).toMatchObject([
+      { action: "stop", actor: { id: "c1", attributes: { name: "web" } }, initiator: client },
+      { action: "start", initiator: { kind: "engine", reason: "boot" } },
+      { action: "die", actor: { attributes: { exitCode: "3" } } },
+    ]);
+    expect(seen[2]).not.toHaveProperty("initiator");
+  });
+
+  test("events are written together, soon after they happen", async () => {
+    const { bus, rows } = open();
+    for (let n = 0; n < 20; n++) bus.publish("container", `a${n}`, "c1");
+    expect(rows()).toBe(0);
+    const deadline = Date.now() + 5000;
+    while (rows() === 0 && Date.now() < deadline) await Bun.sleep(1);
+    expect(rows()).toBe(20);
+  });
+
+  test("those that are read in pages meet those that come meanwhile, none lost or twice", async () => {
+    const { bus } = open();
+    for (let n = 0; n < 1000; n++) bus.publish("container", `${n}`, "c1");
+    const seen: number[] = [];
+    for await (const { action } of bus.subscribe({ sinceMicros: 0 })) {
+      if (seen.length % 100 === 0 && seen.length < 1000) bus.publish("container", `${1000 + seen.length / 100}`, "c1");
+      seen.push(Number(action));
+      if (seen.length === 1010) break;
+    }
+    expect(seen).toEqual(Array.from({ length: 1010 }, (_, n) => n));
+    expect(bus.listeners).toBe(0);
+  });
+
+  test("the oldest go, by number and by age", async () => {
+    const { bus, history, rows } = open({ countMax: 700, ageMaxMs: dayMs });
+    const old = (Date.now() - 2 * dayMs) * 1000;
+    for (let n = 0; n < 3; n++) {
+      history.add({ type: "container", action: "old", actor: { id: "c", attributes: {} }, timeMicros: old + n });
+    }
+    history.flush();
+    for (let n = 0; n < 2000; n++) {
+      bus.publish("container", `${n}`, "c1");
+      if (n % 250 === 0) history.flush();
+    }
+    history.flush();
+    expect(rows()).toBeLessThanOrEqual(700 * 1.1 + 250);
+    const seen = await actions(bus);
+    expect(seen.at(-1)).toBe("1999");
+    expect(seen).not.toContain("old");
+  });
+
+  test("none are kept where none are wanted, and those of health probes never", async () => {
+    const nothing = open({ countMax: 0, ageMaxMs: dayMs });
+    nothing.bus.publish("container", "start", "c1");
+    expect(await actions(nothing.bus)).toEqual([]);
+    const { bus } = open();
+    initiatedByEngine("health", () => {
+      bus.publish("container", "exec_start: true", "c1");
+      bus.publish("container", "health_status: healthy", "c1");
+    });
+    expect(await actions(bus)).toEqual(["health_status: healthy"]);
+  });
+
+  test("a database that takes nothing costs no event its subscribers, and what is due is written later", async () => {
+    const { bus, database, history, rows } = open();
+    database.run("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no room'); END");
+    for (let n = 0; n < 10; n++) bus.publish("container", `${n}`, "c1");
+    history.flush();
+    expect(await actions(bus)).toHaveLength(10);
+    database.run("DROP TRIGGER full");
+    bus.publish("container", "10", "c1");
+    history.flush();
+    expect(rows()).toBe(11);
+    expect(await actions(bus)).toEqual(Array.from({ length: 11 }, (_, n) => `${n}`));
+  });
+});
