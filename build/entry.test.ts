@@ -62,12 +62,19 @@ describe("an executable with the entry before its own", () => {
   });
 
   test("keeps JavaScriptCore's own thresholds in the modes that live long", () => {
-    for (const name of ["daemon.js", "shim.js", "unpack.js", "pack.js", "proxy.js", "resolver.js", "copy.js"])
+    for (const name of ["daemon.js", "unpack.js", "pack.js", "proxy.js", "resolver.js", "copy.js"])
       expect(seenBy(name, { A: "1" })).toEqual([[], { A: "1", ...given }]);
     // A script without a suffix is run as those of package.json, with variables of their own.
     const [, cp] = seenBy("cp", { A: "1" }) as [string[], Record<string, string>];
     expect(Object.keys(cp).filter((key) => key.startsWith("BUN_"))).toEqual(["BUN_TSD_CODE"]);
     expect(seenBy("cpu.js", { A: "1" })).toEqual([[], { A: "1", ...thresholds, ...given }]);
+  });
+
+  test("tells a shim's JavaScriptCore to be content with little", () => {
+    const lean = { numberOfGCMarkers: "1", useConcurrentGC: "0", useConcurrentJIT: "0" };
+    const variables = Object.entries(lean).map(([name, value]) => [`BUN_JSC_${name}`, value]);
+    const expected = { A: "1", ...thresholds, ...Object.fromEntries(variables), ...given };
+    expect(seenBy("shim.js", { A: "1", BUN_JSC_useJIT: "0" })).toEqual([[], expected]);
   });
 
   test("is refused where there is nothing to put it before", () => {
