@@ -93,7 +93,7 @@ export function serve(namespace: string | Fd, port: number, hostname = "0.0.0.0"
 }
 
 /** Connects from there and gives what the server says; "no answer" when nothing comes. */
-export async function ask(namespace: string | Fd, address: string, port: number, timeoutMs = 1_000): Promise<string> {
+export async function ask(namespace: string | Fd, address: string, port: number, timeoutMs = 10_000): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   let answer = "";
   const timer = setTimeout(() => resolve("no answer"), timeoutMs);
