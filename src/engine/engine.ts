@@ -85,6 +85,7 @@ export class Engine {
   readonly #health: HealthMonitor;
   readonly #collector: Collector;
   readonly #context: EngineContext;
+  readonly #ending = new AbortController();
 
   private constructor(context: EngineContext, engineId: string, facts: () => HostFacts) {
     this.#context = context;
@@ -153,7 +154,7 @@ export class Engine {
     engine.#health.adopt();
     if (found.adopted + found.ended + found.leftovers > 0) log("info", "found from an earlier daemon", { ...found });
     restarts.open();
-    const booted = initiatedByEngine("boot", () => startAtBoot(context));
+    const booted = initiatedByEngine("boot", () => startAtBoot(context, engine.#ending.signal));
     background.run("start what restart policies want to run", "", booted);
     return engine;
   }
@@ -169,6 +170,7 @@ export class Engine {
   async close(): Promise<void> {
     this.#context.spareUsers.close();
     this.#context.restarts.close();
+    this.#ending.abort();
     await this.#collector.close();
     await this.#health.close();
     await this.#context.background.close();

@@ -5,6 +5,8 @@ import type { Container } from "./container.ts";
 /** Starts a container whose time has come, or leaves it alone when somebody came first. */
 type Restart = (container: Container) => Promise<void>;
 
+const againMs = 1000;
+
 export class PolicyRestarts {
   readonly #background: Background;
   readonly #restart: Restart;
@@ -30,16 +32,29 @@ export class PolicyRestarts {
 
   /** Of a container that is restarting. */
   schedule(container: Container): void {
-    const { state, id } = container;
+    const { state } = container;
     if (!this.#isOpen || state.status !== "restarting") return;
-    this.cancel(container);
     // Of a clock that was put back nobody waits longer than the policy has it.
-    const leftMs = Math.min(Date.parse(state.restartAt) - Date.now(), state.from.restarts.delayMs);
+    this.#in(Math.min(Date.parse(state.restartAt) - Date.now(), state.from.restarts.delayMs), container);
+  }
+
+  #in(delayMs: number, container: Container): void {
+    const { id } = container;
+    this.cancel(container);
     const timer = setTimeout(() => {
       this.#timers.delete(id);
-      this.#background.run("restart a container", id, this.#restart(container));
-    }, leftMs).unref();
+      this.#background.run("restart a container", id, this.#restartNow(container));
+    }, delayMs).unref();
     this.#timers.set(id, timer);
+  }
+
+  async #restartNow(container: Container): Promise<void> {
+    try {
+      await this.#restart(container);
+    } finally {
+      // Not even the attempt could be recorded: on a full disk, most likely.
+      if (this.#isOpen && container.state.status === "restarting") this.#in(againMs, container);
+    }
   }
 
   cancel({ id }: Pick<Container, "id">): void {

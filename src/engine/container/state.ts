@@ -100,7 +100,8 @@ const transitions: Record<ContainerStatus, readonly ContainerStatus[]> = {
   // Paused, and back.
   running: ["running", "exited", "restarting"],
   restarting: ["starting", "exited"],
-  exited: ["starting", "removing"],
+  // Its policy wants a daemon that was started to start it.
+  exited: ["starting", "removing", "restarting"],
   removing: ["dead"],
   dead: ["removing"],
 };

@@ -34,7 +34,7 @@ type Listener = (event: EngineEvent) => void;
 export class EventBus {
   readonly #history: EventHistory;
   readonly #listeners = new Set<Listener>();
-  readonly #observers: Listener[] = [];
+  readonly #observers = new Set<Listener>();
   #lastMicros: number;
 
   constructor(history: EventHistory) {
@@ -107,9 +107,10 @@ export class EventBus {
     })();
   }
 
-  /** For the engine itself: called at once, and not counted among those that listen. */
-  observe(listener: Listener): void {
-    this.#observers.push(listener);
+  /** For the engine itself: called at once, and not counted among those that listen. @returns what ends that. */
+  observe(listener: Listener): () => void {
+    this.#observers.add(listener);
+    return () => this.#observers.delete(listener);
   }
 
   /** How many are listening: for `info`. */

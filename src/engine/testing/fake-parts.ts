@@ -58,6 +58,7 @@ export class FakeShim implements ShimPart {
     const failure = this.#world.startFailure;
     if (isEngineError(failure, "unavailable")) this.die();
     if (failure !== undefined) throw failure;
+    await this.#world.beforeRun(container.id);
     this.container = container;
     const startedAt = new Date().toISOString();
     mkdirSync(container.stateDir, { recursive: true });
@@ -188,6 +189,8 @@ export class FakeWorld implements Disposable {
   /** What the processes of all containers see. */
   readonly interfaces = new Map<string, InterfaceStats>();
   startFailure: Error | undefined;
+  /** Called with the id of each container that is about to run. */
+  beforeRun: (id: string) => Promise<void> | void = () => undefined;
   checkpointFailure: Error | undefined;
   /** `--host-gateway-ip` */
   hostGateway: string[] | undefined;
