@@ -3,6 +3,8 @@
  * terminal. Bytes go straight from record to frame in one loop; a record that is not as tsd and docker write
  * it (other keys, another order) goes through JSON.parse instead, and one that is no JSON is passed over.
  */
+import { formatTime } from "../core/clock.ts";
+import type { LogDecoder } from "./log-format.ts";
 import type { OutputStream } from "./log-writer.ts";
 
 export interface DecodeOptions {
@@ -12,7 +14,7 @@ export interface DecodeOptions {
   multiplexed: boolean;
   /** Each record begins with its time, with nine digits of a second: as docker's, also the pieces of a long line. */
   timestamps: boolean;
-  /** Each record begins with its attributes: tsd writes none, so with a space, as docker's does. */
+  /** Each record begins with its attributes, `name=value,name=value` in the form of a URL's query, and a space. */
   details: boolean;
   /** Nanoseconds since the epoch: earlier records are left out. */
   since?: bigint;
@@ -25,8 +27,9 @@ const quote = 0x22;
 const backslash = 0x5c;
 const head = Buffer.from('{"log":"');
 const streamKey = Buffer.from(',"stream":"std');
+const attributesKey = Buffer.from('","attrs":{');
 const timeKey = Buffer.from('","time":"');
-const frameHeaderBytes = 8;
+export const frameHeaderBytes = 8;
 /** `2026-01-02T03:04:05.060000007Z ` and the space of the details. */
 const linePrefixBytesMax = 48;
 /** What an escape of one character stands for; 0 is no such escape. */
@@ -35,7 +38,7 @@ for (const [character, byte] of Object.entries({ n: 10, r: 13, t: 9, b: 8, f: 12
   escapes[character.charCodeAt(0)] = byte;
 }
 
-export class RecordDecoder {
+export class RecordDecoder implements LogDecoder {
   readonly #options: DecodeOptions;
   /** Output of the current call. Decoded text is never longer than its record. */
   #out = new Uint8Array(0);
@@ -51,18 +54,22 @@ export class RecordDecoder {
     nanoseconds: undefined,
     fixed: new Uint8Array(0),
   };
-  /** A record after `until` was met. */
+  /** Of the record: where its attributes are, from brace to brace; the same when it has none. */
+  #attributesFrom = 0;
+  #attributesTo = 0;
+  /** The last attributes that were looked at, as they stand and as they are shown. */
+  #attributes: { text: Uint8Array; shown: Uint8Array } = { text: new Uint8Array(0), shown: new Uint8Array(0) };
+  consumed = 0;
   ended = false;
+  skip = 0;
 
   constructor(options: DecodeOptions) {
     this.#options = options;
   }
 
-  /**
-   * Decodes the whole records of `source`: it must end with a newline.
-   * @returns the output, which is the caller's; it may be empty.
-   */
-  decode(source: Uint8Array): Uint8Array {
+  decode(bytes: Uint8Array): Uint8Array {
+    const source = bytes.subarray(0, bytes.lastIndexOf(newline) + 1);
+    this.consumed = source.length;
     this.#out = new Uint8Array(source.length + linePrefixBytesMax * 64);
     this.#length = 0;
     let from = 0;
@@ -84,6 +91,11 @@ export class RecordDecoder {
     return output;
   }
 
+  note(text: string, time: bigint): Uint8Array {
+    const stream = this.#options.stderr ? "stderr" : "stdout";
+    return this.decode(Buffer.from(`${JSON.stringify({ log: text, stream, time: formatNanoseconds(time) })}\n`));
+  }
+
   /** Bytes kept free before the text of a record. */
   #overhead(): number {
     const { multiplexed, timestamps, details } = this.#options;
@@ -92,7 +104,10 @@ export class RecordDecoder {
 
   /** Room for what is left of the source: prefixes can make the output longer than the input. */
   #reserve(source: Uint8Array, from: number): void {
-    const needed = this.#length + this.#overhead() + (source.length - from);
+    this.#ensure(this.#length + this.#overhead() + (source.length - from));
+  }
+
+  #ensure(needed: number): void {
     if (needed <= this.#out.length) return;
     const grown = new Uint8Array(Math.ceil(needed * 1.25));
     grown.set(this.#out.subarray(0, this.#length));
@@ -140,8 +155,19 @@ export class RecordDecoder {
     this.#stream = source[at] === 0x6f ? "stdout" : "stderr";
     if (!startsWith(source, at, this.#stream === "stdout" ? out3 : err3)) return false;
     at += 3;
-    if (!startsWith(source, at, timeKey)) return false;
-    at += timeKey.length;
+    this.#attributesFrom = at;
+    this.#attributesTo = at;
+    if (startsWith(source, at, attributesKey)) {
+      this.#attributesFrom = at + attributesKey.length - 1;
+      at = endOfStrings(source, this.#attributesFrom + 1);
+      if (at < 0) return false;
+      this.#attributesTo = at;
+      if (source[at] !== 0x2c || !startsWith(source, at + 1, timeKey.subarray(2))) return false;
+      at += timeKey.length - 1;
+    } else {
+      if (!startsWith(source, at, timeKey)) return false;
+      at += timeKey.length;
+    }
     this.#timeFrom = at;
     while (source[at] !== quote) if ((source[at++] ?? 0) < 0x20) return false;
     this.#timeTo = at;
@@ -162,8 +188,22 @@ export class RecordDecoder {
         return;
       }
     }
-    if (this.#options[this.#stream]) this.#frame(start);
-    else this.#length = start;
+    if (!this.#options[this.#stream]) {
+      this.#length = start;
+      return;
+    }
+    if (this.#options.details) {
+      this.#readAttributes(source);
+      this.#ensure(this.#length + this.#attributes.shown.length + 1);
+    }
+    this.#frame(start);
+  }
+
+  /** Mostly all records of a log have the same. */
+  #readAttributes(source: Uint8Array): void {
+    const text = source.subarray(this.#attributesFrom, this.#attributesTo);
+    if (Buffer.compare(text, this.#attributes.text) === 0) return;
+    this.#attributes = { text: text.slice(), shown: Buffer.from(showAttributes(Buffer.from(text).toString())) };
   }
 
   /** Most records have the time of the one before: they were read from the pipe together. */
@@ -186,27 +226,30 @@ export class RecordDecoder {
     let at = start + (multiplexed ? frameHeaderBytes : 0);
     const { fixed } = this.#time;
     if (timestamps) for (let index = 0; index < fixed.length && index < 40; index++) out[at++] = fixed[index]!;
-    if (details) out[at++] = 0x20;
+    if (details) {
+      const { shown } = this.#attributes;
+      if (at + shown.length >= text) {
+        // Longer than the room that is kept free.
+        const room = at + shown.length + 1;
+        out.copyWithin(room, text, this.#length);
+        this.#length += room - text;
+        text = room;
+      }
+      out.set(shown, at);
+      at += shown.length;
+      out[at++] = 0x20;
+    }
     if (at !== text) {
       out.copyWithin(at, text, this.#length);
       text = at;
       this.#length = at + length;
     }
-    if (!multiplexed) return;
-    const size = this.#length - start - frameHeaderBytes;
-    out[start] = this.#stream === "stdout" ? 1 : 2;
-    out[start + 1] = 0;
-    out[start + 2] = 0;
-    out[start + 3] = 0;
-    out[start + 4] = size >>> 24;
-    out[start + 5] = size >>> 16;
-    out[start + 6] = size >>> 8;
-    out[start + 7] = size;
+    if (multiplexed) putFrameHeader(out, start, this.#stream, this.#length - start - frameHeaderBytes);
   }
 
   /** A record in other JSON. Escapes are never shorter than what they stand for, so there is room for the text. */
   #foreign(line: Uint8Array, start: number): void {
-    let record: { log?: unknown; stream?: unknown; time?: unknown } | null;
+    let record: { log?: unknown; stream?: unknown; attrs?: unknown; time?: unknown } | null;
     try {
       record = JSON.parse(Buffer.from(line).toString());
     } catch {
@@ -217,15 +260,62 @@ export class RecordDecoder {
     const text = start + this.#overhead();
     const { written } = new TextEncoder().encodeInto(record.log, this.#out.subarray(text));
     this.#length = text + written;
-    const time = Buffer.from(record.time);
+    const attributes = typeof record.attrs === "object" ? JSON.stringify(record.attrs) : "";
+    const source = Buffer.from(`${record.time}${attributes}`);
     this.#timeFrom = 0;
-    this.#timeTo = time.length;
-    this.#finish(time, start);
+    this.#timeTo = Buffer.byteLength(record.time);
+    this.#attributesFrom = this.#timeTo;
+    this.#attributesTo = source.length;
+    this.#finish(source, start);
   }
 }
 
 const out3 = Buffer.from("out");
 const err3 = Buffer.from("err");
+
+/** The head of docker's frames: the stream and the length of what follows. */
+export function putFrameHeader(out: Uint8Array, at: number, stream: OutputStream, size: number): void {
+  out[at] = stream === "stdout" ? 1 : 2;
+  out[at + 1] = 0;
+  out[at + 2] = 0;
+  out[at + 3] = 0;
+  out[at + 4] = size >>> 24;
+  out[at + 5] = size >>> 16;
+  out[at + 6] = size >>> 8;
+  out[at + 7] = size;
+}
+
+/** Behind the brace that ends an object of strings; -1 when there is none in this record. */
+function endOfStrings(source: Uint8Array, from: number): number {
+  let inString = false;
+  for (let at = from; ; at++) {
+    const byte = source[at] ?? 0;
+    if (byte < 0x20) return -1;
+    if (byte === quote) inString = !inString;
+    else if (byte === backslash) at++;
+    else if (byte === 0x7d && !inString) return at + 1;
+  }
+}
+
+/** As docker's daemon shows them: sorted by their names. */
+function showAttributes(json: string): string {
+  let attributes: Record<string, unknown>;
+  try {
+    attributes = json === "" ? {} : JSON.parse(json);
+  } catch {
+    return ""; // Of a record that somebody else has written: its text is shown all the same.
+  }
+  return Object.keys(attributes)
+    .sort()
+    .map((name) => `${queryEscape(name)}=${queryEscape(String(attributes[name]))}`)
+    .join(",");
+}
+
+/** Go's url.QueryEscape. */
+function queryEscape(text: string): string {
+  const encoded = encodeURIComponent(text.toWellFormed()).replace(/%20/g, "+");
+  return encoded.replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+}
 
 function startsWith(source: Uint8Array, from: number, text: Uint8Array): boolean {
   for (let index = 0; index < text.length; index++) if (source[from + index] !== text[index]) return false;
@@ -272,4 +362,11 @@ export function parseTime(time: string): bigint | undefined {
   const seconds = Date.parse(`${match[1]}${match[3]}`);
   if (Number.isNaN(seconds)) return undefined;
   return BigInt(seconds) * 1_000_000n + BigInt((match[2] ?? "").padEnd(9, "0"));
+}
+
+/** As records have it. */
+export function formatNanoseconds(time: bigint): string {
+  const nanoseconds = ((time % 1_000_000n) + 1_000_000n) % 1_000_000n;
+  const milliseconds = Number((time - nanoseconds) / 1_000_000n);
+  return formatTime({ milliseconds, nanoseconds: Number(nanoseconds) });
 }

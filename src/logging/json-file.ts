@@ -14,6 +14,7 @@ import { timeNow } from "../core/clock.ts";
 import { EngineError, errorMessage, isErrno, wrapError } from "../core/errors.ts";
 import { pieceBytesMax, pieceEnd, RecordEncoder, recordBytesMax, recordEnd } from "./json-record.ts";
 import { type LogSeam, positionAt } from "./log-position.ts";
+import { numberAfter } from "./log-sequence.ts";
 import type { LogWriter, OutputStream } from "./log-writer.ts";
 
 /** Each of them is renamed whenever one is full. */
@@ -23,7 +24,7 @@ export interface JsonFileOptions {
   path: string;
   /** A file is never made longer than this, a single longer record apart; no limit when absent. */
   maxSizeBytes?: number;
-  /** Files at most, `path`, `path.1` … the oldest last. With 1 (the default) a full file is emptied. */
+  /** Files at most, `path`, `path.1` … the oldest last. With 1 (the default) a new file takes the full one's place. */
   maxFiles?: number;
   /** Hears of a failure once, and once that it is over. */
   onTrouble: (message: string) => void;
@@ -211,20 +212,32 @@ export class JsonFileLog implements LogWriter {
   #rotate(): void {
     const { path, maxFiles = 1 } = this.#options;
     try {
-      if (maxFiles < 2) {
-        ftruncateSync(this.#fd, 0);
-      } else {
-        for (let number = maxFiles - 1; number > 0; number--)
-          renameIfPresent(numbered(path, number - 1), numbered(path, number));
-        const fresh = openSync(path, "a+", 0o600);
-        closeSync(this.#fd);
-        this.#fd = fresh;
-      }
+      for (let number = maxFiles - 1; number > 0; number--)
+        renameIfPresent(numbered(path, number - 1), numbered(path, number));
+      this.#fd = replaceFile(this.#fd, path);
     } catch (error) {
       this.#options.onTrouble(`rotate ${path}: ${errorMessage(error)}`);
     }
     this.#sizeBytes = 0;
   }
+}
+
+/**
+ * Puts a new file where the one of `fd` is, or was. It is not emptied: who follows it reads it to its end.
+ * @returns the new one; the old one is closed.
+ */
+function replaceFile(fd: number, path: string): number {
+  const place = `${path}.new`;
+  const fresh = openSync(place, "a+", 0o600);
+  try {
+    numberAfter(fd, fresh);
+    renameSync(place, path);
+  } catch (error) {
+    closeSync(fresh);
+    throw error;
+  }
+  closeSync(fd);
+  return fresh;
 }
 
 /** `path`, `path.1`, … */

@@ -212,8 +212,7 @@ export class BlockReader {
 
   /** Nanoseconds since the epoch. */
   get time(): bigint {
-    const { buffer, byteOffset } = this.#source;
-    return new DataView(buffer, byteOffset).getBigInt64(this.#head + 4, true);
+    return timeOf(this.#source, this.#head);
   }
 
   /** How many records the block has. */
@@ -230,6 +229,15 @@ export class BlockReader {
     this.at += inPage;
     return "skip";
   }
+}
+
+function timeOf(source: Uint8Array, head: number): bigint {
+  return new DataView(source.buffer, source.byteOffset).getBigInt64(head + 4, true);
+}
+
+/** Of the block that begins with this head; undefined when that is none. */
+export function timeOfHead(head: Uint8Array): bigint | undefined {
+  return head.length >= blockHeadBytes && beginsLocalFile(head[0]!) ? timeOf(head, 0) : undefined;
 }
 
 /**

@@ -4,6 +4,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { isErrno, wrapError } from "../core/errors.ts";
 import { recordBytesMax } from "./json-record.ts";
 import { beginsLocalFile, endOfBlocks } from "./local-format.ts";
+import type { LogSource } from "./log-source.ts";
 import type { OutputStream } from "./log-writer.ts";
 
 /** Between two records of one file. */
@@ -36,12 +37,12 @@ export function positionAt(fd: number, bytes: number): LogPosition {
 }
 
 /** Whether the position is one of this file. */
-export async function isIn(handle: FileHandle, position: LogPosition): Promise<boolean> {
-  if ((await handle.stat()).ino !== position.inode) return false;
+export async function isIn(source: LogSource, position: LogPosition): Promise<boolean> {
+  if (source.originalInode !== position.inode) return false;
   const mark = Buffer.from(position.mark, "base64");
   const found = new Uint8Array(mark.length);
-  const { bytesRead } = await handle.read(found, 0, mark.length, position.bytes - mark.length);
-  return bytesRead === mark.length && mark.equals(found);
+  const length = await source.read(found, position.bytes - mark.length);
+  return length === mark.length && mark.equals(found);
 }
 
 /**

@@ -1,0 +1,255 @@
+/**
+ * The files of one log, the current one and those that were rotated before it, read as one.
+ *
+ * They are read by descriptor, so a rotation does not disturb them. Who follows opens the files that are begun as soon as
+ * it hears of them, so that it has them also when they are rotated out of existence before it has come to them.
+ */
+import { numbered } from "./json-file.ts";
+import type { LogDecoder, LogFormat } from "./log-format.ts";
+import { isIn, type LogPosition } from "./log-position.ts";
+import { inodeOf, isLogThere, LogSource } from "./log-source.ts";
+
+/** What a follower that is behind keeps from the disk at most, beside what it is reading: bytes, and files. */
+const heldBytesMax = 64 * 2 ** 20;
+const heldFilesMax = 64;
+
+/** No record is this long: what comes before its newline is no log. */
+const recordBytesMax = 16 * 2 ** 20;
+
+/** A file of the log with a place in it. */
+interface LogFile {
+  source: LogSource;
+  offset: number;
+  /** Nothing from there on is read. */
+  limit: number;
+  /** Files that came before it were removed unread. */
+  afterLoss: boolean;
+  /** How long it was when it was found to be rotated. */
+  bytes: number;
+}
+
+export interface LogFilesOptions {
+  format: LogFormat;
+  /** What comes to the log after it was opened is read, too. */
+  grows: boolean;
+  before?: LogPosition | undefined;
+  tail?: number | undefined;
+  since?: bigint | undefined;
+}
+
+export class LogFiles implements AsyncDisposable {
+  readonly #path: string;
+  readonly #options: LogFilesOptions;
+  readonly #decoder: LogDecoder;
+  /** Oldest first; the first is being read. */
+  #files: LogFile[] = [];
+  #buffer: Uint8Array | undefined;
+  /** What is next in the file lacks its beginning: it ends with the next record. */
+  #skipping = false;
+  #keepingUp: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(path: string, decoder: LogDecoder, options: LogFilesOptions) {
+    this.#path = path;
+    this.#decoder = decoder;
+    this.#options = options;
+  }
+
+  /** Opens the files and goes to where the wanted records begin. */
+  async open(): Promise<void> {
+    for (;;) {
+      const opened = await this.#openAll();
+      if (opened) return;
+      // Rotated meanwhile: once more.
+      await this.#closeAll();
+    }
+  }
+
+  /** Newest first, as many as are needed. @returns false when a rotation came in between. */
+  async #openAll(): Promise<boolean> {
+    const { tail, before } = this.#options;
+    let wanted = tail ?? Number.POSITIVE_INFINITY;
+    const inodes: number[] = [];
+    this.#decoder.skip = 0;
+    for (let number = 0; ; number++) {
+      const source = await LogSource.open(numbered(this.#path, number));
+      // Between a file's new name and its successor there is a moment without a current file.
+      if (source === undefined && number === 0 && (await isLogThere(numbered(this.#path, 1)))) return false;
+      if (source === undefined) break;
+      const file = { source, offset: 0, limit: Number.POSITIVE_INFINITY, bytes: 0, afterLoss: false };
+      this.#files.unshift(file);
+      if (inodes.includes(source.inode)) return false;
+      inodes.push(source.inode);
+      const size = await this.#wantedBytes(source, before);
+      if (size === undefined) {
+        this.#files.shift();
+        await source[Symbol.asyncDispose]();
+        continue;
+      }
+      if (!this.#options.grows) file.limit = size;
+      if (await this.#begin(file, size, wanted)) break;
+      wanted -= this.#found;
+    }
+    return inodes.length === 0 || inodes[0] === (await inodeOf(this.#path));
+  }
+
+  /** Records of the last file that count for the tail. */
+  #found = 0;
+
+  /** Goes to where the wanted records of a file begin. @returns whether no older file is needed. */
+  async #begin(file: LogFile, size: number, wanted: number): Promise<boolean> {
+    const { format, since } = this.#options;
+    if (wanted !== Number.POSITIVE_INFINITY) {
+      const found = await format.seekTail(file.source, size, wanted);
+      file.offset = found.offset;
+      this.#decoder.skip = found.skip;
+      this.#found = found.records;
+      return found.records >= wanted;
+    }
+    if (since === undefined) return false;
+    const first = await format.firstTime(file.source);
+    if (first === undefined || first >= since) return false;
+    file.offset = await format.seekSince(file.source, size, since);
+    return true;
+  }
+
+  /** How much of a file that was opened just now is to be read; undefined when all of it is newer than what is wanted. */
+  async #wantedBytes(source: LogSource, before: LogPosition | undefined): Promise<number | undefined> {
+    // Where a newer one is wanted, so is all of this.
+    if (before === undefined || this.#files.length > 1) return source.sizeBytes();
+    return (await isIn(source, before)) ? before.bytes : undefined;
+  }
+
+  /**
+   * @returns what the next records become, which may be nothing; undefined when there are no more at the moment.
+   * @throws EngineError, or the kernel's error.
+   */
+  async read(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      if (this.#options.grows) await this.keepUp();
+      const file = this.#files[0];
+      if (file === undefined) return this.#idle();
+      if (file.afterLoss) {
+        file.afterLoss = false;
+        return this.#decoder.note(lossNote, BigInt(Date.now()) * 1_000_000n);
+      }
+      const output = await this.#readFrom(file);
+      if (output !== undefined) return output;
+      if (this.#files.length === 1) {
+        if (!this.#options.grows) return this.#idle();
+        if (await this.#wasTruncated(file)) continue;
+        await this.keepUp();
+        if (this.#files.length === 1) return this.#idle();
+      }
+      // The writer left the file before the next one appeared; what it wrote last is there by now.
+      const rest = await this.#readFrom(file);
+      if (rest !== undefined) return rest;
+      // What is left is no whole record: it was torn, and the file is no longer written.
+      this.#skipping = false;
+      this.#files.shift();
+      await file.source[Symbol.asyncDispose]();
+    }
+  }
+
+  /** A follower that waits needs no memory. */
+  #idle(): undefined {
+    this.#buffer = undefined;
+    return undefined;
+  }
+
+  async #readFrom(file: LogFile): Promise<Uint8Array | undefined> {
+    for (;;) {
+      this.#buffer ??= new Uint8Array(this.#options.format.readBytes);
+      const room = Math.min(this.#buffer.length, file.limit - file.offset);
+      const length = room > 0 ? await file.source.read(this.#buffer.subarray(0, room), file.offset) : 0;
+      if (length === 0) return undefined;
+      const bytes = this.#buffer.subarray(0, length);
+      if (this.#skipping) {
+        const end = bytes.indexOf(newline) + 1;
+        this.#skipping = end === 0;
+        file.offset += end || length;
+        continue;
+      }
+      const output = this.#decoder.decode(bytes, file.offset);
+      file.offset += this.#decoder.consumed;
+      if (this.#decoder.consumed > 0) return output;
+      if (length < this.#buffer.length) return undefined;
+      if (length < recordBytesMax) this.#buffer = new Uint8Array(length * 2);
+      else this.#skipping = true;
+    }
+  }
+
+  /** A log of a single file may be emptied: it is read from its beginning again. */
+  async #wasTruncated(file: LogFile): Promise<boolean> {
+    const size = await file.source.sizeBytes();
+    if (size >= file.offset) return false;
+    file.offset = 0;
+    return size > 0;
+  }
+
+  /** Opens the files that were begun since the last look. To be called at every change, also while `read` runs. */
+  keepUp(): Promise<void> {
+    this.#keepingUp = this.#keepingUp.then(() => this.#openNewer());
+    return this.#keepingUp;
+  }
+
+  async #openNewer(): Promise<void> {
+    while (!this.#closed && this.#hasRoom()) {
+      const newest = this.#files.at(-1);
+      const current = await inodeOf(this.#path);
+      if (current === undefined || current === newest?.source.inode) return;
+      if (newest !== undefined) newest.bytes = await newest.source.sizeBytes();
+      const next = newest === undefined ? await this.#openAs(this.#path) : await this.#openAfter(newest);
+      if (next !== undefined) this.#files.push(next);
+    }
+  }
+
+  /** Whether it may hold one more: what it is reading does not count. */
+  #hasRoom(): boolean {
+    const held = this.#files.slice(1);
+    return held.length < heldFilesMax && held.reduce((sum, { bytes }) => sum + bytes, 0) < heldBytesMax;
+  }
+
+  async #openAs(path: string): Promise<LogFile | undefined> {
+    const source = await LogSource.open(path);
+    return source && { source, offset: 0, limit: Number.POSITIVE_INFINITY, bytes: 0, afterLoss: false };
+  }
+
+  /** @returns undefined when a rotation came in between. */
+  async #openAfter({ source }: LogFile): Promise<LogFile | undefined> {
+    const { number, found } = await this.#numberOf(source);
+    // Rotated out of existence: what is oldest now comes next.
+    const next = await this.#openAs(numbered(this.#path, number - 1));
+    if (next === undefined) return undefined;
+    next.afterLoss = !found && next.source.sequence > source.sequence + 1;
+    const after = await this.#numberOf(source);
+    if (after.number === number && after.found === found) return next;
+    await next.source[Symbol.asyncDispose]();
+    return undefined;
+  }
+
+  /** Which number a file has by now; one more than the oldest has when it is gone. */
+  async #numberOf(source: LogSource): Promise<{ number: number; found: boolean }> {
+    for (let number = 1; ; number++) {
+      const place = numbered(this.#path, number);
+      if (await source.isAt(place)) return { number, found: true };
+      if (!(await isLogThere(place))) return { number, found: false };
+    }
+  }
+
+  async #closeAll(): Promise<void> {
+    const files = this.#files;
+    this.#files = [];
+    for (const { source } of files) await source[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.#keepingUp.catch(() => undefined);
+    await this.#closeAll();
+  }
+}
+
+const newline = 10;
+const lossNote =
+  "tsd: lines are missing here: the log was rotated faster than it was read, and has no room for more files (max-size, max-file)\n";
