@@ -174,7 +174,9 @@ async function adopt(context: EngineContext, container: Container, found: Surviv
     const running: RunningState = { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };
     context.containers.setState(container, { ...running, ...(restarts && { restarts }) });
   }
-  void watchExit(context, container, shim);
+  const watched = watchExit(context, container, shim);
+  // On record before anybody looks for what is to be started.
+  if (found.ended && found.late === undefined) await watched;
   if (!found.ended && found.late === undefined) await settlePause(context, container, found);
 }
 
@@ -218,9 +220,14 @@ function settle(context: EngineContext, container: Container, sameBoot: boolean)
         };
   const startedAt = state.status === "running" ? state.startedAt : (started?.startedAt ?? finishedAt);
   const after = stateAfter(container, end, { startedAt, finishedAt });
-  // A host that was restarted is nobody's failure: the policy starts it at once, and begins to count.
-  const anew = (ended: RestartingState) => restartingFrom(ended.from, { count: 0, delayMs: 0 });
-  context.containers.setState(container, after.status === "restarting" && !sameBoot ? anew(after) : after);
+  if (after.status !== "restarting") context.containers.setState(container, after);
+  // With all others that are due now: so they are started in order.
+  else context.containers.setState(container, { ...(sameBoot ? after : countedAnew(after)), restartAt: finishedAt });
+}
+
+/** A host that was restarted is nobody's failure. */
+function countedAnew({ from }: RestartingState): RestartingState {
+  return restartingFrom(from, { count: 0, delayMs: 0 });
 }
 
 /** Removals that were begun, and containers that are removed with their end, which has come. */

@@ -1,5 +1,7 @@
 /** Restart policies as they are seen from outside: by docker's client, in events and in /proc. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { expectAgreement } from "../harness/audit.ts";
 import { until } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
 
@@ -75,3 +77,104 @@ test("a container that waits is shown as docker shows it, takes no attach and no
   expect(await scene.ok("rm", "-f", "waiting")).toBe("waiting");
   expect(await ok("ps", "-aq")).toBe((await ok("ps", "-aq", "--filter", "name=failing")).trim());
 });
+
+/** Ends a container's process behind everybody's back. */
+async function crash(name: string): Promise<void> {
+  process.kill((await inspect(name)).State.Pid, "SIGKILL");
+}
+
+test("whatever ends it starts it again, but stop and kill do not; restart and start count anew", async () => {
+  await start("kept", "unless-stopped", "exec sleep 1000", "--network", "none");
+  const { Pid } = (await inspect("kept")).State;
+  await crash("kept");
+  await until(
+    "it runs again",
+    async () => (await inspect("kept")).State.Pid !== Pid && (await status("kept")) === "running",
+  );
+  expect((await inspect("kept")).RestartCount).toBe(1);
+  await scene.ok("kill", "kept");
+  expect(await inspect("kept")).toMatchObject({ RestartCount: 1, State: { Status: "exited", ExitCode: 137 } });
+  await scene.ok("start", "kept");
+  expect(await inspect("kept")).toMatchObject({ RestartCount: 0, State: { Status: "running" } });
+  await crash("kept");
+  await becomes("kept", "restarting");
+  await scene.ok("stop", "kept");
+  expect(await status("kept")).toBe("exited");
+  const told = (await actions("kept")).join(" ");
+  expect(told).toBe("create start die start kill die start die stop");
+});
+
+test("who is attached sees one run to its end, with its status, and follows one run's log", async () => {
+  for (const [client, run] of [
+    ["docker", (args: string[]) => scene.docker(args)],
+    ["tsd", (args: string[]) => scene.daemon.tsd(args)],
+  ] as const) {
+    const words = ["run", "--name", `seen-${client}`, "--restart", "on-failure:1", "--network", "none", scene.image];
+    const result = await run([...words, "sh", "-c", "echo run; exit 4"]);
+    expect([client, result.status, result.stdout]).toEqual([client, 4, "run\n"]);
+    await until("it has been restarted", async () => (await status(`seen-${client}`)) === "exited");
+    expect((await run(["logs", "-f", `seen-${client}`])).stdout).toBe("run\nrun\n");
+  }
+});
+
+/** A container's process and its shim: what ends with the host. */
+async function processes(name: string): Promise<number[]> {
+  const { Pid } = (await inspect(name)).State;
+  const stat = readFileSync(`/proc/${Pid}/stat`, "utf8");
+  return [Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]), Pid];
+}
+
+test("a daemon starts what is to run, after what it depends on, and goes on with what waits; what runs is left alone", async () => {
+  const compose = (service: string, dependsOn = "") => [
+    ...["--label", "com.docker.compose.project=p", "--label", `com.docker.compose.service=${service}`],
+    ...["--label", `com.docker.compose.depends_on=${dependsOn}`, "--network", "none"],
+  ];
+  const health = ["--health-cmd", "test -e /ready", "--health-interval", "100ms", "--health-retries", "99"];
+  const sleep = "exec sleep 1000";
+  const serve = "rm -f /ready; usleep 300000; touch /ready; exec sleep 1000";
+  await start("looping", "always", "exit 1", "--network", "none");
+  await start("web", "unless-stopped", sleep, ...compose("web", "db:service_healthy:false"));
+  await start("db", "on-failure", serve, ...compose("db"), ...health);
+  for (const policy of ["always", "unless-stopped"])
+    await start(`${policy}-stopped`, policy, sleep, "--network", "none");
+  await ok("stop", "-t", "0", "always-stopped", "unless-stopped-stopped");
+  await start("steady", "unless-stopped", sleep, "--network", "none");
+  await ok("create", "--name", "never", "--restart", "always", scene.image, "true");
+  const { Pid } = (await inspect("steady")).State;
+  await until("it waits for long", async () => (await inspect("looping")).RestartCount >= 4);
+  const left = await moments("looping", "die");
+
+  const ended = [...(await processes("web")), ...(await processes("db"))];
+  await scene.daemon.stop("SIGKILL");
+  for (const pid of ended) process.kill(pid, "SIGKILL");
+  const since = String(Date.now() / 1000);
+  await scene.daemon.start();
+  await becomes("web", "running");
+  const all = await ok("ps", "-a", "--format", "{{.Names}} {{.State}}");
+  for (const line of ["always-stopped running", "unless-stopped-stopped exited", "steady running", "never created"]) {
+    expect(all.split("\n")).toContain(line);
+  }
+  expect((await inspect("steady")).State.Pid).toBe(Pid);
+  const filters = ["--filter", "container=web", "--filter", "container=db", "--filter", "type=container"];
+  const told = (
+    await ok(
+      "events",
+      "--since",
+      since,
+      "--until",
+      "0s",
+      ...filters,
+      "--format",
+      "{{.Actor.Attributes.name}} {{.Action}}",
+    )
+  )
+    .split("\n")
+    .filter((line) => / start$| health_status/.test(line));
+  expect(told).toEqual(["db start", "db health_status: healthy", "web start"]);
+  await until("it goes on", async () => (await moments("looping", "start")).length > left.length);
+  const goneOn = (await moments("looping", "start")).at(-1)! - left.at(-1)!;
+  expect(goneOn).toBeGreaterThanOrEqual(799);
+  expect((await inspect("looping")).RestartCount).toBeGreaterThanOrEqual(left.length);
+  await ok("rm", "-f", "looping");
+  await expectAgreement(scene.workspace, scene.daemon);
+}, 30_000);

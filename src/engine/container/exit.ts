@@ -129,7 +129,7 @@ export function stateAfter(
 
 /** @param restarts with the one that is to come. */
 export function restartingFrom(exited: ExitedState, restarts: Restarts): RestartingState {
-  const restartAt = new Date(Date.now() + restarts.delayMs).toISOString();
+  const restartAt = new Date(Date.parse(exited.finishedAt) + restarts.delayMs).toISOString();
   return { status: "restarting", from: { ...exited, restarts }, restartAt };
 }
 
