@@ -1,6 +1,6 @@
 /**
- * Shims for containers that are about to start. One is kept ready, because starting a process takes longer than
- * everything else that a container's start consists of.
+ * Shims for containers that are about to start. They are kept ready (spares.ts), because starting a process takes longer
+ * than everything else that a container's start consists of.
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -10,6 +10,7 @@ import { type ShimClient, spawnShim } from "../../shim/client.ts";
 import { moveToCgroup } from "../kernel.ts";
 import type { Layout } from "../layout.ts";
 import type { ShimPart, ShimSource, SurvivingShim } from "../parts.ts";
+import { Spares } from "./spares.ts";
 import { findSurvivors } from "./survivors.ts";
 
 /**
@@ -18,55 +19,57 @@ import { findSurvivors } from "./survivors.ts";
  */
 const replenishMs = 100;
 
+/** For how long more than one is kept ready after a burst of starts. */
+const calmMs = 10_000;
+
 export class ShimPool implements ShimSource {
   readonly #layout: Layout;
   readonly #logLevel: LogLevel;
   readonly #cgroup: string | undefined;
-  #spare: Promise<ShimClient | undefined> | undefined;
+  readonly #spares: Spares<ShimClient>;
   /** Those of this daemon's own making: an earlier daemon's may be of another version, and go with their container. */
   readonly #spawned = new WeakSet<ShimPart>();
-  #timer: NodeJS.Timeout | undefined;
-  #closed = false;
 
   /** @param cgroup where shims are put, when that is not where the daemon is. */
   constructor(layout: Layout, logLevel: LogLevel, cgroup?: string) {
     this.#layout = layout;
     this.#logLevel = logLevel;
     this.#cgroup = cgroup;
+    this.#spares = new Spares({
+      spawn: () => this.#spawn(),
+      isUsable: (shim) => !shim.isClosed,
+      // Without a connection it ends by itself.
+      discard: (shim) => shim.close(),
+      onFailure: (error) => log("warn", "could not start a spare shim", { error: errorMessage(error) }),
+      startsMax: Math.max(2, navigator.hardwareConcurrency),
+      replenishMs,
+      calmMs,
+    });
   }
 
   /** A shim without a container; the caller's to use up, or to close. @throws EngineError unavailable. */
-  async take(): Promise<ShimClient> {
-    const spare = this.#spare;
-    this.#spare = undefined;
-    this.#replenishLater();
-    const ready = await spare;
-    if (ready !== undefined && !ready.isClosed) return ready;
-    return this.#spawn();
+  take(): Promise<ShimClient> {
+    return this.#spares.take();
   }
 
   /**
-   * The shim of an ended container becomes the spare where there is none: it has all its code loaded and warm, so that
+   * The shim of an ended container becomes a spare where one is missing: it has all its code loaded and warm, so that
    * the next start is quicker, and no process has to be started for it.
    */
   async giveBack(shim: ShimPart): Promise<void> {
-    if (this.#closed || this.#spare !== undefined || !this.#spawned.has(shim)) {
-      await shim.release();
+    let released: Promise<boolean> | undefined;
+    if (this.#spawned.has(shim)) {
+      const isSpare = await this.#spares.giveBack(shim as ShimClient, () => {
+        released = shim.release({ reuse: true });
+        return released.catch(() => false);
+      });
+      if (isSpare) return;
+    }
+    try {
+      await (released ?? shim.release());
+    } finally {
       shim.close();
-      return;
     }
-    clearTimeout(this.#timer);
-    // Whoever asks for a shim meanwhile waits for this one, which comes sooner than a new one.
-    const released = shim.release({ reuse: true });
-    const spare = released.then((isSpare) => (isSpare ? (shim as ShimClient) : undefined)).catch(() => undefined);
-    this.#spare = spare;
-    if ((await spare) !== undefined) return;
-    shim.close();
-    if (this.#spare === spare) {
-      this.#spare = undefined;
-      this.#replenishLater();
-    }
-    await released;
   }
 
   survivors(): Promise<SurvivingShim[]> {
@@ -75,26 +78,12 @@ export class ShimPool implements ShimSource {
 
   /** Starts a spare shim, in the background, if there is none. */
   prepare(): void {
-    if (this.#closed || this.#spare !== undefined) return;
-    this.#spare = this.#spawn().catch((error) => {
-      log("warn", "could not start a spare shim", { error: errorMessage(error) });
-      return undefined;
-    });
+    this.#spares.prepare();
   }
 
-  /** Lets the spare go: without a connection it ends by itself. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    (await this.#spare)?.close();
-    this.#spare = undefined;
-  }
-
-  #replenishLater(): void {
-    clearTimeout(this.#timer);
-    if (this.#closed) return;
-    this.#timer = setTimeout(() => this.prepare(), replenishMs);
-    this.#timer.unref();
+  /** Lets the spares go. */
+  close(): Promise<void> {
+    return this.#spares.close();
   }
 
   async #spawn(): Promise<ShimClient> {
