@@ -7,7 +7,9 @@ import { isErrno } from "../core/errors.ts";
 import { openCgroup } from "../runtime/cgroup/cgroup.ts";
 import { killTree } from "../runtime/process-tree.ts";
 import { unmountRootfs } from "../shim/rootfs.ts";
+import type { OomVictim } from "./container/end.ts";
 import type { ContainerUsage, KernelPart } from "./parts.ts";
+import { findOomVictim } from "./story/kernel-log.ts";
 
 export class CgroupKernel implements KernelPart {
   killCgroup(path: string): void {
@@ -18,6 +20,10 @@ export class CgroupKernel implements KernelPart {
   removeCgroup(path: string): void {
     const cgroup = openCgroup(path);
     if (cgroup.exists()) cgroup.remove();
+  }
+
+  oomVictim(containerId: string, sinceMs: number): Promise<OomVictim | undefined> {
+    return findOomVictim(containerId, sinceMs);
   }
 
   killTree(path: string, root: number): void {

@@ -45,6 +45,7 @@ import type { CgroupStats } from "../runtime/cgroup/stats-types.ts";
 import type { ShimClient, ShimStream } from "../shim/client.ts";
 import type { StartResult } from "../shim/protocol.ts";
 import type { ContainerDefinition } from "./container/definition.ts";
+import type { OomVictim } from "./container/end.ts";
 
 export interface ImagePart {
   /** By name, digest, or a beginning of the id; of the platform, if one is given. */
@@ -322,6 +323,8 @@ export interface KernelPart {
   processes(cgroupPath: string): number[];
   /** What a container uses; undefined where it has no cgroup any more. */
   usage(cgroupPath: string): ContainerUsage | undefined;
+  /** Which process of a container the kernel has ended for want of memory since then, as far as its log says so. */
+  oomVictim(containerId: string, sinceMs: number): Promise<OomVictim | undefined>;
   /** Counters of the interfaces that a process sees, by their names there; undefined when it has ended. */
   interfaces(pid: number): ReadonlyMap<string, InterfaceStats> | undefined;
 }

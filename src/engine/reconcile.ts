@@ -11,6 +11,7 @@ import { log } from "../core/log.ts";
 import type { ShimRecord } from "../shim/protocol.ts";
 import { reconnect } from "./container/connect.ts";
 import type { Container } from "./container/container.ts";
+import type { ContainerEnd } from "./container/end.ts";
 import { updateEtcFiles } from "./container/etc-files.ts";
 import {
   clearRuntime,
@@ -19,13 +20,14 @@ import {
   readExitRecord,
   restartingFrom,
   stateAfter,
+  tellEnd,
   watchExit,
 } from "./container/exit.ts";
 import { settlePause } from "./container/pause.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
 import { settleNames } from "./container/rename.ts";
 import { failedStart, startTicks } from "./container/start.ts";
-import { type ContainerEnd, type RestartingState, type RunningState, restartsIn } from "./container/state.ts";
+import { type RestartingState, type RunningState, restartsIn } from "./container/state.ts";
 import { settleUpdate } from "./container/update.ts";
 import type { EngineContext } from "./context.ts";
 import { removeMountPlaces } from "./mount/places.ts";
@@ -223,6 +225,7 @@ function settle(context: EngineContext, container: Container, sameBoot: boolean)
   if (after.status !== "restarting") context.containers.setState(container, after);
   // With all others that are due now: so they are started in order.
   else context.containers.setState(container, { ...(sameBoot ? after : countedAnew(after)), restartAt: finishedAt });
+  tellEnd(context, container, end, { startedAt, finishedAt });
 }
 
 /** A host that was restarted is nobody's failure. */

@@ -4,6 +4,7 @@ import { isEngineError } from "../core/errors.ts";
 import { log } from "../core/log.ts";
 import type { LinuxResources, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import { type Cgroup, openCgroup } from "../runtime/cgroup/cgroup.ts";
+import type { OomFigures } from "../runtime/cgroup/stats.ts";
 import {
   type ContainerStdio,
   createContainer,
@@ -102,8 +103,8 @@ export class BuiltinRuntime implements RuntimeDriver {
     await saveTo(options, this.#container, this.#reaper);
   }
 
-  oomKills(): number {
-    return this.#cgroup().oomKills();
+  oomFigures(): OomFigures | undefined {
+    return this.#cgroup().oomFigures();
   }
 
   async remove(): Promise<void> {

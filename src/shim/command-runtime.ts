@@ -16,6 +16,7 @@ import { formatExactJson } from "../core/exact-json.ts";
 import { log } from "../core/log.ts";
 import { scrubbedEnvironment } from "../core/self.ts";
 import type { LinuxResources, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { OomFigures } from "../runtime/cgroup/stats.ts";
 import type { ContainerStdio } from "../runtime/options.ts";
 import type { RuntimeDriver } from "./driver.ts";
 import type { ShimContainer } from "./protocol.ts";
@@ -32,8 +33,8 @@ export interface CommandRuntimeContext {
   /** What the bundle's config.json says. */
   config: RuntimeConfig;
   reaper: Reaper;
-  /** Counts what the kernel killed in the container's cgroup for want of memory. */
-  oomKills: () => number;
+  /** Of what the kernel killed in the container's cgroup for want of memory. */
+  oomFigures: () => OomFigures | undefined;
 }
 
 export class CommandRuntime implements RuntimeDriver {
@@ -117,8 +118,8 @@ export class CommandRuntime implements RuntimeDriver {
     return new EngineError("unsupported", `container ${id}: its runtime ${runtime!.path} is not asked for checkpoints`);
   }
 
-  oomKills(): number {
-    return this.#context.oomKills();
+  oomFigures(): OomFigures | undefined {
+    return this.#context.oomFigures();
   }
 
   async remove(): Promise<void> {

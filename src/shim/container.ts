@@ -6,6 +6,7 @@ import { log } from "../core/log.ts";
 import type { LogSeam } from "../logging/log-position.ts";
 import type { LogWriter } from "../logging/log-writer.ts";
 import type { LinuxResources, OciProcess } from "../oci/runtime.ts";
+import type { OomFigures } from "../runtime/cgroup/stats.ts";
 import type { Attachment } from "./attachment.ts";
 import type { RuntimeDriver } from "./driver.ts";
 import {
@@ -291,7 +292,8 @@ export class ShimmedContainer {
     if (this.#driver.sharesPidNamespace) {
       this.#driver.signal(SIGKILL, true).catch((error) => log("debug", `kill what is left: ${errorMessage(error)}`));
     }
-    const record = { ...exit, oomKilled: this.#oomKilled() };
+    const oom = this.#oomFigures();
+    const record = { ...exit, oomKilled: oom !== undefined, ...(oom && { oom }) };
     try {
       writeExitRecord(this.options.stateDir, record);
     } catch (error) {
@@ -300,12 +302,12 @@ export class ShimmedContainer {
     return record;
   }
 
-  #oomKilled(): boolean {
+  #oomFigures(): OomFigures | undefined {
     try {
-      return this.#driver.oomKills() > 0;
+      return this.#driver.oomFigures();
     } catch (error) {
-      log("warn", `container ${this.options.id}: count of OOM kills: ${errorMessage(error)}`);
-      return false;
+      log("warn", `container ${this.options.id}: figures of OOM kills: ${errorMessage(error)}`);
+      return undefined;
     }
   }
 

@@ -1,5 +1,6 @@
 /** What a shim needs of an OCI runtime: the built-in one, or another one by its command line. */
 import type { LinuxResources, OciProcess } from "../oci/runtime.ts";
+import type { OomFigures } from "../runtime/cgroup/stats.ts";
 import type { ContainerStdio } from "../runtime/options.ts";
 import type { CheckpointPlace } from "./protocol.ts";
 
@@ -31,8 +32,8 @@ export interface RuntimeDriver {
   update(resources: LinuxResources): Promise<void>;
   /** Saves all processes, which are killed then if they are not left running. @throws EngineError; they go on then. */
   checkpoint(options: CheckpointPlace & { leaveRunning: boolean }): Promise<void>;
-  /** How many processes the kernel ended for want of memory. Asked after the end and before `remove`. */
-  oomKills(): number;
+  /** Of what the kernel ended for want of memory. Asked after the end and before `remove`. */
+  oomFigures(): OomFigures | undefined;
   /** After the end of the first process: kills what is left of the container and removes all of it. */
   remove(): Promise<void>;
 }

@@ -18,8 +18,8 @@ export async function openDriver(container: ShimContainer, reaper: Reaper): Prom
     import("../runtime/cgroup/cgroup.ts"),
   ]);
   const path = config.linux?.cgroupsPath;
-  const oomKills = () => (path === undefined ? 0 : openCgroup(path).oomKills());
-  return new CommandRuntime({ container, config, reaper, oomKills });
+  const oomFigures = () => (path === undefined ? undefined : openCgroup(path).oomFigures());
+  return new CommandRuntime({ container, config, reaper, oomFigures });
 }
 
 /** The schema is loaded only here: a daemon that has checked the configuration sends it along. */

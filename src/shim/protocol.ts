@@ -14,6 +14,7 @@
 import type { WireError } from "../core/wire-error.ts";
 import type { LogSeam } from "../logging/log-position.ts";
 import type { LinuxResources, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
+import type { OomFigures } from "../runtime/cgroup/stats.ts";
 
 /** Raised when a message changes in a way that an older shim, still running after an upgrade, would misread. */
 export const protocolVersion = 2;
@@ -85,6 +86,7 @@ export interface ExitRecord {
   signal: string | null;
   /** The kernel killed something in the container's cgroup for want of memory. */
   oomKilled: boolean;
+  oom?: OomFigures;
   /** RFC 3339 with nanoseconds. */
   finishedAt: string;
   pid: number;

@@ -239,7 +239,9 @@ for (const runtime of runtimes) {
           },
         });
         await shim.client.run(options);
-        expect(await shim.client.wait()).toMatchObject({ oomKilled: true });
+        const exit = await shim.client.wait();
+        expect(exit).toMatchObject({ oomKilled: true, oom: { limitBytes: 20 * 2 ** 20 } });
+        expect(exit.oom!.kills).toBeGreaterThan(0);
         await shim.client.release();
       },
       20_000,

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { EngineError, isErrno, wrapError } from "../../core/errors.ts";
+import { signalNumbers } from "../../core/signals.ts";
 import type { CheckpointPlace } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container } from "./container.ts";
@@ -46,10 +47,13 @@ export class CheckpointService {
           `${failed}: it has a user namespace of its own, which criu cannot restore`,
         );
       }
+      const { sent } = container;
       try {
         mkdirSync(join(place.images, ".."), { recursive: true, mode: 0o700 });
+        if (!options.leaveRunning) container.noteSent(signalNumbers.KILL!, "checkpoint");
         await shim.checkpoint({ ...place, leaveRunning: options.leaveRunning });
       } catch (error) {
+        container.sent = sent;
         throw wrapError(error, failed, { stage: "checkpoint" });
       }
     });

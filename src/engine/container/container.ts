@@ -1,12 +1,17 @@
 import { advice } from "../../core/advice.ts";
 import { EngineError } from "../../core/errors.ts";
+import { currentInitiator } from "../../core/initiator.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { ContainerHealth } from "../health/health.ts";
 import type { ShimPart } from "../parts.ts";
 import { Copies } from "./copies.ts";
 import type { ContainerDefinition } from "./definition.ts";
+import type { EndVerb, SentSignal } from "./end.ts";
 import { assertTransition, type ContainerState, exitCodeOf } from "./state.ts";
 import type { ContainerRecord } from "./table.ts";
+
+/** A container may be sent signals all day, as by log rotation: only those shortly before its end matter. */
+const sentMax = 4;
 
 /** What a waiter is told. */
 export interface ExitResult {
@@ -43,6 +48,8 @@ export class Container {
   removed = false;
   /** It is being restarted: its end is not the last, and does not take along one that is to be removed with it. */
   restarting = false;
+  /** Signals to its first process since its start, as far as this daemon knows; the last few. */
+  sent: SentSignal[] = [];
   readonly #exitWaiters: Waiters = new Set();
   readonly #removalWaiters: Waiters = new Set();
 
@@ -142,6 +149,12 @@ export class Container {
 
   removal(signal?: AbortSignal): Promise<ExitResult> {
     return this.removed ? Promise.resolve(this.lastExit) : waiting(this.#removalWaiters, signal);
+  }
+
+  noteSent(signal: number, verb: EndVerb): void {
+    const initiator = currentInitiator();
+    const at = new Date().toISOString();
+    this.sent = [...this.sent, { signal, verb, at, ...(initiator && { initiator: { ...initiator } }) }].slice(-sentMax);
   }
 
   announceExit(): void {

@@ -2,7 +2,7 @@
 
 import type { SandboxEndpoint } from "../../network/sandbox.ts";
 import type { EngineContext } from "../context.ts";
-import type { EngineEvent } from "../event/bus.ts";
+import type { EngineEvent, EventDetails } from "../event/bus.ts";
 import type { Container } from "./container.ts";
 
 /** The labels, the image, the name, and what the action adds. */
@@ -11,14 +11,12 @@ export function containerEvent(
   container: Container,
   action: string,
   attributes: Record<string, string> = {},
+  details?: EventDetails,
 ): EngineEvent {
   const { config } = container.definition;
-  return context.events.publish("container", action, container.id, {
-    ...config.Labels,
-    image: config.Image ?? "",
-    name: container.name,
-    ...attributes,
-  });
+  const { name } = container;
+  const all = { ...config.Labels, image: config.Image ?? "", name, ...attributes };
+  return context.events.publish("container", action, container.id, all, details);
 }
 
 export function networkEvent(

@@ -13,17 +13,11 @@ import { releaseMountSources } from "../mount/sources.ts";
 import type { ShimPart } from "../parts.ts";
 import { cgroupPath } from "./bundle.ts";
 import type { Container } from "./container.ts";
+import type { ContainerEnd, OomRecord } from "./end.ts";
 import { containerEvent, networkEvent } from "./event.ts";
 import { autoRemove } from "./remove.ts";
 import { nextRestart } from "./restart-policy.ts";
-import {
-  type ContainerEnd,
-  type ExitedState,
-  exitCodeOf,
-  type RestartingState,
-  type Restarts,
-  restartsIn,
-} from "./state.ts";
+import { type ExitedState, exitCodeOf, type RestartingState, type Restarts, restartsIn } from "./state.ts";
 
 /**
  * Clean-up after an auto-removed container waits until whoever ran it has its answer: nobody waits for the clean-up.
@@ -49,18 +43,35 @@ async function followToEnd(context: EngineContext, container: Container, shim: S
   const end: ContainerEnd =
     exit === undefined
       ? { kind: "unknown", reason: "exit status unknown: the container's shim was killed" }
-      : endOf(exit);
+      : endOf(exit, await oomRecord(context, container, exit));
   // A daemon that is closing leaves it to the next one, which finds the shim's record.
   if (context.background.closed) return;
   const recorded = recordEnd(context, container, end, exit?.finishedAt ?? new Date().toISOString());
   context.background.run("record a container's end", container.id, recorded);
 }
 
-/** How it ended, as the shim saw it. */
-export function endOf(exit: ExitRecord): ContainerEnd {
+/** How it ended, as the shim saw it. @param oom what is known beyond that. */
+export function endOf(exit: ExitRecord, oom: OomRecord | undefined = exit.oom): ContainerEnd {
+  const memory = { oomKilled: exit.oomKilled, ...(oom && { oom }) };
   return exit.signal === null
-    ? { kind: "exited", exitCode: exit.exitCode, oomKilled: exit.oomKilled }
-    : { kind: "signalled", signal: parseSignal(exit.signal), oomKilled: exit.oomKilled };
+    ? { kind: "exited", exitCode: exit.exitCode, ...memory }
+    : { kind: "signalled", signal: parseSignal(exit.signal), ...memory };
+}
+
+/** The cgroup's figures, with what the kernel's log says of the process. */
+async function oomRecord(
+  { kernel }: EngineContext,
+  { id, state }: Container,
+  { oom }: ExitRecord,
+): Promise<OomRecord | undefined> {
+  if (oom === undefined || state.status !== "running") return oom;
+  try {
+    const victim = await kernel.oomVictim(id, Date.parse(state.startedAt));
+    return { ...oom, ...(victim && { victim }) };
+  } catch (error) {
+    log("warn", "could not find out which process wanted memory", { container: id, error: errorMessage(error) });
+    return oom;
+  }
 }
 
 /** The record that the shim wrote before it told anybody; undefined where there is none. */
@@ -82,18 +93,17 @@ export function readExitRecord(context: Pick<EngineContext, "layout">, id: strin
 export async function recordEnd(
   context: EngineContext,
   container: Container,
-  end: ContainerEnd,
+  ended: ContainerEnd,
   finishedAt: string,
 ): Promise<void> {
+  const { sent } = container;
+  const end: ContainerEnd = { ...ended, ...(sent.length > 0 && { sent: [...sent] }) };
   const startedAt = container.state.status === "running" ? container.state.startedAt : finishedAt;
   const state = stateAfter(container, end, { startedAt, finishedAt });
   const goes = container.autoRemove && !container.restarting;
   if (goes) container.setState(state);
   else context.containers.setState(container, state);
-  containerEvent(context, container, "die", {
-    exitCode: String(exitCodeOf(end)),
-    execDuration: String(Math.max(0, Math.floor((Date.parse(finishedAt) - Date.parse(startedAt)) / 1000))),
-  });
+  tellEnd(context, container, end, { startedAt, finishedAt });
   container.dueCleanUp = () => cleanUpAfterEnd(context, container);
   const cleaned = context.locks.run(container.id, async () => {
     if (goes) await Bun.sleep(courtesyMs);
@@ -104,6 +114,18 @@ export async function recordEnd(
   context.restarts.schedule(container);
   if (goes) autoRemove(context, container, cleaned);
   await cleaned;
+}
+
+/** The event of an end that is on record. */
+export function tellEnd(
+  context: Pick<EngineContext, "events">,
+  container: Container,
+  end: ContainerEnd,
+  { startedAt, finishedAt }: { startedAt: string; finishedAt: string },
+): void {
+  const ranMs = Math.max(0, Date.parse(finishedAt) - Date.parse(startedAt));
+  const attributes = { exitCode: String(exitCodeOf(end)), execDuration: String(Math.floor(ranMs / 1000)) };
+  containerEvent(context, container, "die", attributes, { end, startedAt, finishedAt });
 }
 
 /** What a container is after a run: ended, or on its way to be started again by its policy. */

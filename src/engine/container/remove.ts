@@ -7,6 +7,7 @@ import { EngineError, errorMessage, wrapError } from "../../core/errors.ts";
 import { initiatedByEngine } from "../../core/initiator.ts";
 import { log } from "../../core/log.ts";
 import type { EngineContext } from "../context.ts";
+import { remainsOf } from "../story/last-run.ts";
 import type { Container } from "./container.ts";
 import { containerEvent } from "./event.ts";
 import { projectState } from "./state.ts";
@@ -43,6 +44,7 @@ export async function removeContainer(
     if (state.status === "running" || state.status === "starting" || state.status === "restarting") {
       throw new EngineError("conflict", `container ${container.name} was started while it was to be removed`);
     }
+    const remains = await remainsOf(context, container, state);
     try {
       if (state.status !== "removing") context.containers.setState(container, { status: "removing", from: state });
       // Of a container that was attached to and never started.
@@ -63,7 +65,7 @@ export async function removeContainer(
     const volumes = options.volumes ? anonymousVolumes(container) : [];
     context.containers.delete(container, () => context.volumes.doom(volumes, container.id));
     forget(context, container);
-    containerEvent(context, container, "destroy");
+    containerEvent(context, container, "destroy", {}, remains);
     await removeVolumes(context, container, volumes);
   });
 }
@@ -93,7 +95,7 @@ async function removeEnded(
   { cleaned, volumes }: EndedRemains,
 ): Promise<void> {
   await cleaned;
-  containerEvent(context, container, "destroy");
+  containerEvent(context, container, "destroy", {}, await remainsOf(context, container));
   await container.copies.end(removedMeanwhile(container));
   await removeFiles(context, container);
   await removeVolumes(context, container, volumes);

@@ -3,8 +3,8 @@ import type { RestartPolicy } from "../../api/schema/container-config.ts";
 import type { Engine } from "../engine.ts";
 import { busybox, FakeWorld } from "../testing/fake-parts.ts";
 import { refusal } from "../testing/refusal.ts";
+import type { ContainerEnd } from "./end.ts";
 import { nextRestart } from "./restart-policy.ts";
-import type { ContainerEnd } from "./state.ts";
 
 const always: RestartPolicy = { Name: "always" };
 const failure: RestartPolicy = { Name: "on-failure" };

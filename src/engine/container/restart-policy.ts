@@ -1,7 +1,8 @@
 /** `--restart`: what is accepted, and what it says of a container that has ended. */
 import type { RestartPolicy } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
-import { type ContainerEnd, type ContainerState, exitCodeOf, type Restarts } from "./state.ts";
+import type { ContainerEnd } from "./end.ts";
+import { type ContainerState, exitCodeOf, type Restarts } from "./state.ts";
 
 const names = ["no", "always", "on-failure", "unless-stopped"];
 

@@ -78,6 +78,7 @@ export async function launch(
   starting: StartingState,
   restore?: CheckpointPlace,
 ): Promise<void> {
+  container.sent = [];
   try {
     const begun = await withCleanup(`start container ${container.id}`, (cleanup) =>
       run(context, container, cleanup, restore),

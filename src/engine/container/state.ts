@@ -3,12 +3,7 @@
  * table says which state may follow which. Docker's booleans are a projection of it, computed in one place.
  */
 import { EngineError } from "../../core/errors.ts";
-
-/** How a container ended. That it is not known how is a case of its own: never an invented 0. */
-export type ContainerEnd =
-  | { kind: "exited"; exitCode: number; oomKilled: boolean }
-  | { kind: "signalled"; signal: number; oomKilled: boolean }
-  | { kind: "unknown"; reason: string };
+import type { ContainerEnd } from "./end.ts";
 
 /** Why a start did not come to a running process; the exit status is what `docker run` returns for it. */
 export interface StartFailure {

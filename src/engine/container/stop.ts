@@ -5,6 +5,7 @@ import { EngineError, isEngineError } from "../../core/errors.ts";
 import { parseSignal, signalNumbers } from "../../core/signals.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, ExitResult } from "./container.ts";
+import type { EndVerb } from "./end.ts";
 import { containerEvent } from "./event.ts";
 import { goOn } from "./pause.ts";
 import { startSettled } from "./start-settled.ts";
@@ -41,12 +42,13 @@ export async function stopContainer(context: EngineContext, container: Container
   if (container.state.status !== "running") {
     throw new EngineError("not_modified", `container ${container.name} is already stopped`);
   }
+  const verb = container.restarting ? "restart" : "stop";
   const exited = container.nextExit();
   if (byHand) noteByHand(context, container);
   // A shim that somebody has stopped does not answer: the time is counted from here on all the same.
-  const stopped = Promise.all([sendSignal(context, container, signal), exited]);
+  const stopped = Promise.all([sendSignal(context, container, signal, verb), exited]);
   const ended = await (seconds < 0 ? stopped : within(stopped, seconds * 1000));
-  if (ended === undefined) await killAndWait(context, container, exited);
+  if (ended === undefined) await killAndWait(context, container, exited, verb);
   containerEvent(context, container, "stop");
 }
 
@@ -70,8 +72,8 @@ export async function killContainer(context: EngineContext, container: Container
   }
   const exited = container.nextExit();
   if (byHand) noteByHand(context, container);
-  if (signal === signalNumbers.KILL) await killAndWait(context, container, exited);
-  else await sendSignal(context, container, signal);
+  if (signal === signalNumbers.KILL) await killAndWait(context, container, exited, "kill");
+  else await sendSignal(context, container, signal, "kill");
 }
 
 /** Ends a container that is to be removed. */
@@ -79,7 +81,7 @@ export async function forceEnd(context: EngineContext, container: Container): Pr
   await startSettled(context, container);
   if (giveUpRestart(context, container, true) || container.state.status !== "running") return;
   noteByHand(context, container);
-  await killAndWait(context, container, container.nextExit());
+  await killAndWait(context, container, container.nextExit(), "remove");
 }
 
 /** On record before the signal, for a daemon that hears of the end after this one was killed. */
@@ -99,9 +101,14 @@ function giveUpRestart({ containers, restarts }: EngineContext, container: Conta
   return true;
 }
 
-async function killAndWait(context: EngineContext, container: Container, exited: Promise<ExitResult>): Promise<void> {
+async function killAndWait(
+  context: EngineContext,
+  container: Container,
+  exited: Promise<ExitResult>,
+  verb: EndVerb,
+): Promise<void> {
   let isSent = false;
-  const sent = sendSignal(context, container, signalNumbers.KILL!).then(() => {
+  const sent = sendSignal(context, container, signalNumbers.KILL!, verb).then(() => {
     isSent = true;
   });
   if ((await within(Promise.all([sent, exited]), killTimeoutMs)) !== undefined) return;
@@ -113,7 +120,9 @@ async function killAndWait(context: EngineContext, container: Container, exited:
   throw new EngineError("timeout", `container ${container.id}: ${text}`, { hint });
 }
 
-async function sendSignal(context: EngineContext, container: Container, signal: number): Promise<void> {
+async function sendSignal(context: EngineContext, container: Container, signal: number, verb: EndVerb): Promise<void> {
+  // Before it is: the end that it leads to may be heard of first.
+  container.noteSent(signal, verb);
   try {
     await container.runningShim().signal(signal);
   } catch (error) {
@@ -126,7 +135,7 @@ async function sendSignal(context: EngineContext, container: Container, signal: 
       throw error;
     }
   }
-  containerEvent(context, container, "kill", { signal: String(signal) });
+  containerEvent(context, container, "kill", { signal: String(signal) }, { verb });
   if (container.paused && isToEnd(container, signal)) await goOn(context, container);
 }
 

@@ -3,9 +3,26 @@
  * happened.
  */
 import { currentInitiator, type Initiator } from "../../core/initiator.ts";
+import type { ContainerEnd, EndVerb } from "../container/end.ts";
+import type { StartFailure } from "../container/state.ts";
 import type { EventHistory } from "./history.ts";
 
 export type EventType = "container" | "image" | "network" | "volume" | "daemon";
+
+/** What is kept beside what Docker tells, for the stories of containers. */
+export interface EventDetails {
+  /** Of `die` and `destroy`: how its last run ended. */
+  end?: ContainerEnd;
+  /** RFC 3339, as `finishedAt`. */
+  startedAt?: string;
+  finishedAt?: string;
+  /** Of `destroy`: its last start came to nothing. */
+  failure?: StartFailure;
+  /** Of `destroy`, when the end was no success: the last that it wrote. */
+  lastLines?: string[];
+  /** Of `kill`: what was asked of tsd. */
+  verb?: EndVerb;
+}
 
 /** What happened to whom. The attributes are Docker's: labels, name, image, exitCode, signal … */
 export interface EngineEvent {
@@ -16,6 +33,7 @@ export interface EngineEvent {
   timeMicros: number;
   /** Who wanted it; absent where nobody did, or it is not known. */
   initiator?: Initiator;
+  details?: EventDetails;
 }
 
 /** A subscriber that is this far behind is cut off: it must not hold the daemon's memory. */
@@ -42,14 +60,21 @@ export class EventBus {
     this.#lastMicros = history.lastMicros;
   }
 
-  publish(type: EventType, action: string, id: string, attributes: Record<string, string> = {}): EngineEvent {
+  publish(
+    type: EventType,
+    action: string,
+    id: string,
+    attributes: Record<string, string> = {},
+    details?: EventDetails,
+  ): EngineEvent {
     const timeMicros = Math.max(Date.now() * 1000, this.#lastMicros + 1);
     this.#lastMicros = timeMicros;
     const initiator = currentInitiator();
     // Its name is looked up now: it may be gone when the event is written.
     if (initiator?.kind === "client") void initiator.command;
     const actor = { id, attributes };
-    const event: EngineEvent = { type, action, actor, timeMicros, ...(initiator && { initiator }) };
+    const beside = { ...(initiator && { initiator }), ...(details && { details }) };
+    const event: EngineEvent = { type, action, actor, timeMicros, ...beside };
     if (!isPassing(event)) this.#history.add(event);
     for (const listener of [...this.#observers, ...this.#listeners]) listener(event);
     return event;

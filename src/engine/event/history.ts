@@ -10,7 +10,7 @@ import { type Schema, withoutSync } from "../../core/database.ts";
 import { errorMessage } from "../../core/errors.ts";
 import type { Initiator } from "../../core/initiator.ts";
 import { log } from "../../core/log.ts";
-import type { EngineEvent, EventType } from "./bus.ts";
+import type { EngineEvent, EventDetails, EventType } from "./bus.ts";
 
 export const eventSchema: Schema = {
   part: "event",
@@ -23,6 +23,7 @@ export const eventSchema: Schema = {
        attributes TEXT NOT NULL,
        initiator TEXT
      ) STRICT`,
+    "ALTER TABLE events ADD COLUMN details TEXT",
   ],
 };
 
@@ -51,6 +52,7 @@ interface Row {
   actor: string;
   attributes: string;
   initiator: string | null;
+  details: string | null;
 }
 
 /** Times in microseconds since the epoch, both ends included. */
@@ -73,7 +75,7 @@ export class EventHistory {
     this.#database = database;
     this.#retention = retention;
     this.#insert = database.query(
-      "INSERT INTO events (time_micros, type, action, actor, attributes, initiator) VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT INTO events (time_micros, type, action, actor, attributes, initiator, details) VALUES (?, ?, ?, ?, ?, ?, ?)",
     );
   }
 
@@ -130,10 +132,9 @@ export class EventHistory {
   }
 
   #write(): void {
-    for (const { timeMicros, type, action, actor, initiator } of this.#unwritten) {
+    for (const { timeMicros, type, action, actor, initiator, details } of this.#unwritten) {
       const attributes = JSON.stringify(actor.attributes);
-      const who = initiator === undefined ? null : JSON.stringify(initiator);
-      this.#insert.run(timeMicros, type, action, actor.id, attributes, who);
+      this.#insert.run(timeMicros, type, action, actor.id, attributes, textOf(initiator), textOf(details));
     }
     if (this.#sincePruned >= this.#retention.countMax * excess) this.#prune();
   }
@@ -171,6 +172,10 @@ export function isWithin({ timeMicros }: EngineEvent, { fromMicros, untilMicros 
   return timeMicros >= fromMicros && timeMicros <= untilMicros;
 }
 
+function textOf(value: object | undefined): string | null {
+  return value === undefined ? null : JSON.stringify(value);
+}
+
 function eventOf(row: Row): EngineEvent {
   return {
     type: row.type as EventType,
@@ -178,5 +183,6 @@ function eventOf(row: Row): EngineEvent {
     actor: { id: row.actor, attributes: JSON.parse(row.attributes) as Record<string, string> },
     timeMicros: row.time_micros,
     ...(row.initiator !== null && { initiator: JSON.parse(row.initiator) as Initiator }),
+    ...(row.details !== null && { details: JSON.parse(row.details) as EventDetails }),
   };
 }

@@ -15,6 +15,7 @@ import { VolumeDrivers } from "../../volume/drivers.ts";
 import { LocalDriver } from "../../volume/local/driver.ts";
 import { VolumeStore, volumeSchema } from "../../volume/volumes.ts";
 import type { EngineConfiguration } from "../configuration.ts";
+import type { OomVictim } from "../container/end.ts";
 import { ContainerStore } from "../container/store.ts";
 import { containerSchema } from "../container/table.ts";
 import { Engine, engineSchema, makeDirectories } from "../engine.ts";
@@ -200,6 +201,8 @@ export class FakeWorld implements Disposable {
   obeysTerm = true;
   readonly image = fakeImage({ Cmd: ["sh"], Env: ["PATH=/bin"] });
 
+  oomVictim: OomVictim | undefined;
+
   /** A daemon over this world; one that was there before is taken for killed. */
   async open(): Promise<Engine> {
     makeDirectories(this.layout);
@@ -228,6 +231,7 @@ export class FakeWorld implements Disposable {
         processes: () => [process.pid],
         usage: (path) => this.usages.get(path.slice(path.lastIndexOf("/") + 1)),
         interfaces: () => this.interfaces,
+        oomVictim: async () => this.oomVictim,
       },
       files: {
         stat: () => Promise.reject(new EngineError("not_found", "there are no files")),

@@ -149,10 +149,13 @@ describe.skipIf(!hasCgroups)("cgroup", () => {
       cgroup.apply({ memory: { limit, swap: limit } });
       expect(cgroup.stats().memory?.limitBytes ?? -1).toBe(limit);
     }
-    expect(cgroup.oomKills()).toBe(0);
+    expect(cgroup.oomFigures()).toBeUndefined();
     const { code } = await outcome(run(cgroup, "head -c 200000000 /dev/zero | tail | wc -c; exit 9"));
     expect([9, 137]).toContain(code);
-    expect(cgroup.oomKills()).toBeGreaterThan(0);
+    const { kills, limitBytes, peakBytes = small } = cgroup.oomFigures()!;
+    expect(kills).toBeGreaterThan(0);
+    expect(limitBytes).toBe(small);
+    expect(peakBytes).toBeGreaterThan(small / 2);
     expect(cgroup.stats().memory!.maxUsageBytes ?? small).toBeLessThanOrEqual(small);
   });
 

@@ -4,7 +4,7 @@ import { type CgroupHost, cgroupHost, resolveCgroupsPath } from "./hierarchy.ts"
 import { applyLimits } from "./limits.ts";
 import { makeCgroup } from "./make.ts";
 import { type CgroupMembers, HostCgroupMembers } from "./members.ts";
-import { readOomKills, readStats, readUsage } from "./stats.ts";
+import { type OomFigures, readOomFigures, readStats, readUsage } from "./stats.ts";
 import type { CgroupStats } from "./stats-types.ts";
 
 export type { CgroupStats } from "./stats-types.ts";
@@ -22,8 +22,8 @@ export interface Cgroup extends CgroupMembers {
    *   specification's defaults; left out by an update, which changes them only where `resources.devices` is there.
    */
   apply(resources: LinuxResources, devices?: readonly LinuxDevice[]): void;
-  /** How many processes the kernel's OOM killer ended here. */
-  oomKills(): number;
+  /** Of what the kernel's OOM killer did here; undefined when it did nothing. */
+  oomFigures(): OomFigures | undefined;
   stats(): CgroupStats;
   /** The part of it that is looked at often. */
   usage(): Pick<CgroupStats, "cpu" | "memory" | "pids" | "blockIO">;
@@ -47,8 +47,8 @@ export class HostCgroup extends HostCgroupMembers implements Cgroup {
     applyLimits(devices === undefined ? resources : { devices: [], ...resources }, this.places, devices ?? []);
   }
 
-  oomKills(): number {
-    return readOomKills(this.places.find("memory"));
+  oomFigures(): OomFigures | undefined {
+    return readOomFigures(this.places.find("memory"));
   }
 
   stats(): CgroupStats {

@@ -176,3 +176,22 @@ export function readOomKills(place: Place | undefined): number {
   const file = place.version === 2 ? "memory.events" : "memory.oom_control";
   return parseKeyed(readOptional(`${place.directory}/${file}`) ?? "").oom_kill ?? 0;
 }
+
+/** What the memory controller said when the kernel had ended something here. */
+export interface OomFigures {
+  /** How many processes. */
+  kills: number;
+  limitBytes?: number;
+  /** The most that was in use; v2 counts it since Linux 5.19. */
+  peakBytes?: number;
+}
+
+/** Undefined when the kernel ended nothing. */
+export function readOomFigures(place: Place | undefined): OomFigures | undefined {
+  const kills = readOomKills(place);
+  if (place === undefined || kills === 0) return undefined;
+  const [limit, peak] = place.version === 2 ? ["max", "peak"] : ["limit_in_bytes", "max_usage_in_bytes"];
+  const limitBytes = readNumber(`${place.directory}/memory.${limit}`);
+  const peakBytes = readNumber(`${place.directory}/memory.${peak}`);
+  return { kills, ...(limitBytes !== undefined && { limitBytes }), ...(peakBytes !== undefined && { peakBytes }) };
+}
