@@ -1,7 +1,9 @@
 /** What a container has written: read from its log, while it goes on writing if that is wanted. */
-
+import { existsSync } from "node:fs";
 import { encodeFrame, frameType } from "../../api/schema/run-protocol.ts";
 import { EngineError } from "../../core/errors.ts";
+import { parseGoBool } from "../../core/go-bool.ts";
+import type { LogFormatName } from "../../logging/log-format.ts";
 import { endOfLog } from "../../logging/log-position.ts";
 import { openLog, readLog } from "../../logging/read.ts";
 import type { EngineContext } from "../context.ts";
@@ -38,10 +40,11 @@ export async function readLogs(
   options: LogOptions,
   signal: AbortSignal,
 ): Promise<LogStream> {
-  checkReadable(container);
+  const { path, format } = logPlace(context, container);
   const { follow, sinceNano, untilNano, ...selection } = options;
-  const output = await openLog(context.layout.container(container.id).log, {
+  const output = await openLog(path, {
     ...selection,
+    format,
     multiplexed: !container.terminal,
     ...(sinceNano !== undefined && { since: sinceNano }),
     ...(untilNano !== undefined && { until: untilNano }),
@@ -62,8 +65,7 @@ export async function attachWithLogs(
   selection: StreamSelection & { stream: boolean },
   signal: AbortSignal,
 ): Promise<Stream> {
-  checkReadable(container);
-  const path = context.layout.container(container.id).log;
+  const { path, format } = logPlace(context, container);
   const { stdin, stdout, stderr, stream } = selection;
   const end = await endOfLog(path);
   const live = stream
@@ -71,7 +73,7 @@ export async function attachWithLogs(
     : undefined;
   const { terminal } = container;
   const multiplexed = !terminal;
-  const shown = { stdout, stderr, multiplexed, timestamps: false, details: false, signal };
+  const shown = { format, stdout, stderr, multiplexed, timestamps: false, details: false, signal };
   const before = live?.seam?.position ?? end;
   const output = (async function* () {
     if (before !== undefined) yield* readLog(path, { ...shown, ...(live !== undefined && { before }) });
@@ -84,8 +86,19 @@ export async function attachWithLogs(
   return { terminal, output, ...(live?.input && { input: live.input }) };
 }
 
-/** @throws EngineError unsupported in docker's words for a container whose output is not kept. */
-function checkReadable(container: Container): void {
-  if (container.definition.hostConfig.LogConfig?.Type !== "none") return;
-  throw new EngineError("unsupported", "configured logging driver does not support reading");
+/**
+ * Where a container's log can be read. Of a driver that sends it elsewhere there is a copy, in the local driver's format.
+ * @throws EngineError unsupported in docker's words for a container whose output is not kept.
+ */
+export function logPlace(context: EngineContext, container: Container): { path: string; format: LogFormatName } {
+  const { Type = "json-file", Config = {} } = container.definition.hostConfig.LogConfig ?? {};
+  const { log, localLog } = context.layout.container(container.id);
+  if (Type === "json-file") return { path: log, format: "json-file" };
+  const hasCopy = Type !== "none" && !parseGoBool(Config["cache-disabled"] ?? "false");
+  if (Type !== "local" && !hasCopy) {
+    throw new EngineError("unsupported", "configured logging driver does not support reading");
+  }
+  // Before the other drivers were built, their containers had json-file's.
+  const isOld = existsSync(log) && !existsSync(localLog);
+  return isOld ? { path: log, format: "json-file" } : { path: localLog, format: "local" };
 }
