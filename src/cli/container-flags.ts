@@ -67,7 +67,9 @@ export const containerFlags = {
   gpus: gpusFlag(),
   "group-add": listFlag("Add additional groups to join"),
   "health-cmd": stringFlag("Command to run to check health"),
+  "health-http": stringFlag("Ask a web server of the container's how it is (URL|PORT/PATH)"),
   "health-interval": durationFlag("Time between running the check (ms|s|m|h) (default 0s)"),
+  "health-on-failure": stringFlag('What to do with a container that is unhealthy ("none", "restart", "stop", "kill")'),
   "health-retries": intFlag("Consecutive failures needed to report unhealthy"),
   "health-start-interval": durationFlag(
     "Time between running the check during the start period (ms|s|m|h) (default 0s)",
@@ -75,6 +77,7 @@ export const containerFlags = {
   "health-start-period": durationFlag(
     "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
   ),
+  "health-tcp": stringFlag("Connect to a port of the container's (PORT|ADDRESS:PORT)"),
   "health-timeout": durationFlag("Maximum time to allow one check to run (ms|s|m|h) (default 0s)"),
   hostname: stringFlag("Container host name", { short: "h" }),
   init: boolFlag("Run an init inside the container that forwards signals and reaps processes"),

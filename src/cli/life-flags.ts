@@ -25,7 +25,14 @@ export function healthcheck(flags: ContainerFlagValues): HealthConfig | undefine
     StartInterval: flags["health-start-interval"],
     Retries: flags["health-retries"],
   };
-  const isAsked = flags["health-cmd"] !== "" || Object.values(numbers).some((value) => value !== 0);
+  const texts = {
+    HTTP: flags["health-http"],
+    TCP: flags["health-tcp"],
+    OnFailure: flags["health-on-failure"],
+  };
+  const isAsked =
+    [flags["health-cmd"], ...Object.values(texts)].some((text) => text !== "") ||
+    Object.values(numbers).some((value) => value !== 0);
   if (flags["no-healthcheck"]) {
     if (isAsked) throw new UsageError("--no-healthcheck conflicts with --health-* options");
     return { Test: ["NONE"] };
@@ -44,6 +51,7 @@ export function healthcheck(flags: ContainerFlagValues): HealthConfig | undefine
   return {
     ...(flags["health-cmd"] !== "" && { Test: ["CMD-SHELL", flags["health-cmd"]] }),
     ...Object.fromEntries(given),
+    ...Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== "")),
   };
 }
 

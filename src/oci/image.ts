@@ -114,6 +114,10 @@ export interface ImageHealthcheck {
   StartPeriod?: number | null | undefined;
   StartInterval?: number | null | undefined;
   Retries?: number | null | undefined;
+  /** tsd's own, in images that were committed of its containers. */
+  HTTP?: string | null | undefined;
+  TCP?: string | null | undefined;
+  OnFailure?: string | null | undefined;
 }
 
 export interface ImageHistory {
@@ -198,6 +202,9 @@ const healthcheckSchema = v.looseObject({
   StartPeriod: v.nullish(v.number()),
   StartInterval: v.nullish(v.number()),
   Retries: v.nullish(v.number()),
+  HTTP: v.nullish(v.string()),
+  TCP: v.nullish(v.string()),
+  OnFailure: v.nullish(v.string()),
 });
 
 export const configSchema = v.looseObject({

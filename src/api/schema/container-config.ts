@@ -13,6 +13,12 @@ export interface HealthConfig {
   StartPeriod?: number;
   StartInterval?: number;
   Retries?: number;
+  /** tsd's own, instead of Test: a URL, or `PORT/PATH`, that is asked for from inside the container's network. */
+  HTTP?: string;
+  /** tsd's own, instead of Test: `PORT` or `ADDRESS:PORT` that has to accept a connection there. */
+  TCP?: string;
+  /** tsd's own: `none`, `restart`, `stop` or `kill` a container that has become unhealthy. */
+  OnFailure?: string;
 }
 
 export interface ContainerConfig {

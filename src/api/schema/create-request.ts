@@ -30,6 +30,9 @@ const healthConfig = struct({
   StartPeriod: optional(int64),
   StartInterval: optional(int64),
   Retries: optional(int64),
+  HTTP: optional(text),
+  TCP: optional(text),
+  OnFailure: optional(text),
 });
 
 const containerEntries = {

@@ -21,6 +21,7 @@ import type { Container } from "./container.ts";
 import type { ContainerDefinition } from "./definition.ts";
 import { checkMacAddress, settleEndpoints } from "./endpoints.ts";
 import { containerEvent } from "./event.ts";
+import { checkMergedHealthcheck } from "./healthcheck.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
 import { checkLinks } from "./links.ts";
 import { parseContainerName } from "./names.ts";
@@ -143,6 +144,7 @@ function draftContainer(
   checkConfig(requested);
   const image = resolveImage(context, requested.Image ?? "", options.platform);
   const config = mergeImageConfig(requested, image.config.config ?? {});
+  checkMergedHealthcheck(config);
   const { configuration, cgroupVersion } = context;
   const settled = context.bundles.settleLimits(request.HostConfig ?? {});
   const hostConfig = normalizeHostConfig(settled.hostConfig, configuration, cgroupVersion);

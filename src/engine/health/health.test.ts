@@ -96,14 +96,18 @@ describe("a plan", () => {
   test("has Docker's defaults, and the image's shell", () => {
     const Test = ["CMD-SHELL", "a && b"];
     expect(healthPlan({ Healthcheck: { Test } })).toEqual({
-      command: ["/bin/sh", "-c", "a && b"],
+      probe: { kind: "command", command: ["/bin/sh", "-c", "a && b"] },
+      onFailure: "none",
       intervalMs: 30_000,
       timeoutMs: 30_000,
       startPeriodMs: 0,
       startIntervalMs: 5000,
       retries: 3,
     });
-    expect(healthPlan({ Healthcheck: { Test }, Shell: ["bash", "-lc"] })!.command).toEqual(["bash", "-lc", "a && b"]);
+    expect(healthPlan({ Healthcheck: { Test }, Shell: ["bash", "-lc"] })!.probe).toEqual({
+      kind: "command",
+      command: ["bash", "-lc", "a && b"],
+    });
   });
   test("is none where nothing is asked", () => {
     for (const Test of [[], ["NONE"], ["curl x"]]) expect(healthPlan({ Healthcheck: { Test } })).toBeUndefined();

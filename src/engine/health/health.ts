@@ -1,6 +1,6 @@
 /** What is known of a container's health, and what each probe makes of it: Docker's rules, without clocks and processes. */
 import type { Health, HealthcheckResult } from "../../api/schema/container.ts";
-import type { HealthPlan } from "./plan.ts";
+import type { FailureAction, HealthPlan } from "./plan.ts";
 
 export interface ContainerHealth {
   status: "starting" | "healthy" | "unhealthy";
@@ -8,6 +8,8 @@ export interface ContainerHealth {
   failingStreak: number;
   /** The last five, oldest first. */
   log: HealthcheckResult[];
+  /** What is about to be done to it, on record before it is begun: a daemon that follows one that was killed finishes it. */
+  due?: FailureAction;
 }
 
 /** Docker keeps as many. */
@@ -18,16 +20,16 @@ export function startingHealth(before: ContainerHealth | undefined): ContainerHe
   return { status: "starting", failingStreak: 0, log: before?.log ?? [] };
 }
 
-/** Nobody asks a container that has ended: Docker's word for it is unhealthy. */
-export function endedHealth(before: ContainerHealth): ContainerHealth {
-  return { ...before, status: "unhealthy" };
+/** Nobody asks a container that has ended: Docker's word for it is unhealthy. One that is being restarted is to be started. */
+export function endedHealth({ due, ...before }: ContainerHealth): ContainerHealth {
+  return { ...before, status: "unhealthy", ...(due === "restart" && { due }) };
 }
 
 /** @param startedAt of the container, RFC 3339. */
 export function judge(
   health: ContainerHealth,
   result: HealthcheckResult,
-  plan: Pick<HealthPlan, "retries" | "startPeriodMs">,
+  plan: Pick<HealthPlan, "retries" | "startPeriodMs" | "onFailure">,
   startedAt: string,
 ): ContainerHealth {
   const log = [...health.log, result].slice(-logMax);
@@ -37,7 +39,9 @@ export function judge(
   const hasTime = isStarting && Date.parse(result.Start) - Date.parse(startedAt) < plan.startPeriodMs;
   if (hasTime) return { ...health, log };
   const failingStreak = health.failingStreak + 1;
-  return { status: failingStreak >= plan.retries ? "unhealthy" : health.status, failingStreak, log };
+  if (failingStreak < plan.retries) return { status: health.status, failingStreak, log };
+  const { onFailure } = plan;
+  return { status: "unhealthy", failingStreak, log, ...(onFailure !== "none" && { due: onFailure }) };
 }
 
 /** How long after a probe, or the start, the next one is due. */

@@ -14,8 +14,10 @@ import type { EngineEvent } from "../event/bus.ts";
 import type { ExecService } from "../exec/execs.ts";
 import { commandProbe, endLeftProbes } from "./command-probe.ts";
 import { type ContainerHealth, endedHealth, intervalMs, judge, startingHealth } from "./health.ts";
-import { type HealthPlan, healthPlan } from "./plan.ts";
-import { type ProbeOutcome, type RunningProbe, startProbe } from "./probe.ts";
+import { httpProbe, tcpProbe } from "./network-probe.ts";
+import { actOnFailure } from "./on-failure.ts";
+import { type FailureAction, type HealthPlan, healthPlan, type ProbeKind } from "./plan.ts";
+import { type Probe, type ProbeOutcome, type RunningProbe, startProbe } from "./probe.ts";
 import { HealthTable } from "./table.ts";
 
 /** What a probe adds to the log alone waits this long for company before it is stored. */
@@ -44,6 +46,7 @@ export class HealthMonitor {
   readonly #execs: ExecService;
   readonly #table: HealthTable;
   readonly #watches = new Map<string, Watch>();
+  readonly #acting = new Set<string>();
   readonly #due = new Map<string, ContainerHealth>();
   #storing: NodeJS.Timeout | undefined;
 
@@ -63,6 +66,7 @@ export class HealthMonitor {
     let overdue = 0;
     for (const container of this.#context.containers.all()) {
       const { state, health, shim } = container;
+      if (health?.due !== undefined) this.#act(container, health.due);
       if (state.status !== "running") {
         if (health !== undefined && health.status !== "unhealthy") this.#become(container, endedHealth(health));
         continue;
@@ -183,15 +187,45 @@ export class HealthMonitor {
     await watch.probe?.over;
     if (watch.over || watch.paused) return;
     const Start = timeNow();
-    const probe = startProbe(commandProbe(this.#context, this.#execs, container, plan.command), plan.timeoutMs);
+    const probe = startProbe(this.#probe(container, plan.probe), plan.timeoutMs);
     watch.probe = probe;
     const outcome = await probe.outcome;
     const End = timeNow();
     if (!probe.wasStopped && !(await this.#hasEnded(watch, outcome)) && !watch.over && !watch.paused) {
       const result = { Start, End, ExitCode: outcome.exitCode, Output: outcome.output };
-      this.#become(container, judge(container.health!, result, plan, watch.startedAt));
+      const judged = judge(container.health!, result, plan, watch.startedAt);
+      this.#become(container, judged);
+      if (judged.due !== undefined) this.#act(container, judged.due);
     }
     this.#schedule(watch, this.#intervalMs(watch));
+  }
+
+  #probe(container: Container, probe: ProbeKind): Probe {
+    switch (probe.kind) {
+      case "command":
+        return commandProbe(this.#context, this.#execs, container, probe.command);
+      case "http":
+        return httpProbe(container, probe.target);
+      case "tcp":
+        return tcpProbe(container, probe.target);
+    }
+  }
+
+  /** Beside what is done already nothing is begun. */
+  #act(container: Container, action: FailureAction): void {
+    const { id } = container;
+    if (this.#acting.has(id)) return;
+    this.#acting.add(id);
+    const act = async () => {
+      try {
+        await actOnFailure(this.#context, container, action);
+      } finally {
+        this.#acting.delete(id);
+        const { due, ...health } = container.health!;
+        if (due !== undefined) this.#become(container, health);
+      }
+    };
+    this.#context.background.run(`${action} an unhealthy container`, id, initiatedByEngine("health", act));
   }
 
   /** A container that ends takes its probe along, which says nothing about its health. */
