@@ -45,22 +45,30 @@ export class ComposeServices {
   }
 }
 
+/** Those that have to run for a container to be started at all: whose namespaces it joins, and whom it is linked to. */
+export function neededBy(containers: Pick<ContainerStore, "find">, { definition }: Container): Container[] {
+  const { NetworkMode, IpcMode, PidMode, Links = [] } = definition.hostConfig;
+  const joined = [NetworkMode, IpcMode, PidMode].flatMap((mode = "") => (/^container:(.*)$/.exec(mode) ?? [])[1] ?? []);
+  const references = [...joined, ...Links.map((link) => parseLink(link).reference)];
+  return references.flatMap((reference) => findIfThere(containers, reference) ?? []);
+}
+
 /** What a container depends on, as far as that is there. */
 export function dependenciesOf(
   containers: Pick<ContainerStore, "find">,
   services: ComposeServices,
-  { id, definition }: Container,
+  container: Container,
 ): Dependency[] {
-  const { hostConfig, config, endpoints } = definition;
-  const { NetworkMode, IpcMode, PidMode, Links = [], VolumesFrom } = hostConfig;
-  const joined = [NetworkMode, IpcMode, PidMode].flatMap((mode = "") => (/^container:(.*)$/.exec(mode) ?? [])[1] ?? []);
-  const linked = [...Links, ...Object.values(endpoints).flatMap((endpoint) => endpoint.Links ?? [])];
+  const { hostConfig, config, endpoints } = container.definition;
+  const linked = Object.values(endpoints).flatMap((endpoint) => endpoint.Links ?? []);
   const references = [
-    ...joined,
     ...linked.map((link) => parseLink(link).reference),
-    ...(VolumesFrom ?? []).map((text) => text.split(":")[0]!),
+    ...(hostConfig.VolumesFrom ?? []).map((text) => text.split(":")[0]!),
   ];
-  const found = references.flatMap((reference) => findIfThere(containers, reference) ?? []);
+  const found = [
+    ...neededBy(containers, container),
+    ...references.flatMap((reference) => findIfThere(containers, reference) ?? []),
+  ];
   const { [labels.project]: project = "", [labels.dependsOn]: dependsOn = "" } = config.Labels ?? {};
   const noted = dependsOn.split(",").flatMap((text) => {
     const [service = "", word = ""] = text.trim().split(":");
@@ -68,7 +76,7 @@ export function dependenciesOf(
     return services.of(project, service).map((on) => ({ on, condition }));
   });
   const all = [...found.map((on) => ({ on, condition: "started" as const })), ...noted];
-  return all.filter(({ on }) => on.id !== id);
+  return all.filter(({ on }) => on !== container);
 }
 
 function findIfThere(containers: Pick<ContainerStore, "find">, reference: string): Container | undefined {

@@ -118,6 +118,8 @@ async function becomesMet({ events }: EngineContext, dependency: Dependency, sig
 async function start(context: EngineContext, container: Container): Promise<void> {
   try {
     await restartByPolicy(context, container);
+    // Another one that it cannot be started without is not there yet.
+    context.restarts.schedule(container);
   } catch (error) {
     log("warn", "could not start a container that its restart policy wants to run", {
       container: container.id,

@@ -10,6 +10,7 @@ import type { Container } from "./container.ts";
 import { containerEvent } from "./event.ts";
 import { startContainer } from "./start.ts";
 import { startSettled } from "./start-settled.ts";
+import { noteByHand, takeBackByHand } from "./stop.ts";
 
 export interface CheckpointName {
   name: string;
@@ -48,12 +49,15 @@ export class CheckpointService {
         );
       }
       const { sent } = container;
+      // Its end is what is asked for: no policy starts it again.
+      const isNoted = !options.leaveRunning && noteByHand(context, container);
       try {
         mkdirSync(join(place.images, ".."), { recursive: true, mode: 0o700 });
         if (!options.leaveRunning) container.noteSent(signalNumbers.KILL!, "checkpoint");
         await shim.checkpoint({ ...place, leaveRunning: options.leaveRunning });
       } catch (error) {
         container.sent = sent;
+        if (isNoted) takeBackByHand(context, container);
         throw wrapError(error, failed, { stage: "checkpoint" });
       }
     });

@@ -5,7 +5,8 @@ import type { Container } from "./container.ts";
 /** Starts a container whose time has come, or leaves it alone when somebody came first. */
 type Restart = (container: Container) => Promise<void>;
 
-const againMs = 1000;
+/** When it is tried again with one that could not even be tried to start. */
+const againMs = 500;
 
 export class PolicyRestarts {
   readonly #background: Background;
@@ -52,7 +53,7 @@ export class PolicyRestarts {
     try {
       await this.#restart(container);
     } finally {
-      // Not even the attempt could be recorded: on a full disk, most likely.
+      // It waits for another one; or not even the attempt could be recorded, on a full disk most likely.
       if (this.#isOpen && container.state.status === "restarting") this.#in(againMs, container);
     }
   }

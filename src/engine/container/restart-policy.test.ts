@@ -189,6 +189,37 @@ describe("a container with a policy", () => {
     world.startFailure = undefined;
   });
 
+  test("that cannot be started without another, which is restarting too, waits for that one", async () => {
+    await run(always);
+    await engine.containers.create(busybox({ HostConfig: { RestartPolicy: always, NetworkMode: "container:web" } }), {
+      name: "guest",
+    });
+    await engine.containers.start("guest");
+    const [web, guest] = world.shims.slice(-2);
+    const delayed = Promise.withResolvers<void>();
+    world.beforeRun = () => delayed.promise;
+    web!.end({ exitCode: 1 });
+    guest!.end({ exitCode: 1 });
+    await Bun.sleep(150);
+    expect((await engine.containers.inspect("guest", { size: false })).State.Status).toBe("restarting");
+    delayed.resolve();
+    await becomes("running");
+    while (!(await engine.containers.inspect("guest", { size: false })).State.Pid) await Bun.sleep(1);
+  });
+
+  test("stays ended after a checkpoint that ends it; one that fails changes nothing, and prune leaves what waits", async () => {
+    await run(always);
+    world.checkpointFailure = new Error("no criu");
+    await refusal(engine.checkpoints.create("web", { name: "c0" }, { leaveRunning: false }));
+    world.checkpointFailure = undefined;
+    shim().end({ exitCode: 1 });
+    await becomes("restarting");
+    expect((await engine.storage.pruneContainers({})).ContainersDeleted).toEqual([]);
+    await becomes("running");
+    await engine.checkpoints.create("web", { name: "c1" }, { leaveRunning: false });
+    await becomes("exited");
+  });
+
   test("is waited for to its next end, not to its last", async () => {
     await run(always);
     const ends = ["next-exit", "not-running"] as const;

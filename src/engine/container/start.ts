@@ -12,6 +12,7 @@ import { imagesOf } from "../mount/image-mount.ts";
 import { openMountSources, releaseMountSources } from "../mount/sources.ts";
 import { makeNextUserNamespace, openUserNamespace } from "../userns/open.ts";
 import { ensureShim } from "./attach.ts";
+import { neededBy } from "./boot-order.ts";
 import { prepareBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { updateEtcFiles } from "./etc-files.ts";
@@ -58,12 +59,17 @@ export async function startContainer(
   });
 }
 
-/** Starts a container whose policy waits for that, unless somebody came first. A failure is on record, and is the end. */
+/**
+ * Starts a container whose policy waits for that, unless somebody came first. A failure is on record, and is the end.
+ * One that cannot be started without another, which is being restarted too, goes on waiting.
+ */
 export async function restartByPolicy(context: EngineContext, container: Container): Promise<void> {
   await context.endings.over(container);
   await context.locks.run(container.id, async () => {
     const { state } = container;
     if (state.status !== "restarting" || container.removed) return;
+    const isComing = (other: Container) => other.isUp && other.state.status !== "running";
+    if (neededBy(context.containers, container).some(isComing)) return;
     await settleEnd(container);
     const starting: StartingState = { status: "starting", from: state };
     context.containers.setState(container, starting);

@@ -84,11 +84,23 @@ export async function forceEnd(context: EngineContext, container: Container): Pr
   await killAndWait(context, container, container.nextExit(), "remove");
 }
 
-/** On record before the signal, for a daemon that hears of the end after this one was killed. */
-function noteByHand({ containers, database }: EngineContext, container: Container): void {
+/**
+ * On record before the signal, for a daemon that hears of the end after this one was killed.
+ * @returns false where it was noted already.
+ */
+export function noteByHand({ containers, database }: EngineContext, container: Container): boolean {
   const { state } = container;
-  if (state.status !== "running" || state.stoppedByHand) return;
+  if (state.status !== "running" || state.stoppedByHand) return false;
   withoutSync(database, () => containers.setState(container, { ...state, stoppedByHand: true }));
+  return true;
+}
+
+/** It did not come to that, and the container goes on. */
+export function takeBackByHand({ containers, database }: EngineContext, container: Container): void {
+  const { state } = container;
+  if (state.status !== "running") return;
+  const { stoppedByHand: _, ...running } = state;
+  withoutSync(database, () => containers.setState(container, running));
 }
 
 /** One that waits for its policy to start it again has ended. @returns false where none waits. */

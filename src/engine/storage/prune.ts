@@ -54,8 +54,7 @@ export class Pruner {
       const candidates = containers
         .all()
         .filter(
-          ({ active, createdAt, definition }) =>
-            !active && matches({ createdAt, labels: definition.config.Labels ?? {} }),
+          ({ isUp, createdAt, definition }) => !isUp && matches({ createdAt, labels: definition.config.Labels ?? {} }),
         );
       const deleted: string[] = [];
       let reclaimed = 0;
