@@ -47,8 +47,8 @@ async function printVersion(program: string): Promise<number> {
 async function showRootHelp(program: string, words: string[], session: Session): Promise<number> {
   if (words.length > 0) return dispatch([...words, "--help"], session);
   const { rootHelp } = await import("./usage.ts");
-  const { describePlugins } = await import("./plugins/plugins.ts");
-  printLine(rootHelp(program, globalFlags(session), await describePlugins(session)));
+  const { validPlugins } = await import("./plugins/plugins.ts");
+  printLine(rootHelp(program, globalFlags(session), await validPlugins(session)));
   return 0;
 }
 

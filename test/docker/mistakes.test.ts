@@ -278,6 +278,16 @@ test("who reaches no daemon is told why, and what to do", async () => {
   for (const [args, env, stderr] of sayings) {
     expect(await own(args, { env: { ...scene.daemon.env, ...env } })).toMatchObject({ status: 1, stderr });
   }
+  const away = ["-H", "unix:///no/such.sock", "info"];
+  const [theirs, ours] = [await scene.docker(away), await own(away)];
+  // The client's part is shown all the same.
+  for (const { status, stdout } of [theirs, ours]) {
+    expect([status, stdout]).toEqual([
+      1,
+      expect.stringMatching(/^Client:[\s\S]*\n Debug Mode: false\n([\s\S]*\n)?\nServer:\n$/),
+    ]);
+  }
+  expect(ours.stderr).toContain("cannot connect to the tsd daemon at unix:///no/such.sock.");
   const stranger = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", tsd, "ps"];
   const { status, stderr } = await command(stranger, { env: scene.daemon.env });
   expect([status, stderr]).toEqual([

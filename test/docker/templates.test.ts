@@ -94,6 +94,11 @@ async function applied(words: string[], templates: string[]): Promise<[docker: s
   }) as [string[][], string[][]];
 }
 
+/** A pointer inside a structure is printed as the address it happens to have in Go's heap. */
+function withoutPlaces(printed: string[]): string[] {
+  return printed.map((text) => text.replace(/\b0xc0[0-9a-f]{8}\b/g, "<pointer>"));
+}
+
 function describeTemplates(what: string, templates: string[], wordsOf: () => string[]): void {
   describe(what, () => {
     let printed: [docker: string[][], tsd: string[][]];
@@ -101,9 +106,9 @@ function describeTemplates(what: string, templates: string[], wordsOf: () => str
       printed = await applied(wordsOf(), templates);
     });
     test.each(templates.map((template, index) => ({ template, index })))("$template", ({ index }) => {
-      const [docker, own] = printed;
-      expect(own[index]).toEqual(docker[index]!);
-      expect(docker[index]!.join("").trim()).not.toBe("");
+      const [docker, own] = printed.map((each) => withoutPlaces(each[index]!));
+      expect(own).toEqual(docker!);
+      expect(docker!.join("").trim()).not.toBe("");
     });
   });
 }

@@ -7,6 +7,7 @@ import { currentContext } from "../context/current.ts";
 import { stringFlag } from "../flags.ts";
 import { compileOrSay } from "../format.ts";
 import { printError, printLine } from "../output.ts";
+import { describePlugins, type PluginDescription } from "../plugins/plugins.ts";
 import { printTyped } from "../print-typed.ts";
 import type { Session } from "../session.ts";
 
@@ -20,30 +21,62 @@ export const infoCommand = command({
     const template =
       flags.format === "" ? undefined : compileOrSay(flags.format === "json" ? "{{json .}}" : flags.format);
     if (typeof template === "number") return template;
-    const info = await (await session.client()).info();
+    const plugins = await describePlugins(session);
+    const { info, failure } = await askServer(session);
     if (template !== undefined) {
-      const ClientInfo = { ...clientVersion(session), Debug: isDebug(session), Plugins: [], Warnings: null };
+      const client = { ...clientVersion(session), Debug: isDebug(session), Warnings: null };
+      const ClientInfo = { ...client, Plugins: plugins.map(pluginJson) };
       await printTyped(template, "system.dockerInfo", { ...info, ClientInfo });
     } else {
-      printLine(infoText(info, currentContext(session)));
-      for (const warning of info.Warnings ?? []) printError(warning);
+      printLine([...clientLines(session, plugins), "", "Server:", ...(info ? serverLines(info) : [])].join("\n"));
+      for (const { path, problem } of plugins) {
+        if (problem !== undefined) printError(`WARNING: Plugin ${JSON.stringify(path)} is not valid: ${problem}`);
+      }
+      for (const warning of info?.Warnings ?? []) printError(warning);
     }
+    if (failure) throw failure;
     return 0;
   },
 });
+
+/** What is known of the client is shown also when no daemon answers. */
+async function askServer(session: Session): Promise<{ info?: SystemInfo; failure?: unknown }> {
+  try {
+    return { info: await (await session.client()).info() };
+  } catch (failure) {
+    return { failure };
+  }
+}
+
+function pluginJson({ name: Name, path: Path, problem: Err, ...plugin }: PluginDescription): object {
+  if (Err !== undefined) return { Name, Path, Err };
+  const { vendor: Vendor, version: Version, summary: ShortDescription } = plugin;
+  return { SchemaVersion: "0.1.0", Vendor, Version, ShortDescription, Name, Path };
+}
 
 /** docker tells by this variable. */
 function isDebug({ environment }: Session): boolean {
   return (environment.DEBUG ?? "") !== "";
 }
 
-function infoText(info: SystemInfo, context: string): string {
+function clientLines(session: Session, plugins: readonly PluginDescription[]): string[] {
+  const valid = plugins.filter(({ problem }) => problem === undefined);
   return [
     "Client: tsd",
     ` Version:    ${version}`,
-    ` Context:    ${context}`,
-    "",
-    "Server:",
+    ` Context:    ${currentContext(session)}`,
+    ` Debug Mode: ${isDebug(session)}`,
+    ...(valid.length > 0 ? [" Plugins:"] : []),
+    ...valid.flatMap((plugin) => [
+      `  ${plugin.name}: ${plugin.summary} (${plugin.vendor})`,
+      `    Version:  ${plugin.version}`,
+      `    Path:     ${plugin.path}`,
+    ]),
+  ];
+}
+
+function serverLines(info: SystemInfo): string[] {
+  return [
     ` Containers: ${info.Containers}`,
     `  Running: ${info.ContainersRunning}`,
     `  Paused: ${info.ContainersPaused}`,
@@ -86,5 +119,5 @@ function infoText(info: SystemInfo, context: string): string {
       ? [" Registry Mirrors:", ...info.RegistryConfig.Mirrors.map((url) => `  ${url}`)]
       : []),
     ` Live Restore Enabled: ${info.LiveRestoreEnabled}`,
-  ].join("\n");
+  ];
 }

@@ -28,7 +28,7 @@ export const systemTypes: Record<string, string> = {
   "system.clientVersion":
     "Platform? *system.platformInfo; Version? APIVersion=ApiVersion? DefaultAPIVersion? GitCommit? GoVersion? Os? Arch? BuildTime? Context string; BunVersion? string",
   "system.platformInfo": "Name? string",
-  "manager.Plugin": "Name Path string",
+  "manager.Plugin": "SchemaVersion? Vendor? Version? ShortDescription? URL? Name? Path? Err? string",
   "system.versionInfo": "Client system.clientVersion; Server *types.Version",
   "types.Version":
     "Platform? types.platform; Components? []types.ComponentVersion; Version APIVersion=ApiVersion string; MinAPIVersion? string; GitCommit GoVersion Os Arch string; KernelVersion? string; Experimental? bool; BuildTime? string",

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseFlags } from "../flags.ts";
 import { connectionFlags, globalFlags } from "../global-flags.ts";
 import { openSession, type Session } from "../session.ts";
-import { describePlugins, findPlugin, isInForeground, pluginEnvironment } from "./plugins.ts";
+import { describePlugins, findPlugin, isInForeground, pluginEnvironment, validPlugins } from "./plugins.ts";
 
 let directory = "";
 beforeEach(() => {
@@ -44,7 +44,7 @@ describe("plugins of the command line", () => {
     for (const name of ["data", "folder", "../out", "absent", ""]) expect(findPlugin(name, session())).toBeUndefined();
   });
 
-  test("say what they are, and others are not listed", async () => {
+  test("say what they are, and others are said to be none", async () => {
     plugin("good", metadata({ Version: "v2", ShortDescription: "Does good" }));
     plugin("old", metadata({ SchemaVersion: "0.0.1" }));
     plugin("nobodys", metadata({ Vendor: "" }));
@@ -53,7 +53,21 @@ describe("plugins of the command line", () => {
     plugin("nothing", "echo null");
     plugin("flood", "cat /dev/zero");
     writeFileSync(join(directory, "cli-plugins/docker-broken"), "\0", { mode: 0o755 });
-    expect(await describePlugins(session())).toEqual([{ name: "good", version: "v2", summary: "Does good" }]);
+    const said = await describePlugins(session());
+    const path = join(directory, "cli-plugins/docker-good");
+    const good = { name: "good", path, version: "v2", summary: "Does good", vendor: "me" };
+    expect(said.filter(({ problem }) => problem === undefined)).toEqual([good]);
+    expect(await validPlugins(session())).toEqual([good]);
+    expect(Object.fromEntries(said.map(({ name, problem = "" }) => [name, problem]))).toEqual({
+      broken: expect.stringContaining("failed to fetch metadata: "),
+      failing: "failed to fetch metadata: exit status 1",
+      flood: "failed to fetch metadata: signal: SIGKILL",
+      good: "",
+      mute: expect.stringContaining("invalid metadata: "),
+      nobodys: "plugin metadata does not define a vendor",
+      nothing: 'plugin SchemaVersion "" is not valid, must be 0.1.0',
+      old: 'plugin SchemaVersion "0.0.1" is not valid, must be 0.1.0',
+    });
   });
 
   test.each([

@@ -4,7 +4,7 @@
  */
 import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isErrno } from "../../core/errors.ts";
+import { errorMessage, isErrno } from "../../core/errors.ts";
 import { currentContext, defaultEndpoint } from "../context/current.ts";
 import type { Session } from "../session.ts";
 
@@ -57,15 +57,24 @@ function isProgram(path: string): boolean {
 /** What a plugin says of itself. */
 export interface PluginDescription {
   name: string;
+  path: string;
   summary: string;
   version: string;
+  vendor: string;
+  /** Why the program is none, where it does not answer as a plugin does; the rest is empty then. */
+  problem?: string;
 }
 
-/** Those that there are, by name. A program that does not answer as a plugin does is none. */
+/** The programs that there are in the folders, by name. */
 export async function describePlugins(surroundings: Surroundings): Promise<PluginDescription[]> {
   const names = foldersOf(surroundings).flatMap(namesIn);
   const described = [...new Set(names)].sort().map((name) => describe(name, findPlugin(name, surroundings)));
   return (await Promise.all(described)).flatMap((plugin) => plugin ?? []);
+}
+
+/** Without the programs that are none. */
+export async function validPlugins(surroundings: Surroundings): Promise<PluginDescription[]> {
+  return (await describePlugins(surroundings)).filter(({ problem }) => problem === undefined);
 }
 
 function namesIn(folder: string): string[] {
@@ -82,14 +91,27 @@ function namesIn(folder: string): string[] {
 
 async function describe(name: string, path: string | undefined): Promise<PluginDescription | undefined> {
   if (path === undefined) return undefined;
+  const isNone = (problem: string) => ({ name, path, summary: "", version: "", vendor: "", problem });
+  let text: string;
   try {
-    const metadata = JSON.parse(await answerOf(path)) as Record<string, unknown> | null;
-    if (metadata?.SchemaVersion !== "0.1.0" || !metadata.Vendor) return undefined;
-    return { name, summary: String(metadata.ShortDescription ?? ""), version: String(metadata.Version ?? "") };
+    text = await answerOf(path);
   } catch (error) {
-    if (error instanceof SyntaxError || isErrno(error, "ENOEXEC", "EACCES", "ENOENT")) return undefined;
+    if (error instanceof NoAnswer || isErrno(error, "ENOEXEC", "EACCES", "ENOENT")) {
+      return isNone(`failed to fetch metadata: ${errorMessage(error)}`);
+    }
     throw error;
   }
+  let metadata: Record<string, unknown> | null;
+  try {
+    metadata = JSON.parse(text) as Record<string, unknown> | null;
+  } catch (error) {
+    return isNone(`invalid metadata: ${errorMessage(error)}`);
+  }
+  const { SchemaVersion = "", ShortDescription = "", Vendor = "", Version = "" } = metadata ?? {};
+  if (SchemaVersion !== "0.1.0")
+    return isNone(`plugin SchemaVersion ${JSON.stringify(SchemaVersion)} is not valid, must be 0.1.0`);
+  if (!Vendor) return isNone("plugin metadata does not define a vendor");
+  return { name, path, summary: String(ShortDescription), version: String(Version), vendor: String(Vendor) };
 }
 
 /** How much a plugin may say of itself, in bytes. */
@@ -97,7 +119,12 @@ const answerBytesMax = 1 << 16;
 /** How long it may take for that: nobody waits longer for a line of help. */
 const answerMs = 5000;
 
-/** @returns "" for what ends otherwise than with status 0, or not in time, or says too much. */
+/** It has said nothing that counts: of `message`. */
+class NoAnswer extends Error {
+  override readonly name = "NoAnswer";
+}
+
+/** @throws NoAnswer for what ends otherwise than with status 0, or not in time, or says too much. */
 async function answerOf(path: string): Promise<string> {
   const child = Bun.spawn([path, "docker-cli-plugin-metadata"], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
   const reader = child.stdout.getReader();
@@ -117,7 +144,10 @@ async function answerOf(path: string): Promise<string> {
       size += value.length;
       if (size > answerBytesMax) giveUp();
     }
-    return (await child.exited) === 0 ? Buffer.concat(pieces).toString() : "";
+    const status = await child.exited;
+    if (child.signalCode !== null) throw new NoAnswer(`signal: ${child.signalCode}`);
+    if (status !== 0) throw new NoAnswer(`exit status ${status}`);
+    return Buffer.concat(pieces).toString();
   } finally {
     clearTimeout(timer);
   }
