@@ -101,6 +101,7 @@ export interface ProcessStat extends ProcessIdentity {
   /** One letter of proc_pid_stat(5): R, S, D, T, Z, X … */
   state: string;
   parent: number;
+  /** Its session's leader. */
   session: number;
 }
 

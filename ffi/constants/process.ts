@@ -144,6 +144,7 @@ export const personalityDomains = { LINUX: 0, LINUX32: 8 } as const;
 export const SIG_BLOCK = 0;
 export const SIG_UNBLOCK = 1;
 export const SIG_SETMASK = 2;
+export const SIGHUP = 1;
 export const SIGKILL = 9;
 export const SIGPIPE = 13;
 export const SIGCHLD = 17;

@@ -60,6 +60,7 @@ export async function serveProcess(serving: Serving, session: ProcessSession, de
   exited.catch(() => undefined);
   await connection.write(encodeFrame(frameType.started));
   if (detach) {
+    controller.abort(detached());
     await connection.write(jsonFrame(frameType.exit, { StatusCode: 0, detached: true } satisfies RunExit));
     return;
   }
@@ -91,7 +92,8 @@ async function sendOutput(connection: Connection, stream: AttachStream, signal: 
 }
 
 /**
- * Handles what the client sends until it leaves, which ends the attachment; the container goes on.
+ * Handles what the client sends until it leaves, which ends the attachment. A container goes on; an exec only when the
+ * client has detached from it.
  * @returns the answer to a client that detaches, nothing for one that is gone.
  */
 async function receive({ connection, controller }: Serving, session: ProcessSession): Promise<RunExit | undefined> {
@@ -101,16 +103,23 @@ async function receive({ connection, controller }: Serving, session: ProcessSess
     for await (const chunk of connection.input) {
       reader.push(chunk);
       for (let frame = frames.shift(); frame; frame = frames.shift()) {
-        if (frame[0] === frameType.detach) return { StatusCode: 0, detached: true };
+        if (frame[0] === frameType.detach) {
+          controller.abort(detached());
+          return { StatusCode: 0, detached: true };
+        }
         await handleFrame(frame[0], frame[1], session);
       }
     }
   } catch (error) {
     log("warn", "bad input from the client", { process: session.id, error: errorMessage(error) });
   } finally {
-    controller.abort(new EngineError("cancelled", "the client left", { stage: "detach" }));
+    controller.abort(new EngineError("cancelled", "the client left"));
   }
   return undefined;
+}
+
+function detached(): EngineError {
+  return new EngineError("cancelled", "the client detached", { stage: "detach" });
 }
 
 async function handleFrame(

@@ -32,7 +32,7 @@ export async function pump(
   const end = async () => {
     if (!stream.terminal) await stream.input?.end();
     const leaves = stream.terminal ? stream.input !== undefined : !connection.halfCloses;
-    if (leaves) controller.abort(new EngineError("cancelled", "the client's input ended"));
+    if (leaves) controller.abort(new EngineError("cancelled", "the client's input ended", { stage: "input" }));
   };
   const input = pumpInput(connection, stream.input ?? nobody, { scanner, detach, end });
   // A failure of the input is the stream's: it ends the output too, and is reported once that has ended.

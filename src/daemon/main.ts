@@ -90,6 +90,7 @@ async function serve(options: DaemonOptions): Promise<void> {
   const signal = await stop;
   log("info", "daemon is stopping; containers go on", { signal });
   notify("STOPPING=1");
+  engine.beginClose();
 }
 
 /** Resolves with the first signal that asks the daemon to stop; a second one ends it at once. */

@@ -166,6 +166,11 @@ export class Engine {
     this.#collector.start();
   }
 
+  /** The daemon is about to cut its clients off: none of them has left. */
+  beginClose(): void {
+    this.exec.close();
+  }
+
   /** The daemon ends; containers do not. Everything that is due is written. */
   async close(): Promise<void> {
     this.#context.spareUsers.close();

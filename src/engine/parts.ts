@@ -206,6 +206,7 @@ export type ShimPart = Pick<
   | "update"
   | "checkpoint"
   | "exec"
+  | "endExec"
   | "state"
   | "release"
   | "close"

@@ -94,6 +94,11 @@ export class ShimClient {
     return { stream, started: result as StartResult };
   }
 
+  /** Ends a further process with all that it has started. @param graceMs from SIGHUP to SIGKILL. */
+  async endExec(execId: string, graceMs: number): Promise<void> {
+    await this.#request("endExec", { execId, graceMs });
+  }
+
   async closeStdin(execId?: string): Promise<void> {
     await this.#request("closeStdin", execId === undefined ? {} : { execId });
   }

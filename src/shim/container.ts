@@ -139,6 +139,11 @@ export class ShimmedContainer {
     });
   }
 
+  async endExec(execId: string, graceMs: number): Promise<void> {
+    const { endTree } = await import("./process-tree.ts");
+    await endTree(this.#exec(execId), graceMs);
+  }
+
   resize(size: ConsoleSize, execId: string | undefined): void {
     this.#process(execId).streams.resize(size);
   }

@@ -178,6 +178,11 @@ export interface Requests {
   resize: { arguments: ConsoleSize & { execId?: string }; result: Record<never, never> };
   /** Starts a further process that nobody is attached to. */
   exec: { arguments: ExecOptions; result: StartResult };
+  /**
+   * Ends a further process with all that it has started: SIGHUP, then SIGKILL for what is left after that time. Answers
+   * when none is left, also when it had ended before.
+   */
+  endExec: { arguments: { execId: string; graceMs: number }; result: Record<never, never> };
   closeStdin: { arguments: { execId?: string }; result: Record<never, never> };
   pause: { arguments: Record<never, never>; result: Record<never, never> };
   resume: { arguments: Record<never, never>; result: Record<never, never> };

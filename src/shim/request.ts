@@ -115,6 +115,7 @@ const shapes: Record<RequestName, Shape> = {
   signal: { signal: integer(1, 64), all: optional(flag), execId },
   resize: { ...consoleSize, execId },
   exec,
+  endExec: { execId: text, graceMs: integer(0, 2 ** 31 - 1) },
   closeStdin: { execId },
   pause: {},
   resume: {},

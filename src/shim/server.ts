@@ -146,7 +146,7 @@ export class ShimServer {
   async #change(
     request: Extract<
       Request,
-      { request: "signal" | "resize" | "closeStdin" | "pause" | "resume" | "update" | "checkpoint" }
+      { request: "signal" | "resize" | "endExec" | "closeStdin" | "pause" | "resume" | "update" | "checkpoint" }
     >,
   ): Promise<void> {
     const container = this.#bound();
@@ -155,6 +155,8 @@ export class ShimServer {
         return container.signal(request.signal, request.all ?? false, request.execId);
       case "resize":
         return container.resize(request, request.execId);
+      case "endExec":
+        return container.endExec(request.execId, request.graceMs);
       case "closeStdin":
         return container.closeStdin(request.execId);
       case "pause":

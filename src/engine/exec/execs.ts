@@ -13,6 +13,9 @@ import type { ShimPart, ShimStreamPart } from "../parts.ts";
 /** Ended ones are kept this long for whoever asks for their exit status, as in Docker. */
 const keepEndedMs = 5 * 60 * 1000;
 
+/** From SIGHUP to SIGKILL for what an exec leaves whose client is gone. */
+const hangUpGraceMs = 2000;
+
 type ExecState =
   | { status: "created" }
   | { status: "starting"; settled: PromiseWithResolvers<void> }
@@ -49,9 +52,16 @@ export interface AttachedProcess {
 export class ExecService {
   readonly #context: EngineContext;
   readonly #execs = new Map<string, Exec>();
+  /** The daemon ends, and cuts its clients off: they have not left. */
+  #closing = false;
 
   constructor(context: EngineContext) {
     this.#context = context;
+  }
+
+  /** To be called before clients are cut off: execs go on without the daemon, as containers do. */
+  close(): void {
+    this.#closing = true;
   }
 
   /** @throws EngineError not_found, conflict when the container does not run, invalid_argument without a command. */
@@ -93,12 +103,13 @@ export class ExecService {
   }
 
   /**
-   * Starts it with the streams that its creation named, delivered from the first byte.
+   * Starts it with the streams that its creation named, delivered from the first byte. When the signal is aborted its
+   * client is gone, and it is ended, unless the reason says that the client has detached, or may have.
    * @throws EngineError command_not_found, command_not_executable: `inspect` then shows 127 or 126.
    */
   async start(id: string, options: ExecStart, signal: AbortSignal): Promise<Stream> {
     const exec = this.#find(id);
-    const { stream, ended } = await this.#startAttached(exec, options);
+    const { stream, ended } = await this.#startAttached(exec, options, signal);
     return openStream(stream, { terminal: isTerminal(exec), stdin: hasStdin(exec), signal, ended });
   }
 
@@ -119,7 +130,7 @@ export class ExecService {
     if (!AttachStdin && !AttachStdout && !AttachStderr) {
       return { exited: (await this.#startAlone(exec, {})).ended };
     }
-    const { stream, ended } = await this.#startAttached(exec, {});
+    const { stream, ended } = await this.#startAttached(exec, {}, signal);
     const options = { terminal: isTerminal(exec), stdin: hasStdin(exec), signal, ended };
     return { stream: openStream(stream, options), exited: ended };
   }
@@ -170,15 +181,39 @@ export class ExecService {
       .map(({ id }) => id);
   }
 
-  async #startAttached(exec: Exec, options: ExecStart): Promise<AttachedProcess> {
+  async #startAttached(exec: Exec, options: ExecStart, signal?: AbortSignal): Promise<AttachedProcess> {
     const { AttachStdin: stdin = false, AttachStdout: stdout = false, AttachStderr: stderr = false } = exec.request;
     const shim = this.#begin(exec);
     try {
       const process = this.#process(exec, options, stdin);
       const { stream, started } = await shim.execAttached(process, { stdin, stdout, stderr });
-      return { pid: started.pid, stream, ended: this.#started(exec, shim, started) };
+      const ended = this.#started(exec, shim, started);
+      if (signal !== undefined) this.#endWithClient(exec, shim, ended, signal);
+      return { pid: started.pid, stream, ended };
     } catch (error) {
       throw this.#failed(exec, error);
+    }
+  }
+
+  #endWithClient(exec: Exec, shim: ShimPart, ended: Promise<number>, signal: AbortSignal): void {
+    const left = () => void this.#onClientLeft(exec, shim, signal.reason);
+    signal.addEventListener("abort", left, { once: true });
+    void ended.then(() => signal.removeEventListener("abort", left));
+    if (signal.aborted) left();
+  }
+
+  /** Nobody would ever see what it does any more, or could end it: with the client it ends, unless that has detached. */
+  async #onClientLeft(exec: Exec, shim: ShimPart, reason: unknown): Promise<void> {
+    // Docker's client at a terminal looks for the keys itself, and leaves by them as it does when it is killed.
+    const mayHaveDetached = isEngineError(reason) && (reason.stage === "detach" || reason.stage === "input");
+    if (mayHaveDetached || this.#closing || exec.state.status !== "running") return;
+    log("info", "ending an exec whose client is gone", { container: exec.container.id, exec: exec.id });
+    try {
+      await shim.endExec(exec.shimId, hangUpGraceMs);
+    } catch (error) {
+      // With its shim, or by itself, it has ended.
+      if (isEngineError(error, "unavailable") || isEngineError(error, "not_found")) return;
+      log("warn", "could not end an exec whose client is gone", { exec: exec.id, error: errorMessage(error) });
     }
   }
 

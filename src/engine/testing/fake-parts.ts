@@ -38,6 +38,7 @@ export class FakeShim implements ShimPart {
   readonly signals: number[] = [];
   readonly closed: Promise<void>;
   readonly execs: string[] = [];
+  readonly endedExecs: string[] = [];
   readonly #closing = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<ExitRecord>();
   readonly #world: FakeWorld;
@@ -115,6 +116,10 @@ export class FakeShim implements ShimPart {
   }
 
   resize = async () => undefined;
+
+  async endExec(execId: string): Promise<void> {
+    this.endedExecs.push(execId);
+  }
 
   async exec(options: { execId: string }) {
     this.execs.push(options.execId);
