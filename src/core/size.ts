@@ -13,6 +13,22 @@ export function parseBytes(text: string): number {
   return Math.floor(Number(match[1]) * unit);
 }
 
+const decimalUnits = Object.fromEntries(["", "k", "m", "g", "t", "p"].map((unit, power) => [unit, 1000 ** power]));
+
+/**
+ * Bytes from what people write for the sizes of logs (go-units, FromHumanSize): as parseBytes, with powers of 1000,
+ * also where a unit says otherwise (`10MiB`).
+ * @throws EngineError invalid_argument with the words of docker's own parser.
+ */
+export function parseHumanSize(text: string): number {
+  const [, number = "", unit = "", rest = ""] = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(.*)$/i.exec(text) ?? [];
+  if (number === "") throw new EngineError("invalid_argument", `invalid size: '${text}'`);
+  if (!/^(i?b)?$/i.test(rest) || (unit === "" && /^i/i.test(rest))) {
+    throw new EngineError("invalid_argument", `invalid suffix: '${unit}${rest}'`);
+  }
+  return Math.floor(Number(number) * decimalUnits[unit.toLowerCase()]!);
+}
+
 /**
  * Bytes for people in decimal units, as docker prints them: with three digits the sizes of images, `4.26MB`, with four
  * progress and what is shared.

@@ -12,8 +12,8 @@ default-network-opt=bridge=com.docker.network.driver.mtu=1400 default-runtime=ts
 default-ulimit=nofile=1 dns-opt=ndots:1 dns-search=a.test dns=192.0.2.1 exec-opt=x exec-root=/x experimental feature=x
 firewall-backend=iptables fixed-cidr=172.30.1.0/24 fixed-cidr-v6=fd00::/80 group=x help host-gateway-ip=192.0.2.1
 host=/x http-proxy=x https-proxy=x icc init init-path=x insecure-registry=x ip-forward ip-forward-no-drop=false ip-masq
-ip=192.0.2.1 ip6tables=false iptables=false ipv6 label=a=b live-restore=false log-driver=x log-format=x log-level=info
-log-opt=x max-concurrent-downloads=1 max-concurrent-uploads=1 max-download-attempts=1 metrics-addr=x mtu=1400
+ip=192.0.2.1 ip6tables=false iptables=false ipv6 label=a=b live-restore=false log-driver=local log-format=x log-level=info
+log-opt=max-size=1m max-concurrent-downloads=1 max-concurrent-uploads=1 max-download-attempts=1 metrics-addr=x mtu=1400
 network-control-plane-mtu=1 no-new-privileges no-proxy=x node-generic-resource=x oom-score-adjust=1 pidfile=/x raw-logs
 registry-mirror=http://x rootless seccomp-profile=x selinux-enabled shutdown-timeout=1 storage-driver=x storage-opt=overlay2.size=1g
 swarm-default-advertise-addr=x tls tlscacert=x tlscert=x tlskey=x tlsverify userland-proxy=false userland-proxy-path=x

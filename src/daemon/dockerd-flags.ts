@@ -16,7 +16,6 @@ const asItIs = {
 const noSwarm = "tsd has no swarm";
 const noTcp = "tsd listens on Unix sockets alone; reach it by ssh: docker -H ssh://HOST";
 const oneStore = "tsd has a store of its own and needs neither containerd nor a storage driver";
-const oneLog = "tsd logs in json-file, and has no other driver yet";
 const perContainer = (flag: string): string => `not built in tsd yet; give the container ${flag}`;
 const byVariable = (name: string): string => `set ${name} in the daemon's environment`;
 const ownTable = "tsd's rules are one table of nf_tables, inet tsd, and nobody else's are touched";
@@ -59,9 +58,7 @@ const reasons: Readonly<Record<string, string>> = {
   "ip-forward-no-drop": "tsd sets no policy of others' chains, and keeps strangers from containers by its own rules",
   label: "not built in tsd yet",
   "live-restore": "containers always outlive tsd daemon",
-  "log-driver": oneLog,
   "log-format": "tsd has one format",
-  "log-opt": "not built in tsd yet",
   "max-concurrent-downloads": "tsd chooses it",
   "max-concurrent-uploads": "tsd chooses it",
   "max-download-attempts": "tsd chooses it",

@@ -3,12 +3,14 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseGoDuration } from "../core/go-duration.ts";
 import { type LogLevel, logLevels } from "../core/log.ts";
 import { parseBytes } from "../core/size.ts";
+import type { LogDefaults } from "../engine/container/log-target.ts";
 import type { EventRetention } from "../engine/event/history.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
 import { dockerdFlagOf, hasValue, isDockerdFlag, refusalOf } from "./dockerd-flags.ts";
 import { readEventOptions } from "./event-flags.ts";
 import type { Flag } from "./flag.ts";
 import { type GcOptions, readGcOptions } from "./gc-flags.ts";
+import { logFlags, readLogDefaults } from "./log-flags.ts";
 import { networkFlags, readNetworkOptions } from "./network-flags.ts";
 import { readStorageOptions, type StorageOptions } from "./storage-flags.ts";
 
@@ -46,6 +48,7 @@ export interface DaemonOptions {
   /** Where files of CDI are; none switches CDI off. */
   cdiFolders: string[];
   experimental: boolean;
+  log: LogDefaults;
   network: NetworkConfiguration;
 }
 
@@ -98,6 +101,7 @@ const flags: Record<string, Flag> = {
     help: 'User namespace of containers: "default", "auto", or USER[:GROUP] of /etc/subuid',
   },
   version: { short: "v", help: "Print version information and quit" },
+  ...logFlags,
   ...networkFlags,
 };
 
@@ -145,6 +149,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       pluginDirectories: given.get("plugin-dir")?.map((path) => absolute(path, "plugin-dir")),
       cdiFolders: cdiFolders(given),
       experimental: isOn(given, "experimental") === true,
+      log: logDefaultsOf(given),
       network: networkOptions(given),
     },
   };
@@ -261,6 +266,14 @@ function cdiFolders(given: Given): string[] {
   const folders = given.get("cdi-spec-dir") ?? ["/etc/cdi", "/var/run/cdi"];
   if (folders.length === 1 && folders[0] === "") return [];
   return folders.map((folder) => absolute(folder, "cdi-spec-dir"));
+}
+
+function logDefaultsOf(given: Given): LogDefaults {
+  try {
+    return readLogDefaults(last(given, "log-driver"), given.get("log-opt") ?? []);
+  } catch (error) {
+    throw usage(errorMessage(error));
+  }
 }
 
 function networkOptions(given: Given): NetworkConfiguration {

@@ -123,6 +123,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     cgroupParent,
     ...(usernsRemap !== undefined && { usernsRemap }),
     ...(storage.containerBytes !== undefined && { containerBytes: storage.containerBytes }),
+    log: options.log,
     network: options.network,
     ...(pluginDirectories !== undefined && { pluginDirectories }),
     ...(authorizationPlugins.length > 0 && { authorizationPlugins: [...new Set(authorizationPlugins)] }),

@@ -1,6 +1,7 @@
 import type { CollectionPolicy } from "../image/collection/collected.ts";
 import type { ProxySettings } from "../image/registry/proxies.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
+import type { LogDefaults } from "./container/log-target.ts";
 import type { EventRetention } from "./event/history.ts";
 
 /** What the engine is told by whoever composes it: the daemon, or a test. */
@@ -40,6 +41,8 @@ export interface EngineConfiguration {
   authorizationPlugins?: string[];
   /** Where files of CDI are, later ones before earlier ones; absent: nowhere. */
   cdiFolders?: readonly string[];
+  /** Absent: json-file without options. */
+  log?: LogDefaults;
   debug: boolean;
   /** Clients are told so: docker's has checkpoints only then. Absent: no. */
   experimental?: boolean;

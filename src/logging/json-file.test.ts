@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -168,6 +169,46 @@ describe("the json-file log", () => {
     again.write("next\n");
     again.log.close();
     expect(recordsOf(path).map((record) => record.log)).toEqual(["whole\n", "next\n"]);
+  });
+
+  test("has the container's attributes before the time, as docker has them", () => {
+    const { log, path, write } = newLog({ attributes: { b: "<2>", a: 'say "1"', tag: "web" } });
+    write("line\n");
+    log.close();
+    expect(rawLines(path)).toEqual([
+      '{"log":"line\\n","stream":"stdout","attrs":{"a":"say \\"1\\"","b":"\\u003c2\\u003e","tag":"web"},',
+    ]);
+  });
+
+  test("goes on in a new file when somebody has removed it, and from the beginning when it was emptied", () => {
+    const removed = newLog();
+    removed.write("one\n");
+    rmSync(removed.path);
+    removed.write("two\n");
+    removed.log.close();
+    expect(recordsOf(removed.path).map((record) => record.log)).toEqual(["two\n"]);
+    const emptied = newLog({ maxSizeBytes: 200, maxFiles: 2 });
+    emptied.write("one\ntwo\n");
+    truncateSync(emptied.path);
+    emptied.write("three\n");
+    emptied.log.close();
+    expect(recordsOf(emptied.path).map((record) => record.log)).toEqual(["three\n"]);
+    expect(existsSync(`${emptied.path}.1`)).toBe(false);
+  });
+
+  test("whose writes are deferred has them in order, over rotations, once it is settled", async () => {
+    const { log, path, write } = newLog({ deferred: true, maxSizeBytes: 2000, maxFiles: 9 });
+    const lines = Array.from({ length: 100 }, (_, index) => `line ${index}\n`);
+    for (const line of lines) write(line);
+    expect(statSync(path).size).toBe(0);
+    await log.settle();
+    const back = [];
+    for (let number = 8; number >= 0; number--) {
+      const file = number === 0 ? path : `${path}.${number}`;
+      if (existsSync(file)) back.push(...recordsOf(file).map((record) => record.log));
+    }
+    expect(back).toEqual(lines);
+    log.close();
   });
 
   test("is private, and a directory that cannot be is an error that names the path", () => {

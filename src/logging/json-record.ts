@@ -2,6 +2,7 @@
  * Docker's json-file records, byte for byte as docker writes them:
  *
  *     {"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.060000007Z"}
+ *     {"log":"text\n","stream":"stdout","attrs":{"label":"value"},"time":"2026-01-02T03:04:05.060000007Z"}
  *
  * The text is escaped as Go's encoding/json does (`<`, `>` and `&` too); each byte that is not UTF-8 becomes \ufffd.
  *
@@ -29,9 +30,25 @@ function fillKinds(): void {
   kinds[newline] = 3;
 }
 
-/** What follows the text. */
-export function recordEnd(stream: "stdout" | "stderr", time: string): Uint8Array {
-  return Buffer.from(`","stream":"${stream}","time":"${time}"}\n`);
+/** What follows the text. @param attributes of `attributesJson`. */
+export function recordEnd(stream: "stdout" | "stderr", time: string, attributes = ""): Uint8Array {
+  return Buffer.from(`","stream":"${stream}",${attributes}"time":"${time}"}\n`);
+}
+
+/** The field of a record that has them, sorted and escaped as by Go's encoder, and a comma; "" where there are none. */
+export function attributesJson(attributes: Readonly<Record<string, string>>): string {
+  const names = Object.keys(attributes).sort();
+  if (names.length === 0) return "";
+  const fields = names.map((name) => `${goString(name)}:${goString(attributes[name]!)}`);
+  return `"attrs":{${fields.join(",")}},`;
+}
+
+function goString(text: string): string {
+  const escaped = { "<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029" };
+  return JSON.stringify(text.toWellFormed()).replace(
+    /[<>&\u2028\u2029]/g,
+    (mark) => escaped[mark as keyof typeof escaped],
+  );
 }
 
 /** Encodes records into a buffer. */

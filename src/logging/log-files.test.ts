@@ -4,7 +4,7 @@ import { appendFileSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync,
 import { join } from "node:path";
 import { compressLog } from "./compressed.ts";
 import { formatNanoseconds } from "./json-decoder.ts";
-import { JsonFileLog, numbered } from "./json-file.ts";
+import { JsonFileLog, numbered } from "./log-file.ts";
 import { BlockEncoder, pageBytes } from "./local-format.ts";
 import type { LogFormatName } from "./log-format.ts";
 import { type ReadLogOptions, readLog } from "./read.ts";

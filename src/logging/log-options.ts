@@ -1,9 +1,11 @@
 /** `--log-opt` as Docker's drivers judge it when a container is created (moby, daemon/logger, ValidateLogOpt). */
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseGoBool } from "../core/go-bool.ts";
-import { parseGoDuration } from "../core/go-duration.ts";
-import { parseBytes } from "../core/size.ts";
-import { logFilesMax } from "./json-file.ts";
+import { parseBytes, parseHumanSize } from "../core/size.ts";
+import { attributePattern } from "./log-attributes.ts";
+import { logFilesMax } from "./log-file.ts";
+import { checkTag } from "./log-tag.ts";
+import type { SyslogTarget } from "./log-target.ts";
 
 type Options = Readonly<Record<string, string>>;
 
@@ -23,7 +25,7 @@ const drivers: Record<string, Driver> = {
   local: {
     options: [...fileOptions, ...attributes],
     unknown: (option) => `unknown log opt '${option}' for log driver local`,
-    check: checkFileOptions,
+    check: checkLocal,
   },
   syslog: {
     options: [
@@ -39,94 +41,26 @@ const drivers: Record<string, Driver> = {
     check: checkSyslog,
   },
   journald: { options: attributes },
-  gelf: {
-    options: [
-      ...attributes,
-      "gelf-address",
-      "gelf-compression-level",
-      "gelf-compression-type",
-      "gelf-tcp-max-reconnect",
-      "gelf-tcp-reconnect-delay",
-    ],
-    check: checkGelf,
-  },
-  fluentd: {
-    options: [
-      ...attributes,
-      "fluentd-address",
-      "fluentd-async",
-      "fluentd-async-connect",
-      "fluentd-async-reconnect-interval",
-      "fluentd-buffer-limit",
-      "fluentd-max-retries",
-      "fluentd-read-timeout",
-      "fluentd-request-ack",
-      "fluentd-retry-wait",
-      "fluentd-sub-second-precision",
-      "fluentd-write-timeout",
-    ],
-    check: checkFluentd,
-  },
-  awslogs: {
-    options: [
-      "awslogs-create-group",
-      "awslogs-create-stream",
-      "awslogs-credentials-endpoint",
-      "awslogs-datetime-format",
-      "awslogs-endpoint",
-      "awslogs-force-flush-interval-seconds",
-      "awslogs-format",
-      "awslogs-group",
-      "awslogs-max-buffered-events",
-      "awslogs-multiline-pattern",
-      "awslogs-region",
-      "awslogs-stream",
-      "tag",
-    ],
-    check: checkAwslogs,
-  },
-  splunk: {
-    options: [
-      ...attributes,
-      "splunk-caname",
-      "splunk-capath",
-      "splunk-format",
-      "splunk-gzip",
-      "splunk-gzip-level",
-      "splunk-index",
-      "splunk-index-acknowledgment",
-      "splunk-insecureskipverify",
-      "splunk-source",
-      "splunk-sourcetype",
-      "splunk-token",
-      "splunk-url",
-      "splunk-verify-connection",
-    ],
-  },
-  gcplogs: {
-    options: [
-      "env",
-      "env-regex",
-      "gcp-log-cmd",
-      "gcp-meta-id",
-      "gcp-meta-name",
-      "gcp-meta-zone",
-      "gcp-project",
-      "labels",
-      "labels-regex",
-    ],
-    unknown: (option) => `${JSON.stringify(option)} is not a valid option for the gcplogs driver`,
-  },
 };
+
+/** Those that tsd has, as `info` shows them. */
+export const logDrivers: readonly string[] = [...Object.keys(drivers), "none"].sort();
+
+/** docker's others. */
+const unbuilt: readonly string[] = ["awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "logentries", "splunk"];
 
 /** Of every driver: how its reader is waited for, and the files that keep what `logs` shows of a remote one. */
 const common = ["mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"];
 
-/** @throws EngineError invalid_argument in docker's words. */
+/** @throws EngineError invalid_argument in docker's words; unsupported for a driver of docker's that tsd has not. */
 export function checkLogOptions(name: string, options: Options): void {
   // Docker looks at none of them.
   if (name === "none") return;
   const driver = Object.hasOwn(drivers, name) ? drivers[name] : undefined;
+  if (unbuilt.includes(name)) {
+    const message = `log driver ${name}: tsd has ${logDrivers.join(", ")}`;
+    throw new EngineError("unsupported", message, { stage: "create" });
+  }
   if (driver === undefined) throw invalid(`error looking up logging plugin ${name}: plugin "${name}" not found`);
   checkCommon(options);
   driver.check?.(options);
@@ -134,6 +68,8 @@ export function checkLogOptions(name: string, options: Options): void {
     if (common.includes(option) || driver.options.includes(option)) continue;
     throw invalid(driver.unknown?.(option) ?? `unknown log opt '${option}' for ${name} log driver`);
   }
+  for (const option of ["labels-regex", "env-regex"]) attributePattern(options[option] ?? "");
+  checkTag(options.tag ?? "");
 }
 
 function checkCommon(options: Options): void {
@@ -162,7 +98,7 @@ function checkFileOptions(options: Options): void {
   checkBool(options, "compress");
   const { "max-size": size = "-1", "max-file": files = "1" } = options;
   if (size !== "-1") {
-    const bytes = parseBytes(size);
+    const bytes = parseHumanSize(size);
     if (bytes < 1) throw invalid("max-size must be a positive number");
     if (!Number.isSafeInteger(bytes)) throw invalid(`invalid value for max-size: ${size} is more than a file can have`);
   }
@@ -175,6 +111,14 @@ function checkJsonFile(options: Options): void {
   const { "max-size": size = "-1", "max-file": files = "1", compress = "" } = options;
   if (parseGoBool(compress) && (size === "-1" || Number(files) < 2)) {
     throw invalid("compress cannot be true when max-file is less than 2 or max-size is not set");
+  }
+}
+
+function checkLocal(options: Options): void {
+  checkFileOptions(options);
+  const { "max-file": files, compress = "true" } = options;
+  if (files === "1" && parseGoBool(compress)) {
+    throw invalid("compression cannot be enabled when max file count is 1");
   }
 }
 
@@ -196,101 +140,41 @@ const facilities = [
 
 function checkSyslog(options: Options): void {
   const { "syslog-address": address, "syslog-facility": facility, "syslog-format": format } = options;
-  if (address !== undefined && !/^(udp|tcp|tcp\+tls|unix|unixgram):\/\//.test(address)) {
-    throw invalid(`syslog-address should be in form proto://address, got ${address}`);
-  }
-  const isNumber = /^\d+$/.test(facility ?? "") && Number(facility) <= 23;
-  if (facility && !isNumber && !facilities.includes(facility) && !/^local[0-7]$/.test(facility)) {
-    throw invalid("invalid syslog facility");
-  }
+  if (address) syslogAddress(address);
+  if (facility) syslogFacility(facility);
   if (format && !["rfc3164", "rfc5424", "rfc5424micro"].includes(format)) throw invalid("Invalid syslog format");
 }
 
-function checkGelf(options: Options): void {
-  const { "gelf-address": address } = options;
-  if (!address) throw invalid("gelf-address is a required parameter");
-  const [, scheme, rest = ""] = /^([a-z][a-z+.-]*):\/\/(.*)$/.exec(address) ?? [];
-  if (scheme === undefined) throw invalid(`gelf-address should be in form proto://address, got ${address}`);
-  if (scheme !== "udp" && scheme !== "tcp") throw invalid("gelf: endpoint needs to be TCP or UDP");
-  if (!/:\d+$/.test(rest)) throw invalid("gelf: please provide gelf-address as proto://host:port");
-  const values = (option: string, isFine: (value: string) => boolean) => {
-    const value = options[option];
-    if (value === undefined || isFine(value)) return;
-    throw invalid(`unknown value ${JSON.stringify(value)} for log opt ${JSON.stringify(option)} for gelf log driver`);
-  };
-  values("gelf-compression-type", (value) => ["gzip", "zlib", "none"].includes(value));
-  values("gelf-compression-level", (value) => /^(-1|\d)$/.test(value));
-  for (const option of ["gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"]) {
-    const value = options[option];
-    if (value === undefined) continue;
-    if (scheme !== "tcp") throw invalid(`${JSON.stringify(option)} is only valid for TCP`);
-    if (!/^\d+$/.test(value)) throw invalid(`${JSON.stringify(option)} must be a positive integer`);
-  }
-  const compresses = options["gelf-compression-type"] !== undefined || options["gelf-compression-level"] !== undefined;
-  if (scheme === "tcp" && compresses) throw invalid("compression is only supported on UDP");
+/** The number of a facility. @throws EngineError invalid_argument */
+export function syslogFacility(text: string): number {
+  const named = facilities.indexOf(text);
+  if (named >= 0) return named;
+  const [, local] = /^local([0-7])$/.exec(text) ?? [];
+  if (local !== undefined) return 16 + Number(local);
+  if (/^\d+$/.test(text) && Number(text) <= 23) return Number(text);
+  throw invalid("invalid syslog facility");
 }
 
-function checkFluentd(options: Options): void {
-  const { "fluentd-address": address } = options;
-  if (address) {
-    const [, scheme, rest = ""] = /^([a-z]+):\/\/(.*)$/.exec(address) ?? [undefined, "tcp", address];
-    const port = /:([^:\]]*)$/.exec(rest)?.[1];
-    const isPath = scheme === "unix" && rest.startsWith("/");
-    const isServer = (scheme === "tcp" || scheme === "tls") && (port === undefined || /^\d{1,5}$/.test(port));
-    if (!isPath && !isServer) throw invalid(`invalid fluentd-address ${address}`);
+/** @throws EngineError invalid_argument */
+export function syslogAddress(text: string): NonNullable<SyslogTarget["address"]> {
+  const wrong = () => invalid(`syslog-address should be in form proto://address, got ${text}`);
+  const [, kind, rest = ""] = /^(udp|tcp|tcp\+tls|unix|unixgram):\/\/(.+)$/.exec(text) ?? [];
+  if (kind === "unix" || kind === "unixgram") {
+    if (!rest.startsWith("/")) throw wrong();
+    return { kind, path: rest };
   }
-  checkSize(options, "fluentd-buffer-limit");
-  for (const option of [
-    "fluentd-retry-wait",
-    "fluentd-async-reconnect-interval",
-    "fluentd-read-timeout",
-    "fluentd-write-timeout",
-  ]) {
-    const value = options[option];
-    if (value !== undefined && parseGoDuration(value) === undefined) {
-      throw invalid(`invalid value for ${option}: time: invalid duration ${JSON.stringify(value)}`);
-    }
-  }
-  checkCount(options, "fluentd-max-retries");
-  for (const option of [
-    "fluentd-async",
-    "fluentd-async-connect",
-    "fluentd-request-ack",
-    "fluentd-sub-second-precision",
-  ]) {
-    checkBool(options, option);
-  }
-}
-
-function checkAwslogs(options: Options): void {
-  if (!options["awslogs-group"]) throw invalid("must specify a value for log opt 'awslogs-group'");
-  for (const option of ["awslogs-create-group", "awslogs-create-stream"]) {
-    const value = options[option];
-    if (!value || parseGoBool(value) !== undefined) continue;
-    throw invalid(`must specify valid value for log opt '${option}': ${noBool(value)}`);
-  }
-  for (const option of ["awslogs-force-flush-interval-seconds", "awslogs-max-buffered-events"]) {
-    const value = options[option];
-    if (!value || (/^\d+$/.test(value) && Number(value) > 0)) continue;
-    throw invalid(`must specify a positive integer for log opt '${option}': ${value}`);
-  }
-  const together = (one: string, other: string) => {
-    if (options[one] === undefined || options[other] === undefined) return;
-    throw invalid(`you cannot configure log opt '${one}' and '${other}' at the same time`);
-  };
-  together("awslogs-datetime-format", "awslogs-multiline-pattern");
-  const { "awslogs-format": format } = options;
-  if (format === undefined) return;
-  if (format !== "json/emf") throw invalid(`unsupported log format '${format}'`);
-  together("awslogs-format", "awslogs-datetime-format");
-  together("awslogs-format", "awslogs-multiline-pattern");
+  const [, bracketed, plain, port = "514"] =
+    /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:/[\]]+))(?::(\d{1,5}))?\/?$/.exec(rest) ?? [];
+  const host = bracketed ?? plain;
+  if (kind === undefined || host === undefined || Number(port) > 65_535) throw wrong();
+  return { kind: kind as "udp" | "tcp" | "tcp+tls", host, port: Number(port) };
 }
 
 function checkSize(options: Options, option: string): void {
   const value = options[option];
   // Docker's word for no limit.
   if (value === undefined || value === "-1") return;
-  named(`invalid value for ${option}`, () => parseBytes(value));
+  named(`invalid value for ${option}`, () => parseHumanSize(value));
 }
 
 function checkCount(options: Options, option: string): void {
@@ -319,22 +203,4 @@ function named(what: string, read: () => unknown): void {
 
 function invalid(message: string): EngineError {
   return new EngineError("invalid_argument", message, { stage: "create" });
-}
-
-/** What tsd itself does of a container's logging: the rest is kept in its record until the drivers are built. */
-const acted: readonly string[] = ["max-size", "max-file"];
-
-/** Says what of a log configuration that is right does not happen. */
-export function logWarnings(name: string, options: Options): string[] {
-  if (name === "none") return [];
-  if (name !== "json-file") {
-    return [
-      `The log driver ${name} is not built in this version of tsd: it is kept in the container's configuration, and the log is written as json-file does, without options.`,
-    ];
-  }
-  const idle = Object.keys(options).filter((option) => !acted.includes(option) && options[option] !== "");
-  if (idle.length === 0) return [];
-  return [
-    `The log options ${idle.join(", ")} do nothing in this version of tsd: they are kept in the container's configuration.`,
-  ];
 }

@@ -92,7 +92,7 @@ export class ShimmedContainer {
       const started = await container.#start();
       return { container, started };
     } catch (error) {
-      container.#log?.close();
+      await container.#log?.close();
       throw error;
     }
   }

@@ -13,6 +13,7 @@
  */
 import type { WireError } from "../core/wire-error.ts";
 import type { LogSeam } from "../logging/log-position.ts";
+import type { LogTarget } from "../logging/log-target.ts";
 import type { LinuxResources, OciProcess, RuntimeConfig } from "../oci/runtime.ts";
 import type { OomFigures } from "../runtime/cgroup/stats.ts";
 
@@ -35,18 +36,6 @@ export interface ConsoleSize {
   rows: number;
   columns: number;
 }
-
-/** Where the container's output is kept. */
-export type LogTarget =
-  | { driver: "none" }
-  | {
-      driver: "json-file";
-      path: string;
-      /** A file that would grow beyond this many bytes is rotated; never when absent. */
-      maxSizeBytes?: number;
-      /** How many files there are at most, the current one included; 1 when absent. */
-      maxFiles?: number;
-    };
 
 /** Where criu's images are, and where its logs go. */
 export interface CheckpointPlace {

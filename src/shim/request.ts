@@ -1,8 +1,9 @@
 /** Checks what clients send, field by field: a wrong message is answered with the path of the wrong field. */
 import { EngineError } from "../core/errors.ts";
 import { parseExactJson } from "../core/exact-json.ts";
-import { logFilesMax } from "../logging/json-file.ts";
-import type { LogTarget, Request, RequestName, ShimContainer } from "./protocol.ts";
+import { logFilesMax } from "../logging/log-file.ts";
+import type { LogTarget } from "../logging/log-target.ts";
+import type { Request, RequestName, ShimContainer } from "./protocol.ts";
 
 type Check = (value: unknown, path: string) => void;
 type Shape = Record<string, Check>;
@@ -60,16 +61,54 @@ const object =
 const dimension = integer(0, 65535);
 const consoleSize: Shape = { rows: dimension, columns: dimension };
 
+const size = integer(1, Number.MAX_SAFE_INTEGER);
+/** An object whose values are words. */
+const words: Check = (value, path) => {
+  object({})(value, path);
+  for (const [name, entry] of Object.entries(value as object)) word(entry, `${path}.${name}`);
+};
+const attributes = optional(words);
+const logFiles: Shape = {
+  path: absolutePath,
+  maxSizeBytes: optional(size),
+  maxFiles: optional(integer(1, logFilesMax)),
+  compress: optional(flag),
+};
+const delivery: Shape = { bufferBytes: optional(size) };
+const remote: Shape = { ...delivery, cache: optional(object({ ...logFiles, attributes })) };
+const syslogAddress: Check = (value, path) => {
+  object({ kind: text })(value, path);
+  const isPath = (value as { kind: string }).kind.startsWith("unix");
+  object(isPath ? { path: absolutePath } : { host: text, port: integer(0, 65_535) })(value, path);
+};
+const logShapes: Record<LogTarget["driver"], Shape> = {
+  none: {},
+  "json-file": { ...logFiles, ...delivery, attributes },
+  local: { ...logFiles, ...delivery, attributes },
+  journald: { ...remote, socket: absolutePath, fields: words },
+  syslog: {
+    ...remote,
+    address: optional(syslogAddress),
+    facility: integer(0, 23),
+    format: text,
+    hostname: text,
+    tag: word,
+    tls: optional(
+      object({
+        ca: optional(absolutePath),
+        certificate: optional(absolutePath),
+        key: optional(absolutePath),
+        skipVerify: optional(flag),
+      }),
+    ),
+  },
+};
+
 const log: Check = (value, path) => {
   object({ driver: text })(value, path);
-  const target = value as LogTarget;
-  if (target.driver === "none") return;
-  if (target.driver !== "json-file") throw wrong(`${path}.driver`, "json-file or none", (target as LogTarget).driver);
-  object({
-    path: absolutePath,
-    maxSizeBytes: optional(integer(1, Number.MAX_SAFE_INTEGER)),
-    maxFiles: optional(integer(1, logFilesMax)),
-  })(value, path);
+  const { driver } = value as { driver: string };
+  if (!Object.hasOwn(logShapes, driver)) throw wrong(`${path}.driver`, Object.keys(logShapes).join(", "), driver);
+  object(logShapes[driver as LogTarget["driver"]])(value, path);
 };
 
 const container: Check = object({

@@ -205,6 +205,8 @@ export class ProcessStreams {
         if (chunk !== undefined) this.#deliver(stream, chunk);
         else if (!reader.hungUp || this.#ended) return;
         else await this.#hungUp(reader);
+        const room = this.#options.log?.room?.();
+        if (room !== undefined) await room;
         // The log has it; the clients decide how fast it goes on.
         while (this.#saturated(stream) && !this.#stopped) await this.#change();
       }

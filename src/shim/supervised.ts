@@ -56,7 +56,7 @@ export class SupervisedProcess {
   async start(
     how: (stdio: ContainerStdio, onPid: (pid: number) => void) => Promise<void>,
     onExit: (exit: ExitRecord) => Promise<ExitRecord> | ExitRecord,
-    onDrained: () => void,
+    onDrained: () => Promise<void> | void,
   ): Promise<StartResult> {
     if (this.#started !== undefined) throw new EngineError("conflict", "the process was started already");
     let end: Promise<ChildExit> | undefined;
@@ -84,7 +84,7 @@ export class SupervisedProcess {
   async #onEnd(
     child: ChildExit,
     onExit: (exit: ExitRecord) => Promise<ExitRecord> | ExitRecord,
-    onDrained: () => void,
+    onDrained: () => Promise<void> | void,
   ): Promise<void> {
     this.#running = false;
     this.#exit = await onExit({
@@ -95,7 +95,7 @@ export class SupervisedProcess {
       pid: child.pid,
     });
     await this.streams.drain(drainGraceMs);
-    onDrained();
+    await onDrained();
     this.#ended.resolve(this.#exit);
     this.streams.finish();
   }

@@ -5,10 +5,9 @@ import type { Fd } from "../../../ffi/fd.ts";
 import type { BundleInput, BundleMount, BundleTmpfs } from "../../bundle/input.ts";
 import { EngineError } from "../../core/errors.ts";
 import { formatExactJson } from "../../core/exact-json.ts";
-import { parseBytes } from "../../core/size.ts";
 import type { Sandbox } from "../../network/sandbox.ts";
 import type { RuntimeConfig } from "../../oci/runtime.ts";
-import type { LogTarget, ShimContainer } from "../../shim/protocol.ts";
+import type { ShimContainer } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../layout.ts";
 import { bundleIdMapping } from "../mount/id-mapping.ts";
@@ -17,6 +16,7 @@ import type { MountSources } from "../mount/sources.ts";
 import { type Container, isRestarting } from "./container.ts";
 import { writeEtcFiles } from "./etc-files.ts";
 import { linkVariables } from "./links.ts";
+import { logTarget } from "./log-target.ts";
 import { runtimePath } from "./normalize.ts";
 
 /** What the container gets of the host for this start. */
@@ -103,21 +103,6 @@ function joinedUserNamespace({ definition }: Container, held: Fd | undefined): P
 export function cgroupPath(context: Pick<EngineContext, "configuration">, container: Container): string {
   const parent = container.definition.hostConfig.CgroupParent || context.configuration.cgroupParent;
   return `${parent.startsWith("/") ? "" : "/"}${parent}/${container.id}`;
-}
-
-function logTarget(container: Container, paths: ContainerPaths): LogTarget {
-  const { Type, Config = {} } = container.definition.hostConfig.LogConfig ?? {};
-  if (Type === "none") return { driver: "none" };
-  // Another driver's container has its log as one without options has it.
-  const options = Type === "json-file" ? Config : {};
-  const maxFiles = Number(options["max-file"] ?? 1);
-  const maxSize = options["max-size"];
-  return {
-    driver: "json-file",
-    path: paths.log,
-    ...(maxSize !== undefined && maxSize !== "-1" && { maxSizeBytes: parseBytes(maxSize) }),
-    ...(maxFiles > 1 && { maxFiles }),
-  };
 }
 
 /** The container whose network this one shares, in the end. @throws EngineError not_found when it is gone. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { ContainerCreateRequest, HostConfig } from "../../api/schema/container-config.ts";
 import { checkHealthcheck, mergeHealthcheck } from "./healthcheck.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
+import { logDefaults } from "./log-target.ts";
 import { refuseUnsupported, unactedWarnings } from "./refusal.ts";
 
 describe("what a container takes from its image", () => {
@@ -73,7 +74,7 @@ describe("what no container can have is refused", () => {
       "invalid restart policy: maximum retry count cannot be negative",
     ],
   ] as [HostConfig, string][])("%j", (HostConfig, message) => {
-    expect(() => refuseUnsupported({ HostConfig })).toThrow(message);
+    expect(() => refuseUnsupported({ HostConfig }, logDefaults)).toThrow(message);
   });
 
   test("empty values, as Go clients send them all, are no request", () => {
@@ -91,8 +92,8 @@ describe("what no container can have is refused", () => {
         Mounts: [{ Type: "bind", Source: "/a", Target: "/b" }],
       },
     };
-    refuseUnsupported(empty);
-    refuseUnsupported({});
+    refuseUnsupported(empty, logDefaults);
+    refuseUnsupported({}, logDefaults);
     expect([
       ...unactedWarnings(empty),
       ...unactedWarnings({ Healthcheck: { Test: ["NONE"] } }),
@@ -107,14 +108,12 @@ test("what is kept and does nothing yet is said", () => {
     HostConfig: {
       CpuPercent: 5,
       CpuCount: 2,
-      LogConfig: { Type: "syslog" },
     },
   });
   expect(warnings.map((warning) => warning.split(" ").slice(0, 5).join(" "))).toEqual([
     "linux does not support CPU",
     "linux does not support CPU",
     "Unknown healthcheck type 'curl x'",
-    "The log driver syslog is",
   ]);
 });
 

@@ -24,6 +24,7 @@ import { containerEvent } from "./event.ts";
 import { checkMergedHealthcheck } from "./healthcheck.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
 import { checkLinks } from "./links.ts";
+import { logDefaults } from "./log-target.ts";
 import { parseContainerName } from "./names.ts";
 import {
   checkConfig,
@@ -139,7 +140,7 @@ function draftContainer(
   request: ContainerCreateRequest,
   options: CreateOptions,
 ): Draft {
-  refuseUnsupported(request);
+  refuseUnsupported(request, context.configuration.log ?? logDefaults);
   const requested = containerConfigOf(request);
   checkConfig(requested);
   const image = resolveImage(context, requested.Image ?? "", options.platform);

@@ -9,6 +9,7 @@ import { checkNameServer } from "../../network/etc-files.ts";
 import { builtinRuntime, type EngineConfiguration } from "../configuration.ts";
 import { checkHealthcheck } from "./healthcheck.ts";
 import { hostNetworkAndLinks } from "./links.ts";
+import { logDefaults, settleLogConfig } from "./log-target.ts";
 import { restarts } from "./restart-policy.ts";
 
 const shmBytesDefault = 64 * 2 ** 20;
@@ -110,7 +111,7 @@ export function normalizeHostConfig(
     ShmSize: host.ShmSize || shmBytesDefault,
     // As much swap as memory: what is applied, and what `inspect` shows.
     ...(host.Memory && !host.MemorySwap && { MemorySwap: host.Memory * 2 }),
-    LogConfig: { Type: host.LogConfig?.Type || "json-file", Config: host.LogConfig?.Config ?? {} },
+    LogConfig: settleLogConfig(host.LogConfig, configuration.log ?? logDefaults),
     RestartPolicy: {
       Name: host.RestartPolicy?.Name || "no",
       MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,

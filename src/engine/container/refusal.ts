@@ -4,17 +4,22 @@
  */
 import type { ContainerCreateRequest, HostConfig, Mount } from "../../api/schema/container-config.ts";
 import { EngineError } from "../../core/errors.ts";
-import { checkLogOptions, logWarnings } from "../../logging/log-options.ts";
+import { checkLogOptions } from "../../logging/log-options.ts";
 import { healthWarnings } from "./healthcheck.ts";
+import { type LogDefaults, settleLogConfig } from "./log-target.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
 
-/** @throws EngineError invalid_argument in docker's words, or unsupported; naming the first field. */
-export function refuseUnsupported({ HostConfig: host = {} }: ContainerCreateRequest): void {
+/**
+ * @param logs the daemon's own, for a container that says nothing of its log.
+ * @throws EngineError invalid_argument in docker's words, or unsupported; naming the first field.
+ */
+export function refuseUnsupported({ HostConfig: host = {} }: ContainerCreateRequest, logs: LogDefaults): void {
   refuseWindows(host);
   if (host.Cgroup) throw unsupported("HostConfig.Cgroup", host.Cgroup, "cgroups of other containers");
   for (const mount of host.Mounts ?? []) refuseMount(mount);
   checkRestartPolicy(host.RestartPolicy ?? {});
-  checkLogOptions(host.LogConfig?.Type || "json-file", host.LogConfig?.Config ?? {});
+  const { Type, Config } = settleLogConfig(host.LogConfig, logs);
+  checkLogOptions(Type, Config);
 }
 
 function refuseWindows({ Isolation = "", IOMaximumBandwidth, IOMaximumIOps }: HostConfig): void {
@@ -39,7 +44,6 @@ export function unactedWarnings({ Healthcheck, HostConfig: host = {} }: Containe
     ...(host.CpuPercent ? ["linux does not support CPU percent. Percent discarded."] : []),
     ...(host.CpuCount ? ["linux does not support CPU count. Count discarded."] : []),
     ...healthWarnings(Healthcheck),
-    ...logWarnings(host.LogConfig?.Type || "json-file", host.LogConfig?.Config ?? {}),
   ];
 }
 

@@ -2,7 +2,9 @@
 import { cpus, hostname, release } from "node:os";
 import type { SystemInfo, VersionResponse } from "../../api/schema/system.ts";
 import { commit, version } from "../../core/version.ts";
+import { logDrivers } from "../../logging/log-options.ts";
 import { builtinRuntime } from "../configuration.ts";
+import { logDefaults } from "../container/log-target.ts";
 import { projectState } from "../container/state.ts";
 import type { EngineContext } from "../context.ts";
 import { readForwarding, readMemoryTotal, readOperatingSystem, readUsage } from "./host.ts";
@@ -49,7 +51,7 @@ export class SystemService {
         Volume: volumes.drivers.names(),
         Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
         Authorization: configuration.authorizationPlugins ?? null,
-        Log: ["json-file", "none"],
+        Log: [...logDrivers],
       },
       ...this.#limits(),
       IPv4Forwarding: readForwarding(),
@@ -57,7 +59,7 @@ export class SystemService {
       NFd: descriptors,
       NGoroutines: threads,
       SystemTime: new Date().toISOString(),
-      LoggingDriver: "json-file",
+      LoggingDriver: (configuration.log ?? logDefaults).driver,
       CgroupDriver: "cgroupfs",
       CgroupVersion: cgroupVersion === 2 ? "2" : "1",
       NEventsListener: events.listeners,

@@ -1,0 +1,122 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { BlockReader, pageBytes } from "./local-format.ts";
+import { LocalLog, type LocalLogOptions, shownDetails } from "./local-log.ts";
+import type { OutputStream } from "./log-writer.ts";
+
+const directory = mkdtempSync("/var/tmp/tsd-local-log-");
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let files = 0;
+function newLog(options: Partial<LocalLogOptions> = {}) {
+  const path = options.path ?? join(directory, `${files++}`, "container.log");
+  const trouble: string[] = [];
+  const log = new LocalLog({ onTrouble: (message) => trouble.push(message), ...options, path });
+  const write = (text: string | Uint8Array, stream: OutputStream = "stdout") => log.write(stream, Buffer.from(text));
+  return { log, path, trouble, write };
+}
+
+/** The blocks of a file, and how often the reader had to go to the next page. */
+function blocksOf(path: string) {
+  const bytes = readFileSync(path);
+  const reader = new BlockReader();
+  reader.load(bytes, 0);
+  const blocks = [];
+  for (let found = reader.next(); found !== "more"; found = reader.next()) {
+    if (found === "skip") continue;
+    const text = bytes.subarray(reader.textFrom, reader.textTo).toString();
+    const details = bytes.subarray(reader.detailsFrom, reader.detailsTo).toString();
+    blocks.push({ stream: reader.stream, text, details, time: reader.time });
+  }
+  return blocks;
+}
+const textOf = (path: string) => blocksOf(path).map(({ text }) => text);
+
+describe("the local log", () => {
+  test("has the lines of a read in one block, with their details", () => {
+    const { log, path, write } = newLog({ attributes: { "my label": "a=b", env: "x&y" } });
+    write("one\ntwo\n");
+    write("error\n", "stderr");
+    log.close();
+    const details = "env=x%26y,my+label=a%3Db";
+    expect(blocksOf(path)).toEqual([
+      { stream: "stdout", text: "one\ntwo\n", details, time: expect.any(BigInt) },
+      { stream: "stderr", text: "error\n", details, time: expect.any(BigInt) },
+    ]);
+    expect(shownDetails({ "it's": "(*)!~" })).toBe("it%27s=%28%2A%29%21~");
+  });
+
+  test("puts lines together whatever the pieces they come in, and cuts long ones where no character is", () => {
+    const text = `${"x".repeat(20_000)}\nshort\n${"é".repeat(9000)}\n\n${"y".repeat(16_384)}\n${"z".repeat(16_383)}\nend`;
+    const bytes = Buffer.from(text);
+    for (const step of [1, 7, 4096, 16_383, 16_384, 16_385, 65_536]) {
+      const { log, path, write } = newLog();
+      for (let at = 0; at < bytes.length; at += step) write(bytes.subarray(at, at + step));
+      log.close();
+      const lines = textOf(path).flatMap((block) => block.match(/[^\n]*\n|[^\n]+$/g) ?? []);
+      expect(lines.map((line) => Buffer.byteLength(line))).toEqual([
+        16_384, 3617, 6, 16_384, 1617, 1, 16_384, 1, 16_384, 3,
+      ]);
+      expect(lines.join("")).toBe(text);
+    }
+  });
+
+  test("gives the pieces of one line the time of the first, and what follows its own", async () => {
+    const { log, path, write } = newLog();
+    write("a".repeat(16_384));
+    await Bun.sleep(3);
+    write("b\nnext\n");
+    log.close();
+    const [first, second, third] = blocksOf(path);
+    expect([first!.text.length, second!.text, third!.text]).toEqual([16_384, "b\n", "next\n"]);
+    expect(second!.time).toBe(first!.time);
+    expect(third!.time > first!.time).toBe(true);
+  });
+
+  test("goes on after a torn block, and where somebody has emptied it", () => {
+    const { path, log, write } = newLog();
+    write("whole\n");
+    log.close();
+    const size = statSync(path).size;
+    appendFileSync(path, readFileSync(path).subarray(0, size - 2));
+    const again = newLog({ path });
+    again.write("next\n");
+    expect(textOf(path)).toEqual(["whole\n", "next\n"]);
+    truncateSync(path);
+    again.write("emptied\n");
+    again.log.close();
+    expect(textOf(path)).toEqual(["emptied\n"]);
+  });
+
+  test("rotates between blocks, below the limit of a file, and drops the oldest", () => {
+    const { log, path, write } = newLog({ maxSizeBytes: 2000, maxFiles: 3 });
+    const lines = Array.from({ length: 600 }, (_, index) => `line ${index}\n`);
+    for (let at = 0; at < lines.length; at += 40) write(lines.slice(at, at + 40).join(""));
+    log.close();
+    const names = [`${path}.2`, `${path}.1`, path];
+    for (const name of names) expect(statSync(name).size).toBeLessThanOrEqual(2000);
+    expect(existsSync(`${path}.3`)).toBe(false);
+    const kept = names.flatMap((name) => textOf(name)).join("");
+    expect(lines.join("").endsWith(kept)).toBe(true);
+    expect(kept.length).toBeGreaterThan(3000);
+  });
+
+  test("has no block over the end of a page, and loses nothing there", () => {
+    const { log, path, write } = newLog();
+    const text = `${"line ".repeat(2000)}\n`.repeat(100);
+    for (let at = 0; at < text.length; at += 65_536) write(text.slice(at, at + 65_536));
+    log.close();
+    expect(statSync(path).size).toBeGreaterThan(3 * pageBytes);
+    expect(textOf(path).join("")).toBe(text);
+  });
+});
+
+test("a full disk is reported once and counted, line by line", () => {
+  const { log, trouble, write } = newLog({ path: "/dev/full" });
+  write("lost 1\nlost 2\n");
+  write("lost 3\n");
+  log.close();
+  expect(log.lostLines).toBe(3);
+  expect(trouble).toEqual(["write /dev/full: no space left on device; lines are lost until it can be written again"]);
+});
