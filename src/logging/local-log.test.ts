@@ -1,9 +1,20 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
-import { join } from "node:path";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { BlockReader, pageBytes } from "./local-format.ts";
 import { LocalLog, type LocalLogOptions, shownDetails } from "./local-log.ts";
 import type { OutputStream } from "./log-writer.ts";
+import { readLog } from "./read.ts";
 
 const directory = mkdtempSync("/var/tmp/tsd-local-log-");
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -109,6 +120,47 @@ describe("the local log", () => {
     log.close();
     expect(statSync(path).size).toBeGreaterThan(3 * pageBytes);
     expect(textOf(path).join("")).toBe(text);
+  });
+});
+
+describe("rotated files that are compressed", () => {
+  test("are read as before, and those that a crash has left are compressed by the next writer", async () => {
+    const { log, path, write } = newLog({ maxSizeBytes: 20_000, maxFiles: 50, compress: true });
+    const lines = Array.from({ length: 6000 }, (_, index) => `line ${index}\n`);
+    for (let at = 0; at < lines.length; at += 1000) {
+      write(lines.slice(at, at + 1000).join(""));
+      await Bun.sleep(0);
+    }
+    await log.compressed();
+    log.close();
+    expect(existsSync(`${path}.1`)).toBe(false);
+    expect(existsSync(`${path}.1.gz`)).toBe(true);
+    const text = async () => {
+      const read = { stdout: true, stderr: true, multiplexed: false, timestamps: false, details: false };
+      return Buffer.concat(await Array.fromAsync(readLog(path, { ...read, format: "local" }))).toString();
+    };
+    expect(await text()).toBe(lines.join(""));
+    // As if the process had ended between two steps.
+    writeFileSync(`${path}.2`, Bun.gunzipSync(readFileSync(`${path}.2.gz`)));
+    writeFileSync(`${path}.compressing`, "half");
+    expect(await text()).toBe(lines.join(""));
+    const again = newLog({ path, maxSizeBytes: 20_000, maxFiles: 50, compress: true });
+    await again.log.compressed();
+    again.log.close();
+    expect([`${path}.2`, `${path}.compressing`].map((name) => existsSync(name))).toEqual([false, false]);
+    expect(await text()).toBe(lines.join(""));
+  });
+
+  test("are never more than there may be", async () => {
+    const { log, path, write } = newLog({ maxSizeBytes: 2000, maxFiles: 3, compress: true });
+    for (let index = 0; index < 400; index++) {
+      write(`${"line ".repeat(10)}${index}\n`);
+      if (index % 7 === 0) await Bun.sleep(0);
+    }
+    await log.compressed();
+    log.close();
+    const names = readdirSync(dirname(path)).sort();
+    expect(names).toEqual(["container.log", "container.log.1.gz", "container.log.2.gz"]);
   });
 });
 

@@ -63,6 +63,11 @@ export class LocalLog implements LogWriter {
     return this.#file.settle();
   }
 
+  /** Resolves when no rotated file is left to be compressed. */
+  compressed(): Promise<void> {
+    return this.#file.compressed();
+  }
+
   end(): void {
     this.#file.begin();
     for (const stream of ["stdout", "stderr"] as const) {

@@ -23,12 +23,11 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { errorMessage, isErrno, wrapError } from "../core/errors.ts";
+import { LogCompressor } from "./log-compressor.ts";
 import { LogLosses } from "./log-losses.ts";
+import { numbered } from "./log-names.ts";
 import { numberAfter } from "./log-sequence.ts";
 import type { LogFiles } from "./log-target.ts";
-
-/** Each of them is renamed whenever one is full. */
-export const logFilesMax = 10_000;
 
 export interface LogFileOptions extends LogFiles {
   /** Nothing is written before `settle`. */
@@ -58,6 +57,7 @@ export class LogFile {
   #sizeBytes: number;
   #failing: string | undefined;
   #deferred: Deferred[] = [];
+  readonly #compressor: LogCompressor | undefined;
 
   /** Opens the file to add to it; a torn record at its end, left by a crash, is cut off. @throws EngineError. */
   constructor(options: LogFileOptions, format: LogFileFormat) {
@@ -73,6 +73,11 @@ export class LogFile {
     } catch (error) {
       throw wrapError(error, `open log ${path}`, { path });
     }
+    const { compress, maxFiles = 1, onTrouble } = options;
+    if (!compress || maxFiles < 2) return;
+    this.#compressor = new LogCompressor({ path, maxFiles, onTrouble });
+    // What an earlier writer has left.
+    if (existsSync(numbered(path, 1)) || existsSync(numbered(path, 2))) this.#compressor.wake();
   }
 
   get fd(): number {
@@ -138,7 +143,13 @@ export class LogFile {
     this.losses.add(lines, reason);
   }
 
+  /** Resolves when no rotated file is left to be compressed. */
+  async compressed(): Promise<void> {
+    await this.#compressor?.settled();
+  }
+
   close(): void {
+    this.#compressor?.stop();
     closeSync(this.#fd);
   }
 
@@ -220,6 +231,7 @@ export class LogFile {
     try {
       if (maxFiles > 1) makeRoom(path, maxFiles);
       this.#fd = replaceFile(this.#fd, path);
+      this.#compressor?.wake();
     } catch (error) {
       this.#options.onTrouble(`rotate ${path}: ${errorMessage(error)}`);
     }
@@ -242,11 +254,6 @@ function replaceFile(fd: number, path: string): number {
   }
   closeSync(fd);
   return fresh;
-}
-
-/** `path`, `path.1`, … the oldest last. Where it is compressed a rotated one ends with `.gz`. */
-export function numbered(path: string, number: number): string {
-  return number === 0 ? path : `${path}.${number}`;
 }
 
 /** Gives every file the next number, and drops the one that would have one too many. */

@@ -4,9 +4,10 @@ import { appendFileSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync,
 import { join } from "node:path";
 import { compressLog } from "./compressed.ts";
 import { formatNanoseconds } from "./json-decoder.ts";
-import { JsonFileLog, numbered } from "./log-file.ts";
+import { JsonFileLog } from "./json-file.ts";
 import { BlockEncoder, pageBytes } from "./local-format.ts";
 import type { LogFormatName } from "./log-format.ts";
+import { numbered } from "./log-names.ts";
 import { type ReadLogOptions, readLog } from "./read.ts";
 
 const directory = mkdtempSync("/var/tmp/tsd-log-files-");

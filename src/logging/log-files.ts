@@ -4,8 +4,9 @@
  * They are read by descriptor, so a rotation does not disturb them. Who follows opens the files that are begun as soon as
  * it hears of them, so that it has them also when they are rotated out of existence before it has come to them.
  */
-import { numbered } from "./log-file.ts";
+
 import type { LogDecoder, LogFormat } from "./log-format.ts";
+import { numbered } from "./log-names.ts";
 import { isIn, type LogPosition } from "./log-position.ts";
 import { inodeOf, isLogThere, LogSource } from "./log-source.ts";
 

@@ -3,7 +3,7 @@ import { EngineError, errorMessage } from "../core/errors.ts";
 import { parseGoBool } from "../core/go-bool.ts";
 import { parseBytes, parseHumanSize } from "../core/size.ts";
 import { attributePattern } from "./log-attributes.ts";
-import { logFilesMax } from "./log-file.ts";
+import { logFilesMax } from "./log-names.ts";
 import { checkTag } from "./log-tag.ts";
 import type { SyslogTarget } from "./log-target.ts";
 

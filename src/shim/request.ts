@@ -1,7 +1,7 @@
 /** Checks what clients send, field by field: a wrong message is answered with the path of the wrong field. */
 import { EngineError } from "../core/errors.ts";
 import { parseExactJson } from "../core/exact-json.ts";
-import { logFilesMax } from "../logging/log-file.ts";
+import { logFilesMax } from "../logging/log-names.ts";
 import type { LogTarget } from "../logging/log-target.ts";
 import type { Request, RequestName, ShimContainer } from "./protocol.ts";
 

@@ -31,6 +31,8 @@ type Options = Readonly<Record<string, string>>;
  * there; `max-size=-1` is none.
  */
 const jsonFileLimits = { maxSizeBytes: 100_000_000, maxFiles: 5 };
+/** docker's, of the driver local and of the copies of what goes elsewhere. */
+const localLimits = { maxSizeBytes: 20_971_520, maxFiles: 5 };
 /** docker's max-buffer-size. */
 const bufferBytesDefault = 2 ** 20;
 
@@ -45,6 +47,8 @@ export function logTarget(container: Container, paths: ContainerPaths): LogTarge
   switch (Type) {
     case "none":
       return { driver: "none" };
+    case "local":
+      return { driver: "local", ...files(paths.localLog, options, localLimits, true), ...shown, ...delivery };
     default:
       return { driver: "json-file", ...files(paths.log, options, jsonFileLimits, false), ...shown, ...delivery };
   }
@@ -79,13 +83,7 @@ export function tagOf({ id, name, definition }: Container, template: string = de
 /**
  * @param limits where nothing is said. One file, as with docker, where a size is asked for and no number of files.
  */
-function files(
-  path: string,
-  options: Options,
-  limits: typeof jsonFileLimits,
-  compresses: boolean,
-  prefix = "",
-): LogFiles {
+function files(path: string, options: Options, limits: typeof localLimits, compresses: boolean, prefix = ""): LogFiles {
   const { [`${prefix}max-size`]: size, [`${prefix}max-file`]: count, [`${prefix}compress`]: compress } = options;
   const maxSizeBytes = size === undefined ? limits.maxSizeBytes : size === "-1" ? undefined : parseHumanSize(size);
   const given = count === undefined ? undefined : Number(count);
