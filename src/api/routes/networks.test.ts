@@ -53,10 +53,10 @@ describe("networks", () => {
     expect((await served.fetch("/networks/bridge", { method: "DELETE" })).status).toBe(403);
   });
 
-  test("of a client before 1.48 cannot say anything of IPv4, and duplicates were always checked for", async () => {
+  test("of a client before 1.48 cannot say anything of IPv4, has IPv6 only when it says so, and duplicates were always checked for", async () => {
     const json = { Name: "old", CheckDuplicate: true, EnableIPv4: false };
     expect((await served.fetch("/v1.47/networks/create", { json })).status).toBe(201);
-    expect(lastCall()).toBe('create network {"Name":"old"}');
+    expect(lastCall()).toBe('create network {"Name":"old","EnableIPv6":false}');
     await served.fetch("/networks/old", { method: "DELETE" });
   });
 

@@ -34,7 +34,16 @@ function uint64(value: bigint): unknown {
 export function networkCreateRequestOf(request: NetworkCreateRequest, api: number): NetworkCreateRequest {
   if (api >= 48) return request;
   const { EnableIPv4: _, ...older } = request;
-  return older;
+  return leavesIpv6Open(request) ? { ...older, EnableIPv6: false } : older;
+}
+
+/**
+ * Until 1.47 absence was false, in Go's clients, which always say it, as in Python's, which leave it out: docker-compose
+ * 1.29.2 refuses a network whose IPv6 it has not asked for.
+ */
+function leavesIpv6Open({ EnableIPv6, Options = {}, IPAM }: NetworkCreateRequest): boolean {
+  if (EnableIPv6 !== undefined || Object.hasOwn(Options, "com.docker.network.enable_ipv6")) return false;
+  return !IPAM?.Config?.some(({ Subnet = "" }) => Subnet.includes(":"));
 }
 
 /** Until 1.53 connect took no notice of MacAddress, whatever clients wrote there. */

@@ -4,6 +4,7 @@ import { fakeImage, fakeInspect, fakeSummary } from "../testing/fake-objects.ts"
 import { inspectOf, summaryOf } from "./containers.ts";
 import { createRequestOf } from "./create.ts";
 import { imageInspectOf, imageSummaryOf } from "./images.ts";
+import { networkCreateRequestOf } from "./networks.ts";
 import { infoOf } from "./system.ts";
 import { negotiate, routedPath, splitVersion, understood } from "./version.ts";
 
@@ -163,6 +164,13 @@ describe("a container", () => {
     );
     expect(wire(summaryOf(summary, 45))).toHaveProperty("HostConfig", { NetworkMode: "bridge" });
   });
+});
+
+test("a network of a client before API 1.48 has IPv6 only when it is asked for", () => {
+  const asked = (request: object, api: number) => networkCreateRequestOf({ Name: "n", ...request }, api).EnableIPv6;
+  expect([asked({}, 48), asked({}, 47), asked({ EnableIPv6: true }, 47)]).toEqual([undefined, false, true]);
+  expect(asked({ Options: { "com.docker.network.enable_ipv6": "true" } }, 47)).toBeUndefined();
+  expect(asked({ IPAM: { Config: [{ Subnet: "10.1.0.0/16" }, { Subnet: "fd00:1::/64" }] } }, 47)).toBeUndefined();
 });
 
 describe("info", () => {
