@@ -25,6 +25,7 @@ import { registryRoutes } from "./routes/registry.ts";
 import { registryManifestRoutes } from "./routes/registry-manifests.ts";
 import { runRoutes } from "./routes/run.ts";
 import { storageRoutes } from "./routes/storage.ts";
+import { storyRoutes } from "./routes/story.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { unbuiltRoutes } from "./routes/unbuilt.ts";
 import { volumeRoutes } from "./routes/volumes.ts";
@@ -61,6 +62,7 @@ export function createApp(
   imageRoutes(app, backends.images);
   networkRoutes(app, backends.networks);
   portRoutes(app, backends.ports);
+  storyRoutes(app, backends.stories);
   registryManifestRoutes(app, backends.registryManifests);
   registryRoutes(app, backends.registry);
   volumeRoutes(app, backends.volumes);

@@ -46,6 +46,14 @@ export function dockerRequest(
 export function standsFor({ method, uri, body }: AskedRequest): AskedRequest[] | "each step" {
   const url = new URL(`http://tsd${splitVersion(uri).path}`);
   const query = (name: string) => url.searchParams.get(name) ?? undefined;
+  const [, container] = /^\/tsd\/containers\/([^/]+)\/why$/.exec(url.pathname) ?? [];
+  if (method === "GET" && container !== undefined) {
+    const tail = query("lines") ?? "";
+    return [
+      dockerRequest("GET", `/containers/${container}/json`),
+      dockerRequest("GET", `/containers/${container}/logs`, { stdout: true, stderr: true, tail }),
+    ];
+  }
   switch (`${method} ${url.pathname}`) {
     case "POST /tsd/run":
     case "POST /tsd/exec":

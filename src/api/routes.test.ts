@@ -383,3 +383,16 @@ test("GET /tsd/ports lists what is published", async () => {
   expect(ports).toEqual(await served.engine.ports.list());
   expect(ports[0]).toMatchObject({ ContainerName: "web", HostPort: 8080, ReachableFrom: "everywhere" });
 });
+
+describe("GET /tsd/containers/{id}/why", () => {
+  test("asks for the story with ten lines, or as many as are wanted", async () => {
+    expect(await (await served.fetch("/tsd/containers/web/why")).json()).toMatchObject({ Name: "web", Cause: "none" });
+    await served.fetch("/tsd/containers/web/why?lines=0");
+    expect(served.engine.calls).toEqual(expect.arrayContaining(["why web 10", "why web 0"]));
+  });
+
+  test("has a limit", async () => {
+    const refused = "lines is 1001: it is a number from 0 to 1000";
+    expect(await message(await served.fetch("/tsd/containers/web/why?lines=1001"))).toEqual([400, refused]);
+  });
+});

@@ -78,6 +78,7 @@ export const otherCommands: Record<string, CommandDef> = {
   unpause: containers.unpause,
   update: containers.update,
   wait: containers.wait,
+  why: containers.why,
 };
 
 /** The other modes of the executable, which src/main.ts dispatches before this tree is looked at. */

@@ -37,6 +37,7 @@ import { ObservationService } from "./observation/observation.ts";
 import type { FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
+import { StoryService } from "./story/story.ts";
 import { type HostFacts, SystemService } from "./system/system.ts";
 import { HostFiles } from "./userns/host-files.ts";
 import { makeUserNamespace } from "./userns/open.ts";
@@ -80,6 +81,7 @@ export class Engine {
   readonly events: EventService;
   readonly networks: NetworkService;
   readonly ports: PortService;
+  readonly stories: StoryService;
   readonly volumes: VolumeManagement;
   readonly storage: StorageService;
   readonly #health: HealthMonitor;
@@ -102,6 +104,7 @@ export class Engine {
     this.system = new SystemService(context, engineId, facts);
     this.networks = new NetworkService(context);
     this.ports = new PortService(context);
+    this.stories = new StoryService(context);
     this.events = new EventService(context.events);
     this.volumes = new VolumeManagement(context);
     this.#collector = new Collector(context);

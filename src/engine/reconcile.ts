@@ -11,7 +11,7 @@ import { log } from "../core/log.ts";
 import type { ShimRecord } from "../shim/protocol.ts";
 import { reconnect } from "./container/connect.ts";
 import type { Container } from "./container/container.ts";
-import type { ContainerEnd } from "./container/end.ts";
+import { type ContainerEnd, lostEnds } from "./container/end.ts";
 import { updateEtcFiles } from "./container/etc-files.ts";
 import {
   clearRuntime,
@@ -214,12 +214,7 @@ function settle(context: EngineContext, container: Container, sameBoot: boolean)
   }
   const finishedAt = exit?.finishedAt ?? new Date().toISOString();
   const end: ContainerEnd =
-    exit !== undefined
-      ? endOf(exit)
-      : {
-          kind: "unknown",
-          reason: `exit status unknown: ${sameBoot ? "the container's shim was killed" : "the host was restarted"}`,
-        };
+    exit !== undefined ? endOf(exit) : { kind: "unknown", reason: sameBoot ? lostEnds.shim : lostEnds.host };
   const startedAt = state.status === "running" ? state.startedAt : (started?.startedAt ?? finishedAt);
   const after = stateAfter(container, end, { startedAt, finishedAt });
   if (after.status !== "restarting") context.containers.setState(container, after);

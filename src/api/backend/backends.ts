@@ -10,6 +10,7 @@ import type { PortBackend } from "./ports.ts";
 import type { RegistryBackend } from "./registry.ts";
 import type { RegistryManifestBackend } from "./registry-manifests.ts";
 import type { StorageBackend } from "./storage.ts";
+import type { StoryBackend } from "./story.ts";
 import type { EventBackend, SystemBackend } from "./system.ts";
 import type { VolumeBackend } from "./volumes.ts";
 
@@ -30,4 +31,5 @@ export interface Backends {
   registry: RegistryBackend;
   storage: StorageBackend;
   events: EventBackend;
+  stories: StoryBackend;
 }

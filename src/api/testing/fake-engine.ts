@@ -16,6 +16,7 @@ import type { PortBackend } from "../backend/ports.ts";
 import type { RegistryBackend } from "../backend/registry.ts";
 import type { RegistryManifestBackend } from "../backend/registry-manifests.ts";
 import type { StorageBackend } from "../backend/storage.ts";
+import type { StoryBackend } from "../backend/story.ts";
 import type { EventBackend, SystemBackend } from "../backend/system.ts";
 import type { VolumeBackend } from "../backend/volumes.ts";
 import type { ContainerInspect, ContainerWaitResponse } from "../schema/container.ts";
@@ -210,6 +211,14 @@ export class FakeEngine implements Backends {
     (ref) => this.#find(ref),
   );
   readonly registry: RegistryBackend = new FakeRegistry((call) => this.calls.push(call));
+  readonly stories: StoryBackend = {
+    why: async (reference, { lines }) => {
+      this.calls.push(`why ${reference} ${lines}`);
+      const none = { Sent: [], LastLines: [], Next: [] };
+      return { Id: "", Name: reference, Image: "", Status: "running", Cause: "none", Summary: "It runs.", ...none };
+    },
+  };
+
   readonly ports: PortBackend = {
     list: async () => [
       {

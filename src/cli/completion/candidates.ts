@@ -130,7 +130,7 @@ function list(...words: string[]): Completion {
 const containersIn: Record<string, "all" | "running" | "stopped" | "paused"> = Object.fromEntries(
   (
     [
-      ["all", "commit diff export inspect logs port rename rm update wait restart"],
+      ["all", "commit diff export inspect logs port rename rm update wait why restart"],
       ["running", "attach exec kill pause stats stop top"],
       ["stopped", "start"],
       ["paused", "unpause"],

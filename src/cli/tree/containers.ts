@@ -123,6 +123,11 @@ export const wait: CommandDef = leaf(
   "Block until one or more containers stop, then print their exit codes",
   async () => (await import("../commands/wait.ts")).waitCommand,
 );
+export const why: CommandDef = leaf(
+  "why",
+  "Tell why a container ended: what ended it, its last lines, and what happened next",
+  async () => (await import("../commands/why.ts")).whyCommand,
+);
 
 export const containerGroup: CommandDef = group("container", "Manage containers", {
   attach,

@@ -37,3 +37,9 @@ export type ContainerEnd = (
   /** What tsd had sent it before, the oldest first. */
   sent?: SentSignal[];
 };
+
+/** Why nothing is known of an end. */
+export const lostEnds = {
+  shim: "exit status unknown: the container's shim was killed",
+  host: "exit status unknown: the host was restarted",
+} as const;

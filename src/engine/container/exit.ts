@@ -13,7 +13,7 @@ import { releaseMountSources } from "../mount/sources.ts";
 import type { ShimPart } from "../parts.ts";
 import { cgroupPath } from "./bundle.ts";
 import type { Container } from "./container.ts";
-import type { ContainerEnd, OomRecord } from "./end.ts";
+import { type ContainerEnd, lostEnds, type OomRecord } from "./end.ts";
 import { containerEvent, networkEvent } from "./event.ts";
 import { autoRemove } from "./remove.ts";
 import { nextRestart } from "./restart-policy.ts";
@@ -42,7 +42,7 @@ async function followToEnd(context: EngineContext, container: Container, shim: S
   }
   const end: ContainerEnd =
     exit === undefined
-      ? { kind: "unknown", reason: "exit status unknown: the container's shim was killed" }
+      ? { kind: "unknown", reason: lostEnds.shim }
       : endOf(exit, await oomRecord(context, container, exit));
   // A daemon that is closing leaves it to the next one, which finds the shim's record.
   if (context.background.closed) return;

@@ -41,7 +41,7 @@ function eventMessage({ type, action, actor, timeMicros, initiator }: EngineEven
   };
 }
 
-function initiatorView(initiator: Initiator): EventInitiator {
+export function initiatorView(initiator: Initiator): EventInitiator {
   if (initiator.kind === "engine") return { Kind: "engine", Reason: initiator.reason };
   const { uid, gid, pid, command } = initiator;
   return { Kind: "client", Uid: uid, Gid: gid, Pid: pid, Command: command };

@@ -94,26 +94,50 @@ export class EventHistory {
 
   /**
    * The events of that time as they are known now, oldest first.
-   * @param where narrows it in SQL's terms, with its parameters: what is read and thrown away costs the same.
    */
-  async *read({ fromMicros, untilMicros }: EventSpan, where?: EventCondition): AsyncGenerator<EngineEvent, void, void> {
+  async *read({ fromMicros, untilMicros }: EventSpan): AsyncGenerator<EngineEvent, void, void> {
     // What is not written yet is part of the past, too. Later ones come by other ways.
     this.flush();
     const unwritten = this.#unwritten.filter((event) => isWithin(event, { fromMicros, untilMicros }));
     const lastMicros = Math.min(untilMicros, (unwritten[0]?.timeMicros ?? this.lastMicros + 1) - 1);
-    const condition = where === undefined ? "" : `AND ${where.sql}`;
-    const query = this.#database.query<Row, (number | string)[]>(
-      `SELECT * FROM events WHERE time_micros BETWEEN ? AND ? ${condition} ORDER BY time_micros LIMIT ${pageRows}`,
+    const query = this.#database.query<Row, [number, number]>(
+      `SELECT * FROM events WHERE time_micros BETWEEN ? AND ? ORDER BY time_micros LIMIT ${pageRows}`,
     );
     let next = fromMicros;
     for (;;) {
-      const rows = query.all(next, lastMicros, ...(where?.parameters ?? []));
+      const rows = query.all(next, lastMicros);
       yield* rows.map(eventOf);
       if (rows.length < pageRows) break;
       next = rows.at(-1)!.time_micros + 1;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    yield* where === undefined ? unwritten : unwritten.filter(where.matches);
+    yield* unwritten;
+  }
+
+  /** The newest of one container, as many, oldest first. */
+  ofContainer(id: string, count: number): EngineEvent[] {
+    this.flush();
+    const rows = this.#database
+      .query<Row, [string, number]>(
+        "SELECT * FROM events WHERE type = 'container' AND actor = ? ORDER BY time_micros DESC LIMIT ?",
+      )
+      .all(id, count);
+    const unwritten = this.#unwritten.filter(({ type, actor }) => type === "container" && actor.id === id);
+    return [...rows.reverse().map(eventOf), ...unwritten].slice(-count);
+  }
+
+  /** @returns the id of the container that had that name, or whose id begins so, last; by what is written. */
+  findContainer(reference: string): string | undefined {
+    this.flush();
+    const isBeginning = /^[0-9a-f]{4,64}$/.test(reference);
+    const row = this.#database
+      .query<{ actor: string }, [string, string]>(
+        `SELECT actor FROM events WHERE type = 'container' AND actor != ''
+           AND (json_extract(attributes, '$.name') = ? OR (? != '' AND substr(actor, 1, length(?2)) = ?2))
+         ORDER BY time_micros DESC LIMIT 1`,
+      )
+      .get(reference.replace(/^\//, ""), isBeginning ? reference : "");
+    return row?.actor;
   }
 
   /** Writes what is due. What fails stays due, up to a bound. */
@@ -161,14 +185,7 @@ export class EventHistory {
   }
 }
 
-/** What narrows a look at the past, for rows and for events that are no rows yet. */
-export interface EventCondition {
-  sql: string;
-  parameters: (number | string)[];
-  matches: (event: EngineEvent) => boolean;
-}
-
-export function isWithin({ timeMicros }: EngineEvent, { fromMicros, untilMicros }: EventSpan): boolean {
+function isWithin({ timeMicros }: EngineEvent, { fromMicros, untilMicros }: EventSpan): boolean {
   return timeMicros >= fromMicros && timeMicros <= untilMicros;
 }
 
