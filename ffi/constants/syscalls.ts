@@ -111,6 +111,7 @@ const x64 = {
   keyctl: 250,
   ioprio_set: 251,
   inotify_add_watch: 254,
+  inotify_rm_watch: 255,
   openat: 257,
   mkdirat: 258,
   mknodat: 259,

@@ -1,6 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { CompressedLog, compressLog } from "./compressed.ts";
@@ -8,6 +7,15 @@ import { BlockEncoder, pageBytes } from "./local-format.ts";
 
 const directory = mkdtempSync("/var/tmp/tsd-compressed-");
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const opened: number[] = [];
+afterAll(() => {
+  for (const fd of opened) closeSync(fd);
+});
+function open(path: string): number {
+  opened.push(openSync(path, "r"));
+  return opened.at(-1)!;
+}
 
 let files = 0;
 async function compress(text: Uint8Array): Promise<{ path: string; inode: number }> {
@@ -56,8 +64,8 @@ describe("a compressed log", () => {
     for (const text of [jsonLines(700_000), localBlocks(80_000), Buffer.alloc(0)]) {
       const { path, inode } = await compress(text);
       if (text.length > 0) expect(gunzipSync(readFileSync(path)).equals(text)).toBe(true);
-      await using handle = await open(path);
-      const log = (await CompressedLog.open(handle))!;
+      const handle = open(path);
+      const log = CompressedLog.open(handle)!;
       expect(log.sizeBytes).toBe(text.length);
       expect(log.inode).toBe(text.length === 0 ? 0 : inode);
       const pieces = await piecesOf(log);
@@ -73,13 +81,13 @@ describe("a compressed log", () => {
 
   test("is cut between records, and at pages", async () => {
     const json = await compress(jsonLines(700_000));
-    await using jsonHandle = await open(json.path);
-    const lines = await piecesOf((await CompressedLog.open(jsonHandle))!);
+    const jsonHandle = open(json.path);
+    const lines = await piecesOf(CompressedLog.open(jsonHandle)!);
     expect(lines.length).toBeGreaterThan(2);
     for (const piece of lines) expect(piece.at(-1)).toBe(10);
     const local = await compress(localBlocks(80_000));
-    await using localHandle = await open(local.path);
-    const pages = await piecesOf((await CompressedLog.open(localHandle))!);
+    const localHandle = open(local.path);
+    const pages = await piecesOf(CompressedLog.open(localHandle)!);
     expect(pages.slice(0, -1).map((page) => page.length)).toEqual(pages.slice(0, -1).map(() => pageBytes));
   });
 
@@ -88,18 +96,18 @@ describe("a compressed log", () => {
     const { path } = await compress(text);
     const bytes = readFileSync(path);
     writeFileSync(path, bytes.subarray(0, -1));
-    await using torn = await open(path);
-    const rest = (await CompressedLog.open(torn))!;
+    const torn = open(path);
+    const rest = CompressedLog.open(torn)!;
     expect(rest.sizeBytes).toBeGreaterThan(400_000);
     expect(Buffer.concat(await piecesOf(rest)).equals(text.subarray(0, rest.sizeBytes))).toBe(true);
     bytes[5000]! ^= 0xff;
     writeFileSync(path, bytes);
-    await using damaged = await open(path);
-    const log = (await CompressedLog.open(damaged))!;
+    const damaged = open(path);
+    const log = CompressedLog.open(damaged)!;
     expect(log.read(Buffer.alloc(10), 0)).rejects.toThrow("a compressed log is damaged at byte 0");
     writeFileSync(path, Bun.gzipSync(Buffer.from(text)));
-    await using foreign = await open(path);
-    expect(await CompressedLog.open(foreign)).toBeUndefined();
+    const foreign = open(path);
+    expect(CompressedLog.open(foreign)).toBeUndefined();
   });
 
   test("that is not finished leaves nothing", async () => {

@@ -7,12 +7,13 @@
  * it (4), and the inode of the file that was compressed (8), by which a reader that has that one open finds its place.
  * A file of other members was compressed by somebody else: it has to be read from its beginning.
  */
-import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, read, readSync, rmSync, writeSync } from "node:fs";
+import { promisify } from "node:util";
 import { EngineError } from "../core/errors.ts";
 import { beginsLocalFile, pageBytes } from "./local-format.ts";
 import { sequenceOf, setSequence } from "./log-sequence.ts";
 
+const readAt = promisify(read);
 const newline = 10;
 const subfieldBytes = 16;
 const headBytes: number = 12 + 4 + subfieldBytes;
@@ -93,7 +94,7 @@ interface Member {
 
 /** Reads a file of these as if it were not compressed. */
 export class CompressedLog {
-  readonly #handle: FileHandle;
+  readonly #fd: number;
   readonly #members: Member[];
   /** Of the file that was compressed. */
   readonly inode: number;
@@ -101,8 +102,8 @@ export class CompressedLog {
   readonly sizeBytes: number;
   #text: { member: Member; bytes: Uint8Array } | undefined;
 
-  private constructor(handle: FileHandle, members: Member[], inode: number) {
-    this.#handle = handle;
+  private constructor(fd: number, members: Member[], inode: number) {
+    this.#fd = fd;
     this.#members = members;
     this.inode = inode;
     const last = members.at(-1);
@@ -110,18 +111,18 @@ export class CompressedLog {
   }
 
   /**
-   * A last member that is not whole is left out.
+   * The descriptor stays the caller's. A last member that is not whole is left out.
    * @returns undefined when the file was compressed by somebody else. @throws the kernel's error.
    */
-  static async open(handle: FileHandle): Promise<CompressedLog | undefined> {
-    const { size } = await handle.stat();
+  static open(fd: number): CompressedLog | undefined {
+    const { size } = fstatSync(fd);
     const members: Member[] = [];
     const head = new Uint8Array(headBytes);
     const view = new DataView(head.buffer);
     let inode = 0;
     let textAt = 0;
     for (let at = 0; at + headBytes + trailerBytes <= size; ) {
-      await handle.read(head, 0, headBytes, at);
+      readSync(fd, head, 0, headBytes, at);
       if (!isOurs(view)) return undefined;
       const bytes = view.getUint32(16, true);
       const textBytes = view.getUint32(20, true);
@@ -131,15 +132,15 @@ export class CompressedLog {
       at += bytes;
       textAt += textBytes;
     }
-    return new CompressedLog(handle, members, inode);
+    return new CompressedLog(fd, members, inode);
   }
 
   /** @returns undefined when it is not known. @throws the kernel's error. */
-  static async inodeOf(handle: FileHandle): Promise<number | undefined> {
+  static inodeOf(fd: number): number | undefined {
     const head = new Uint8Array(headBytes);
-    const { bytesRead } = await handle.read(head, 0, headBytes, 0);
+    const length = readSync(fd, head, 0, headBytes, 0);
     const view = new DataView(head.buffer);
-    return bytesRead === headBytes && isOurs(view) ? Number(view.getBigUint64(24, true)) : undefined;
+    return length === headBytes && isOurs(view) ? Number(view.getBigUint64(24, true)) : undefined;
   }
 
   /**
@@ -171,7 +172,7 @@ export class CompressedLog {
 
   async #inflate(member: Member): Promise<Uint8Array> {
     const bytes = new Uint8Array(member.bytes);
-    const { bytesRead } = await this.#handle.read(bytes, 0, bytes.length, member.at);
+    const { bytesRead } = await readAt(this.#fd, bytes, 0, bytes.length, member.at);
     const body = bytes.subarray(headBytes, bytesRead - trailerBytes);
     let text: Uint8Array | undefined;
     try {

@@ -113,6 +113,18 @@ for (const format of ["json-file", "local"] as const) {
   }
 }
 
+test("a log whose writer was killed between two files is read, and followed into the next one", async () => {
+  const path = join(directory, `${logs++}.log`);
+  writeFileSync(`${path}.1`, encode("json-file", 0, 10));
+  expect(await readAll(path, {})).toBe(expected(0, 10));
+  const ended = Promise.withResolvers<void>();
+  const following = readAll(path, { follow: { ended: ended.promise }, tail: 5 });
+  await Bun.sleep(100);
+  writeFileSync(path, encode("json-file", 10, 12));
+  ended.resolve();
+  expect(await following).toBe(expected(5, 12));
+});
+
 describe("a place that is looked for", () => {
   test("is found without reading what comes before it", async () => {
     for (const format of ["json-file", "local"] as const) {
@@ -182,7 +194,7 @@ describe("a follower", () => {
       for (let line = 0; line < 300; line++) {
         log.write("stdout", Buffer.from(textOfLine(line % 100)));
         text += textOfLine(line % 100);
-        if (line % 8 === 0) await Bun.sleep(12);
+        if (line % 8 === 0) await Bun.sleep(4);
       }
       log.close();
       follower.end();

@@ -14,6 +14,9 @@ import { inodeOf, isLogThere, LogSource } from "./log-source.ts";
 const heldBytesMax = 64 * 2 ** 20;
 const heldFilesMax = 64;
 
+/** How often it is looked whether a rotation is over, a millisecond apart. */
+const attemptsMax = 50;
+
 /** No record is this long: what comes before its newline is no log. */
 const recordBytesMax = 16 * 2 ** 20;
 
@@ -38,7 +41,7 @@ export interface LogFilesOptions {
   since?: bigint | undefined;
 }
 
-export class LogFiles implements AsyncDisposable {
+export class LogFiles implements Disposable {
   readonly #path: string;
   readonly #options: LogFilesOptions;
   readonly #decoder: LogDecoder;
@@ -47,8 +50,6 @@ export class LogFiles implements AsyncDisposable {
   #buffer: Uint8Array | undefined;
   /** What is next in the file lacks its beginning: it ends with the next record. */
   #skipping = false;
-  #keepingUp: Promise<void> = Promise.resolve();
-  #closed = false;
 
   constructor(path: string, decoder: LogDecoder, options: LogFilesOptions) {
     this.#path = path;
@@ -58,24 +59,31 @@ export class LogFiles implements AsyncDisposable {
 
   /** Opens the files and goes to where the wanted records begin. */
   async open(): Promise<void> {
-    for (;;) {
-      const opened = await this.#openAll();
+    for (let attempt = 1; ; attempt++) {
+      const opened = await this.#openAll(attempt < attemptsMax);
       if (opened) return;
       // Rotated meanwhile: once more.
-      await this.#closeAll();
+      this.#closeAll();
+      await Bun.sleep(1);
     }
   }
 
-  /** Newest first, as many as are needed. @returns false when a rotation came in between. */
-  async #openAll(): Promise<boolean> {
+  /**
+   * Newest first, as many as are needed.
+   * @param needsCurrent between a file's new name and its successor there is a moment without a current file, and a
+   * writer that was killed in it leaves none. @returns false when a rotation came in between.
+   */
+  async #openAll(needsCurrent: boolean): Promise<boolean> {
     const { tail, before } = this.#options;
     let wanted = tail ?? Number.POSITIVE_INFINITY;
     const inodes: number[] = [];
     this.#decoder.skip = 0;
     for (let number = 0; ; number++) {
-      const source = await LogSource.open(numbered(this.#path, number));
-      // Between a file's new name and its successor there is a moment without a current file.
-      if (source === undefined && number === 0 && (await isLogThere(numbered(this.#path, 1)))) return false;
+      const source = LogSource.open(numbered(this.#path, number));
+      if (source === undefined && number === 0 && isLogThere(numbered(this.#path, 1))) {
+        if (needsCurrent) return false;
+        continue;
+      }
       if (source === undefined) break;
       const file = { source, offset: 0, limit: Number.POSITIVE_INFINITY, bytes: 0, afterLoss: false };
       this.#files.unshift(file);
@@ -84,14 +92,14 @@ export class LogFiles implements AsyncDisposable {
       const size = await this.#wantedBytes(source, before);
       if (size === undefined) {
         this.#files.shift();
-        await source[Symbol.asyncDispose]();
+        source[Symbol.dispose]();
         continue;
       }
       if (!this.#options.grows) file.limit = size;
       if (await this.#begin(file, size, wanted)) break;
       wanted -= this.#found;
     }
-    return inodes.length === 0 || inodes[0] === (await inodeOf(this.#path));
+    return inodes.length === 0 || !needsCurrent || inodes[0] === inodeOf(this.#path);
   }
 
   /** Records of the last file that count for the tail. */
@@ -127,7 +135,7 @@ export class LogFiles implements AsyncDisposable {
    */
   async read(): Promise<Uint8Array | undefined> {
     for (;;) {
-      if (this.#options.grows) await this.keepUp();
+      if (this.#options.grows) this.keepUp();
       const file = this.#files[0];
       if (file === undefined) return this.#idle();
       if (file.afterLoss) {
@@ -139,7 +147,7 @@ export class LogFiles implements AsyncDisposable {
       if (this.#files.length === 1) {
         if (!this.#options.grows) return this.#idle();
         if (await this.#wasTruncated(file)) continue;
-        await this.keepUp();
+        this.keepUp();
         if (this.#files.length === 1) return this.#idle();
       }
       // The writer left the file before the next one appeared; what it wrote last is there by now.
@@ -148,7 +156,7 @@ export class LogFiles implements AsyncDisposable {
       // What is left is no whole record: it was torn, and the file is no longer written.
       this.#skipping = false;
       this.#files.shift();
-      await file.source[Symbol.asyncDispose]();
+      file.source[Symbol.dispose]();
     }
   }
 
@@ -188,19 +196,17 @@ export class LogFiles implements AsyncDisposable {
     return size > 0;
   }
 
-  /** Opens the files that were begun since the last look. To be called at every change, also while `read` runs. */
-  keepUp(): Promise<void> {
-    this.#keepingUp = this.#keepingUp.then(() => this.#openNewer());
-    return this.#keepingUp;
-  }
-
-  async #openNewer(): Promise<void> {
-    while (!this.#closed && this.#hasRoom()) {
+  /**
+   * Opens the files that were begun since the last look. To be called at every change, also while `read` runs.
+   * @throws the kernel's error.
+   */
+  keepUp(): void {
+    while (this.#hasRoom()) {
       const newest = this.#files.at(-1);
-      const current = await inodeOf(this.#path);
+      const current = inodeOf(this.#path);
       if (current === undefined || current === newest?.source.inode) return;
-      if (newest !== undefined) newest.bytes = await newest.source.sizeBytes();
-      const next = newest === undefined ? await this.#openAs(this.#path) : await this.#openAfter(newest);
+      if (newest !== undefined) newest.bytes = newest.source.sizeNow;
+      const next = newest === undefined ? this.#openAs(this.#path) : this.#openAfter(newest);
       if (next !== undefined) this.#files.push(next);
     }
   }
@@ -211,43 +217,41 @@ export class LogFiles implements AsyncDisposable {
     return held.length < heldFilesMax && held.reduce((sum, { bytes }) => sum + bytes, 0) < heldBytesMax;
   }
 
-  async #openAs(path: string): Promise<LogFile | undefined> {
-    const source = await LogSource.open(path);
+  #openAs(path: string): LogFile | undefined {
+    const source = LogSource.open(path);
     return source && { source, offset: 0, limit: Number.POSITIVE_INFINITY, bytes: 0, afterLoss: false };
   }
 
   /** @returns undefined when a rotation came in between. */
-  async #openAfter({ source }: LogFile): Promise<LogFile | undefined> {
-    const { number, found } = await this.#numberOf(source);
+  #openAfter({ source }: LogFile): LogFile | undefined {
+    const { number, found } = this.#numberOf(source);
     // Rotated out of existence: what is oldest now comes next.
-    const next = await this.#openAs(numbered(this.#path, number - 1));
+    const next = this.#openAs(numbered(this.#path, number - 1));
     if (next === undefined) return undefined;
     next.afterLoss = !found && next.source.sequence > source.sequence + 1;
-    const after = await this.#numberOf(source);
+    const after = this.#numberOf(source);
     if (after.number === number && after.found === found) return next;
-    await next.source[Symbol.asyncDispose]();
+    next.source[Symbol.dispose]();
     return undefined;
   }
 
   /** Which number a file has by now; one more than the oldest has when it is gone. */
-  async #numberOf(source: LogSource): Promise<{ number: number; found: boolean }> {
+  #numberOf(source: LogSource): { number: number; found: boolean } {
     for (let number = 1; ; number++) {
       const place = numbered(this.#path, number);
-      if (await source.isAt(place)) return { number, found: true };
-      if (!(await isLogThere(place))) return { number, found: false };
+      if (source.isAt(place)) return { number, found: true };
+      if (!isLogThere(place)) return { number, found: false };
     }
   }
 
-  async #closeAll(): Promise<void> {
+  #closeAll(): void {
     const files = this.#files;
     this.#files = [];
-    for (const { source } of files) await source[Symbol.asyncDispose]();
+    for (const { source } of files) source[Symbol.dispose]();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    await this.#keepingUp.catch(() => undefined);
-    await this.#closeAll();
+  [Symbol.dispose](): void {
+    this.#closeAll();
   }
 }
 

@@ -1,63 +1,69 @@
-/** One file of a log, read from any place, whether it is compressed or not. */
-import { type FileHandle, open, rm, stat } from "node:fs/promises";
+/**
+ * One file of a log, read from any place, whether it is compressed or not.
+ *
+ * Opening is synchronous: it takes microseconds, and a follower that is quick finds the next file before it is rotated
+ * away. What may have to wait for the disk is not.
+ */
+import { closeSync, fstatSync, openSync, read, rmSync, statSync, write } from "node:fs";
 import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
 import { createGunzip } from "node:zlib";
 import { isErrno } from "../core/errors.ts";
 import { CompressedLog } from "./compressed.ts";
 import { sequenceOf } from "./log-sequence.ts";
 
-export class LogSource implements AsyncDisposable {
-  readonly #handle: FileHandle;
+const readAt = promisify(read);
+const writeTo = promisify(write);
+
+export class LogSource implements Disposable {
+  #fd: number;
+  readonly #path: string;
+  /** What another program has compressed is unpacked before it is read. */
+  #isForeign = false;
   readonly #compressed: CompressedLog | undefined;
   /** Of the file that was opened: while it is open, no other has it. */
   readonly inode: number;
 
-  private constructor(handle: FileHandle, inode: number, compressed: CompressedLog | undefined) {
-    this.#handle = handle;
-    this.#compressed = compressed;
-    this.inode = inode;
-  }
-
-  /**
-   * Opens `path`, or `path.gz`.
-   * @returns undefined when there is neither. @throws the kernel's error, or zlib's.
-   */
-  static async open(path: string): Promise<LogSource | undefined> {
-    for (;;) {
-      const plain = await openIfPresent(path);
-      if (plain !== undefined) return new LogSource(plain, (await plain.stat()).ino, undefined);
-      const compressed = await openIfPresent(`${path}.gz`);
-      if (compressed !== undefined) return LogSource.#openCompressed(compressed, path);
-      // It may have been given another name between the two looks.
-      if ((await inodeOf(path)) === undefined) return undefined;
-    }
-  }
-
-  static async #openCompressed(handle: FileHandle, path: string): Promise<LogSource> {
+  private constructor(fd: number, path: string, isCompressed: boolean) {
+    this.#fd = fd;
+    this.#path = path;
     try {
-      const { ino } = await handle.stat();
-      const compressed = await CompressedLog.open(handle);
-      if (compressed !== undefined) return new LogSource(handle, ino, compressed);
-      const unpacked = await unpack(handle, path);
-      await handle.close();
-      return new LogSource(unpacked, ino, undefined);
+      this.inode = fstatSync(fd).ino;
+      if (!isCompressed) return;
+      this.#compressed = CompressedLog.open(fd);
+      this.#isForeign = this.#compressed === undefined;
     } catch (error) {
-      await handle.close();
+      closeSync(fd);
       throw error;
     }
   }
 
+  /**
+   * Opens `path`, or `path.gz`.
+   * @returns undefined when there is neither. @throws the kernel's error.
+   */
+  static open(path: string): LogSource | undefined {
+    for (;;) {
+      const plain = openIfPresent(path);
+      if (plain !== undefined) return new LogSource(plain, path, false);
+      const compressed = openIfPresent(`${path}.gz`);
+      if (compressed !== undefined) return new LogSource(compressed, path, true);
+      // It may have been given another name between the two looks.
+      if (inodeOf(path) === undefined) return undefined;
+    }
+  }
+
   /** Whether this file of the log is at `path` now, or (compressed since it was opened) at `path.gz`. */
-  async isAt(path: string): Promise<boolean> {
-    if (this.#compressed !== undefined) return (await inodeOf(`${path}.gz`)) === this.inode;
-    if ((await inodeOf(path)) === this.inode) return true;
-    const handle = await openIfPresent(`${path}.gz`);
-    if (handle === undefined) return false;
+  isAt(path: string): boolean {
+    if (this.#compressed === undefined && inodeOf(path) === this.inode) return true;
+    if (inodeOf(`${path}.gz`) === this.inode) return true;
+    const fd = this.#compressed === undefined ? openIfPresent(`${path}.gz`) : undefined;
+    if (fd === undefined) return false;
     try {
       // Of a file that was compressed before this one began it may have the inode: older ones come later in the row.
-      return (await CompressedLog.inodeOf(handle)) === this.inode || (await handle.stat()).ino === this.inode;
+      return CompressedLog.inodeOf(fd) === this.inode;
     } finally {
-      await handle.close();
+      closeSync(fd);
     }
   }
 
@@ -66,14 +72,28 @@ export class LogSource implements AsyncDisposable {
     return this.#compressed?.inode ?? this.inode;
   }
 
-  /** Of the text, at the moment. */
+  /** Which file of the log it is: see log-sequence.ts. */
+  get sequence(): number {
+    return sequenceOf(this.#fd);
+  }
+
+  /** Of the text, at the moment. @throws the kernel's error, or zlib's. */
   async sizeBytes(): Promise<number> {
-    return this.#compressed?.sizeBytes ?? (await this.#handle.stat()).size;
+    if (this.#isForeign) await this.#unpack();
+    return this.sizeNow;
+  }
+
+  /** As `sizeBytes`, of a file that was not compressed by another program. */
+  get sizeNow(): number {
+    return this.#compressed?.sizeBytes ?? fstatSync(this.#fd).size;
   }
 
   /** @returns how many bytes from `position` on came to the beginning of `target`: 0 at the end. */
   async read(target: Uint8Array, position: number): Promise<number> {
-    if (this.#compressed === undefined) return (await this.#handle.read(target, 0, target.length, position)).bytesRead;
+    if (this.#isForeign) await this.#unpack();
+    if (this.#compressed === undefined) {
+      return (await readAt(this.#fd, target, 0, target.length, position)).bytesRead;
+    }
     let length = 0;
     while (length < target.length) {
       const more = await this.#compressed.read(target.subarray(length), position + length);
@@ -83,61 +103,57 @@ export class LogSource implements AsyncDisposable {
     return length;
   }
 
-  /** Which file of the log it is: see log-sequence.ts. */
-  get sequence(): number {
-    return sequenceOf(this.#handle.fd);
+  /** To a file without a name: it can be as large as a disk. */
+  async #unpack(): Promise<void> {
+    const place = `${this.#path}.unpacked-${crypto.randomUUID()}`;
+    const unpacked = openSync(place, "wx+", 0o600);
+    try {
+      rmSync(place);
+      await pipeline(bytesOf(this.#fd), createGunzip(), async (text: AsyncIterable<Uint8Array>) => {
+        for await (const piece of text) {
+          for (let done = 0; done < piece.length; ) done += (await writeTo(unpacked, piece, done)).bytesWritten;
+        }
+      });
+    } catch (error) {
+      closeSync(unpacked);
+      throw error;
+    }
+    closeSync(this.#fd);
+    this.#fd = unpacked;
+    this.#isForeign = false;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close();
+  /** Not while it is read. */
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
   }
 }
 
 /** @returns undefined when there is none. @throws the kernel's error. */
-export async function inodeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).ino;
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
+export function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
 /** Whether there is a file of that name, compressed or not. */
-export async function isLogThere(path: string): Promise<boolean> {
-  return (await inodeOf(path)) !== undefined || (await inodeOf(`${path}.gz`)) !== undefined;
+export function isLogThere(path: string): boolean {
+  return inodeOf(path) !== undefined || inodeOf(`${path}.gz`) !== undefined;
 }
 
-async function openIfPresent(path: string): Promise<FileHandle | undefined> {
+function openIfPresent(path: string): number | undefined {
   try {
-    return await open(path, "r");
+    return openSync(path, "r");
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }
 
-async function* bytesOf(handle: FileHandle): AsyncGenerator<Uint8Array> {
+async function* bytesOf(fd: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; ; ) {
-    const { bytesRead, buffer } = await handle.read(new Uint8Array(64 * 1024), 0, 64 * 1024, at);
+    const buffer = new Uint8Array(64 * 1024);
+    const { bytesRead } = await readAt(fd, buffer, 0, buffer.length, at);
     if (bytesRead === 0) return;
     at += bytesRead;
     yield buffer.subarray(0, bytesRead);
-  }
-}
-
-/** What another program has compressed is unpacked to a file without a name: it can be as large as a disk. */
-async function unpack(handle: FileHandle, path: string): Promise<FileHandle> {
-  const place = `${path}.unpacked-${crypto.randomUUID()}`;
-  const unpacked = await open(place, "wx+", 0o600);
-  try {
-    await rm(place);
-    await pipeline(bytesOf(handle), createGunzip(), async (text: AsyncIterable<Uint8Array>) => {
-      for await (const piece of text) await unpacked.write(piece);
-    });
-    return unpacked;
-  } catch (error) {
-    await unpacked.close();
-    throw error;
   }
 }

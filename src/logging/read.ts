@@ -2,10 +2,10 @@
  * Reads a container's log as `docker logs` shows it: the last lines, a span of time, followed as it grows. A last record
  * that is not whole is being written, or was torn by a crash: it is shown when it is whole.
  */
-import { type FSWatcher, watch } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { isErrno, wrapError } from "../core/errors.ts";
+import { watchDirectory } from "./directory-watch.ts";
 import type { DecodeOptions } from "./json-decoder.ts";
 import { jsonFormat } from "./json-format.ts";
 import { localFormat } from "./local-decoder.ts";
@@ -45,9 +45,9 @@ export async function* readLog(path: string, options: ReadLogOptions): AsyncGene
   try {
     // Watched before anything is read, so that nothing falls in between.
     using changes = follow === undefined ? undefined : await Changes.of(path, options);
-    await using files = new LogFiles(path, decoder, { format, grows: follow !== undefined, before, tail, since });
+    using files = new LogFiles(path, decoder, { format, grows: follow !== undefined, before, tail, since });
     await files.open();
-    if (changes !== undefined) changes.onChange = () => void files.keepUp().catch(() => undefined);
+    if (changes !== undefined) changes.onChange = () => files.keepUp();
     options.onOpened?.();
     for (;;) {
       const over = changes?.over ?? true;
@@ -91,20 +91,17 @@ export async function openLog(
   })();
 }
 
-const againMs = 10;
-
 /** Waits for changes of a file, and for the reasons to stop waiting for them. */
 class Changes implements Disposable {
-  readonly #watcher: FSWatcher;
+  readonly #watch: Disposable;
   readonly #stop: () => void;
   readonly #signal: AbortSignal | undefined;
   #timer: Timer | undefined;
-  #again: Timer | undefined;
   #changed = false;
   #wake: (() => void) | undefined;
   /** Nothing more will come: the container has ended, or the time is up. */
   over = false;
-  /** Called at every change, also while nobody waits: what it throws is told to whoever reads. */
+  /** Called at every change of the files, also while nobody waits. */
   onChange: (() => void) | undefined;
 
   /** The directory need not be there yet, but the one above. @throws the kernel's error. */
@@ -121,18 +118,19 @@ class Changes implements Disposable {
   private constructor(path: string, options: ReadLogOptions) {
     const name = basename(path);
     // The directory and not the file: a rotation puts another file in its place.
-    this.#watcher = watch(dirname(path), { persistent: false }, (_, changed) => {
-      if (changed !== null && changed !== name) return;
+    this.#watch = watchDirectory(dirname(path), (changed) => {
+      if (changed !== undefined && changed !== name) return;
+      try {
+        this.onChange?.();
+      } catch {
+        // Who reads next is told the same.
+      }
       this.#change();
-      // Bun drops what happens to the same file within a millisecond of an event: it is looked at once more.
-      clearTimeout(this.#again);
-      this.#again = setTimeout(() => this.#change(), againMs).unref();
     });
     this.#stop = () => {
       this.over = true;
       this.#change();
     };
-    this.#watcher.on("error", this.#stop);
     options.follow?.ended.then(this.#stop, this.#stop);
     this.#signal = options.signal;
     this.#signal?.addEventListener("abort", this.#stop);
@@ -155,15 +153,13 @@ class Changes implements Disposable {
 
   #change(): void {
     this.#changed = true;
-    this.onChange?.();
     this.#wake?.();
     this.#wake = undefined;
   }
 
   [Symbol.dispose](): void {
-    this.#watcher.close();
+    this.#watch[Symbol.dispose]();
     clearTimeout(this.#timer);
-    clearTimeout(this.#again);
     this.#signal?.removeEventListener("abort", this.#stop);
   }
 }
