@@ -1,11 +1,13 @@
 /**
- * `bun run bench [--rounds N] [SCENARIO…]`: tsd beside docker, podman, runc and crun where they are installed, and
+ * `bun run bench [--rounds N] [--engines A,B] [--containers N,M] [SCENARIO…]`: tsd beside docker, podman, runc and crun where they are installed, and
  * beside the same kernel calls from a C program, all in one run and interleaved. Prints medians and ratios.
  *
  * Scenarios: run (no network), bridge, runtime, exec, runtime-exec, runtime-verbs, userns (an image of 1 GiB, with and
  * without users of the container's own), memory, network (iperf3, connect, 1,000 published ports: ten minutes), api (ps
  * and inspect beside 20 and 500 containers, requests per second), images (pull, save, load: a round of it takes a
- * minute), copy (cp, export), copy-up (new volumes filled from images), logs (200 MB of lines written and read).
+ * minute), copy (cp, export), copy-up (new volumes filled from images), logs (200 MB of lines written and read), sequence (100
+ * runs one after another), burst (50 at once), many (beside 5, 100 and 500 running containers, and idle for a minute: ten
+ * minutes an engine).
  */
 import "../../build/pinned.ts";
 import { existsSync } from "node:fs";
@@ -27,10 +29,15 @@ import { type Contender, interleave, table } from "./measure.ts";
 import { privateBytes, processesMatching, pssBytes } from "./memory.ts";
 import { measureNetwork } from "./network.ts";
 import { runtimeContenders, runtimeExecContenders } from "./runtimes.ts";
+import { measureBurst, measureMany, measureSequence } from "./scale.ts";
 import { measureUserNamespaces } from "./userns.ts";
 
 const { values, positionals } = parseArgs({
-  options: { rounds: { type: "string", default: "30" } },
+  options: {
+    rounds: { type: "string", default: "30" },
+    engines: { type: "string", default: "tsd,docker,podman" },
+    containers: { type: "string", default: "5,100,500" },
+  },
   allowPositionals: true,
 });
 const rounds = Number(values.rounds);
@@ -43,6 +50,9 @@ const scenarios = [
   ...runtimeScenarios,
   "userns",
   "memory",
+  "sequence",
+  "burst",
+  "many",
   "network",
   "images",
   "copy",
@@ -78,8 +88,13 @@ async function engineScenarios(): Promise<void> {
   // What makes many files needs a disk that nobody else writes to.
   if (chosen.some((name) => ["images", "copy-up", "copy", "logs"].includes(name)))
     await mountDisk(workspace, ["d", "docker", "podman", "copy"]);
-  const started = [await startTsd(workspace), await startDocker(workspace), await startPodman(workspace)];
-  const engines = started.filter((engine) => engine !== undefined);
+  const engines: Engine[] = [];
+  for (const name of values.engines.split(",")) {
+    const start = { tsd: startTsd, docker: startDocker, podman: startPodman }[name];
+    if (start === undefined) throw new Error(`no engine ${name}: tsd, docker, podman`);
+    const engine = await start(workspace);
+    if (engine !== undefined) engines.push(engine);
+  }
   const runWith = (network: string): Contender[] =>
     engines.map(({ name, prefix, env, runFlags, image }) => ({
       name,
@@ -117,6 +132,9 @@ async function engineScenarios(): Promise<void> {
   if (chosen.includes("copy-up")) await measureCopyUp(workspace, engines, rounds);
   if (chosen.includes("logs")) await measureLogs(engines, rounds);
   if (chosen.includes("copy")) await measureCopies(workspace, engines, rounds);
+  if (chosen.includes("sequence")) await measureSequence(engines, rounds);
+  if (chosen.includes("burst")) await measureBurst(engines, rounds);
+  if (chosen.includes("many")) await measureMany(engines, values.containers.split(",").map(Number), rounds);
   if (chosen.includes("memory")) for (const engine of engines) console.log(await memoryOf(engine));
 }
 
