@@ -28,6 +28,14 @@ describe("the daemon's command line", () => {
     });
   });
 
+  test("shims are processes of containers, or of compose's projects", () => {
+    expect(options().shimPer).toBe("container");
+    expect(options("--shim-per=project").shimPer).toBe("project");
+    expect(() => options("--shim-per", "host")).toThrow(
+      'invalid argument "host" for "--shim-per" flag: it is "container" or "project"',
+    );
+  });
+
   test("values are attached, separate or short; lists grow, single values are replaced", () => {
     const parsed = options(
       "--root=/a/",

@@ -4,6 +4,7 @@ import { parseGoDuration } from "../core/go-duration.ts";
 import { type LogLevel, logLevels } from "../core/log.ts";
 import { parseBytes } from "../core/size.ts";
 import type { LogDefaults } from "../engine/container/log-target.ts";
+import type { ShimPer } from "../engine/configuration.ts";
 import type { EventRetention } from "../engine/event/history.ts";
 import type { NetworkConfiguration } from "../network/configuration.ts";
 import { dockerdFlagOf, hasValue, isDockerdFlag, refusalOf } from "./dockerd-flags.ts";
@@ -38,6 +39,7 @@ export interface DaemonOptions {
   runtimes: Record<string, string>;
   defaultRuntime: string;
   cgroupParent: string;
+  shimPer: ShimPer;
   storage: StorageOptions;
   /** Whose subordinate ids containers get. */
   usernsRemap: string | undefined;
@@ -94,6 +96,10 @@ const flags: Record<string, Flag> = {
   "registry-mirror": { value: "list", help: "Mirror to try before Docker Hub" },
   "registry-timeout": { value: "duration", help: 'Silence after which a registry is given up (default "30s")' },
   root: { value: "string", help: `Directory of everything that lasts (default "${defaultRoot}")` },
+  "shim-per": {
+    value: "string",
+    help: 'What has a shim process of its own: each "container", or each "project" of compose (default "container")',
+  },
   state: { value: "string", help: `Directory of what lasts until the next boot (default "${defaultState}")` },
   "storage-opt": { value: "list", help: "Storage option: overlay2.size=SIZE is what a container may write" },
   "userns-remap": {
@@ -143,6 +149,7 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       runtimes: Object.fromEntries((given.get("add-runtime") ?? []).map(parseRuntime)),
       defaultRuntime: last(given, "default-runtime") ?? "tsd",
       cgroupParent: last(given, "cgroup-parent") ?? "/tsd",
+      shimPer: parseShimPer(last(given, "shim-per") ?? "container"),
       storage: storageOptions(given),
       usernsRemap: last(given, "userns-remap"),
       authorizationPlugins: given.get("authorization-plugin") ?? [],
@@ -153,6 +160,11 @@ export function parseDaemonArguments(args: readonly string[]): DaemonCommand {
       network: networkOptions(given),
     },
   };
+}
+
+function parseShimPer(text: string): ShimPer {
+  if (text === "container" || text === "project") return text;
+  throw usage(`invalid argument "${text}" for "--shim-per" flag: it is "container" or "project"`);
 }
 
 type Given = Map<string, string[]>;

@@ -121,6 +121,7 @@ function configurationOf(options: DaemonOptions, proxies: ProxySettings): Engine
     runtimes,
     defaultRuntime,
     cgroupParent,
+    shimPer: options.shimPer,
     ...(usernsRemap !== undefined && { usernsRemap }),
     ...(storage.containerBytes !== undefined && { containerBytes: storage.containerBytes }),
     log: options.log,

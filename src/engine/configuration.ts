@@ -30,6 +30,8 @@ export interface EngineConfiguration {
   defaultRuntime: string;
   /** Absolute path below the cgroup mount points. */
   cgroupParent: string;
+  /** Which containers share a shim's process: those of a project of compose, or none. Absent: none. */
+  shimPer?: ShimPer;
   /** What a container may write that does not say it itself, in bytes; absent: no limit. */
   containerBytes?: number;
   /** `--userns-remap`; absent: containers are in the host's user namespace. */
@@ -47,6 +49,8 @@ export interface EngineConfiguration {
   /** Clients are told so: docker's has checkpoints only then. Absent: no. */
   experimental?: boolean;
 }
+
+export type ShimPer = "container" | "project";
 
 export interface GcConfiguration extends CollectionPolicy {
   /** On a schedule; off: only when it is asked for. */

@@ -234,8 +234,8 @@ export interface SurvivingShim {
 }
 
 export interface ShimSource {
-  /** A shim without a container. */
-  take(): Promise<ShimPart>;
+  /** A shim without a container. @param group of containers whose shims are in one process. */
+  take(group?: string): Promise<ShimPart>;
   /** Lets go of a shim whose container has ended; it may serve another. @throws EngineError unavailable when it was killed. */
   giveBack(shim: ShimPart): Promise<void>;
   prepare(): void;

@@ -130,6 +130,13 @@ export class ShimClient {
     return (await this.#request("release", options)).spare ?? false;
   }
 
+  /** Has the process serve one more container, at a socket of its own. @throws EngineError unavailable when it is gone. */
+  async share(socketPath: string): Promise<ShimClient> {
+    checkSocketPath(socketPath);
+    await this.#request("share", { socketPath });
+    return ShimClient.connect(socketPath);
+  }
+
   /**
    * Opens a stream to the container's or an exec's standard streams, on a connection of its own. Output comes as
    * docker's multiplexed frames, or raw when the process has a terminal. Works on a spare shim too: attached

@@ -1,12 +1,12 @@
-/** `tsd shim --socket PATH`: the parent of one container's processes. Started by the daemon, which it outlives. */
+/** `tsd shim --socket PATH`: the parent of a container's processes, or of a group's. Started by the daemon, which it outlives. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { setChildSubreaper } from "../../ffi/process.ts";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { type LogLevel, log, logLevels, setLogLevel } from "../core/log.ts";
+import { Household } from "./household.ts";
 import { openDriver } from "./open-driver.ts";
 import { openLog } from "./open-log.ts";
 import { Reaper } from "./reaper.ts";
-import { ShimServer } from "./server.ts";
 
 export async function shimMain(args: string[]): Promise<number> {
   try {
@@ -16,13 +16,12 @@ export async function shimMain(args: string[]): Promise<number> {
     setChildSubreaper(true);
     // Containers inherit it where their configuration says nothing, and docker's is this.
     process.umask(0o022);
-    const context = { socketPath, reaper: new Reaper(), openDriver, openLog };
-    const server = new ShimServer(context);
-    server.listen();
-    heedSignals(server);
+    const household = new Household({ reaper: new Reaper(), openDriver, openLog });
+    household.open(socketPath);
+    heedSignals(household);
     surviveMistakes();
     sayReady();
-    await server.done;
+    await household.done;
     return 0;
   } catch (error) {
     log("error", errorMessage(error));
@@ -55,10 +54,10 @@ function splitFlag(arg: string): [string, string | undefined] {
  * A shim with a container does not end because somebody asks all of tsd to: the container's exit status and the rest
  * of its output would be lost.
  */
-function heedSignals(server: ShimServer): void {
+function heedSignals(household: Household): void {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     process.on(signal, () => {
-      if (!server.terminate()) log("warn", `${signal} is not heeded: a container runs`);
+      if (!household.terminate()) log("warn", `${signal} is not heeded: a container runs`);
     });
   }
 }

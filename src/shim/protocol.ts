@@ -190,6 +190,8 @@ export interface Requests {
    * refused. With `reuse` the shim may stay instead, spare again, for as long as the connection is open: `spare` tells.
    */
   release: { arguments: { force?: boolean; reuse?: boolean }; result: { spare?: boolean } };
+  /** Listens at one more socket, as a spare shim of its own in the same process, which ends when all of them have. */
+  share: { arguments: { socketPath: string }; result: Record<never, never> };
 }
 
 export type RequestName = keyof Requests;

@@ -162,6 +162,7 @@ const shapes: Record<RequestName, Shape> = {
   checkpoint: { images: absolutePath, work: absolutePath, leaveRunning: flag },
   state: { settled: optional(flag) },
   release: { force: optional(flag), reuse: optional(flag) },
+  share: { socketPath: absolutePath },
 };
 
 /** @throws EngineError invalid_argument when the line is not JSON. */

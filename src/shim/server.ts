@@ -8,6 +8,7 @@ import { errorToWire } from "../core/wire-error.ts";
 import { Attachment } from "./attachment.ts";
 import { checkSocketPath } from "./connection.ts";
 import { type ContainerContext, ShimmedContainer } from "./container.ts";
+import type { Household } from "./household.ts";
 import { cancelTrim, trimWhenQuiet } from "./memory.ts";
 import { Peer } from "./peer.ts";
 import { type HelloResult, protocolVersion, type Request, type Requests, type ShimState } from "./protocol.ts";
@@ -24,6 +25,7 @@ const reusesMax = 50;
 
 export class ShimServer {
   readonly #context: ContainerContext;
+  readonly #household: Household;
   readonly #peers = new Set<Peer>();
   /** Clients that attached before there was a container. */
   readonly #early = new Set<Attachment>();
@@ -37,7 +39,8 @@ export class ShimServer {
   #reuses = 0;
   #firstClient: Timer | undefined;
 
-  constructor(context: Omit<ContainerContext, "daemonStays">) {
+  constructor(context: Omit<ContainerContext, "daemonStays">, household: Household) {
+    this.#household = household;
     this.#context = { ...context, daemonStays: (durationMs) => this.#daemonStays(durationMs) };
   }
 
@@ -71,15 +74,16 @@ export class ShimServer {
       process.umask(umask);
     }
     this.#firstClient = setTimeout(() => this.#quitIfUseless(), firstClientMs);
-    this.#prepareSoon();
   }
 
-  /** Asked to end from outside: only without a container, for which it is the parent. @returns whether it ends. */
-  terminate(): boolean {
-    if (this.#container !== undefined && !this.#container.ended) return false;
+  /** It has a container that runs. */
+  get isParent(): boolean {
+    return this.#container !== undefined && !this.#container.ended;
+  }
+
+  end(): void {
     this.#stop();
     this.#quit.resolve();
-    return true;
   }
 
   async #daemonStays(durationMs: number): Promise<boolean> {
@@ -137,6 +141,9 @@ export class ShimServer {
         return this.#bound().exec(request);
       case "release":
         return { spare: await this.#release(request.force ?? false, request.reuse ?? false) };
+      case "share":
+        this.#household.open(request.socketPath);
+        return {};
       default:
         await this.#change(request);
         return {};
@@ -263,7 +270,7 @@ export class ShimServer {
       }
       await container.remove();
     }
-    if (reuse && container?.leavesNothing && this.#reuses < reusesMax) {
+    if (reuse && !this.#household.isShared && container?.leavesNothing && this.#reuses < reusesMax) {
       this.#becomeSpare();
       return true;
     }
@@ -275,10 +282,11 @@ export class ShimServer {
   #becomeSpare(): void {
     this.#reuses++;
     this.#container = undefined;
-    if (cancelTrim()) this.#prepareSoon();
+    if (cancelTrim()) this.prepareSoon();
   }
 
-  #prepareSoon(): void {
+  /** Gets ready for a start while nobody waits for one. */
+  prepareSoon(): void {
     setTimeout(() => void this.#prepare(), prepareMs).unref();
   }
 

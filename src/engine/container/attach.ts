@@ -5,6 +5,7 @@ import type { EngineContext } from "../context.ts";
 import type { ShimPart, ShimStreamPart } from "../parts.ts";
 import type { Container } from "./container.ts";
 import { containerEvent } from "./event.ts";
+import { shimGroup } from "./shim-group.ts";
 
 export interface StreamInput {
   write(chunk: Uint8Array): Promise<void>;
@@ -127,7 +128,7 @@ function streamInput(connection: ShimStreamPart): StreamInput {
 /** The shim of a container that is about to be started: a spare one becomes it. */
 export async function ensureShim(context: EngineContext, container: Container): Promise<ShimPart> {
   if (container.shim !== undefined && !container.shim.isClosed) return container.shim;
-  container.shimComing ??= context.shims.take();
+  container.shimComing ??= context.shims.take(shimGroup(context, container.definition.config.Labels));
   try {
     container.shim = await container.shimComing;
     return container.shim;

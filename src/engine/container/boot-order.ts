@@ -18,8 +18,10 @@ const conditions: Readonly<Record<string, Condition>> = {
   service_completed_successfully: "completed",
 };
 
+export const projectLabel = "com.docker.compose.project";
+
 const labels = {
-  project: "com.docker.compose.project",
+  project: projectLabel,
   service: "com.docker.compose.service",
   oneOff: "com.docker.compose.oneoff",
   /** `db:service_healthy:false,cache:service_started:true`: service, condition, whether it is restarted with it. */

@@ -6,6 +6,7 @@ import type { ShimPart, ShimStreamPart } from "../parts.ts";
 import { followStream, type Stream } from "./attach.ts";
 import type { Container } from "./container.ts";
 import { type CreatedContainer, createContainer } from "./create.ts";
+import { shimGroup } from "./shim-group.ts";
 import { failStart, launch } from "./start.ts";
 import type { StartingState } from "./state.ts";
 import { waitResponse } from "./wait.ts";
@@ -63,7 +64,7 @@ interface OpenedShim {
 /** A shim, already attached to, for a container that does not exist yet. */
 async function openShim(context: EngineContext, request: RunRequest): Promise<OpenedShim> {
   const { attach, detach } = request;
-  const shim = await context.shims.take();
+  const shim = await context.shims.take(shimGroup(context, request.create.Labels));
   if (detach || !(attach.stdin || attach.stdout || attach.stderr)) return { shim };
   try {
     return { shim, connection: await shim.attach({ ...attach, stdin: wantsStdin(request) }) };

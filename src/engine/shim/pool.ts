@@ -10,6 +10,7 @@ import { type ShimClient, spawnShim } from "../../shim/client.ts";
 import { moveToCgroup } from "../kernel.ts";
 import type { Layout } from "../layout.ts";
 import type { ShimPart, ShimSource, SurvivingShim } from "../parts.ts";
+import { ShimGroups } from "./groups.ts";
 import { Spares } from "./spares.ts";
 import { findSurvivors } from "./survivors.ts";
 
@@ -27,6 +28,7 @@ export class ShimPool implements ShimSource {
   readonly #logLevel: LogLevel;
   readonly #cgroup: string | undefined;
   readonly #spares: Spares<ShimClient>;
+  readonly #groups = new ShimGroups<ShimClient>();
   /** Those of this daemon's own making: an earlier daemon's may be of another version, and go with their container. */
   readonly #spawned = new WeakSet<ShimPart>();
 
@@ -47,9 +49,18 @@ export class ShimPool implements ShimSource {
     });
   }
 
-  /** A shim without a container; the caller's to use up, or to close. @throws EngineError unavailable. */
-  take(): Promise<ShimClient> {
-    return this.#spares.take();
+  /**
+   * A shim without a container; the caller's to use up, or to close.
+   * @param group of containers that share a process.
+   * @throws EngineError unavailable.
+   */
+  take(group?: string): Promise<ShimClient> {
+    if (group === undefined) return this.#spares.take();
+    return this.#groups.take(
+      group,
+      () => this.#newSocket(),
+      () => this.#spares.take(),
+    );
   }
 
   /**
@@ -86,10 +97,13 @@ export class ShimPool implements ShimSource {
     return this.#spares.close();
   }
 
+  #newSocket(): string {
+    return join(this.#layout.shims, `${randomBytes(6).toString("hex")}.sock`);
+  }
+
   async #spawn(): Promise<ShimClient> {
-    const name = randomBytes(6).toString("hex");
     const shim = await spawnShim({
-      socketPath: join(this.#layout.shims, `${name}.sock`),
+      socketPath: this.#newSocket(),
       logPath: this.#layout.shimLog,
       logLevel: this.#logLevel,
     });

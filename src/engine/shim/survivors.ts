@@ -27,7 +27,8 @@ const answerMs = 5000;
 export async function findSurvivors(layout: Pick<Layout, "shims" | "containerStates">): Promise<SurvivingShim[]> {
   const records = recordsBySocket(layout);
   const paths = namesIn(layout.shims).map((name) => join(layout.shims, name));
-  const found = await Promise.all(paths.map((path) => askSurvivor(path, records.get(path))));
+  const parents = new Set([...records.values()].filter(runs).map(({ shimPid }) => shimPid));
+  const found = await Promise.all(paths.map((path) => askSurvivor(path, records.get(path), parents)));
   return found.filter((survivor) => survivor !== undefined);
 }
 
@@ -36,7 +37,16 @@ function recordsBySocket({ containerStates }: Pick<Layout, "containerStates">): 
   return new Map(records.map((record) => [record.socket, record]));
 }
 
-async function askSurvivor(path: string, record: ShimRecord | undefined): Promise<SurvivingShim | undefined> {
+function runs({ pid, pidStartTime }: ShimRecord): boolean {
+  return pid !== null && pidStartTime !== null && isAlive({ pid, startTime: pidStartTime });
+}
+
+/** @param parents the shims' processes that have containers which run. */
+async function askSurvivor(
+  path: string,
+  record: ShimRecord | undefined,
+  parents: ReadonlySet<number>,
+): Promise<SurvivingShim | undefined> {
   let shim: ShimClient;
   try {
     shim = await ShimClient.connect(path);
@@ -54,9 +64,15 @@ async function askSurvivor(path: string, record: ShimRecord | undefined): Promis
   if (found !== "silent") return found;
   const believed = record && believeRecord(shim, answer, record);
   log("warn", "a shim does not answer", { path, pid: process?.pid, container: believed?.containerId });
-  // What it was asked for and has not done yet, it never will.
-  if (believed === undefined && process !== undefined) kill(process);
+  // What it was asked for and has not done yet, it never will; or what it does is ended, where others share its process.
+  if (believed !== undefined) return believed;
+  if (process !== undefined && !parents.has(process.pid)) kill(process);
+  else void answer.then((found) => found?.shim.release({ force: true })).catch((error) => logUnreleased(path, error));
   return believed;
+}
+
+function logUnreleased(path: string, error: unknown): void {
+  log("warn", "a shim that nobody needs was not let go", { path, error: errorMessage(error) });
 }
 
 /** @returns undefined for one that has nothing to do: it was let go. */
