@@ -49,4 +49,5 @@ test("each listener hears of its directory's files, all by one descriptor, which
   await until(() => inotifyDescriptors() === before);
   expect(during).toBeGreaterThan(before);
   expect(() => watchDirectory(join(directory, "none"), () => undefined)).toThrow("ENOENT");
+  await until(() => inotifyDescriptors() === before);
 });

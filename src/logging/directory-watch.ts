@@ -54,11 +54,11 @@ class Watches {
         if (!isErrno(error, "EINVAL")) throw error;
       }
     }
-    if (this.#listeners.size === 0) this.#close();
+    this.closeUnused();
   }
 
-  #close(): void {
-    if (current !== this) return;
+  closeUnused(): void {
+    if (this.#listeners.size > 0 || current !== this) return;
     current = undefined;
     this.#events.close();
     void this.#reader.close();
@@ -93,5 +93,10 @@ let current: Watches | undefined;
 /** To be disposed of. @throws SyscallError ENOENT, or ENOSPC where the machine has no more watches. */
 export function watchDirectory(directory: string, listener: Listener): Disposable {
   current ??= new Watches();
-  return current.add(directory, listener);
+  try {
+    return current.add(directory, listener);
+  } catch (error) {
+    current.closeUnused();
+    throw error;
+  }
 }

@@ -1,6 +1,15 @@
 /** Logs of many files in both formats, compressed or not, and followers that are late. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { appendFileSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { compressLog } from "./compressed.ts";
 import { formatNanoseconds } from "./json-decoder.ts";
@@ -123,6 +132,23 @@ test("a log whose writer was killed between two files is read, and followed into
   writeFileSync(path, encode("json-file", 10, 12));
   ended.resolve();
   expect(await following).toBe(expected(5, 12));
+  // Or in the middle of giving files new names.
+  renameSync(numbered(path, 1), numbered(path, 2));
+  expect(await readAll(path, {})).toBe(expected(0, 12));
+});
+
+test("a follower whose file was rotated away finds the next one beyond a gap", async () => {
+  const path = join(directory, `${logs++}.log`);
+  for (const number of [0, 1, 2])
+    writeFileSync(numbered(path, number), encode("json-file", 20 - number * 10, 30 - number * 10));
+  const ended = Promise.withResolvers<void>();
+  const pieces = readLog(path, { ...bare, follow: { ended: ended.promise }, tail: 1 });
+  expect(Buffer.from((await pieces.next()).value!).toString()).toBe(textOfLine(29));
+  for (const number of [2, 1, 0]) renameSync(numbered(path, number), numbered(path, number + 2));
+  writeFileSync(path, encode("json-file", 30, 32));
+  ended.resolve();
+  const rest = await Array.fromAsync(pieces);
+  expect(Buffer.concat(rest).toString()).toBe(expected(30, 32));
 });
 
 describe("a place that is looked for", () => {

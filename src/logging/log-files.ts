@@ -70,18 +70,18 @@ export class LogFiles implements Disposable {
 
   /**
    * Newest first, as many as are needed.
-   * @param needsCurrent between a file's new name and its successor there is a moment without a current file, and a
-   * writer that was killed in it leaves none. @returns false when a rotation came in between.
+   * @param isWhole whether a number without a file means that a rotation is under way: files get new names one by one,
+   * the oldest first, and a writer that was killed meanwhile leaves a gap. @returns false when one came in between.
    */
-  async #openAll(needsCurrent: boolean): Promise<boolean> {
+  async #openAll(isWhole: boolean): Promise<boolean> {
     const { tail, before } = this.#options;
     let wanted = tail ?? Number.POSITIVE_INFINITY;
     const inodes: number[] = [];
     this.#decoder.skip = 0;
     for (let number = 0; ; number++) {
       const source = LogSource.open(numbered(this.#path, number));
-      if (source === undefined && number === 0 && isLogThere(numbered(this.#path, 1))) {
-        if (needsCurrent) return false;
+      if (source === undefined && isLogThere(numbered(this.#path, number + 1))) {
+        if (isWhole) return false;
         continue;
       }
       if (source === undefined) break;
@@ -99,7 +99,7 @@ export class LogFiles implements Disposable {
       if (await this.#begin(file, size, wanted)) break;
       wanted -= this.#found;
     }
-    return inodes.length === 0 || !needsCurrent || inodes[0] === inodeOf(this.#path);
+    return inodes.length === 0 || !isWhole || inodes[0] === inodeOf(this.#path);
   }
 
   /** Records of the last file that count for the tail. */
@@ -201,13 +201,14 @@ export class LogFiles implements Disposable {
    * @throws the kernel's error.
    */
   keepUp(): void {
-    while (this.#hasRoom()) {
+    for (let failures = 0; failures < 10 && this.#hasRoom(); ) {
       const newest = this.#files.at(-1);
       const current = inodeOf(this.#path);
       if (current === undefined || current === newest?.source.inode) return;
       if (newest !== undefined) newest.bytes = newest.source.sizeNow;
       const next = newest === undefined ? this.#openAs(this.#path) : this.#openAfter(newest);
-      if (next !== undefined) this.#files.push(next);
+      if (next === undefined) failures++;
+      else this.#files.push(next);
     }
   }
 
@@ -225,12 +226,17 @@ export class LogFiles implements Disposable {
   /** @returns undefined when a rotation came in between. */
   #openAfter({ source }: LogFile): LogFile | undefined {
     const { number, found } = this.#numberOf(source);
-    // Rotated out of existence: what is oldest now comes next.
-    const next = this.#openAs(numbered(this.#path, number - 1));
+    let place = number - 1;
+    let next: LogFile | undefined;
+    // Where files are getting new names just now, there is a gap.
+    for (; place >= 0 && next === undefined; place--) next = this.#openAs(numbered(this.#path, place));
     if (next === undefined) return undefined;
+    // Rotated out of existence: what is oldest now comes next.
     next.afterLoss = !found && next.source.sequence > source.sequence + 1;
     const after = this.#numberOf(source);
-    if (after.number === number && after.found === found) return next;
+    let isNext = after.number === number && after.found === found;
+    for (let between = place + 2; between < number; between++) isNext &&= !isLogThere(numbered(this.#path, between));
+    if (isNext) return next;
     next.source[Symbol.dispose]();
     return undefined;
   }
@@ -240,7 +246,7 @@ export class LogFiles implements Disposable {
     for (let number = 1; ; number++) {
       const place = numbered(this.#path, number);
       if (source.isAt(place)) return { number, found: true };
-      if (!isLogThere(place)) return { number, found: false };
+      if (!isLogThere(place) && !isLogThere(numbered(this.#path, number + 1))) return { number, found: false };
     }
   }
 
