@@ -9,6 +9,7 @@ import type { EventBus } from "./event/bus.ts";
 import type { EventHistory } from "./event/history.ts";
 import type { Layout } from "./layout.ts";
 import type { BundlePart, FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
+import type { OomEvents } from "./story/oom-events.ts";
 import type { UserRanges } from "./userns/ranges.ts";
 import type { Remap } from "./userns/remap.ts";
 import type { SpareUserNamespace } from "./userns/spare.ts";
@@ -26,6 +27,7 @@ export interface EngineContext {
   restarts: PolicyRestarts;
   events: EventBus;
   eventHistory: EventHistory;
+  ooms: OomEvents;
   background: Background;
   images: ImagePart;
   snapshots: SnapshotPart;

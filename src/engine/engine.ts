@@ -37,6 +37,7 @@ import { ObservationService } from "./observation/observation.ts";
 import type { FilePart, ImagePart, KernelPart, NetworksPart, ShimSource, SnapshotPart } from "./parts.ts";
 import { reconcile } from "./reconcile.ts";
 import { StorageService } from "./storage/storage.ts";
+import { OomEvents } from "./story/oom-events.ts";
 import { StoryService } from "./story/story.ts";
 import { type HostFacts, SystemService } from "./system/system.ts";
 import { HostFiles } from "./userns/host-files.ts";
@@ -134,6 +135,7 @@ export class Engine {
       background,
       restarts,
       eventHistory,
+      ooms: new OomEvents({ ...rest, configuration, events, eventHistory }),
       volumes: new VolumeService({ store, drivers, events }),
       remap: resolveRemap(configuration.usernsRemap ?? "", hostFiles),
       userRanges,
@@ -155,6 +157,7 @@ export class Engine {
     const isSameBoot = rememberBoot(parts.database);
     const found = await initiatedByEngine("boot", () => reconcile(context, isSameBoot));
     engine.#health.adopt();
+    context.ooms.adopt();
     if (found.adopted + found.ended + found.leftovers > 0) log("info", "found from an earlier daemon", { ...found });
     restarts.open();
     const booted = initiatedByEngine("boot", () => startAtBoot(context, engine.#ending.signal));
@@ -178,6 +181,7 @@ export class Engine {
   async close(): Promise<void> {
     this.#context.spareUsers.close();
     this.#context.restarts.close();
+    this.#context.ooms.close();
     this.#ending.abort();
     await this.#collector.close();
     await this.#health.close();

@@ -5,6 +5,7 @@ import { write } from "../../ffi/files.ts";
 import type { InterfaceStats } from "../api/schema/stats.ts";
 import { isErrno } from "../core/errors.ts";
 import { openCgroup } from "../runtime/cgroup/cgroup.ts";
+import { OomFollower } from "../runtime/cgroup/oom-follower.ts";
 import { killTree } from "../runtime/process-tree.ts";
 import { unmountRootfs } from "../shim/rootfs.ts";
 import type { OomVictim } from "./container/end.ts";
@@ -12,6 +13,8 @@ import type { ContainerUsage, KernelPart } from "./parts.ts";
 import { findOomVictim } from "./story/kernel-log.ts";
 
 export class CgroupKernel implements KernelPart {
+  readonly #ooms = new OomFollower();
+
   killCgroup(path: string): void {
     const cgroup = openCgroup(path);
     if (cgroup.exists()) cgroup.kill();
@@ -20,6 +23,10 @@ export class CgroupKernel implements KernelPart {
   removeCgroup(path: string): void {
     const cgroup = openCgroup(path);
     if (cgroup.exists()) cgroup.remove();
+  }
+
+  followOom(path: string, onOom: () => void, options: { past: boolean }): (() => void) | undefined {
+    return this.#ooms.follow(openCgroup(path), onOom, options);
   }
 
   oomVictim(containerId: string, sinceMs: number): Promise<OomVictim | undefined> {

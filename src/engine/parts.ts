@@ -324,6 +324,11 @@ export interface KernelPart {
   processes(cgroupPath: string): number[];
   /** What a container uses; undefined where it has no cgroup any more. */
   usage(cgroupPath: string): ContainerUsage | undefined;
+  /**
+   * Hears of each time that processes of a container are ended for want of memory. @param past also of before.
+   * @returns how to end that; undefined where nothing can be heard.
+   */
+  followOom(cgroupPath: string, onOom: () => void, options: { past: boolean }): (() => void) | undefined;
   /** Which process of a container the kernel has ended for want of memory since then, as far as its log says so. */
   oomVictim(containerId: string, sinceMs: number): Promise<OomVictim | undefined>;
   /** Counters of the interfaces that a process sees, by their names there; undefined when it has ended. */

@@ -110,6 +110,25 @@ test("one that the kernel ends for want of memory: with the figures, and which p
   expect(await engine.inspect("greedy", "{{.State.OOMKilled}}")).toBe("true");
 });
 
+async function actionsOf(id: string): Promise<string[]> {
+  const flags = ["--since", "0", "--until", `${Date.now() / 1000 + 1}`, "--filter", `container=${id}`];
+  return (await engine.daemon.ok("events", ...flags, "--format", "{{.Action}}")).split("\n");
+}
+
+test("want of memory is an event when it happens, also of a process that is not the first, and once for a run", async () => {
+  expect((await actionsOf("greedy")).filter((action) => action === "oom" || action === "die")).toEqual(["oom", "die"]);
+  const id = await ready("child", ["--memory", "16m", "--memory-swap", "16m"], heeding);
+  const greedy = "dd if=/dev/zero of=/dev/null bs=100M count=1; true";
+  await engine.tsd(["exec", "child", "sh", "-c", greedy]);
+  await until("it is told", async () => (await actionsOf(id)).includes("oom"));
+  expect(await engine.inspect(id, "{{.State.Running}}")).toBe("true");
+  await engine.daemon.ok("stop", id);
+  expect((await actionsOf(id)).filter((action) => action === "oom")).toEqual(["oom"]);
+  const { Cause, Summary, Memory } = await why(id);
+  expect([Cause, Memory?.Process?.Name]).toEqual(["asked", "dd"]);
+  expect(Summary).toMatch(/had sent it SIGTERM\. The kernel ended 1 of its processes for want of memory/);
+});
+
 test("one that cannot be started", async () => {
   await engine.tsd(["run", "--name", "absent", engine.busybox, "no-such-program"]);
   const story = await why("absent");

@@ -118,11 +118,12 @@ export async function recordEnd(
 
 /** The event of an end that is on record. */
 export function tellEnd(
-  context: Pick<EngineContext, "events">,
+  context: Pick<EngineContext, "events" | "ooms">,
   container: Container,
   end: ContainerEnd,
   { startedAt, finishedAt }: { startedAt: string; finishedAt: string },
 ): void {
+  if (end.kind !== "unknown" && end.oomKilled) context.ooms.tellAtEnd(container);
   const ranMs = Math.max(0, Date.parse(finishedAt) - Date.parse(startedAt));
   const attributes = { exitCode: String(exitCodeOf(end)), execDuration: String(Math.floor(ranMs / 1000)) };
   containerEvent(context, container, "die", attributes, { end, startedAt, finishedAt });

@@ -207,6 +207,8 @@ export class FakeWorld implements Disposable {
   readonly image = fakeImage({ Cmd: ["sh"], Env: ["PATH=/bin"] });
 
   oomVictim: OomVictim | undefined;
+  /** What tells the engine that a container lacks memory, by its id. */
+  readonly ooms = new Map<string, () => void>();
 
   /** A daemon over this world; one that was there before is taken for killed. */
   async open(): Promise<Engine> {
@@ -237,6 +239,10 @@ export class FakeWorld implements Disposable {
         usage: (path) => this.usages.get(path.slice(path.lastIndexOf("/") + 1)),
         interfaces: () => this.interfaces,
         oomVictim: async () => this.oomVictim,
+        followOom: (path, onOom) => {
+          this.ooms.set(path.slice(path.lastIndexOf("/") + 1), onOom);
+          return () => this.ooms.delete(path.slice(path.lastIndexOf("/") + 1));
+        },
       },
       files: {
         stat: () => Promise.reject(new EngineError("not_found", "there are no files")),

@@ -7,6 +7,7 @@ import { open, write } from "../../../ffi/files.ts";
 import type { LinuxDeviceRule } from "../../oci/runtime.ts";
 import { type Cgroup, openCgroup } from "./cgroup.ts";
 import { cgroupHost } from "./hierarchy.ts";
+import { OomFollower } from "./oom-follower.ts";
 
 const isRoot = process.getuid?.() === 0;
 const hasCgroups = isRoot && existsSync("/sys/fs/cgroup") && canMake();
@@ -157,6 +158,34 @@ describe.skipIf(!hasCgroups)("cgroup", () => {
     expect(limitBytes).toBe(small);
     expect(peakBytes).toBeGreaterThan(small / 2);
     expect(cgroup.stats().memory!.maxUsageBytes ?? small).toBeLessThanOrEqual(small);
+  });
+
+  test("a want of memory is heard of when it happens, also what was before, and not after it is given up", async () => {
+    const cgroup = make("heard");
+    cgroup.apply({ memory: { limit: 2 ** 24, swap: 2 ** 24 } });
+    const follower = new OomFollower();
+    const heard = Promise.withResolvers<void>();
+    let count = 0;
+    const stop = follower.follow(
+      cgroup,
+      () => {
+        count++;
+        heard.resolve();
+      },
+      { past: true },
+    )!;
+    const greedy = () => outcome(run(cgroup, "head -c 200000000 /dev/zero | tail | wc -c"));
+    expect(count).toBe(0);
+    await Promise.all([greedy(), heard.promise]);
+    expect(count).toBeGreaterThan(0);
+    stop();
+    const heardUntilThen = count;
+    await greedy();
+    // One that listens only now: to what was before, or not.
+    const late: boolean[] = [];
+    for (const past of [true, false]) follower.follow(cgroup, () => late.push(past), { past })!();
+    expect(late).toEqual([true]);
+    expect(count).toBe(heardUntilThen);
   });
 
   test("a reservation is set", () => {

@@ -33,11 +33,24 @@ export function watchOom(cgroup: Cgroup): OomWatch {
   return cgroup.version === 2 ? watchV2(file) : watchV1(directory, file);
 }
 
-/** Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control". The kernel raises the counter at a removal, too. */
-function watchV1(directory: string, file: string): OomWatch {
+/**
+ * A counter of cgroup v1: Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control". The kernel raises it at the
+ * cgroup's removal, too.
+ */
+export function countOomV1(directory: string): Fd {
   const counter = eventfd();
-  using control = open(file, O_RDONLY);
-  writeCgroupFile(`${directory}/cgroup.event_control`, `${counter.number} ${control.number}`);
+  try {
+    using control = open(`${directory}/memory.oom_control`, O_RDONLY);
+    writeCgroupFile(`${directory}/cgroup.event_control`, `${counter.number} ${control.number}`);
+    return counter;
+  } catch (error) {
+    counter.close();
+    throw error;
+  }
+}
+
+function watchV1(directory: string, file: string): OomWatch {
+  const counter = countOomV1(directory);
   return {
     fd: counter,
     events: POLLIN,
