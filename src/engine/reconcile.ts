@@ -27,7 +27,7 @@ import { settlePause } from "./container/pause.ts";
 import { removeContainer, removeFiles } from "./container/remove.ts";
 import { settleNames } from "./container/rename.ts";
 import { failedStart, startTicks } from "./container/start.ts";
-import { type RestartingState, type RunningState, restartsIn } from "./container/state.ts";
+import { type RestartingState, type Restarts, type RunningState, restartsIn } from "./container/state.ts";
 import { settleUpdate } from "./container/update.ts";
 import type { EngineContext } from "./context.ts";
 import { removeMountPlaces } from "./mount/places.ts";
@@ -216,16 +216,18 @@ function settle(context: EngineContext, container: Container, sameBoot: boolean)
   const end: ContainerEnd =
     exit !== undefined ? endOf(exit) : { kind: "unknown", reason: sameBoot ? lostEnds.shim : lostEnds.host };
   const startedAt = state.status === "running" ? state.startedAt : (started?.startedAt ?? finishedAt);
-  const after = stateAfter(container, end, { startedAt, finishedAt });
+  // A host that was restarted is nobody's failure: the policy begins to count.
+  const after = stateAfter(container, end, { startedAt, finishedAt }, sameBoot ? undefined : none);
   if (after.status !== "restarting") context.containers.setState(container, after);
   // With all others that are due now: so they are started in order.
-  else context.containers.setState(container, { ...(sameBoot ? after : countedAnew(after)), restartAt: finishedAt });
+  else context.containers.setState(container, dueAt(finishedAt, sameBoot ? after : restartingFrom(after.from, none)));
   tellEnd(context, container, end, { startedAt, finishedAt });
 }
 
-/** A host that was restarted is nobody's failure. */
-function countedAnew({ from }: RestartingState): RestartingState {
-  return restartingFrom(from, { count: 0, delayMs: 0 });
+const none: Restarts = { count: 0, delayMs: 0 };
+
+function dueAt(restartAt: string, state: RestartingState): RestartingState {
+  return { ...state, restartAt };
 }
 
 /** Removals that were begun, and containers that are removed with their end, which has come. */

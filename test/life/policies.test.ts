@@ -4,10 +4,11 @@ import { readFileSync } from "node:fs";
 import { expectAgreement } from "../harness/audit.ts";
 import { until } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
+import { playPolicyCrashes } from "./policy-crashes.ts";
 
 let scene: DockerScene;
 beforeAll(async () => {
-  scene = await DockerScene.open();
+  scene = await DockerScene.open(["--add-runtime", "runc=/usr/sbin/runc"]);
 });
 afterAll(() => scene.close());
 
@@ -104,17 +105,15 @@ test("whatever ends it starts it again, but stop and kill do not; restart and st
   expect(told).toBe("create start die start kill die start die stop");
 });
 
-test("who is attached sees one run to its end, with its status, and follows one run's log", async () => {
-  for (const [client, run] of [
-    ["docker", (args: string[]) => scene.docker(args)],
-    ["tsd", (args: string[]) => scene.daemon.tsd(args)],
-  ] as const) {
-    const words = ["run", "--name", `seen-${client}`, "--restart", "on-failure:1", "--network", "none", scene.image];
-    const result = await run([...words, "sh", "-c", "echo run; exit 4"]);
-    expect([client, result.status, result.stdout]).toEqual([client, 4, "run\n"]);
-    await until("it has been restarted", async () => (await status(`seen-${client}`)) === "exited");
-    expect((await run(["logs", "-f", `seen-${client}`])).stdout).toBe("run\nrun\n");
-  }
+test("who is attached sees one run to its end, with its status; what cannot be started is not tried again", async () => {
+  const words = ["run", "--name", "seen", "--restart", "on-failure:1", "--network", "none", scene.image];
+  const seen = await scene.docker([...words, "sh", "-c", "echo run; exit 4"]);
+  expect([seen.status, seen.stdout]).toEqual([4, "run\n"]);
+  await until("it has been restarted", async () => (await status("seen")) === "exited");
+  expect(await ok("logs", "-f", "seen")).toBe("run\nrun");
+  const lost = await scene.daemon.tsd(["run", "--name", "lost", "--restart", "always", scene.image, "nosuch"]);
+  expect(lost.status).toBe(127);
+  expect(await inspect("lost")).toMatchObject({ RestartCount: 0, State: { Status: "created", ExitCode: 127 } });
 });
 
 /** A container's process and its shim: what ends with the host. */
@@ -177,4 +176,9 @@ test("a daemon starts what is to run, after what it depends on, and goes on with
   expect((await inspect("looping")).RestartCount).toBeGreaterThanOrEqual(left.length);
   await ok("rm", "-f", "looping");
   await expectAgreement(scene.workspace, scene.daemon);
+}, 30_000);
+
+test("a daemon that is killed at random moments loses no restart and no wish to stop", async () => {
+  await scene.daemon.removeContainers();
+  await playPolicyCrashes(scene, "policy crashes", 1);
 }, 30_000);

@@ -129,14 +129,17 @@ export function tellEnd(
   containerEvent(context, container, "die", attributes, { end, startedAt, finishedAt });
 }
 
-/** What a container is after a run: ended, or on its way to be started again by its policy. */
+/**
+ * What a container is after a run: ended, or on its way to be started again by its policy.
+ * @param restarts what that has done before.
+ */
 export function stateAfter(
   { state, definition, restarting }: Container,
   end: ContainerEnd,
   times: { startedAt: string; finishedAt: string },
+  restarts: Restarts | undefined = restartsIn(state),
 ): ExitedState | RestartingState {
   const stoppedByHand = state.status === "running" && state.stoppedByHand === true;
-  const restarts = restartsIn(state);
   const exited: ExitedState = {
     status: "exited",
     ...times,

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { RestartPolicy } from "../../api/schema/container-config.ts";
+import { openDatabase } from "../../core/database.ts";
 import type { Engine } from "../engine.ts";
 import { busybox, FakeWorld } from "../testing/fake-parts.ts";
 import { refusal } from "../testing/refusal.ts";
@@ -270,6 +271,22 @@ describe("a container with a policy", () => {
       await next(() => shim().end({ exitCode: 1 }));
       await becomes("exited");
       void stopping;
+    });
+
+    test("starts after the host's end whatever ran, and counts anew; what has no policy has ended, nobody knows how", async () => {
+      await run({ ...failure, MaximumRetryCount: 1 });
+      await restarted();
+      await engine.containers.create(busybox(), { name: "other" });
+      await engine.containers.start("other");
+      await next(() => {
+        for (const shim of world.shims) shim.close();
+        using database = openDatabase(world.layout.database, []);
+        database.run("UPDATE engine_facts SET value = 'another' WHERE name = 'boot'");
+      });
+      await becomes("running");
+      expect([(await inspect()).RestartCount, world.shims.length]).toEqual([0, 4]);
+      const other = await engine.containers.inspect("other", { size: false });
+      expect(other.State).toMatchObject({ Status: "exited", ExitCode: 255, Error: expect.stringContaining("host") });
     });
 
     test("always is started whatever was done, unless-stopped what nobody had stopped, others are not", async () => {
