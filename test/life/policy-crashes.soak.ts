@@ -12,6 +12,10 @@ const hour = 3_600_000;
 
 test(
   "daemons that are killed at random moments lose no restart and no wish to stop",
-  () => playPolicyCrashes(scene, "policy crashes", Number(process.env.TSD_SOAK_ROUNDS ?? 100)),
+  () =>
+    playPolicyCrashes(scene, "policy crashes", {
+      rounds: Number(process.env.TSD_SOAK_ROUNDS ?? 100),
+      killWithinMs: 900,
+    }),
   hour,
 );

@@ -4,14 +4,16 @@ import { until } from "../harness/command.ts";
 import type { DockerScene } from "../harness/docker.ts";
 import { Random } from "../harness/random.ts";
 
-/** Past the third restart of what ends at once. */
-const killWithinMs = 900;
-
-export async function playPolicyCrashes(scene: DockerScene, name: string, rounds: number): Promise<void> {
+/** @param killWithinMs of the beginning of a round: after 900 what ends at once has been restarted three times. */
+export async function playPolicyCrashes(
+  scene: DockerScene,
+  name: string,
+  { rounds, killWithinMs }: { rounds: number; killWithinMs: number },
+): Promise<void> {
   const random = new Random(name);
   for (let round = 0; round < rounds; round++) {
     try {
-      await new PolicyCrash(scene, random, `r${round}`).play();
+      await new PolicyCrash(scene, random, `r${round}`, killWithinMs).play();
     } catch (error) {
       throw new Error(`TSD_SEED=${random.seed}, round ${round}\n${await scene.daemon.log()}`, { cause: error });
     }
@@ -22,8 +24,10 @@ class PolicyCrash {
   readonly #scene: DockerScene;
   readonly #random: Random;
   readonly #prefix: string;
+  readonly #killWithinMs: number;
 
-  constructor(scene: DockerScene, random: Random, prefix: string) {
+  constructor(scene: DockerScene, random: Random, prefix: string, killWithinMs: number) {
+    this.#killWithinMs = killWithinMs;
     this.#scene = scene;
     this.#random = random;
     this.#prefix = prefix;
@@ -75,11 +79,11 @@ class PolicyCrash {
 
   /** @returns whether it was told that it is done. */
   async #later(args: string[]): Promise<boolean> {
-    await Bun.sleep(this.#random.below(killWithinMs));
+    await Bun.sleep(this.#random.below(this.#killWithinMs));
     return (await this.#scene.daemon.tsd(args)).status === 0;
   }
 
-  async #crash(withinMs = killWithinMs): Promise<void> {
+  async #crash(withinMs = this.#killWithinMs): Promise<void> {
     await Bun.sleep(this.#random.below(withinMs + 1));
     await this.#scene.daemon.stop(this.#random.pick(["SIGKILL", "SIGKILL", "SIGTERM"]));
   }
