@@ -78,7 +78,7 @@ async function differences(workspace: Workspace, daemon: Daemon): Promise<string
     ...column("SELECT container_id FROM network_sandbox WHERE container_id IS NOT NULL")
       .filter((id) => !running.includes(id))
       .map((id) => `network sandbox of ${id}`),
-    ...shimDifference(shims(state), running.length),
+    ...shimDifferences(daemon, shims(state), running.length),
   ];
 }
 
@@ -98,10 +98,25 @@ function damagedBlobs(directory: string): string[] {
   });
 }
 
-/** One for each container and one spare, which comes a moment after the last was taken. */
-function shimDifference(found: string[], running: number): string[] {
-  const few = found.length < running;
-  return few || found.length > running + 1 ? [`${found.length} shims for ${running} containers: ${found}`] : [];
+/** How many are kept ready after a burst of starts, at most. */
+const sparesMax = 16;
+
+/** One for each container, and spare ones: those are the daemon's own, for an earlier one's have lost their parent. */
+function shimDifferences({ pid }: Daemon, found: string[], running: number): string[] {
+  const strangers = found.filter((shim) => parentOf(shim) !== pid);
+  return [
+    ...(found.length < running ? [`${found.length} shims for ${running} containers: ${found}`] : []),
+    ...(strangers.length > running ? [`${strangers.length} shims of others for ${running} containers`] : []),
+    ...(found.length > running + sparesMax ? [`${found.length - running} spare shims: ${found}`] : []),
+  ];
+}
+
+function parentOf(pid: string): number | undefined {
+  try {
+    return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  } catch {
+    return undefined; // it ended while it was looked at
+  }
 }
 
 /** The process ids of the daemon's shims. */
