@@ -102,6 +102,23 @@ describe("on a network with names", () => {
     await create("new");
   });
 
+  test("a rename that fails is undone whoever wanted the name meanwhile, and one that succeeds gives it up", async () => {
+    const id = await running("old", { NetworkMode: "net" });
+    const wanted: Promise<unknown>[] = [];
+    const rename = world.networks.rename.bind(world.networks);
+    world.networks.rename = async () => {
+      wanted.push(refusal(create("old")));
+      await Promise.all(wanted);
+      throw new EngineError("unavailable", "no resolver");
+    };
+    expect(await refusal(engine.containers.rename("old", "new"))).toEqual(["unavailable", "no resolver"]);
+    expect(await wanted[0]).toEqual(["already_exists", expect.stringContaining('"/old" is already in use')]);
+    expect(await inspect("old")).toMatchObject({ Id: id, Name: "/old" });
+    world.networks.rename = rename;
+    await engine.containers.rename("old", "new");
+    await create("old");
+  });
+
   test("a daemon that follows one that was killed in between makes the name known", async () => {
     const id = await running("old", { NetworkMode: "net" });
     world.networks.attached.get(id)!.endpoints[0]!.names = ["older"];

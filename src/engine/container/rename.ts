@@ -36,10 +36,12 @@ export async function renameContainer(context: EngineContext, container: Contain
     try {
       await settleNames(context, container, true);
     } catch (error) {
-      names.reserve(before, container.id);
+      // Nobody can have got it: it was not given up yet.
       context.containers.rename(container, before, relinked(context, container, before));
+      names.release(name, container.id);
       throw error;
     }
+    names.release(before, container.id);
     tellLinked(context, staleLines);
     containerEvent(context, container, "rename", { oldName: `/${before}` });
   });

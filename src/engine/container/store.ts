@@ -114,17 +114,15 @@ export class ContainerStore {
 
   /**
    * Another name from now on, which must be reserved, and in the same transaction what that changes in other containers.
-   * Durable when this returns; the name before is free then.
+   * Durable when this returns. The name before stays reserved: it is the caller's to release, when it is not to be had back.
    */
   rename(container: Container, name: string, changed: ReadonlyMap<Container, ContainerDefinition>): void {
     this.#write(() => {
       this.#table.setName(container.id, name);
       for (const [{ id }, definition] of changed) this.#table.setDefinition(id, definition);
     });
-    const before = container.name;
     container.setName(name);
     for (const [other, definition] of changed) other.setDefinition(definition);
-    this.names.release(before, container.id);
   }
 
   #setDefinition(container: Container, definition: ContainerDefinition): void {

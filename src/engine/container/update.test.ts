@@ -145,6 +145,25 @@ describe("what is wrong is refused in docker's words, and nothing changes", () =
     expect(await hostConfig()).toEqual(before);
   });
 
+  test("what is taken back does not undo what was changed meanwhile", async () => {
+    await engine.containers.create(busybox({}), { name: "db" });
+    await engine.containers.start("db");
+    await running({ Links: ["db:store"], CpuShares: 100 });
+    world.shims[1]!.update = async () => {
+      await engine.containers.rename("db", "base");
+      throw new EngineError("internal", "EINVAL");
+    };
+    await refusal(update({ CpuShares: 200, PidsLimit: 5 }));
+    expect(await hostConfig()).toMatchObject({ CpuShares: 100, Links: ["/base:/web/store"] });
+    world.shims[1]!.update = async () => {
+      await engine.containers.rename("base", "db");
+      world.shims[1]!.end();
+      throw new EngineError("conflict", "container not running");
+    };
+    await update({ CpuShares: 300 });
+    expect(await hostConfig()).toMatchObject({ CpuShares: 300, Links: ["/db:/web/store"] });
+  });
+
   test("limits that come too late for a container that ends are kept for its next start", async () => {
     await running();
     const shim = world.shims[0]!;

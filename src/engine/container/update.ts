@@ -59,12 +59,22 @@ async function change(context: EngineContext, container: Container, asked: HostC
     await shim.update(limits);
   } catch (error) {
     // What has just ended has the new limits when it starts again.
-    const ended = await isOver(container, shim);
-    context.containers.setHostConfig(container, ended ? after : before);
-    if (!ended) throw explained(error);
-    return;
+    if (!(await isOver(container, shim))) {
+      takeBack(context, container, before);
+      throw explained(error);
+    }
   }
   finished(context, container);
+}
+
+/** The limits as they were. What else has changed meanwhile stays, as links to a container that was renamed do. */
+function takeBack({ containers }: EngineContext, container: Container, before: HostConfig): void {
+  const hostConfig = { ...container.definition.hostConfig };
+  for (const field of [...numbersAndTexts, ...lists, "PidsLimit", "RestartPolicy"] as const) {
+    delete hostConfig[field];
+    if (before[field] !== undefined) Object.assign(hostConfig, { [field]: before[field] });
+  }
+  containers.setHostConfig(container, hostConfig);
 }
 
 /** For this boot only: no need to wait for the disk. */
@@ -85,7 +95,7 @@ export async function settleUpdate(context: EngineContext, container: Container)
       if (await isOver(container, shim)) return finished(context, container);
       log("warn", "could not finish an update", { container: container.id, error: errorMessage(error) });
       // It was refused as a whole: the limits are what they were.
-      context.containers.setHostConfig(container, updatedFrom);
+      takeBack(context, container, updatedFrom);
       return;
     }
   }
