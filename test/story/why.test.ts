@@ -111,7 +111,7 @@ test("one that the kernel ends for want of memory: with the figures, and which p
 });
 
 async function actionsOf(id: string): Promise<string[]> {
-  const flags = ["--since", "0", "--until", `${Date.now() / 1000 + 1}`, "--filter", `container=${id}`];
+  const flags = ["--since", "0", "--until", `${(Date.now() + 1) / 1000}`, "--filter", `container=${id}`];
   return (await engine.daemon.ok("events", ...flags, "--format", "{{.Action}}")).split("\n");
 }
 

@@ -105,21 +105,28 @@ function followV1(directory: string, onOom: () => void, past: boolean): (() => v
   // Without a limit a cgroup of v1 hears of nothing.
   if (before === undefined || readNumber(`${directory}/memory.limit_in_bytes`) === undefined) return undefined;
   const reader = new DescriptorReader(countOomV1(directory));
-  if (past && before > 0) onOom();
-  void readV1(reader, directory, onOom);
+  const watched: Watched = { file: `${directory}/memory.oom_control`, known: past ? 0 : before, onOom };
+  look(watched);
+  void readV1(reader, watched);
   return () => void reader.close();
 }
 
-async function readV1(reader: DescriptorReader, directory: string, onOom: () => void): Promise<void> {
+/** The counter is raised by each allocation that waits for the kill, before it: only what was ended counts. */
+async function readV1(reader: DescriptorReader, watched: Watched): Promise<void> {
+  const { file, onOom } = watched;
   try {
     while ((await reader.read()) !== undefined) {
+      const control = readOptional(file);
       // The removal of the cgroup raises the counter, too.
-      if (readOptional(`${directory}/memory.oom_control`) === undefined) return;
-      onOom();
+      if (control === undefined) return;
+      // --oom-kill-disable: its processes stand still.
+      if (parseKeyed(control).oom_kill_disable === 1) onOom();
+      else look(watched);
       await Bun.sleep(restMs);
+      if (!reader.closed) look(watched);
     }
   } catch (error) {
-    log("error", "no longer hears of a cgroup without memory", { directory, error: errorMessage(error) });
+    log("error", "no longer hears of a cgroup without memory", { file, error: errorMessage(error) });
   } finally {
     await reader.close();
   }
