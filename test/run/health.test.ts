@@ -1,5 +1,5 @@
 /** Containers are asked how they are: by commands, observed with the docker client's words, from events and from /proc. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import type { EventInitiator, EventMessage } from "../../src/api/schema/event.ts";
 import { until } from "../harness/command.ts";
 import { Engine } from "../harness/engine.ts";
@@ -15,6 +15,9 @@ afterAll(async () => {
   await events[Symbol.asyncDispose]();
   await engine[Symbol.asyncDispose]();
 });
+
+/** Those that are asked so often take a processor's time from the next test. */
+afterEach(() => engine.daemon.removeContainers());
 
 /** From now on: for as long as the daemon lives. With what docker's events have beside Docker's own. */
 function listen(): void {
