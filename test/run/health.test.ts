@@ -218,7 +218,9 @@ test("an unhealthy container is restarted, stopped or killed where that is asked
       ends.map(({ Action }) => [Action, health]),
     );
   }
-  expect((await engine.daemon.inspect("stop")).State.Status).toBe("exited");
+  const { stdout } = await engine.tsd(["why", "kill"]);
+  expect(stdout).toMatch(/^It was ended by SIGKILL, which `kill` of its health check had sent it\.$/m);
+  expect(stdout).toMatch(/^ +Health: +\S+ +exit status 1: asked by root in \/$/m);
 });
 
 test.each<[string, string[], string]>([

@@ -39,6 +39,15 @@ export interface StoryMemory {
   Process?: { Pid: number; Name: string; AnonymousBytes?: number };
 }
 
+export interface StoryProbe {
+  /** RFC 3339. */
+  Time: string;
+  /** -1: it did not come to an answer. */
+  ExitCode: number;
+  /** The beginning of what it said. */
+  Output: string;
+}
+
 export interface StoryStep {
   /** RFC 3339. */
   Time: string;
@@ -66,6 +75,8 @@ export interface ContainerStory {
   /** What tsd had sent it before, the last few. */
   Sent: StorySignal[];
   Memory?: StoryMemory;
+  /** The probe by which it became unhealthy, where that has ended it. */
+  Probe?: StoryProbe;
   /** Why its last start failed. */
   Error?: string;
   /** How often its policy has restarted it. */

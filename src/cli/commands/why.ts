@@ -43,7 +43,7 @@ export function storyText(story: ContainerStory, nowMs: number): string {
 }
 
 function facts(story: ContainerStory, nowMs: number): string[] {
-  const { StartedAt, StartedBy, FinishedAt, ExitCode, Signal, Sent, Memory, Error: error, RestartCount } = story;
+  const { StartedAt, StartedBy, FinishedAt, ExitCode, Signal, Sent, Memory, Probe, Error: error, RestartCount } = story;
   const signal = Signal === undefined ? "" : ` (${Signal})`;
   const ended =
     FinishedAt && `${FinishedAt}, ${humanDuration(nowMs - Date.parse(FinishedAt)).toLowerCase()} ago${ran(story)}`;
@@ -56,6 +56,7 @@ function facts(story: ContainerStory, nowMs: number): string[] {
       "Signal",
       `${Time}  ${sent}, ${Verb}${by(Initiator)}`,
     ]),
+    ["Health", Probe && probeText(Probe)],
     ["Memory", Memory && memoryText(Memory)],
     ["Restarts", RestartCount ? String(RestartCount) : undefined],
   ];
@@ -77,6 +78,12 @@ function memoryText({ Kills, LimitBytes, PeakBytes, Process }: NonNullable<Conta
   ]
     .filter(Boolean)
     .join(", ");
+}
+
+/** What it said in one line, however many it had. */
+function probeText({ Time, ExitCode, Output }: NonNullable<ContainerStory["Probe"]>): string {
+  const said = shown(Output.trim().replaceAll(/\s*\n\s*/g, " | "));
+  return `${Time}  ${ExitCode < 0 ? "no answer" : `exit status ${ExitCode}`}${said && `: ${said}`}`;
 }
 
 function by(initiator: EventInitiator | undefined): string {

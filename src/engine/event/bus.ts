@@ -20,6 +20,8 @@ export interface EventDetails {
   failure?: StartFailure;
   /** Of `destroy`, when the end was no success: the last that it wrote. */
   lastLines?: string[];
+  /** Of `health_status: unhealthy`: the probe that was the last straw, and the beginning of what it said. */
+  probe?: { exitCode: number; output: string };
   /** Of `kill`: what was asked of tsd. */
   verb?: EndVerb;
 }

@@ -56,6 +56,21 @@ describe("the history of events", () => {
     expect(rows()).toBe(20);
   });
 
+  test("processes of health checks are told of as they happen, and push nothing else out", async () => {
+    const { bus, history, rows } = open();
+    const heard: string[] = [];
+    bus.observe(({ action }) => heard.push(action));
+    initiatedByEngine("health", () => {
+      for (const action of ["exec_create: a", "exec_start: a", "exec_die", "health_status: healthy"]) {
+        bus.publish("container", action, "c1");
+      }
+    });
+    bus.publish("container", "exec_die", "c1");
+    history.flush();
+    expect([heard.length, rows()]).toEqual([5, 2]);
+    expect(await actions(bus)).toEqual(["health_status: healthy", "exec_die"]);
+  });
+
   test("those that are read in pages meet those that come meanwhile, none lost or twice", async () => {
     const { bus } = open();
     for (let n = 0; n < 1000; n++) bus.publish("container", `${n}`, "c1");

@@ -87,7 +87,7 @@ export class EventHistory {
 
   /** Each later than the one before. */
   add(event: EngineEvent): void {
-    if (this.#retention.countMax === 0) return;
+    if (this.#retention.countMax === 0 || isOfProbe(event)) return;
     this.#unwritten.push(event);
     this.#timer ??= setTimeout(() => this.flush(), gatherMs);
   }
@@ -183,6 +183,11 @@ export class EventHistory {
     }
     this.#isFailing = true;
   }
+}
+
+/** Those of a health check's processes are told as they happen: every few seconds for months, they would push out all else. */
+function isOfProbe({ action, initiator }: EngineEvent): boolean {
+  return initiator?.kind === "engine" && initiator.reason === "health" && action.startsWith("exec_");
 }
 
 function isWithin({ timeMicros }: EngineEvent, { fromMicros, untilMicros }: EventSpan): boolean {

@@ -10,7 +10,7 @@ import type { Container } from "../container/container.ts";
 import { isOver } from "../container/ended.ts";
 import { containerEvent } from "../container/event.ts";
 import type { EngineContext } from "../context.ts";
-import type { EngineEvent } from "../event/bus.ts";
+import type { EngineEvent, EventDetails } from "../event/bus.ts";
 import type { ExecService } from "../exec/execs.ts";
 import { commandProbe, endLeftProbes } from "./command-probe.ts";
 import { type ContainerHealth, endedHealth, intervalMs, judge, startingHealth } from "./health.ts";
@@ -24,6 +24,8 @@ import { HealthTable } from "./table.ts";
 const gatherMs = 1000;
 /** Containers whose probes are overdue at the daemon's start are asked one after another. */
 const overdueStepMs = 20;
+/** As many characters of what a probe said are kept with the event. */
+const toldMax = 400;
 /** One that is set for longer goes off at once. */
 const timerMsMax = 2 ** 31 - 1;
 
@@ -245,7 +247,7 @@ export class HealthMonitor {
     // Before anybody is told.
     this.#store();
     const isChange = container.state.status === "running" && health.status !== "starting";
-    if (isChange) containerEvent(this.#context, container, `health_status: ${health.status}`);
+    if (isChange) containerEvent(this.#context, container, `health_status: ${health.status}`, {}, lastProbe(health));
   }
 
   #store(): void {
@@ -262,4 +264,11 @@ export class HealthMonitor {
       log("error", "could not store containers' health", { error: errorMessage(error) });
     }
   }
+}
+
+/** For the story of a container that ends for its health. */
+function lastProbe({ status, log: results }: ContainerHealth): EventDetails | undefined {
+  const last = results.at(-1);
+  if (status !== "unhealthy" || last === undefined) return undefined;
+  return { probe: { exitCode: last.ExitCode, output: last.Output.slice(0, toldMax) } };
 }

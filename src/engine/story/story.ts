@@ -47,6 +47,7 @@ export class StoryService {
       ...(finishedAt !== undefined && !failed && { FinishedAt: finishedAt }),
       ...(failed && { ExitCode: run.failure!.exitCode, Error: run.failure!.message }),
       ...(end !== undefined && !failed && endView(end)),
+      ...(!failed && probeOf(past.events, run)),
       Sent: failed ? [] : (end?.sent ?? []).map(signalView),
       ...(container !== undefined && { RestartCount: restartsIn(container.state)?.count ?? 0 }),
       ...(await this.#lines(container, { past, count: options.lines })),
@@ -125,6 +126,19 @@ function withSent({ run, kills }: Past): LastRun {
   return { ...run, end: { ...run.end, sent } };
 }
 
+/** Of a run that was ended for its health: the probe that came before the signal. */
+function probeOf(events: readonly EngineEvent[], { end }: LastRun): Pick<ContainerStory, "Probe"> {
+  const isForHealth = ({ initiator }: SentSignal) => initiator?.kind === "engine" && initiator.reason === "health";
+  const signal = end?.sent?.find(isForHealth);
+  if (signal === undefined) return {};
+  // The signal's time has milliseconds.
+  const untilMicros = (Date.parse(signal.at) + 1) * 1000;
+  const event = events.findLast(({ details, timeMicros }) => details?.probe && timeMicros < untilMicros);
+  if (event === undefined) return {};
+  const { exitCode, output } = event.details!.probe!;
+  return { Probe: { Time: timeOf(event), ExitCode: exitCode, Output: output } };
+}
+
 function namesOf(container: Container | undefined, events: EngineEvent[]): Pick<ContainerStory, "Name" | "Image"> {
   const { name = "", image = "" } = events.at(-1)?.actor.attributes ?? {};
   if (container === undefined) return { Name: name, Image: image };
@@ -158,5 +172,9 @@ function signalView({ signal, verb, at, initiator }: SentSignal): StorySignal {
 
 function stepView({ action, timeMicros, initiator }: EngineEvent): StoryStep {
   const who = initiator && { Initiator: initiatorView(initiator) };
-  return { Time: new Date(timeMicros / 1000).toISOString(), Action: action, ...who };
+  return { Time: timeOf({ timeMicros }), Action: action, ...who };
+}
+
+function timeOf({ timeMicros }: Pick<EngineEvent, "timeMicros">): string {
+  return new Date(timeMicros / 1000).toISOString();
 }
