@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { expectAgreement } from "../harness/audit.ts";
-import { until } from "../harness/command.ts";
+import { type CommandResult, until } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
 import { playPolicyCrashes } from "./policy-crashes.ts";
 
@@ -55,13 +55,9 @@ test("on-failure starts a container as often as it says, each time after twice t
 
 test("a container that waits is shown as docker shows it, takes no attach and no exec, and goes with rm -f", async () => {
   await until("it waits for longer", async () => (await inspect("waiting")).RestartCount >= 4);
-  await becomes("waiting", "restarting");
-  const { Id, State } = await inspect("waiting");
-  expect(State).toMatchObject({ Running: true, Restarting: true, Paused: false, Pid: 0, ExitCode: 1 });
   const row = ["ps", "--filter", "status=restarting", "--format", "{{.Names}} {{.State}} {{.Status}}"];
-  expect(await scene.ok(...row)).toMatch(/^waiting restarting Restarting \(1\) Less than a second ago$/);
-  const refused = `Container ${Id} is restarting, wait until the container is running`;
-  for (const [words, why] of [
+  const refused = `Container ${(await inspect("waiting")).Id} is restarting, wait until the container is running`;
+  const refusals: [words: string[], why: string][] = [
     [["exec", "waiting", "true"], refused],
     [["pause", "waiting"], refused],
     [["top", "waiting"], refused],
@@ -71,8 +67,21 @@ test("a container that waits is shown as docker shows it, takes no attach and no
       'cannot remove container "waiting": container is restarting: stop the container before removing',
     ],
     [["run", "--rm", "--network", "container:waiting", scene.image, "true"], refused],
-  ] as const) {
-    const { status, stderr } = await scene.docker([...words]);
+  ];
+  let answers: CommandResult[] = [];
+  let shown = "";
+  await until("all is asked between two runs", async () => {
+    const { RestartCount: before } = await inspect("waiting");
+    shown = await scene.ok(...row);
+    answers = await Promise.all(refusals.map(([words]) => scene.docker(words)));
+    const { RestartCount, State } = await inspect("waiting");
+    if (RestartCount !== before || !State.Restarting) return false;
+    expect(State).toMatchObject({ Running: true, Restarting: true, Paused: false, Pid: 0, ExitCode: 1 });
+    return true;
+  });
+  expect(shown).toMatch(/^waiting restarting Restarting \(1\) .*second.* ago$/);
+  for (const [index, { status, stderr }] of answers.entries()) {
+    const [words, why] = refusals[index]!;
     expect([words[0], status === 0, stderr]).toEqual([words[0], false, expect.stringContaining(why)]);
   }
   expect(await scene.ok("rm", "-f", "waiting")).toBe("waiting");

@@ -182,7 +182,7 @@ function namespacePaths(
 /** @throws EngineError conflict when the other container does not run. */
 export function namespaceOf(context: EngineContext, reference: string, kind: string): string {
   const other = context.containers.find(reference);
-  if (other.state.status === "restarting") throw isRestarting(other);
+  if (other.restartsByPolicy) throw isRestarting(other);
   if (other.state.status !== "running") {
     throw new EngineError(
       "conflict",

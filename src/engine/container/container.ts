@@ -107,6 +107,12 @@ export class Container {
     return this.active || this.#state.status === "restarting";
   }
 
+  /** Its policy is about to start it again, or does so now: Docker's `Restarting`. */
+  get restartsByPolicy(): boolean {
+    const { status } = this.#state;
+    return status === "restarting" || (status === "starting" && this.#state.from.status === "restarting");
+  }
+
   get paused(): boolean {
     return this.#state.status === "running" && this.#state.pausedFor !== undefined;
   }
@@ -170,7 +176,7 @@ export class Container {
 
   /** @throws EngineError conflict in docker's words when nothing runs. */
   runningShim(): ShimPart {
-    if (this.#state.status === "restarting") throw isRestarting(this);
+    if (this.restartsByPolicy) throw isRestarting(this);
     if (this.#state.status !== "running" || this.shim === undefined) {
       throw new EngineError("conflict", `container ${this.id} is not running`, { hint: advice.notRunning(this.name) });
     }
