@@ -35,7 +35,7 @@ export async function connectAttached(
     },
     { ...options, detachKeys: new DetachScanner(parseDetachKeys(options.detachKeys || defaultDetachKeys)) },
   );
-  const output = new ContainerOutput(connection);
+  const output = new ContainerOutput(connection, { heedsSigpipe: options.proxySignals });
   const reader = new FrameOutput((descriptor, payload) => output.write(descriptor, payload));
   const show = options.tty ? (chunk: Uint8Array) => output.write(1, chunk) : (chunk: Uint8Array) => reader.push(chunk);
   try {

@@ -24,8 +24,14 @@ export class ContainerOutput {
   #waiting = 0;
   #drained = Promise.withResolvers<void>();
   readonly #failed = Promise.withResolvers<never>();
+  readonly #heedsSigpipe: boolean;
 
-  constructor(source: OutputSource) {
+  /**
+   * @param options.heedsSigpipe a reader that is gone does not end this process as it ends other programs: as docker,
+   * which catches this signal with all that it passes on, it says so and fails.
+   */
+  constructor(source: OutputSource, { heedsSigpipe = false }: { heedsSigpipe?: boolean } = {}) {
+    this.#heedsSigpipe = heedsSigpipe;
     this.#source = source;
     this.#drained.resolve();
     // Whoever waits for it has it; where nobody does any more it has come too late.
@@ -35,7 +41,7 @@ export class ContainerOutput {
   /** @param bytes are the caller's again when this returns. @throws OutputClosed when the reader is gone. */
   write(descriptor: 1 | 2, bytes: Uint8Array): void {
     this.#sinks[descriptor] ??= openSink(descriptor);
-    const later = this.#sinks[descriptor](bytes);
+    const later = this.#taken(descriptor, () => this.#sinks[descriptor]!(bytes));
     if (later === undefined) return;
     if (this.#waiting++ === 0) {
       this.#drained = Promise.withResolvers();
@@ -47,8 +53,21 @@ export class ContainerOutput {
         this.#source.resume();
         this.#drained.resolve();
       },
-      (error: unknown) => this.#failed.reject(closedOr(error)),
+      (error: unknown) => this.#failed.reject(this.#explained(descriptor, closedOr(error))),
     );
+  }
+
+  #taken<T>(descriptor: 1 | 2, write: () => T): T {
+    try {
+      return write();
+    } catch (error) {
+      throw this.#explained(descriptor, error);
+    }
+  }
+
+  #explained(descriptor: 1 | 2, error: unknown): unknown {
+    if (!this.#heedsSigpipe || !(error instanceof OutputClosed)) return error;
+    return new OutputClosed(`write /dev/std${descriptor === 1 ? "out" : "err"}: broken pipe`, 1);
   }
 
   /** Waits for something that goes on meanwhile, and then until all was written. @throws what `write` throws. */

@@ -38,7 +38,10 @@ export function connectLocalStreams(channel: ProcessChannel, options: LocalStrea
   if (options.tty) followWindowSize(channel, stack);
   if (options.proxySignals) forwardSignals(channel, stack);
   if (options.stdin) {
-    if (options.tty && isTerminal(0)) stack.use(makeRaw(0));
+    if (options.tty && isTerminal(0)) {
+      const raw = stack.use(makeRaw(0));
+      if (!options.proxySignals) restoreBeforeEnd(raw, stack);
+    }
     const stop = new AbortController();
     stack.defer(() => stop.abort());
     // Keys are typed at a terminal; without one the same bytes are data.
@@ -78,6 +81,19 @@ function followWindowSize(channel: ProcessChannel, stack: DisposableStack): void
   send();
   process.on("SIGWINCH", send);
   stack.defer(() => process.off("SIGWINCH", send));
+}
+
+/** A signal that ends this process leaves no raw terminal to whoever has it next. */
+function restoreBeforeEnd(raw: Disposable, stack: DisposableStack): void {
+  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const) {
+    const end = () => {
+      raw[Symbol.dispose]();
+      process.off(name, end);
+      process.kill(process.pid, name);
+    };
+    process.on(name, end);
+    stack.defer(() => process.off(name, end));
+  }
 }
 
 function forwardSignals(channel: ProcessChannel, stack: DisposableStack): void {

@@ -7,9 +7,6 @@ import { connectionFlags, globalFlags } from "./global-flags.ts";
 import { OutputClosed, printError, printLine } from "./output.ts";
 import { openSession, type Session } from "./session.ts";
 
-/** 128 + SIGPIPE: what a shell shows for a program that wrote to a pipe nobody reads. */
-const endedBySigpipe = 141;
-
 const logLevels = new Set(["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"]);
 
 /**
@@ -142,7 +139,10 @@ async function showGroup(node: CommandDef, path: string, rest: string[], session
 /** Prints what went wrong: the cause in one line and, where there is one, a line of advice. */
 async function fail(error: unknown, program: string, path: string, definition?: Command): Promise<number> {
   const name = [program, path].filter(Boolean).join(" ");
-  if (error instanceof OutputClosed) return endedBySigpipe;
+  if (error instanceof OutputClosed) {
+    if (error.isTold) printError(error.message);
+    return error.exitStatus;
+  }
   if (error instanceof UsageError) {
     printError(`${error instanceof FlagError ? "" : `${program}: `}${error.message}`);
     if (error.hint !== undefined) {

@@ -39,9 +39,23 @@ export function terminalColumns(descriptor: 1 | 2): number {
   return terminalSize(descriptor).columns;
 }
 
+/** 128 + SIGPIPE: what a shell shows for a program that wrote to a pipe nobody reads. */
+const endedBySigpipe = 141;
+
 /** Nobody reads our output any more, as when `head` has seen enough. The command line then ends like any other program. */
 export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
+  readonly exitStatus: number;
+
+  /** @param exitStatus another where the message is told. */
+  constructor(message: string, exitStatus = endedBySigpipe) {
+    super(message);
+    this.exitStatus = exitStatus;
+  }
+
+  get isTold(): boolean {
+    return this.exitStatus !== endedBySigpipe;
+  }
 }
 
 /**

@@ -69,7 +69,7 @@ async function follow(connection: HijackedConnection, options: Following): Promi
   let exit: RunExit | undefined;
   let local: Disposable | undefined;
   let id = "";
-  const output = new ContainerOutput(connection);
+  const output = new ContainerOutput(connection, { heedsSigpipe: options.proxySignals });
   const reader = new FrameReader((type, payload) => {
     switch (type) {
       case frameType.stdout:

@@ -89,7 +89,7 @@ test("a command that does not read its input ends all the same", async () => {
   child.stdin.end();
 });
 
-test("a reader that closes the pipe ends run as SIGPIPE does, and the container goes on into its log", async () => {
+test("a reader that closes the pipe ends run, as docker, with 1, and exec by SIGPIPE; the container goes on into its log", async () => {
   const script = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done";
   const pipeline = `"$0" run --name cut ${engine.busybox} sh -c '${script}' | head -n 1; echo "\${PIPESTATUS[0]}"`;
   const result = await command(["bash", "-c", pipeline, tsd], { env: engine.daemon.env });
@@ -98,8 +98,16 @@ test("a reader that closes the pipe ends run as SIGPIPE does, and the container 
   const lines = (await engine.daemon.ok("logs", "cut")).split("\n");
   expect(lines.length).toBe(20000);
   expect(lines.at(-1)).toBe("line 19999");
-  expect(result.stdout.split("\n")[1]).toBe("141");
-  await engine.daemon.ok("rm", "cut");
+  expect(result.stdout.split("\n")[1]).toBe("1");
+  expect(result.stderr).toBe("write /dev/stdout: broken pipe\n");
+  const start = `"$0" start -a cut | head -n 1; echo "\${PIPESTATUS[0]}"`;
+  const started = await command(["bash", "-c", start, tsd], { env: engine.daemon.env });
+  expect(started.stdout).toBe("line 0\n1\n");
+  const flags = "--rm --sig-proxy=false";
+  const alone = `"$0" run ${flags} ${engine.busybox} sh -c '${script}' | head -n 1; echo "\${PIPESTATUS[0]}"`;
+  const ended = await command(["bash", "-c", alone, tsd], { env: engine.daemon.env });
+  expect(ended).toEqual({ status: 0, stdout: "line 0\n141\n", stderr: "" });
+  await engine.daemon.ok("rm", "-f", "cut");
 });
 
 test("a slow reader slows the command and loses nothing", async () => {

@@ -209,6 +209,17 @@ test("the detach keys of exec leave its program running", async () => {
   await engine.daemon.ok("rm", "-f", "execs");
 });
 
+test.each(["SIGHUP", "SIGTERM"] as const)("%s ends exec and gives the terminal back as it was", async (signal) => {
+  await engine.start(["--name", "hung-up"], "sleep", "1000");
+  await using session = terminal(["exec", "-it", "hung-up", "sh", "-c", "echo here; exec sleep 2000"]);
+  await session.expect("here\r\n");
+  await until("the terminal is raw", () => session.isRaw);
+  process.kill(session.pid, signal);
+  expect(await session.end()).toBe(signal === "SIGHUP" ? 129 : 143);
+  expect(session.isRaw).toBe(false);
+  await engine.daemon.ok("rm", "-f", "hung-up");
+});
+
 test("-it without a terminal is refused", async () => {
   const result = await engine.run(["-it"], ["true"], { stdin: "" });
   expect(result.status).toBe(1);
