@@ -11,6 +11,7 @@ const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x08;
@@ -54,6 +55,13 @@ export function listenUnix(path: string, backlog = 16): Fd {
 export function bindDatagram(path: string): Fd {
   using socket = new Fd(call("socket", "AF_UNIX", AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   withSocketAddress(path, (address) => call("bind", path, socket.number, address, address.length));
+  return socket.move();
+}
+
+/** Connects a Unix datagram socket, non-blocking, to the one at `path`. */
+export function connectDatagram(path: string): Fd {
+  using socket = new Fd(call("socket", "AF_UNIX", AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  withSocketAddress(path, (address) => call("connect", path, socket.number, address, address.length));
   return socket.move();
 }
 
@@ -102,6 +110,15 @@ function socketAddress(path: Uint8Array): Uint8Array {
 export function sendDescriptors(socket: Descriptor, data: Uint8Array | string, descriptors: Descriptor[]): void {
   const payload = Buffer.from(data);
   if (payload.length === 0) throw new TypeError("descriptors need at least one byte to travel with");
+  sendMessage(socket, payload, descriptors);
+}
+
+/** Sends a descriptor in an empty datagram. It stays open here. @throws SyscallError EAGAIN when there is no room. */
+export function sendDescriptorAlone(socket: Descriptor, descriptor: Descriptor): void {
+  sendMessage(socket, new Uint8Array(0), [descriptor]);
+}
+
+function sendMessage(socket: Descriptor, payload: Uint8Array, descriptors: Descriptor[]): void {
   const control = new Uint8Array(align(controlHeaderBytes + 4 * descriptors.length));
   const view = new DataView(control.buffer);
   view.setBigUint64(0, BigInt(controlHeaderBytes + 4 * descriptors.length), true);

@@ -31,6 +31,15 @@ export function logAttributes(
   return found;
 }
 
+/** How docker makes a field's name of a label's or variable's: capitals, digits and underscores, none at the beginning. */
+export function journalFieldName(name: string): string {
+  return [...name]
+    .map((character) => (/[a-z]/.test(character) ? character.toUpperCase() : character))
+    .map((character) => (/[A-Z0-9]/.test(character) ? character : "_"))
+    .join("")
+    .replace(/^_+/, "");
+}
+
 /** @throws EngineError invalid_argument */
 export function attributePattern(expression: string): RegExp {
   try {

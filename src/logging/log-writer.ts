@@ -9,10 +9,10 @@ export interface LogWriter {
   /** Writes what is held back (a line without its end) and closes. What has to wait for somebody has its time. */
   close(): Promise<void> | void;
   /**
-   * Where it is at this moment: what is written from now on comes behind it; undefined when it is not in files.
+   * Where it is at the moment of the call: what is written from then on comes behind it; undefined when it is not in files.
    * @throws the kernel's error.
    */
-  seam(): LogSeam | undefined;
+  seam(): Promise<LogSeam> | LogSeam | undefined;
   /** Lines that could not be written and are gone. */
   readonly lostLines: number;
   /** What the container has to wait for before it may write more; undefined when it may at once. */

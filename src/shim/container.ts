@@ -113,7 +113,7 @@ export class ShimmedContainer {
   }
 
   /** Where the output that comes next will be in the log. */
-  logSeam(): LogSeam | undefined {
+  logSeam(): Promise<LogSeam> | LogSeam | undefined {
     return this.#log?.seam();
   }
 

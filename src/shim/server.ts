@@ -253,7 +253,14 @@ export class ShimServer {
     } else {
       peer.becomeStream();
       this.#container.attach(attachment, request.execId);
-      if (request.seam && request.execId === undefined) result = { seam: this.#container.logSeam() };
+      if (request.seam && request.execId === undefined) {
+        const seam = this.#container.logSeam();
+        if (seam instanceof Promise) {
+          // The stream begins at the moment of the question.
+          peer.holdOutput();
+          result = { seam: await seam };
+        } else result = { seam };
+      }
     }
     // No output can come before: it is read in a later turn.
     peer.respond({ id: request.id, ok: true, result });

@@ -3,9 +3,10 @@ import { hostname } from "node:os";
 import type { HostConfig, LogConfig } from "../../api/schema/container-config.ts";
 import { parseGoBool } from "../../core/go-bool.ts";
 import { parseBytes, parseHumanSize } from "../../core/size.ts";
-import { logAttributes } from "../../logging/log-attributes.ts";
+import { journalFieldName, logAttributes } from "../../logging/log-attributes.ts";
+import { syslogAddress, syslogFacility } from "../../logging/log-options.ts";
 import { defaultTag, logTag } from "../../logging/log-tag.ts";
-import type { LogFiles, LogTarget } from "../../logging/log-target.ts";
+import type { JournaldTarget, LogFiles, LogTarget, SyslogFormat, SyslogTarget } from "../../logging/log-target.ts";
 import type { ContainerPaths } from "../layout.ts";
 import type { Container } from "./container.ts";
 
@@ -33,6 +34,7 @@ type Options = Readonly<Record<string, string>>;
 const jsonFileLimits = { maxSizeBytes: 100_000_000, maxFiles: 5 };
 /** docker's, of the driver local and of the copies of what goes elsewhere. */
 const localLimits = { maxSizeBytes: 20_971_520, maxFiles: 5 };
+const journalSocket = "/run/systemd/journal/socket";
 /** docker's max-buffer-size. */
 const bufferBytesDefault = 2 ** 20;
 
@@ -49,6 +51,10 @@ export function logTarget(container: Container, paths: ContainerPaths): LogTarge
       return { driver: "none" };
     case "local":
       return { driver: "local", ...files(paths.localLog, options, localLimits, true), ...shown, ...delivery };
+    case "journald":
+      return { ...journald(container, options), ...copy(paths, options, shown), ...delivery };
+    case "syslog":
+      return { ...syslog(container, options), ...copy(paths, options, shown), ...delivery };
     default:
       return { driver: "json-file", ...files(paths.log, options, jsonFileLimits, false), ...shown, ...delivery };
   }
@@ -62,6 +68,65 @@ function attributesOf(container: Container, options: Options): Record<string, st
     ...logAttributes(options, { labels: config.Labels ?? {}, env: config.Env ?? [] }),
     ...(tag && { tag: tagOf(container, tag) }),
   };
+}
+
+function journald(container: Container, options: Options): JournaldTarget {
+  const { id, name, definition } = container;
+  const { Labels: labels = {}, Env: env = [], Image: image = "" } = definition.config;
+  const tag = tagOf(container, options.tag);
+  const own = logAttributes(options, { labels: labels ?? {}, env: env ?? [] }, journalFieldName);
+  const named = Object.entries(own).filter(([field]) => field !== "");
+  return {
+    driver: "journald",
+    socket: journalSocket,
+    fields: {
+      CONTAINER_ID: id.slice(0, 12),
+      CONTAINER_ID_FULL: id,
+      CONTAINER_NAME: name,
+      CONTAINER_TAG: tag,
+      IMAGE_NAME: image,
+      SYSLOG_IDENTIFIER: tag,
+      ...Object.fromEntries(named),
+    },
+  };
+}
+
+function syslog(container: Container, options: Options): SyslogTarget {
+  const {
+    "syslog-address": address,
+    "syslog-facility": facility,
+    "syslog-format": format,
+    "syslog-tls-ca-cert": ca,
+    "syslog-tls-cert": certificate,
+    "syslog-tls-key": key,
+  } = options;
+  // As docker: whatever its value.
+  const skipVerify = options["syslog-tls-skip-verify"] !== undefined;
+  const tls = {
+    ...(ca && { ca }),
+    ...(certificate && { certificate }),
+    ...(key && { key }),
+    ...(skipVerify && { skipVerify }),
+  };
+  return {
+    driver: "syslog",
+    ...(address && { address: syslogAddress(address) }),
+    facility: syslogFacility(facility || "daemon"),
+    format: (format || "unix") as SyslogFormat,
+    hostname: hostname(),
+    tag: tagOf(container, options.tag),
+    ...(Object.keys(tls).length > 0 && { tls }),
+  };
+}
+
+/** What `logs` shows. */
+function copy(
+  paths: ContainerPaths,
+  options: Options,
+  shown: false | { attributes: Record<string, string> },
+): { cache?: LogFiles & { attributes?: Record<string, string> } } {
+  if (parseGoBool(options["cache-disabled"] ?? "false")) return {};
+  return { cache: { ...files(paths.localLog, options, localLimits, true, "cache-"), ...shown } };
 }
 
 export function tagOf({ id, name, definition }: Container, template: string = defaultTag): string {
