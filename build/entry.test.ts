@@ -73,7 +73,8 @@ describe("an executable with the entry before its own", () => {
   test("tells a shim's JavaScriptCore to be content with little", () => {
     const lean = { numberOfGCMarkers: "1", useConcurrentGC: "0", useConcurrentJIT: "0" };
     const variables = Object.entries(lean).map(([name, value]) => [`BUN_JSC_${name}`, value]);
-    const expected = { A: "1", ...thresholds, ...Object.fromEntries(variables), ...given };
+    const timer = { BUN_GC_TIMER_DISABLE: "1", MIMALLOC_PURGE_DELAY: "0" };
+    const expected = { A: "1", ...thresholds, ...Object.fromEntries(variables), ...timer, ...given };
     expect(seenBy("shim.js", { A: "1", BUN_JSC_useJIT: "0" })).toEqual([[], expected]);
   });
 

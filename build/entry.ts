@@ -11,7 +11,7 @@
  *   copy, a function is compiled only after it has run a hundred times as long as JavaScriptCore would wait; a loop
  *   that copies a gigabyte gets there soon.
  * - There is a shim for each container, idle for nearly all of its life: it does, beside that, without threads that
- *   collect and compile, whose heaps would stay.
+ *   collect and compile, whose heaps would stay, and without a timer that wakes it.
  *
  * The kernel starts ld.so, and ld.so jumps to the address in e_entry: to these instructions, in a segment of their own
  * at the end of the file, whose program header replaces the one of the build's notes (elf(5)). They copy argc, argv and
@@ -30,7 +30,15 @@ const lateCompiling = ["BUN_JSC_thresholdForJITAfterWarmUp=50000", "BUN_JSC_thre
  * Measured of a shim with a container, with both: 5.6 MB of memory of its own in place of 7.1 to 8.3 MB; an exec takes
  * no longer, and lines of output take less time.
  */
-const lean = ["BUN_JSC_numberOfGCMarkers=1", "BUN_JSC_useConcurrentGC=0", "BUN_JSC_useConcurrentJIT=0"];
+const lean = [
+  "BUN_JSC_numberOfGCMarkers=1",
+  "BUN_JSC_useConcurrentGC=0",
+  "BUN_JSC_useConcurrentJIT=0",
+  // Bun looks every second whether the heap has grown. It is collected when it has, all the same.
+  "BUN_GC_TIMER_DISABLE=1",
+  // What is freed is the kernel's again at once, and not by a thread that looks for it.
+  "MIMALLOC_PURGE_DELAY=0",
+];
 
 /** Of short commands the first two, of a shim all. */
 const variables = [...lateCompiling, ...lean];
@@ -51,7 +59,7 @@ count:  cmpq  $0,(%rdi)
         mov   %rsp,%rsi
         mov   %rsp,%rax
         sub   %rdi,%rax               # less the size of argc, argv and envp
-        lea   -80(%rsp,%rax),%rdi     # and of six more variables
+        lea   -80(%rsp,%rax),%rdi     # and of eight more variables
         and   $-16,%rdi
         mov   %rsp,%r8
         mov   %rdi,%rsp
@@ -70,7 +78,7 @@ mode:   mov   16(%r8),%rsi            # argv[1]
         jz    short
         cmpl  $0x6d656164,(%rsi)      # "daem"on
         je    done
-        mov   $5,%ecx
+        mov   $7,%ecx
         cmpl  $0x6d696873,(%rsi)      # "shim"
         je    texts
         cmpl  $0x61706e75,(%rsi)      # "unpa"ck
@@ -101,7 +109,7 @@ done:   lea   code(%rip),%rax
 
 export const entryCode =
   "488b0c24488d7ccc1048833f00488d7f0875f64889e64889e04829f8488d7c04b04883e7f04989e04889fc83c102f348" +
-  "a548893c250000000048ad4885c0740c813842554e5f74f148abebed498b70104885f67449813e6461656d7455b9050000" +
+  "a548893c250000000048ad4885c0740c813842554e5f74f148abebed498b70104885f67449813e6461656d7455b9070000" +
   "00813e7368696d7439813e756e70617440813e7061636b7438813e70726f787430813e7265736f7428813e636f70797420" +
   "8b06c1e0083d006370007414b902000000488d050000000048ab4883c030e2f8488d050000000048ab31c048abe9000000" +
   "00";

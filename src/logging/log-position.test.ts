@@ -3,7 +3,8 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { JsonFileLog, type JsonFileOptions } from "./json-file.ts";
 import { BlockEncoder } from "./local-format.ts";
-import { endOfLog, type LogPosition } from "./log-position.ts";
+import { endOfLog } from "./log-end.ts";
+import type { LogPosition } from "./log-position.ts";
 import { readLog } from "./read.ts";
 
 const directory = mkdtempSync("/var/tmp/tsd-log-position-");

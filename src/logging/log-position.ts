@@ -1,9 +1,5 @@
-/** A place in a container's log, told in one process and found again in another, whatever was rotated meanwhile. */
+/** A place in a container's log, told in one process and found again in another, whatever was rotated meanwhile. Shims load this. */
 import { fstatSync, readSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
-import { isErrno, wrapError } from "../core/errors.ts";
-import { recordBytesMax } from "./json-record.ts";
-import { beginsLocalFile, endOfBlocks } from "./local-format.ts";
 import type { LogSource } from "./log-source.ts";
 import type { OutputStream } from "./log-writer.ts";
 
@@ -27,7 +23,6 @@ export interface LogSeam {
 }
 
 const markBytes = 48;
-const newline = 10;
 
 /** @throws the kernel's error. */
 export function positionAt(fd: number, bytes: number): LogPosition {
@@ -43,29 +38,4 @@ export async function isIn(source: LogSource, position: LogPosition): Promise<bo
   const found = new Uint8Array(mark.length);
   const length = await source.read(found, position.bytes - mark.length);
   return length === mark.length && mark.equals(found);
-}
-
-/**
- * The end of a log that nobody writes: what a crash has left of a record behind it does not count.
- * @returns undefined when there is none.
- */
-export async function endOfLog(path: string): Promise<LogPosition | undefined> {
-  try {
-    await using handle = await open(path, "r");
-    const { size } = await handle.stat();
-    if (await isLocal(handle)) return positionAt(handle.fd, endOfBlocks(handle.fd));
-    const tail = new Uint8Array(Math.min(size, recordBytesMax));
-    const { bytesRead } = await handle.read(tail, 0, tail.length, size - tail.length);
-    const torn = bytesRead - 1 - tail.subarray(0, bytesRead).lastIndexOf(newline);
-    return positionAt(handle.fd, size - torn);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return undefined;
-    throw wrapError(error, `read log ${path}`, { path });
-  }
-}
-
-async function isLocal(handle: FileHandle): Promise<boolean> {
-  const first = new Uint8Array(1);
-  const { bytesRead } = await handle.read(first, 0, 1, 0);
-  return bytesRead === 1 && beginsLocalFile(first[0]!);
 }
