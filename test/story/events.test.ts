@@ -86,6 +86,12 @@ test("events outlive a daemon that is killed, for days, and are found by every f
   expect(await count(sixDays, { image: [engine.busybox], container: ["past"], ...actions })).toBe(3);
   expect(await count(sixDays, { type: ["network"], event: ["connect"] })).toBeGreaterThan(0);
   expect(await count(sixDays, { type: ["volume"] })).toBe(0);
+  const who = "{{with .Initiator}}{{.Kind}}{{with .Uid}} uid {{.}}{{end}} {{.Command}}{{.Reason}}{{end}}";
+  const told = ["--since", "144h", "--until", "1h", "--filter", "container=other", "--filter", "event=kill"];
+  expect(await engine.daemon.ok("events", ...told, "--format", who)).toBe("client uid 4242 tsd");
+  expect(await engine.daemon.ok("events", ...told, "--format", "json")).toMatch(
+    /"Initiator":\{"Kind":"client","Uid":4242,"Gid":0,"Pid":\d+,"Command":"tsd"\}\}$/,
+  );
   // docker's and tsd's own commands, with times as people write them.
   const flags = ["--since", "144h", "--until", "1h", "--filter", "container=past", "--format", "{{.Action}}"];
   expect(await engine.daemon.ok("events", ...flags)).toMatch(/^create\n(attach\n)?start\ndie\ndestroy$/);

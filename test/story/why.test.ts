@@ -180,6 +180,16 @@ test("one that its policy has started again, whose last run it tells of", async 
   await engine.daemon.ok("rm", "-f", "again");
 });
 
+test("one that its health check has ended", async () => {
+  const flags = ["--health-cmd", "false", "--health-interval", "100ms", "--health-retries", "1"];
+  const id = await engine.start([...flags, "--health-on-failure", "kill", "--name", "ill"], ...sleeping);
+  await engine.untilInspect(id, "{{.State.Status}}", "exited");
+  const story = await why("ill");
+  expect(story).toMatchObject({ Cause: "asked", Signal: "SIGKILL" });
+  expect(story.Sent).toMatchObject([{ Verb: "kill", Initiator: { Kind: "engine", Reason: "health" } }]);
+  expect(story.Summary).toBe("It was ended by SIGKILL, which `kill` of its health check had sent it.");
+});
+
 test("one that runs, or never did, has no end; one that nobody knows has no story", async () => {
   await ready("runs", [], sleeping);
   expect(await why("runs")).toMatchObject({ Cause: "none", Status: "running", Next: [] });

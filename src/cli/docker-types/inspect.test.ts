@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { encodeJson } from "../template/encode-json.ts";
+import { dockerValue } from "./docker-types.ts";
 import { render } from "./render-fixture.ts";
 
 // What docker 28.2.2 prints of the same container.
@@ -161,4 +163,11 @@ describe("a template prints what docker's does", () => {
   ])("%j", (template, text) => {
     expect(render(template)).toBe(text);
   });
+});
+
+test("what may be left out is written where it leads to a zero, as Go does, and left out where it leads nowhere", () => {
+  const config = (StopTimeout?: number) =>
+    encodeJson(dockerValue("container.InspectResponse", { Config: { StopTimeout } }));
+  expect(config(0)).toContain('"StopTimeout":0');
+  expect(config()).not.toContain("StopTimeout");
 });

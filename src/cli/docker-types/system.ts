@@ -35,7 +35,9 @@ export const systemTypes: Record<string, string> = {
   "types.platform": "Name string",
   "types.ComponentVersion": "Name Version string; Details? map[string]string",
   "events.Message":
-    "Status=status? ID=id? From=from? string; Type events.Type; Action events.Action; Actor events.Actor; Scope=scope? string; Time=time? TimeNano=timeNano? int64",
+    "Status=status? ID=id? From=from? string; Type events.Type; Action events.Action; Actor events.Actor; Scope=scope? string; Time=time? TimeNano=timeNano? int64; Initiator? *tsd.Initiator",
+  // Of tsd alone.
+  "tsd.Initiator": "Kind string; Uid? Gid? Pid? *int; Command? Reason? string",
   "context.contextWithTLSListing": "...store.Metadata; TLSMaterial map[string][]string; Storage store.StorageInfo",
   "store.Metadata": "Name string; Metadata command.DockerContext; Endpoints map[string]context.EndpointMetaBase",
   "command.DockerContext": "Description? string; AdditionalFields=- map[string]interface {}",

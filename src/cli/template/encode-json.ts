@@ -64,6 +64,8 @@ function encodeField(field: Field, data: unknown): string[] {
 /** What `omitempty` leaves out; never a struct. */
 function isEmpty({ type, data }: Value): boolean {
   if (type.kind === "struct") return false;
+  // One that leads to a zero is none.
+  if (type.kind === "pointer") return data === null;
   if (data === null || data === false || data === 0 || data === "") return true;
   if (type.kind === "array") return type.length === 0;
   if (type.kind === "slice") return (data as unknown[]).length === 0;
