@@ -88,33 +88,35 @@ describe("attachments that begin with the log", () => {
 });
 
 describe("logs", () => {
-  test("are shown to the byte: long lines, empty ones, none at the end, from the end, with times and details", async () => {
-    const long = "0123456789".repeat(4000);
-    const script =
-      "echo first; echo; awk 'BEGIN { for (i = 0; i < 4000; i++) printf \"0123456789\" }'; echo; printf 'a\\r\\tb\\n'; printf 'no end'";
-    await engine.start(["--name", "exact"], "sh", "-c", script);
-    await engine.daemon.ok("wait", "exact");
-    const all = `first\n\n${long}\na\r\tb\nno end`;
-    const logs = (...args: string[]) => engine.tsd(["logs", ...args, "exact"]);
-    expect(await logs()).toEqual({ status: 0, stdout: all, stderr: "" });
-    expect((await logs("-n", "1")).stdout).toBe("no end");
-    expect((await logs("-n", "2")).stdout).toBe("a\r\tb\nno end");
-    expect((await logs("-n", "0")).stdout).toBe("");
-    expect((await logs("-n", "100")).stdout).toBe(all);
-    const stamped = (await logs("-t")).stdout;
-    const time = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z /g;
-    // One for each line and, as docker has it, for each piece of 16 KiB of a long one.
-    expect(stamped.match(time)).toHaveLength(7);
-    expect(stamped.split(time).map((piece) => piece.length)).toEqual([0, 6, 1, 16_384, 16_384, 7233, 5, 6]);
-    expect(stamped.replace(time, "")).toBe(all);
-    expect((await logs("--details", "-n", "2")).stdout).toBe(" a\r\tb\n no end");
-    const last = stamped.split("\n").at(-1)!.split(" ")[0]!;
-    expect((await logs("--since", last)).stdout).toEndWith("no end");
-    expect((await logs("--until", "2001-01-01T00:00:00Z")).stdout).toBe("");
-    const docker = await engine.daemon.docker(["logs", "exact"]);
-    expect(docker).toEqual({ status: 0, stdout: all, stderr: "" });
-    await engine.daemon.ok("rm", "exact");
-  });
+  for (const driver of ["json-file", "local"]) {
+    test(`are shown to the byte by ${driver}: long lines, empty ones, none at the end, from the end, with times and details`, async () => {
+      const long = "0123456789".repeat(4000);
+      const script =
+        "echo first; echo; awk 'BEGIN { for (i = 0; i < 4000; i++) printf \"0123456789\" }'; echo; printf 'a\\r\\tb\\n'; printf 'no end'";
+      await engine.start(["--name", "exact", "--log-driver", driver], "sh", "-c", script);
+      await engine.daemon.ok("wait", "exact");
+      const all = `first\n\n${long}\na\r\tb\nno end`;
+      const logs = (...args: string[]) => engine.tsd(["logs", ...args, "exact"]);
+      expect(await logs()).toEqual({ status: 0, stdout: all, stderr: "" });
+      expect((await logs("-n", "1")).stdout).toBe("no end");
+      expect((await logs("-n", "2")).stdout).toBe("a\r\tb\nno end");
+      expect((await logs("-n", "0")).stdout).toBe("");
+      expect((await logs("-n", "100")).stdout).toBe(all);
+      const stamped = (await logs("-t")).stdout;
+      const time = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z /g;
+      // One for each line and, as docker has it, for each piece of 16 KiB of a long one.
+      expect(stamped.match(time)).toHaveLength(7);
+      expect(stamped.split(time).map((piece) => piece.length)).toEqual([0, 6, 1, 16_384, 16_384, 7233, 5, 6]);
+      expect(stamped.replace(time, "")).toBe(all);
+      expect((await logs("--details", "-n", "2")).stdout).toBe(" a\r\tb\n no end");
+      const last = stamped.split("\n").at(-1)!.split(" ")[0]!;
+      expect((await logs("--since", last)).stdout).toEndWith("no end");
+      expect((await logs("--until", "2001-01-01T00:00:00Z")).stdout).toBe("");
+      const docker = await engine.daemon.docker(["logs", "exact"]);
+      expect(docker).toEqual({ status: 0, stdout: all, stderr: "" });
+      await engine.daemon.ok("rm", "exact");
+    });
+  }
 
   test("are followed to the last byte while they are written fast, by tsd's client and docker's", async () => {
     const lines = 30_000;
@@ -133,5 +135,38 @@ describe("logs", () => {
     expect(`${whole}end`.endsWith(late.stdout)).toBe(true);
     expect(docker.stdout === `before\n${whole}end`).toBe(true);
     await engine.daemon.ok("rm", "fast");
+  });
+
+  test("are followed up to a restart or the container's removal; and it is an error when the daemon goes", async () => {
+    const script = "echo one; trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done";
+    await engine.start(["--name", "followed"], "sh", "-c", script);
+    const argv = ["logs", "-f", "-n", "1", "followed"];
+    const follow = async () => {
+      const both = [tsd, dockerClient()].map((client) => new LiveCommand([client, ...argv], engine.daemon.env));
+      for (const follower of both) await follower.shows("one\n");
+      return both;
+    };
+    const before = await follow();
+    await engine.daemon.ok("restart", "followed");
+    const after = await follow();
+    await engine.daemon.ok("rm", "-f", "followed");
+    await engine.start(["--name", "followed"], "sh", "-c", script);
+    const last = await follow();
+    await engine.daemon.stop("SIGKILL");
+    const ends = async (followers: LiveCommand[]) =>
+      Promise.all(followers.map(async (follower) => ({ status: await follower.end(), stdout: follower.stdout })));
+    const whole = { status: 0, stdout: "one\nbye\n" };
+    expect(await ends(before)).toEqual([whole, whole]);
+    const killed = { status: 0, stdout: "one\n" };
+    expect(await ends(after)).toEqual([killed, killed]);
+    const cut = { status: 1, stdout: "one\n" };
+    expect(await ends(last)).toEqual([cut, cut]);
+    expect(last.map(({ stderr }) => stderr.split("\n")[0])).toEqual([
+      expect.stringContaining("went away in the middle of its answer"),
+      "unexpected EOF",
+    ]);
+    await engine.daemon.start();
+    expect((await engine.tsd(["logs", "followed"])).stdout).toBe("one\n");
+    await engine.daemon.ok("rm", "-f", "followed");
   });
 });
