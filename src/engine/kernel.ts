@@ -6,7 +6,6 @@ import type { InterfaceStats } from "../api/schema/stats.ts";
 import { isErrno } from "../core/errors.ts";
 import { openCgroup } from "../runtime/cgroup/cgroup.ts";
 import { OomFollower } from "../runtime/cgroup/oom-follower.ts";
-import { killTree } from "../runtime/process-tree.ts";
 import { unmountRootfs } from "../shim/rootfs.ts";
 import type { OomVictim } from "./container/end.ts";
 import type { ContainerUsage, KernelPart } from "./parts.ts";
@@ -31,10 +30,6 @@ export class CgroupKernel implements KernelPart {
 
   oomVictim(containerId: string, sinceMs: number): Promise<OomVictim | undefined> {
     return findOomVictim(containerId, sinceMs);
-  }
-
-  killTree(path: string, root: number): void {
-    killTree(root, () => this.processes(path));
   }
 
   unmount(directory: string): void {

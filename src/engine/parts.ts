@@ -316,8 +316,6 @@ export interface KernelPart {
   /** Ends whatever runs in the container's cgroup. */
   killCgroup(cgroupPath: string): void;
   removeCgroup(cgroupPath: string): void;
-  /** Kills one of the container's processes with all that it has started. @param root by the host's number. */
-  killTree(cgroupPath: string, root: number): void;
   /** Takes away what is mounted on the directory, if anything is. */
   unmount(directory: string): void;
   /** Every process of a container, by the host's numbers, in their order. */

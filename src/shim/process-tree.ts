@@ -9,7 +9,8 @@ const roundsMax = 100;
 
 /**
  * Its members are the processes of its session, for each exec is the leader of one, and their children, whatever session
- * those have made for themselves. What has let itself be orphaned in a session of its own, as daemons do, is no member.
+ * those have made for themselves. What has let itself be orphaned in a session of its own, as daemons do, is no member,
+ * unless the leader keeps orphans (ExecOptions).
  */
 export class ProcessTree {
   readonly #root: ProcessStat;

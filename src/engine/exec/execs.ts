@@ -43,7 +43,6 @@ export const probePrefix = "health-";
 
 /** A process that runs, with its streams. */
 export interface AttachedProcess {
-  pid: number;
   stream: ShimStreamPart;
   /** Its exit status. */
   ended: Promise<number>;
@@ -86,11 +85,13 @@ export class ExecService {
   }
 
   /** Starts the process of a health check, which has no client. With its end it is forgotten. @throws EngineError as `start`. */
-  async startProbe(container: Container, Cmd: string[]): Promise<AttachedProcess> {
+  async startProbe(container: Container, Cmd: string[]): Promise<AttachedProcess & { kill: () => Promise<void> }> {
     const exec = this.#create(container, container.id, { Cmd, AttachStdout: true, AttachStderr: true }, true);
     try {
-      const { pid, stream, ended } = await this.#startAttached(exec, {});
-      return { pid, stream, ended: ended.finally(() => this.#execs.delete(exec.id)) };
+      const { stream, ended } = await this.#startAttached(exec, {});
+      // With all that it has started.
+      const kill = () => container.runningShim().endExec(exec.shimId, 0);
+      return { stream, ended: ended.finally(() => this.#execs.delete(exec.id)), kill };
     } catch (error) {
       this.#execs.delete(exec.id);
       throw error;
@@ -189,7 +190,7 @@ export class ExecService {
       const { stream, started } = await shim.execAttached(process, { stdin, stdout, stderr });
       const ended = this.#started(exec, shim, started);
       if (signal !== undefined) this.#endWithClient(exec, shim, ended, signal);
-      return { pid: started.pid, stream, ended };
+      return { stream, ended };
     } catch (error) {
       throw this.#failed(exec, error);
     }

@@ -78,7 +78,7 @@ export class HealthMonitor {
       if (watch === undefined || shim === undefined) continue;
       if (container.health === undefined) this.#become(container, startingHealth(undefined));
       watch.paused = container.paused;
-      const left = endLeftProbes(this.#context, container, shim);
+      const left = endLeftProbes(shim);
       this.#context.background.run("end a health check of an earlier daemon", container.id, left);
       const delayMs = this.#dueAtMs(watch) - Date.now();
       this.#schedule(watch, delayMs > 0 ? delayMs : overdue++ * overdueStepMs);
@@ -205,7 +205,7 @@ export class HealthMonitor {
   #probe(container: Container, probe: ProbeKind): Probe {
     switch (probe.kind) {
       case "command":
-        return commandProbe(this.#context, this.#execs, container, probe.command);
+        return commandProbe(this.#execs, container, probe.command);
       case "http":
         return httpProbe(container, probe.target);
       case "tcp":

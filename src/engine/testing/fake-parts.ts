@@ -187,8 +187,6 @@ export class FakeWorld implements Disposable {
   readonly networks = new FakeNetworks();
   readonly snapshotKeys = new Set<string>();
   readonly killedCgroups: string[] = [];
-  /** By their roots. */
-  readonly killedTrees: number[] = [];
   readonly unmounted: string[] = [];
   /** What containers use, by their ids. */
   readonly usages = new Map<string, ContainerUsage>();
@@ -233,7 +231,6 @@ export class FakeWorld implements Disposable {
       kernel: {
         killCgroup: (path) => this.killedCgroups.push(path),
         removeCgroup: () => undefined,
-        killTree: (_path, root) => this.killedTrees.push(root),
         unmount: (directory) => this.unmounted.push(directory),
         processes: () => [process.pid],
         usage: (path) => this.usages.get(path.slice(path.lastIndexOf("/") + 1)),
