@@ -289,6 +289,21 @@ describe("a container with a policy", () => {
       expect(other.State).toMatchObject({ Status: "exited", ExitCode: 255, Error: expect.stringContaining("host") });
     });
 
+    test("says in whose name it was started: the policy's, or the daemon's that has begun", async () => {
+      const { signal } = new AbortController();
+      await run(always);
+      await restarted();
+      await engine.containers.stop("web", {});
+      await next();
+      await becomes("running");
+      const reasons: unknown[] = [];
+      for await (const { Action, Initiator } of engine.events.subscribe({ sinceNano: 0n }, signal)) {
+        if (Action === "start" && reasons.push(Initiator) === 3) break;
+      }
+      const engines = (Reason: string) => ({ Kind: "engine", Reason });
+      expect(reasons).toEqual([undefined, engines("policy"), engines("boot")]);
+    });
+
     test("always is started whatever was done, unless-stopped what nobody had stopped, others are not", async () => {
       const names: [string, RestartPolicy][] = [
         ["a", always],
