@@ -125,6 +125,22 @@ describe("a container's life", () => {
     expect(world.shims).toHaveLength(2);
   });
 
+  test("an ended container whose network could not be let go of starts again all the same", async () => {
+    const id = await create();
+    await engine.containers.start(id);
+    const detach = world.networks.detach;
+    world.networks.detach = () => Promise.reject(new EngineError("internal", "EBUSY"));
+    world.shims[0]!.end();
+    await engine.containers.wait(id, "not-running", never).then(({ exited }) => exited);
+    // Whoever has the lock next does it: the end is settled when this is refused.
+    expect(await codeOf(engine.containers.stop(id, {}))).toBe("not_modified");
+    await Bun.sleep(1);
+    world.networks.detach = detach;
+    expect(world.networks.attached.has(id)).toBe(true);
+    await engine.containers.start(id);
+    expect((await stateOf(id)).Running).toBe(true);
+  });
+
   test("two starts at once make one process", async () => {
     const id = await create();
     const results = await Promise.all([1, 2].map(() => codeOf(engine.containers.start(id))));

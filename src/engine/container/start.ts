@@ -5,7 +5,7 @@ import { type Cleanup, withCleanup } from "../../core/cleanup.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, errorMessage, isEngineError, isErrno, wrapError } from "../../core/errors.ts";
 import { log } from "../../core/log.ts";
-import type { Sandbox } from "../../network/sandbox.ts";
+import type { Sandbox, SandboxRequest } from "../../network/sandbox.ts";
 import type { CheckpointPlace } from "../../shim/protocol.ts";
 import type { EngineContext } from "../context.ts";
 import { imagesOf } from "../mount/image-mount.ts";
@@ -117,7 +117,7 @@ async function run(
   const [shimResult, sandboxResult, sourcesResult] = await Promise.allSettled([
     ensureShim(context, container),
     // What it writes it writes at once, and for this boot only: no need to wait for the disk.
-    withoutSync(context.database, () => context.networks.attach(container.id, request)),
+    attachNetwork(context, container, request),
     openMountSources(context, container, container.id, userNamespace),
   ]).then(([shim, sandbox, sources]) => {
     if (sandbox.status === "fulfilled") cleanup.add("leave the network", () => abandonNetwork(context, container));
@@ -142,6 +142,19 @@ async function run(
   connected(context, container, sandbox);
   makeNextUserNamespace(context, container, sandbox);
   return { status: "running", pid, pidStartTicks: startTicks(pid), startedAt };
+}
+
+/** An end that could not let go of the network, because something failed just then, is not in the way for good. */
+async function attachNetwork(context: EngineContext, { id }: Container, request: SandboxRequest): Promise<Sandbox> {
+  const attach = () => withoutSync(context.database, () => context.networks.attach(id, request));
+  try {
+    return await attach();
+  } catch (error) {
+    if (!isEngineError(error, "conflict") || context.networks.sandbox(id) === undefined) throw error;
+    log("warn", "letting go of networks that an earlier end has left", { container: id });
+    await withoutSync(context.database, () => context.networks.detach(id));
+    return attach();
+  }
 }
 
 function connected(context: EngineContext, container: Container, sandbox: Sandbox): void {

@@ -78,6 +78,9 @@ export class FakeNetworks implements NetworksPart {
   }
 
   async attach(containerId: string, request: SandboxRequest): Promise<Sandbox> {
+    if (this.attached.has(containerId)) {
+      throw new EngineError("conflict", `container ${containerId} is attached to its network already`);
+    }
     this.requests.set(containerId, request);
     const { kind } = request;
     const endpoints =
