@@ -1,5 +1,6 @@
 /** A client that creates, starts, enters, stops and removes containers, and knows what must be so of each at any moment. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { ContainerInspect } from "../../src/api/schema/container.ts";
 import type { Daemon } from "../harness/daemon.ts";
 import type { Random } from "../harness/random.ts";
@@ -177,7 +178,8 @@ export class LoadClient {
     const about = `${State.Status} ${State.ExitCode} ${State.Error}`;
     subject.id ??= Id;
     if (State.Status === "running") {
-      if (subject.ownCode === undefined && !subject.isOrphaned && isAlive(State.Pid)) {
+      // One whose shim was killed may have been started again.
+      if (subject.ownCode === undefined && isAlive(State.Pid) && isAlive(this.#shimOf(Id))) {
         return this.#allowed(subject, "running", about);
       }
       // It ends at once, or its end is about to be found out.
@@ -201,6 +203,12 @@ export class LoadClient {
     this.#checkLog(subject, log, State.ExitCode);
     subject.seenEnd = end;
     return this.#allowed(subject, "exited", about);
+  }
+
+  /** 0 when it has just ended. */
+  #shimOf(id: string): number {
+    const path = join(this.#daemon.state, "containers", id, "shim.json");
+    return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as { shimPid: number }).shimPid : 0;
   }
 
   #checkLog({ name, ownCode, wasOrphaned }: Subject, log: string, exitCode: number): void {

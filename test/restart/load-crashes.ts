@@ -8,9 +8,9 @@ import { LoadClient } from "./load-client.ts";
 
 const clientCount = 8;
 /** Milliseconds under load after which the first is killed, at most. */
-const killWithinMs = 250;
+const killWithinMs = 200;
 /** How often records, files and the kernel are compared, which takes longer than a round. */
-const agreementEvery = 5;
+const agreementEvery = 10;
 
 export interface LoadOptions {
   rounds: number;
