@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { ContainerStats } from "../../../src/api/schema/stats.ts";
+import type { ContainerStory } from "../../../src/api/schema/story.ts";
 import {
   act,
   busybox,
@@ -14,6 +15,7 @@ import {
   outputOf,
   remove,
   serve,
+  socket,
   start,
   statsOf,
   tsd,
@@ -89,7 +91,11 @@ describe("cgroup v2", () => {
     const id = made.stdout.trim();
     const result = await tsd(["start", "-a", id]);
     const { State } = await inspect(id);
+    const why = await fetch(`http://tsd/tsd/containers/${id}/why`, { unix: socket });
+    const story = (await why.json()) as ContainerStory;
     await remove(id);
+    expect(story).toMatchObject({ Cause: "memory", Memory: { LimitBytes: 16 * mebibyte, Process: { Name: "sh" } } });
+    expect(story.Memory!.PeakBytes).toBeGreaterThan(8 * mebibyte);
     // None, for --memory-swap is as much as --memory.
     expect(result).toMatchObject({ status: 137, stdout: "0\n" });
     expect(State).toMatchObject({ Status: "exited", ExitCode: 137, OOMKilled: true });
