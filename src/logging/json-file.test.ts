@@ -304,3 +304,22 @@ describe("a full disk", () => {
     }
   });
 });
+
+test("every byte at every place of a word is written as Go writes it", () => {
+  const { log, path, write } = newLog({ attributes: { name: "é" } });
+  const expected: string[] = [];
+  for (let byte = 0; byte < 256; byte++) {
+    for (let place = 0; place < 9; place++) {
+      if (byte === 10) continue;
+      const line = new Uint8Array(10).fill(0x61);
+      line[place] = byte;
+      line[9] = 10;
+      write(line);
+      expected.push(line.reduce((text, each) => text + (each < 0x80 ? String.fromCharCode(each) : "\ufffd"), ""));
+    }
+  }
+  log.close();
+  expect(recordsOf(path).map((record) => record.log)).toEqual(expected);
+  const escaped = [...'\\"<>&'].map((mark) => rawLines(path)[(mark.charCodeAt(0) - 1) * 9]!.slice(8, 14));
+  expect(escaped).toEqual(["\\\\aaaa", '\\"aaaa', "\\u003c", "\\u003e", "\\u0026"]);
+});

