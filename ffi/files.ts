@@ -291,6 +291,15 @@ export function widenPipe(end: Descriptor, bytes: number): void {
   if (result !== -EPERM) check("fcntl", result, `a pipe of ${bytes} bytes`);
 }
 
+/** Has a pipe hold so many bytes. @returns whether it does: not with more in it (EBUSY), nor beyond the kernel's limit (EPERM). */
+export function resizePipe(end: Descriptor, bytes: number): boolean {
+  const [EPERM, EBUSY] = [1, 16];
+  const result = syscall(SYS.fcntl, descriptorNumber(end), F_SETPIPE_SZ, bytes);
+  if (result === -EPERM || result === -EBUSY) return false;
+  check("fcntl", result, `a pipe of ${bytes} bytes`);
+  return true;
+}
+
 /** Waits until a file's data and size are on the disk. */
 export function fsync(fd: Descriptor): void {
   call("fsync", undefined, descriptorNumber(fd));

@@ -14,7 +14,7 @@
 import { F_GETFL, F_SETFL, O_NONBLOCK } from "./constants/open.ts";
 import { SyscallError } from "./errno.ts";
 import type { Fd } from "./fd.ts";
-import { fcntl, read, writeSome } from "./files.ts";
+import { fcntl, read, resizePipe, writeSome } from "./files.ts";
 
 function setNonblocking(fd: Fd): void {
   const flags = fcntl(fd, F_GETFL);
@@ -75,6 +75,14 @@ export class DescriptorReader {
       if (error instanceof SyscallError && (error.errno === "EAGAIN" || error.errno === "EIO")) return undefined;
       throw error;
     }
+  }
+
+  /**
+   * Has the pipe hold so many bytes (fcntl(2), F_SETPIPE_SZ). @returns whether it does: it is not made smaller than what is
+   * in it, nor larger than the kernel grants. Undefined after `close`.
+   */
+  setCapacity(bytes: number): boolean | undefined {
+    return this.#fd.closed ? undefined : resizePipe(this.#fd, bytes);
   }
 
   /** Gives up waiting: a `read` under way gives undefined. Bytes that were not read yet stay readable. */

@@ -13,6 +13,7 @@ import type { LogWriter, OutputStream } from "../logging/log-writer.ts";
 import type { ContainerStdio } from "../runtime/options.ts";
 import { type Attachment, frame } from "./attachment.ts";
 import { noteOutput } from "./memory.ts";
+import { PipeWidth } from "./pipe-width.ts";
 import type { ConsoleSize } from "./protocol.ts";
 
 /** Input that waits for the process above which a client is no longer read from. */
@@ -199,11 +200,14 @@ export class ProcessStreams {
   }
 
   async #pump(reader: DescriptorReader, stream: OutputStream): Promise<void> {
+    const width = this.#options.terminal ? undefined : new PipeWidth(reader);
     try {
       while (!this.#stopped) {
         const chunk = await reader.read();
-        if (chunk !== undefined) this.#deliver(stream, chunk);
-        else if (!reader.hungUp || this.#ended) return;
+        if (chunk !== undefined) {
+          width?.note(chunk.length);
+          this.#deliver(stream, chunk);
+        } else if (!reader.hungUp || this.#ended) return;
         else await this.#hungUp(reader);
         const room = this.#options.log?.room?.();
         if (room !== undefined) await room;
