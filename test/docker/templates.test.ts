@@ -94,9 +94,17 @@ async function applied(words: string[], templates: string[]): Promise<[docker: s
   }) as [string[][], string[][]];
 }
 
-/** A pointer inside a structure is printed as the address it happens to have in Go's heap. */
-function withoutPlaces(printed: string[]): string[] {
-  return printed.map((text) => text.replace(/\b0xc0[0-9a-f]{8}\b/g, "<pointer>"));
+/**
+ * A pointer inside a structure is printed as the address it happens to have in Go's heap. Who wanted what an event tells
+ * is a field of tsd's alone, the last one.
+ */
+function comparable(printed: string[]): string[] {
+  return printed.map((text) =>
+    text
+      .replace(/\b0xc0[0-9a-f]{8}\b/g, "<pointer>")
+      .replace(/,"Initiator":\{[^}]*\}/g, "")
+      .replace(/(^\s*\{ {3}network .* \d{19}) <pointer>\}$/g, "$1}"),
+  );
 }
 
 function describeTemplates(what: string, templates: string[], wordsOf: () => string[]): void {
@@ -106,7 +114,7 @@ function describeTemplates(what: string, templates: string[], wordsOf: () => str
       printed = await applied(wordsOf(), templates);
     });
     test.each(templates.map((template, index) => ({ template, index })))("$template", ({ index }) => {
-      const [docker, own] = printed.map((each) => withoutPlaces(each[index]!));
+      const [docker, own] = printed.map((each) => comparable(each[index]!));
       expect(own).toEqual(docker!);
       expect(docker!.join("").trim()).not.toBe("");
     });
