@@ -28,8 +28,9 @@ export async function playLoad(name: string, { rounds, shims = false }: LoadOpti
       (_, index) => new LoadClient(scene.daemon, random, scene.image, `client${index}`),
     );
     for (let round = 1; round <= rounds; round++) {
-      const killed = await playRound(scene, random, clients, shims);
+      let killed = "nothing yet";
       try {
+        killed = await playRound(scene, random, clients, shims);
         for (const client of clients) await client.check();
         if (round % agreementEvery === 0 || round === rounds) await expectAgreement(scene.workspace, scene.daemon);
       } catch (error) {
@@ -52,17 +53,20 @@ async function playRound(
   shims: boolean,
 ): Promise<string> {
   let isOver = false;
-  const work = Promise.all(clients.map((client) => client.work(() => isOver)));
-  // Heard of below; a client that fails meanwhile must not count as unhandled.
-  work.catch(() => undefined);
+  const work = Promise.allSettled(clients.map((client) => client.work(() => isOver)));
   await Bun.sleep(20 + random.below(killWithinMs));
   const killed: string[] = [];
   if (shims) {
-    for (const { id, shimPid } of shimRecords(daemon.state)) {
-      if (random.below(3) > 0) continue;
-      for (const client of clients) client.orphaned(id);
+    const chosen = shimRecords(daemon.state).filter(() => random.below(3) === 0);
+    const pids = new Set(chosen.map(({ shimPid }) => shimPid));
+    for (const client of clients) client.shimsAreKilled = pids.size > 0;
+    for (const { id, shimPid } of chosen) {
       kill(shimPid);
       killed.push(`the shim of ${id}`);
+    }
+    // A shim may have got another container since.
+    for (const { id, shimPid } of [...chosen, ...shimRecords(daemon.state)]) {
+      if (pids.has(shimPid)) for (const client of clients) client.orphaned(id);
     }
   }
   if (!shims || random.below(3) === 0) {
@@ -70,8 +74,9 @@ async function playRound(
     await daemon.stop("SIGKILL");
   } else await Bun.sleep(random.below(100));
   isOver = true;
-  await work;
+  const failed = (await work).find((result) => result.status === "rejected");
   if (killed.includes("the daemon")) await daemon.start();
+  if (failed !== undefined) throw new Error(`with ${killed.join(", ")} killed`, { cause: failed.reason });
   return killed.join(", ");
 }
 
