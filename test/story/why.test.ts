@@ -28,7 +28,7 @@ function run(name: string, flags: string[], script: string) {
 
 const sleeping = ["sh", "-c", "echo ready; exec sleep 1000"];
 /** Ends with SIGTERM, by status 4. */
-const heeding = ["sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done"];
+const heeding = ["sh", "-c", "trap 'exit 4' TERM; sleep 1000 & echo ready; wait"];
 
 async function ready(name: string, flags: string[], command: string[]): Promise<string> {
   const id = await engine.start(["--name", name, ...flags], ...command);
@@ -64,7 +64,7 @@ test("one that is asked to stop and heeds it", async () => {
 });
 
 test("one that is asked to stop and does not heed it", async () => {
-  await ready("deaf", [], ["sh", "-c", "trap : TERM; echo ready; while :; do sleep 0.01; done"]);
+  await ready("deaf", [], ["sh", "-c", "trap '' TERM; echo ready; exec sleep 1000"]);
   const docker = Bun.spawn(["docker", "-H", `unix://${engine.daemon.socket}`, "stop", "-t", "0", "deaf"]);
   expect(await docker.exited).toBe(0);
   const story = await why("deaf");
@@ -201,11 +201,7 @@ test("one that runs, or never did, has no end; one that nobody knows has no stor
 });
 
 test("one that ended while no daemon was there: the signal of the one that was killed, and the host's restart", async () => {
-  const asked = await ready(
-    "asked",
-    [],
-    ["sh", "-c", "trap 'sleep 0.3; exit 5' TERM; echo ready; while :; do sleep 0.01; done"],
-  );
+  const asked = await ready("asked", [], ["sh", "-c", "trap 'sleep 0.3; exit 5' TERM; sleep 1000 & echo ready; wait"]);
   const rebooted = await ready("rebooted", [], sleeping);
   await engine.daemon.ok("kill", "-s", "TERM", asked);
   const database = new Database(join(engine.daemon.root, "metadata.db"), { readonly: true });
