@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   truncateSync,
@@ -261,6 +262,52 @@ describe("rotation", () => {
     log.close();
     expect(recordsOf(`${path}.1`)[0]!.log).toHaveLength(501);
     expect(recordsOf(path)[0]!.log).toBe("after\n");
+  });
+});
+
+describe("a log that cannot be rotated", () => {
+  test("grows on, is whole, and is rotated when it can be", () => {
+    const { log, path, trouble, write } = newLog({ maxSizeBytes: 500, maxFiles: 3 });
+    write("first\n");
+    mkdirSync(`${path}.new`);
+    const lines = Array.from({ length: 2000 }, (_, index) => `line ${index}\n`);
+    for (const line of lines) write(line);
+    expect(recordsOf(path).map((record) => record.log)).toEqual(["first\n", ...lines]);
+    expect(log.seam().position.bytes).toBe(statSync(path).size);
+    expect(existsSync(`${path}.1`)).toBe(false);
+    expect(trouble).toEqual([expect.stringMatching(/^rotate .*; it grows on until it can be rotated$/)]);
+    rmdirSync(`${path}.new`);
+    for (let count = 0; statSync(path).size > 500 && count < 2000; count++) write("after\n");
+    log.close();
+    expect(recordsOf(path).at(-1)!.log).toBe("after\n");
+    expect(existsSync(`${path}.1`)).toBe(true);
+    expect(trouble[1]).toBe(`${path} can be rotated again`);
+  });
+
+  test("with deferred writes says what it could not write", async () => {
+    const { log, path, write } = newLog({ maxSizeBytes: 500, maxFiles: 3, deferred: true });
+    mkdirSync(`${path}.new`);
+    for (let index = 0; index < 300; index++) {
+      write(`line ${index}\n`);
+      await log.settle();
+    }
+    const texts = recordsOf(path).map((record) => record.log);
+    const kept = texts.filter((text) => text.startsWith("line"));
+    expect(kept.length + log.lostLines).toBe(300);
+    expect(log.lostLines).toBeLessThan(5);
+    expect(texts.join("")).toContain(`tsd: ${log.lostLines} line`);
+    log.close();
+  });
+
+  test("does not keep a file that was left uncompressed before a newer one that is compressed", () => {
+    const { log, path, write } = newLog({ maxSizeBytes: 100, maxFiles: 3 });
+    writeFileSync(`${path}.1.gz`, "newer");
+    writeFileSync(`${path}.2`, "oldest");
+    write(`${"x".repeat(50)}\n`);
+    write("next\n");
+    log.close();
+    expect(existsSync(`${path}.2`)).toBe(false);
+    expect(readFileSync(`${path}.2.gz`, "utf8")).toBe("newer");
   });
 });
 

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -171,4 +172,14 @@ test("a full disk is reported once and counted, line by line", () => {
   log.close();
   expect(log.lostLines).toBe(3);
   expect(trouble).toEqual(["write /dev/full: no space left on device; lines are lost until it can be written again"]);
+});
+
+test("a local log that cannot be rotated grows on, and is read whole", async () => {
+  const { log, path, trouble, write } = newLog({ maxSizeBytes: 1000, maxFiles: 3 });
+  mkdirSync(`${path}.new`);
+  const lines = Array.from({ length: 20_000 }, (_, index) => `a line with the number ${index}\n`);
+  for (let at = 0; at < lines.length; at += 7) write(lines.slice(at, at + 7).join(""));
+  expect(textOf(path).join("")).toBe(lines.join(""));
+  expect(trouble).toHaveLength(1);
+  log.close();
 });

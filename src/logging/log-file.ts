@@ -55,7 +55,9 @@ export class LogFile {
   readonly losses: LogLosses = new LogLosses();
   #fd: number;
   #sizeBytes: number;
+  #maxBytes: number;
   #failing: string | undefined;
+  #isRotationFailing = false;
   #deferred: Deferred[] = [];
   readonly #compressor: LogCompressor | undefined;
 
@@ -64,6 +66,7 @@ export class LogFile {
     this.#options = options;
     this.#format = format;
     const { path } = options;
+    this.#maxBytes = this.#limitBytes;
     try {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       this.#fd = openSync(path, "a+", 0o600);
@@ -89,7 +92,12 @@ export class LogFile {
     return this.#sizeBytes;
   }
 
+  /** How long the file may become: more than was asked for where it could not be rotated. */
   get maxBytes(): number {
+    return this.#maxBytes;
+  }
+
+  get #limitBytes(): number {
     return this.#options.maxSizeBytes ?? Number.POSITIVE_INFINITY;
   }
 
@@ -119,10 +127,15 @@ export class LogFile {
     return this.#account(records, written);
   }
 
+  /** After it there is room for more: in a new file, or where there can be none (that is reported) in the old one. */
   rotate(): void {
-    if (this.#options.deferred) this.#deferred.push("rotate");
-    else this.#rotate();
+    if (!this.#options.deferred) {
+      if (this.#rotate()) this.#sizeBytes = 0;
+      return;
+    }
+    this.#deferred.push("rotate");
     this.#sizeBytes = 0;
+    this.#maxBytes = this.#limitBytes;
   }
 
   /** Does what was deferred. */
@@ -130,8 +143,9 @@ export class LogFile {
     const operations = this.#deferred;
     this.#deferred = [];
     let isWhole = true;
+    // What follows something that failed was encoded for places that there are not.
     for (const operation of operations) {
-      if (operation === "rotate") this.#rotate();
+      if (operation === "rotate") isWhole &&= this.#rotate();
       else if (!isWhole) this.#lose(operation, 0);
       else isWhole = (await this.#writeBehind(operation)) === operation.length;
     }
@@ -178,7 +192,7 @@ export class LogFile {
       } catch (error) {
         this.#failed(`open ${this.#options.path}: ${reasonOf(error)}`);
       }
-    } else if (size < this.#sizeBytes) this.#sizeBytes = size;
+    } else this.#sizeBytes = size;
   }
 
   /** @returns how many bytes were written, a torn record not counted: it is cut off. */
@@ -225,28 +239,40 @@ export class LogFile {
     this.#failing = reason;
   }
 
-  /** Begins a new file. When that fails the old one is gone on with: rather too long than lost. */
-  #rotate(): void {
-    const { path, maxFiles = 1 } = this.#options;
+  /** Begins a new file. When that fails the old one is gone on with, rather too long than lost, and it is tried again later. */
+  #rotate(): boolean {
+    const { path, maxFiles = 1, onTrouble } = this.#options;
     try {
-      if (maxFiles > 1) makeRoom(path, maxFiles);
-      this.#fd = replaceFile(this.#fd, path);
-      this.#compressor?.wake();
+      this.#fd = replaceFile(this.#fd, path, maxFiles);
     } catch (error) {
-      this.#options.onTrouble(`rotate ${path}: ${errorMessage(error)}`);
+      if (!this.#isRotationFailing)
+        onTrouble(`rotate ${path}: ${errorMessage(error)}; it grows on until it can be rotated`);
+      this.#isRotationFailing = true;
+      this.#maxBytes = Math.max(this.#maxBytes, fstatSync(this.#fd).size) + rotationRetryBytes;
+      return false;
     }
+    if (this.#isRotationFailing) onTrouble(`${path} can be rotated again`);
+    this.#isRotationFailing = false;
+    this.#maxBytes = this.#limitBytes;
+    this.#compressor?.wake();
+    return true;
   }
 }
 
+/** After so much more a rotation that failed is tried again. */
+const rotationRetryBytes = 64 * 1024;
+
 /**
- * Puts a new file where the one of `fd` is, or was. It is not emptied: who follows it reads it to its end.
+ * Puts a new file where the one of `fd` is, or was, which gets the next number or is given up. It is not emptied: who
+ * follows it reads it to its end. Nothing has got another name when there can be no new file.
  * @returns the new one; the old one is closed.
  */
-function replaceFile(fd: number, path: string): number {
+function replaceFile(fd: number, path: string, maxFiles: number): number {
   const place = `${path}.new`;
   const fresh = openSync(place, "a+", 0o600);
   try {
     numberAfter(fd, fresh);
+    if (maxFiles > 1) makeRoom(path, maxFiles);
     renameSync(place, path);
   } catch (error) {
     closeSync(fresh);
@@ -262,6 +288,8 @@ function makeRoom(path: string, maxFiles: number): void {
   while (free < maxFiles && (existsSync(numbered(path, free)) || existsSync(`${numbered(path, free)}.gz`))) free++;
   if (free === maxFiles) {
     free--;
+    // Both: one that was left uncompressed would stand before the compressed one that comes in its place.
+    rmSync(numbered(path, free), { force: true });
     rmSync(`${numbered(path, free)}.gz`, { force: true });
   }
   for (let number = free; number > 0; number--) {
