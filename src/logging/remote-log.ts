@@ -2,8 +2,8 @@
  * A log that is sent away, line by line: queued, sent as the other side takes it, and again after a lost connection.
  *
  * While a connection is there, a container waits for it (mode=blocking), or what finds no room in the buffer is lost
- * (mode=non-blocking). While there is none nobody waits: a log server that is down must not stop what it only looks at.
- * Lost lines are counted, and said in the log once it goes on.
+ * (mode=non-blocking). While there is none, or one that has taken nothing for a while, nobody waits: a log server that is
+ * down must not stop what it only looks at. Lost lines are counted, and said in the log once it goes on.
  */
 import { errorMessage } from "../core/errors.ts";
 import { LineSplitter, type LogLine } from "./line-splitter.ts";
@@ -41,6 +41,8 @@ export interface RemoteLogOptions {
   bufferBytes?: number;
   /** Hears of a failure once, and once that it is over. */
   onTrouble: (message: string) => void;
+  /** How long, and at most twice as long, a container waits for a server that takes nothing; for tests. */
+  stallMs?: number;
   /** How long the end of the container is held up for what is still to be sent; for tests. */
   closeMs?: number;
 }
@@ -61,6 +63,10 @@ export class RemoteLog implements LogWriter {
   #connection: LogConnection | undefined;
   /** The connection has no room. */
   #waiting = false;
+  /** It has taken nothing for a while: it is as good as none. */
+  #stalled = false;
+  /** How often something was taken. */
+  #progress = 0;
   #retry: Timer | undefined;
   #retryAfterMs = retryMs.first;
   #closed = false;
@@ -87,9 +93,33 @@ export class RemoteLog implements LogWriter {
   }
 
   room(): Promise<void> | undefined {
-    if (this.#options.bufferBytes !== undefined || this.#connection === undefined) return undefined;
-    if (this.#queuedBytes < queueBytesMax) return undefined;
-    return this.#until(() => this.#queuedBytes < queueBytesMax / 2 || this.#connection === undefined);
+    if (this.#options.bufferBytes !== undefined || !this.#isTaking) return undefined;
+    return this.#queuedBytes < queueBytesMax ? undefined : this.#waitForRoom();
+  }
+
+  get #isTaking(): boolean {
+    return this.#connection !== undefined && !this.#stalled;
+  }
+
+  async #waitForRoom(): Promise<void> {
+    const { stallMs = 10_000 } = this.#options;
+    let seen = this.#progress;
+    const timer = setInterval(() => {
+      if (this.#progress === seen) this.#stall(stallMs);
+      seen = this.#progress;
+    }, stallMs);
+    await this.#until(() => this.#queuedBytes < queueBytesMax / 2 || !this.#isTaking);
+    clearInterval(timer);
+  }
+
+  #stall(stallMs: number): void {
+    if (!this.#isTaking) return;
+    this.#stalled = true;
+    const { name, onTrouble } = this.#options;
+    onTrouble(
+      `${name}: it has taken nothing for ${stallMs / 1000} s; until it does the container does not wait for it`,
+    );
+    this.#change();
   }
 
   seam(): undefined {
@@ -98,6 +128,7 @@ export class RemoteLog implements LogWriter {
 
   async close(): Promise<void> {
     for (const line of this.#splitter.rest()) this.#enqueue(line);
+    this.#sayLosses();
     this.#flush();
     const { closeMs = 2000 } = this.#options;
     let isOver = false;
@@ -119,9 +150,10 @@ export class RemoteLog implements LogWriter {
 
   #enqueue(line: LogLine): void {
     const max = this.#options.bufferBytes ?? queueBytesMax;
-    const waits = this.#options.bufferBytes === undefined && this.#connection !== undefined;
+    const waits = this.#options.bufferBytes === undefined && this.#isTaking;
     if (!waits && this.#queuedBytes + line.text.length > max && this.#queue.length > 0) {
-      const reason = this.#connection === undefined ? "no connection" : "the buffer was full";
+      const reason =
+        this.#connection === undefined ? "no connection" : this.#stalled ? "it was not taken" : "the buffer was full";
       this.#losses.add(1, `${reason} (${this.#options.name})`);
       return;
     }
@@ -192,6 +224,12 @@ export class RemoteLog implements LogWriter {
     }
     this.#queue.splice(0, done);
     this.#sentBytes = rest;
+    if (bytes === 0) return;
+    this.#progress++;
+    if (!this.#stalled) return;
+    this.#stalled = false;
+    this.#options.onTrouble(`${this.#options.name}: it takes lines again`);
+    this.#sayLosses();
   }
 
   async #connect(): Promise<void> {
@@ -213,6 +251,7 @@ export class RemoteLog implements LogWriter {
     made = connection;
     this.#connection = connection;
     this.#waiting = false;
+    this.#stalled = false;
     // A message of which a part went to the one before goes whole to this one.
     this.#sentBytes = 0;
     this.#retryAfterMs = retryMs.first;

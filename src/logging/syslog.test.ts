@@ -174,6 +174,31 @@ describe("lines go to a server", () => {
   });
 });
 
+test("a server that takes nothing any more holds a container up for a while; what is lost then is said", async () => {
+  using server = new StreamServer(0, false);
+  const address = { kind: "tcp", host: "127.0.0.1", port: server.port } as const;
+  const trouble: string[] = [];
+  const log = await openSyslog({ ...base, address }, (message) => trouble.push(message), { stallMs: 50 });
+  const chunk = Buffer.from(`${"w".repeat(999)}\n`.repeat(60));
+  let written = 0;
+  for (; trouble.length === 0 && written < 60_000; written += 60) {
+    log.write("stdout", chunk);
+    await log.room();
+    await Bun.sleep(0);
+  }
+  expect(trouble).toEqual([expect.stringMatching(/^syslog tcp:.*: it has taken nothing for 0.05 s; until it does /)]);
+  for (let more = 0; more < 100; more++, written += 60) log.write("stdout", chunk);
+  expect(log.room()).toBeUndefined();
+  expect(log.lostLines).toBeGreaterThan(5000);
+  server.resume();
+  await until(() => server.text.includes(`tsd: ${log.lostLines} lines of this log were lost: it was not taken`));
+  expect(trouble.join("\n")).toContain("it takes lines again");
+  log.write("stdout", Buffer.from("after\n"));
+  await log.close();
+  await until(() => server.text.endsWith("]: after\n"));
+  expect(server.text.split("\n").length - 1).toBe(written - log.lostLines + 2);
+});
+
 test("a server that is not there is said by its address", async () => {
   const address = { kind: "tcp", host: "127.0.0.1", port: 9 } as const;
   expect(openSyslog({ ...base, address }, () => undefined)).rejects.toThrow(

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { EngineError, errorMessage } from "../core/errors.ts";
 import { connectToDatagrams } from "./datagram-connection.ts";
 import type { SyslogTarget } from "./log-target.ts";
-import { type ConnectionEvents, type LogConnection, RemoteLog } from "./remote-log.ts";
+import { type ConnectionEvents, type LogConnection, RemoteLog, type RemoteLogOptions } from "./remote-log.ts";
 import { SyslogEncoder } from "./syslog-format.ts";
 
 type Address = NonNullable<SyslogTarget["address"]>;
@@ -13,7 +13,11 @@ const usualPlaces = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 const connectMs = 10_000;
 
 /** @throws EngineError when the server cannot be reached: the container does not start, as with docker. */
-export async function openSyslog(target: SyslogTarget, onTrouble: (message: string) => void): Promise<RemoteLog> {
+export async function openSyslog(
+  target: SyslogTarget,
+  onTrouble: (message: string) => void,
+  times: Pick<RemoteLogOptions, "stallMs"> = {},
+): Promise<RemoteLog> {
   const encoder = new SyslogEncoder(target, process.pid);
   try {
     return await RemoteLog.open({
@@ -23,6 +27,7 @@ export async function openSyslog(target: SyslogTarget, onTrouble: (message: stri
       isStream: target.address !== undefined && ["tcp", "tcp+tls", "unix"].includes(target.address.kind),
       ...(target.bufferBytes !== undefined && { bufferBytes: target.bufferBytes }),
       onTrouble,
+      ...times,
     });
   } catch (error) {
     const message = `failed to initialize logging driver: ${errorMessage(error)}`;
