@@ -18,6 +18,8 @@ interface Head {
 
 export class HttpResponse {
   #received: Buffer = Buffer.alloc(0);
+  /** Of heads that are read: interim answers may go on for ever, and each of them is small. */
+  #headBytes = 0;
   #head: Head | undefined;
 
   /** The status is known. */
@@ -73,10 +75,11 @@ export class HttpResponse {
       throw wrong(`answered ${shown(this.#received)}, which is not HTTP/1.1`);
     }
     const size = headSize(this.#received);
-    if (size === undefined || size > headBytesMax) {
-      if (this.#received.length < headBytesMax) return false;
+    if (this.#headBytes + (size ?? this.#received.length) > headBytesMax) {
       throw wrong(`answered with a head of more than ${headBytesMax} bytes`);
     }
+    if (size === undefined) return false;
+    this.#headBytes += size;
     const text = this.#received.toString("latin1", 0, size);
     this.#received = this.#received.subarray(size);
     if (status!.startsWith("1")) return true;

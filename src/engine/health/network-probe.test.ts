@@ -72,6 +72,11 @@ describe("a web server", () => {
       `HTTP/1.1 200 OK\nA: ${"b".repeat(20_000)}\n\n`,
       { exitCode: -1, output: "the server answered with a head of more than 16384 bytes" },
     ],
+    [
+      "does not go on with interim answers",
+      "HTTP/1.1 100 Continue\n\n".repeat(1000),
+      { exitCode: -1, output: "the server answered with a head of more than 16384 bytes" },
+    ],
   ])("%s", async (_name, answer, outcome) => {
     expect(await ask(`${answering(answer)}/health`)).toEqual(outcome);
   });

@@ -1,4 +1,5 @@
 /** Probes without a process in the container: the daemon itself connects to a port, and asks a web server how it is. */
+import type { Fd } from "../../../ffi/fd.ts";
 import { shownSocketAddress } from "../../../ffi/socket/socket.ts";
 import { version } from "../../core/version.ts";
 import type { Container } from "../container/container.ts";
@@ -23,22 +24,19 @@ export function tcpProbe(container: Container, target: TcpTarget): Probe {
 /** A status of 2xx or 3xx is healthy. Certificates are not checked: who is asked is known by where it is. */
 export function httpProbe(container: Container, target: HttpTarget): Probe {
   return async (output, signal) => {
-    const { fd } = await connectInside(container, target, signal);
+    using fd = (await connectInside(container, target, signal)).fd;
     const response = new HttpResponse();
-    await converse(fd.release(), target, response, signal);
+    await converse(fd, target, response, signal);
     output.add(response.description);
     return response.isGood ? 0 : 1;
   };
 }
 
-/** @param number of a connected socket, which it closes. @throws EngineError for what is no answer; the signal's reason. */
-async function converse(
-  number: number,
-  target: HttpTarget,
-  response: HttpResponse,
-  signal: AbortSignal,
-): Promise<void> {
+/** @param connected is released to Bun, which closes it. @throws EngineError for what is no answer; the signal's reason. */
+async function converse(connected: Fd, target: HttpTarget, response: HttpResponse, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  // It may be known before the connection is Bun's, and somebody waits for it.
+  promise.catch(() => undefined);
   let timer: NodeJS.Timeout | undefined;
   const ask = (socket: Bun.Socket) => {
     socket.write(requestText(target));
@@ -64,9 +62,10 @@ async function converse(
   signal.addEventListener("abort", giveUp, { once: true });
   let socket: Bun.Socket | undefined;
   try {
+    signal.throwIfAborted();
     // Bun's types leave out that it takes a socket which is connected already.
     const options = {
-      fd: number,
+      fd: connected.release(),
       ...(target.secure && { tls: { rejectUnauthorized: false } }),
       socket: {
         open: (opened: Bun.Socket) => {
@@ -79,7 +78,6 @@ async function converse(
         error: (_socket: Bun.Socket, error: Error) => reject(error),
       },
     } as unknown as Parameters<typeof Bun.connect>[0];
-    signal.throwIfAborted();
     socket = (await Bun.connect(options)) as Bun.Socket;
     await promise;
   } finally {
