@@ -55,6 +55,20 @@ export function neededBy(containers: Pick<ContainerStore, "find">, { definition 
   return references.flatMap((reference) => findIfThere(containers, reference) ?? []);
 }
 
+/** Whether one that it cannot be started without is about to be, and does not itself wait for this one. */
+export function waitsForNeeded(containers: Pick<ContainerStore, "find">, container: Container): boolean {
+  const coming = (of: Container) =>
+    neededBy(containers, of).filter(({ isUp, state }) => isUp && state.status !== "running");
+  const seen = new Set<Container>();
+  const waitsFor = (one: Container, other: Container): boolean => {
+    if (one === other) return true;
+    if (seen.has(one)) return false;
+    seen.add(one);
+    return coming(one).some((next) => waitsFor(next, other));
+  };
+  return coming(container).some((needed) => !waitsFor(needed, container));
+}
+
 /** What a container depends on, as far as that is there. */
 export function dependenciesOf(
   containers: Pick<ContainerStore, "find">,

@@ -109,6 +109,23 @@ test("of those that depend on each other in a circle all are started", async () 
   expect(await starts(3)).toEqual(["db", "api", "web"]);
 });
 
+test("those that cannot be started without each other are not, and have the reason: nobody waits for ever", async () => {
+  const names = ["web", "db"];
+  const make = async (name: string, Links: string[]) => {
+    await engine.containers.create(busybox({ HostConfig: { RestartPolicy, Links } }), { name });
+    await engine.containers.start(name);
+  };
+  await make("db", []);
+  await make("web", ["db"]);
+  await engine.containers.remove("db", { force: true, volumes: false, link: false });
+  await make("db", ["web"]);
+  for (const name of names) await engine.containers.stop(name, {});
+  await boot();
+  for (const name of names) await becomes(name, "exited");
+  const failures = names.map(async (name) => (await engine.containers.inspect(name, { size: false })).State.Error);
+  expect(await Promise.all(failures)).toEqual(Array(2).fill(expect.stringContaining("non running container")));
+});
+
 test("one that cannot be started keeps nobody that depends on it", async () => {
   await stopped({ db: {}, web: { dependsOn: "db" } });
   const db = await idOf("db");

@@ -78,7 +78,8 @@ function isMet({ on, condition }: Dependency): boolean {
     case "started":
       return true;
     case "healthy":
-      return !on.isUp || on.health?.status !== "starting";
+      // One that waits for its policy is not asked how it is.
+      return !on.isUp || (on.state.status === "running" && on.health?.status !== "starting");
     case "completed":
       return !on.isUp;
   }

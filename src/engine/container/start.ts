@@ -12,7 +12,7 @@ import { imagesOf } from "../mount/image-mount.ts";
 import { openMountSources, releaseMountSources } from "../mount/sources.ts";
 import { makeNextUserNamespace, openUserNamespace } from "../userns/open.ts";
 import { ensureShim } from "./attach.ts";
-import { neededBy } from "./boot-order.ts";
+import { waitsForNeeded } from "./boot-order.ts";
 import { prepareBundle } from "./bundle.ts";
 import type { Container } from "./container.ts";
 import { updateEtcFiles } from "./etc-files.ts";
@@ -68,8 +68,7 @@ export async function restartByPolicy(context: EngineContext, container: Contain
   await context.locks.run(container.id, async () => {
     const { state } = container;
     if (state.status !== "restarting" || container.removed) return;
-    const isComing = (other: Container) => other.isUp && other.state.status !== "running";
-    if (neededBy(context.containers, container).some(isComing)) return;
+    if (waitsForNeeded(context.containers, container)) return;
     await settleEnd(container);
     const starting: StartingState = { status: "starting", from: state };
     context.containers.setState(container, starting);
