@@ -16,7 +16,7 @@ export async function actOnFailure(context: EngineContext, container: Container,
   const isHalfDone = action === "restart" && state.status === "exited";
   if ((state.status !== "running" && !isHalfDone) || state.stoppedByHand) return;
   try {
-    if (action === "restart") await restartContainer(context, container, {});
+    if (action === "restart") await restartContainer(context, container, { yields: true });
     else if (action === "stop") await stopContainer(context, container, {});
     else await killContainer(context, container, "SIGKILL");
   } catch (error) {
