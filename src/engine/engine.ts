@@ -184,7 +184,7 @@ export class Engine {
     this.#context.ooms.close();
     this.#ending.abort();
     await this.#collector.close();
-    await this.#health.close();
+    this.#health.close();
     await this.#context.background.close();
     this.#context.containers.flush();
     this.#context.eventHistory.flush();

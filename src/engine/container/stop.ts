@@ -2,6 +2,7 @@
 import { advice } from "../../core/advice.ts";
 import { withoutSync } from "../../core/database.ts";
 import { EngineError, isEngineError } from "../../core/errors.ts";
+import { LongTimer } from "../../core/long-timer.ts";
 import { parseSignal, signalNumbers } from "../../core/signals.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, ExitResult } from "./container.ts";
@@ -12,8 +13,6 @@ import { startSettled } from "./start-settled.ts";
 
 /** Docker's own. */
 const stopTimeoutSecondsDefault = 10;
-/** One that is set for longer goes off at once. */
-const timerMsMax = 2 ** 31 - 1;
 /** A process that SIGKILL does not end within this is stuck in the kernel. */
 const killTimeoutMs = 10_000;
 
@@ -159,18 +158,11 @@ function isToEnd({ definition }: Container, signal: number): boolean {
 
 /** @returns undefined when that time is over first. */
 async function within<T>(work: Promise<T>, durationMs: number): Promise<T | undefined> {
-  const untilMs = performance.now() + durationMs;
   const late = Promise.withResolvers<undefined>();
-  let timer: NodeJS.Timeout | undefined;
-  const wait = (): void => {
-    const leftMs = untilMs - performance.now();
-    if (leftMs <= 0) late.resolve(undefined);
-    else timer = setTimeout(wait, Math.min(leftMs, timerMsMax)).unref();
-  };
-  wait();
+  const timer = new LongTimer(() => late.resolve(undefined), durationMs);
   try {
     return await Promise.race([work, late.promise]);
   } finally {
-    clearTimeout(timer);
+    timer.cancel();
   }
 }

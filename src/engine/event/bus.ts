@@ -2,7 +2,9 @@
  * The engine's events: published once, kept for `since`, and delivered to every subscriber in the order in which they
  * happened.
  */
+
 import { currentInitiator, type Initiator } from "../../core/initiator.ts";
+import { LongTimer } from "../../core/long-timer.ts";
 import type { ContainerEnd, EndVerb } from "../container/end.ts";
 import type { StartFailure } from "../container/state.ts";
 import type { EventHistory } from "./history.ts";
@@ -104,7 +106,7 @@ export class EventBus {
     };
     const end = () => {
       ended = true;
-      clearTimeout(timer);
+      timer?.cancel();
       this.#listeners.delete(listener);
       signal?.removeEventListener("abort", end);
       wake();
@@ -154,19 +156,6 @@ function isPassing({ action, initiator }: EngineEvent): boolean {
   return initiator?.kind === "engine" && initiator.reason === "health" && action.startsWith("exec_");
 }
 
-/** setTimeout counts in 32 bits; what is further away is waited for in pieces. */
-const timerMaxMs = 2 ** 31 - 1;
-
-function endTimer(untilMicros: number, end: () => void): NodeJS.Timeout | undefined {
-  if (untilMicros === Number.POSITIVE_INFINITY) return undefined;
-  const remainingMs = Math.max(0, untilMicros / 1000 - Date.now());
-  const timer = setTimeout(
-    () => {
-      if (remainingMs <= timerMaxMs) end();
-      else endTimer(untilMicros, end);
-    },
-    Math.min(remainingMs, timerMaxMs),
-  );
-  timer.unref();
-  return timer;
+function endTimer(untilMicros: number, end: () => void): LongTimer | undefined {
+  return untilMicros === Number.POSITIVE_INFINITY ? undefined : new LongTimer(end, untilMicros / 1000 - Date.now());
 }

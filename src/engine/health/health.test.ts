@@ -149,5 +149,7 @@ describe("a probe", () => {
     await late.over;
     late.stop();
     expect(late.wasStopped).toBe(true);
+    const patient = startProbe(() => Bun.sleep(5).then(() => 0), 1000 * 3600 * 1000);
+    expect(await patient.outcome).toEqual({ exitCode: 0, output: "" });
   });
 });

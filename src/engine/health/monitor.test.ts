@@ -46,6 +46,7 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
   }
 }
 
+const everything = { all: true, filters: {}, size: false };
 const isUnhealthy = async () => (await state()).Health?.Status === "unhealthy";
 
 /** What is on record of containers' health. */
@@ -98,6 +99,37 @@ test("one that was to be stopped, and has been, is not started; one that somebod
   world.shims.at(-1)!.end({ exitCode: 0 });
   await stopping;
   expect((await state()).Status).toBe("exited");
+});
+
+test("who stops a container that is being restarted for its health has the last word", async () => {
+  world.obeysTerm = false;
+  for (const AutoRemove of [false, true]) {
+    const restarting = await running({ OnFailure: "restart" }, { StopTimeout: 1000, HostConfig: { AutoRemove } });
+    const shim = world.shims.at(-1)!;
+    await until("it is being stopped", () => shim.signals.includes(15));
+    const stopping = engine.containers.stop(restarting, {});
+    shim.end({ exitCode: 0 });
+    await stopping;
+    if (AutoRemove) {
+      await until("it is removed", async () => (await engine.containers.list(everything)).length === 0);
+    } else {
+      await until("nothing is due any more", () => stored((table) => table.all().get(restarting)!.due) === undefined);
+      expect((await state()).Status).toBe("exited");
+      await engine.containers.remove("web", { force: false, volumes: false, link: false });
+    }
+    expect(world.shims.at(-1)).toBe(shim);
+  }
+});
+
+test("a clock that is put back keeps nobody from being asked", async () => {
+  const id = await running({ TCP: closedPort, Interval: 20e6, Retries: 1000 });
+  await until("it fails", async () => (await state()).Health!.FailingStreak > 0);
+  await engines.pop()!.close();
+  const later = new Date(Date.now() + 3_600_000).toISOString();
+  const log = [{ Start: later, End: later, ExitCode: 1, Output: "" }];
+  stored((table) => table.store(new Map([[id, { status: "unhealthy", failingStreak: 1, log }]])));
+  await open();
+  await until("it is asked again", async () => (await state()).Health!.FailingStreak > 1);
 });
 
 test("a container that is not asked costs nothing, and one that is removed leaves nothing", async () => {

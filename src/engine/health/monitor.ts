@@ -6,6 +6,7 @@ import { timeNow } from "../../core/clock.ts";
 import { errorMessage } from "../../core/errors.ts";
 import { initiatedByEngine } from "../../core/initiator.ts";
 import { log } from "../../core/log.ts";
+import { LongTimer } from "../../core/long-timer.ts";
 import type { Container } from "../container/container.ts";
 import { isOver } from "../container/ended.ts";
 import { containerEvent } from "../container/event.ts";
@@ -26,8 +27,6 @@ const gatherMs = 1000;
 const overdueStepMs = 20;
 /** As many characters of what a probe said are kept with the event. */
 const toldMax = 400;
-/** One that is set for longer goes off at once. */
-const timerMsMax = 2 ** 31 - 1;
 
 /** A container that runs, and is asked. */
 interface Watch {
@@ -35,8 +34,10 @@ interface Watch {
   readonly plan: HealthPlan;
   /** RFC 3339. */
   readonly startedAt: string;
-  timer?: NodeJS.Timeout;
+  timer?: LongTimer;
   probe?: RunningProbe;
+  /** Until a probe is judged, or is waited for no longer. */
+  isAsking: boolean;
   /** It stands still: nobody could answer. */
   paused: boolean;
   /** It has ended, or the daemon ends. */
@@ -80,15 +81,20 @@ export class HealthMonitor {
       watch.paused = container.paused;
       const left = endLeftProbes(shim);
       this.#context.background.run("end a health check of an earlier daemon", container.id, left);
-      const delayMs = this.#dueAtMs(watch) - Date.now();
+      // Of a clock that was put back nobody waits longer than the interval.
+      const delayMs = Math.min(this.#dueAtMs(watch) - Date.now(), this.#intervalMs(watch));
       this.#schedule(watch, delayMs > 0 ? delayMs : overdue++ * overdueStepMs);
     }
   }
 
-  /** The daemon ends: probes end, containers do not. */
-  async close(): Promise<void> {
-    const running = [...this.#watches.values()].map((watch) => this.#end(watch));
-    await Promise.all(running);
+  /** The daemon ends: probes are ended in the background, and containers are not. */
+  close(): void {
+    for (const watch of [...this.#watches.values()]) {
+      this.#end(watch);
+      if (watch.probe !== undefined) {
+        this.#context.background.run("end a health check", watch.container.id, watch.probe.over);
+      }
+    }
     this.#store();
   }
 
@@ -123,7 +129,7 @@ export class HealthMonitor {
   #died(id: string): void {
     const watch = this.#watches.get(id);
     if (watch === undefined) return;
-    void this.#end(watch);
+    this.#end(watch);
     const { container } = watch;
     if (container.health !== undefined) this.#become(container, endedHealth(container.health));
   }
@@ -132,7 +138,7 @@ export class HealthMonitor {
     const watch = this.#watches.get(id);
     if (watch === undefined || watch.paused === paused) return;
     watch.paused = paused;
-    clearTimeout(watch.timer);
+    watch.timer?.cancel();
     // Standing still it takes no notice; the signal is there when it goes on.
     watch.probe?.stop();
     if (!paused) this.#schedule(watch, this.#intervalMs(watch));
@@ -142,18 +148,24 @@ export class HealthMonitor {
   #watch(container: Container): Watch | undefined {
     const plan = healthPlan(container.definition.config);
     if (plan === undefined || container.state.status !== "running") return undefined;
-    const watch: Watch = { container, plan, startedAt: container.state.startedAt, paused: false, over: false };
+    const watch: Watch = {
+      container,
+      plan,
+      startedAt: container.state.startedAt,
+      isAsking: false,
+      paused: false,
+      over: false,
+    };
     this.#watches.set(container.id, watch);
     return watch;
   }
 
-  #end(watch: Watch): Promise<void> | undefined {
+  #end(watch: Watch): void {
     watch.over = true;
-    clearTimeout(watch.timer);
+    watch.timer?.cancel();
     const { id } = watch.container;
     if (this.#watches.get(id) === watch) this.#watches.delete(id);
     watch.probe?.stop();
-    return watch.probe?.over;
   }
 
   /** By the clock on the wall: of a container that another daemon has asked last. */
@@ -169,21 +181,28 @@ export class HealthMonitor {
 
   #schedule(watch: Watch, delayMs: number): void {
     if (watch.over || watch.paused) return;
-    const untilMs = performance.now() + delayMs;
-    clearTimeout(watch.timer);
-    const goOff = () => {
-      const leftMs = untilMs - performance.now();
-      if (leftMs > timerMsMax) this.#schedule(watch, leftMs);
-      // What it makes happen is not the doing of whoever started the container.
-      else
-        initiatedByEngine("health", () =>
-          this.#context.background.run("probe the health", watch.container.id, this.#ask(watch)),
-        );
-    };
-    watch.timer = setTimeout(goOff, Math.min(delayMs, timerMsMax)).unref();
+    watch.timer?.cancel();
+    // What it makes happen is not the doing of whoever started the container.
+    const goOff = () =>
+      initiatedByEngine("health", () =>
+        this.#context.background.run("probe the health", watch.container.id, this.#ask(watch)),
+      );
+    watch.timer = new LongTimer(goOff, delayMs);
   }
 
   async #ask(watch: Watch): Promise<void> {
+    // It was paused and let go on while it was asked: the next probe comes after that one.
+    if (watch.isAsking) return;
+    watch.isAsking = true;
+    try {
+      await this.#askOnce(watch);
+    } finally {
+      watch.isAsking = false;
+    }
+    this.#schedule(watch, this.#intervalMs(watch));
+  }
+
+  async #askOnce(watch: Watch): Promise<void> {
     const { container, plan } = watch;
     // One that does not end, though it was killed, is waited for: there is never more than one.
     await watch.probe?.over;
@@ -199,7 +218,6 @@ export class HealthMonitor {
       this.#become(container, judged);
       if (judged.due !== undefined) this.#act(container, judged.due);
     }
-    this.#schedule(watch, this.#intervalMs(watch));
   }
 
   #probe(container: Container, probe: ProbeKind): Probe {

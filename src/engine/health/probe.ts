@@ -1,6 +1,7 @@
 /** One probe, of whatever kind, with a limit in time. */
 import { errorMessage } from "../../core/errors.ts";
 import { formatGoDuration } from "../../core/go-duration.ts";
+import { LongTimer } from "../../core/long-timer.ts";
 import { ProbeOutput } from "./output.ts";
 
 export interface ProbeOutcome {
@@ -28,7 +29,7 @@ export function startProbe(probe: Probe, timeoutMs: number): RunningProbe {
   const output = new ProbeOutput();
   const stopping = new AbortController();
   const late = Promise.withResolvers<ProbeOutcome>();
-  const timer = setTimeout(() => {
+  const timer = new LongTimer(() => {
     const said = output.text;
     const timeout = formatGoDuration(BigInt(Math.round(timeoutMs * 1e6)));
     const text = `Health check exceeded timeout (${timeout})${said === "" ? "" : `: ${said}`}`;
@@ -39,7 +40,7 @@ export function startProbe(probe: Probe, timeoutMs: number): RunningProbe {
     (exitCode): ProbeOutcome => ({ exitCode, output: output.text }),
     (error: unknown): ProbeOutcome => ({ exitCode: -1, output: errorMessage(error) }),
   );
-  const over = ended.then(() => clearTimeout(timer));
+  const over = ended.then(() => timer.cancel());
   let wasStopped = false;
   return {
     outcome: Promise.race([ended, late.promise]),
