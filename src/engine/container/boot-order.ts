@@ -48,15 +48,15 @@ export class ComposeServices {
 }
 
 /** Those that have to run for a container to be started at all: whose namespaces it joins, and whom it is linked to. */
-export function neededBy(containers: Pick<ContainerStore, "find">, { definition }: Container): Container[] {
+export function neededBy(containers: Pick<ContainerStore, "findExact">, { definition }: Container): Container[] {
   const { NetworkMode, IpcMode, PidMode, Links = [] } = definition.hostConfig;
   const joined = [NetworkMode, IpcMode, PidMode].flatMap((mode = "") => (/^container:(.*)$/.exec(mode) ?? [])[1] ?? []);
   const references = [...joined, ...Links.map((link) => parseLink(link).reference)];
-  return references.flatMap((reference) => findIfThere(containers, reference) ?? []);
+  return references.flatMap((reference) => containers.findExact(reference) ?? []);
 }
 
 /** Whether one that it cannot be started without is about to be, and does not itself wait for this one. */
-export function waitsForNeeded(containers: Pick<ContainerStore, "find">, container: Container): boolean {
+export function waitsForNeeded(containers: Pick<ContainerStore, "findExact">, container: Container): boolean {
   const coming = (of: Container) =>
     neededBy(containers, of).filter(({ isUp, state }) => isUp && state.status !== "running");
   const seen = new Set<Container>();
@@ -71,7 +71,7 @@ export function waitsForNeeded(containers: Pick<ContainerStore, "find">, contain
 
 /** What a container depends on, as far as that is there. */
 export function dependenciesOf(
-  containers: Pick<ContainerStore, "find">,
+  containers: Pick<ContainerStore, "find" | "findExact">,
   services: ComposeServices,
   container: Container,
 ): Dependency[] {

@@ -9,7 +9,7 @@ import type { Container } from "./container.ts";
 import { checkTogether, settleEndpoint, sharedNamespace } from "./endpoints.ts";
 import { updateEtcFiles } from "./etc-files.ts";
 import { networkEvent } from "./event.ts";
-import { checkLinks } from "./links.ts";
+import { settleLinks } from "./links.ts";
 import { endpointRequest } from "./sandbox-request.ts";
 
 /**
@@ -28,7 +28,7 @@ export async function connectContainer(
     // It may have been removed while others had the container.
     context.networks.find(network.id);
     const endpoint = settleEndpoint(settings, network);
-    checkLinks(context, endpoint.Links ?? []);
+    if (endpoint.Links) endpoint.Links = settleLinks(context, endpoint.Links);
     checkPlace(context, container, network);
     if (container.state.status === "running") {
       await connectRunning(context, container, network, endpoint);

@@ -23,7 +23,7 @@ import { checkMacAddress, settleEndpoints } from "./endpoints.ts";
 import { containerEvent } from "./event.ts";
 import { checkMergedHealthcheck } from "./healthcheck.ts";
 import { commandOf, mergeImageConfig } from "./image-config.ts";
-import { checkLinks } from "./links.ts";
+import { settleLinks } from "./links.ts";
 import { logDefaults } from "./log-target.ts";
 import { parseContainerName } from "./names.ts";
 import {
@@ -209,8 +209,10 @@ function settleNetworks(
   }
   if (request.NetworkDisabled) return { mode, endpoints: {} };
   const settled = settleEndpoints({ mode, settings, links }, (reference) => context.networks.find(reference));
-  checkLinks(context, links);
-  for (const endpoint of Object.values(settled.endpoints)) checkLinks(context, endpoint.Links ?? []);
+  if (links.length > 0) hostConfig.Links = settleLinks(context, links);
+  for (const endpoint of Object.values(settled.endpoints)) {
+    if (endpoint.Links) endpoint.Links = settleLinks(context, endpoint.Links);
+  }
   return settled;
 }
 

@@ -36,6 +36,21 @@ function environment(): string[] {
 const linked = (...Links: string[]): ContainerCreateRequest => ({ HostConfig: { Links } });
 
 describe("a link of the default bridge", () => {
+  test("is one by name: of a container that has gone nothing is left, whatever another one's id begins with", async () => {
+    const other = await started("other");
+    const beginning = other.slice(0, 12);
+    const web = await create("web", linked(`${beginning}:there`));
+    const shown = async (id: string) => (await engine.containers.inspect(id, { size: false })).HostConfig.Links;
+    expect(await shown(web)).toEqual(["/other:/web/there"]);
+    await create(beginning);
+    const site = await create("site", linked(beginning));
+    expect(await shown(site)).toEqual([`/${beginning}:/site/${beginning}`]);
+    await engine.containers.remove(beginning, { force: false, volumes: false, link: false });
+    expect(await shown(site)).toBeUndefined();
+    await engine.containers.start(site);
+    expect(environment().filter((entry) => entry.includes("_PORT"))).toEqual([]);
+  });
+
   test("is lines of /etc/hosts and variables of the old kind, and is shown as Docker shows it", async () => {
     const db = await started("my-db", {
       Hostname: "store",

@@ -30,9 +30,14 @@ export function parseLink(text: string): Link {
   return { reference: name, alias: alias === undefined ? name : alias.slice(alias.lastIndexOf("/") + 1) };
 }
 
-/** @throws EngineError invalid_argument for a container that is not there, or that has the host's network. */
-export function checkLinks(context: Pick<EngineContext, "containers">, links: readonly string[]): void {
-  for (const link of links.map(parseLink)) {
+/**
+ * Links as they are stored: one that was given by the beginning of an id is one by name, or it would come to mean
+ * whatever container's id begins so when the one it was made to has gone.
+ * @throws EngineError invalid_argument for a container that is not there, or that has the host's network.
+ */
+export function settleLinks(context: Pick<EngineContext, "containers">, links: readonly string[]): string[] {
+  return links.map((text) => {
+    const link = parseLink(text);
     let container: Container;
     try {
       container = context.containers.find(link.reference);
@@ -45,7 +50,9 @@ export function checkLinks(context: Pick<EngineContext, "containers">, links: re
       });
     }
     if (container.definition.hostConfig.NetworkMode === "host") throw invalid(hostNetworkAndLinks);
-  }
+    const isExact = [container.name, container.id].includes(link.reference);
+    return isExact ? text : `${container.name}:${text.includes(":") ? link.alias : link.reference}`;
+  });
 }
 
 export const hostNetworkAndLinks =
@@ -54,12 +61,8 @@ export const hostNetworkAndLinks =
 /** Those that there still are: as in Docker a link goes with the container that it leads to. */
 export function linkedContainers(context: Pick<EngineContext, "containers">, links: readonly string[]): Linked[] {
   return links.map(parseLink).flatMap(({ reference, alias }) => {
-    try {
-      return [{ container: context.containers.find(reference), alias }];
-    } catch (error) {
-      if (isEngineError(error, "not_found")) return [];
-      throw error;
-    }
+    const container = context.containers.findExact(reference);
+    return container === undefined ? [] : [{ container, alias }];
   });
 }
 

@@ -60,8 +60,7 @@ export class ContainerStore {
    * @throws EngineError not_found, invalid_argument for an ambiguous beginning; in docker's words.
    */
   find(reference: string): Container {
-    const name = reference.startsWith("/") ? reference.slice(1) : reference;
-    const exact = this.#containers.get(reference) ?? this.#containers.get(this.names.holder(name) ?? "");
+    const exact = this.findExact(reference);
     if (exact !== undefined) return exact;
     const matches = /^[0-9a-f]+$/.test(reference) ? this.all().filter(({ id }) => id.startsWith(reference)) : [];
     if (matches.length > 1) {
@@ -70,6 +69,12 @@ export class ContainerStore {
     if (matches[0] === undefined)
       throw new EngineError("not_found", `No such container: ${reference}`, { hint: advice.noContainer });
     return matches[0];
+  }
+
+  /** By a whole id or name. */
+  findExact(reference: string): Container | undefined {
+    const name = reference.startsWith("/") ? reference.slice(1) : reference;
+    return this.#containers.get(reference) ?? this.#containers.get(this.names.holder(name) ?? "");
   }
 
   /** Stores a new container, and in the same transaction what `along` writes. Its name must be reserved. */
