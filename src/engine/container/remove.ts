@@ -34,14 +34,22 @@ export async function removeContainer(
     const hint = container.paused ? advice.paused(container.name) : advice.running(container.name);
     throw new EngineError("conflict", `cannot remove container "${container.name}": ${why}`, { hint });
   }
-  // An auto-removed container may be gone by its own end; a start may come in between: look again each time.
-  while (container.isUp) await forceEnd(context, container);
-  // One that writes has the lock.
-  if (options.force) await container.copies.end(removedMeanwhile(container));
-  await context.locks.run(container.id, async () => {
-    if (container.removed) return;
+  for (let isRemoved = false; !isRemoved; ) {
+    // An auto-removed container may be gone by its own end; a start may come in between: look again each time.
+    while (container.isUp) await forceEnd(context, container);
+    // One that writes has the lock.
+    if (options.force) await container.copies.end(removedMeanwhile(container));
+    isRemoved = await removeUnlessUp(context, container, options);
+  }
+}
+
+/** @returns false when it was started meanwhile, and is to be ended again. */
+function removeUnlessUp(context: EngineContext, container: Container, options: RemoveOptions): Promise<boolean> {
+  return context.locks.run(container.id, async () => {
+    if (container.removed) return true;
     const { state } = container;
     if (state.status === "running" || state.status === "starting" || state.status === "restarting") {
+      if (options.force) return false;
       throw new EngineError("conflict", `container ${container.name} was started while it was to be removed`);
     }
     const remains = await remainsOf(context, container, state);
@@ -67,6 +75,7 @@ export async function removeContainer(
     forget(context, container);
     containerEvent(context, container, "destroy", {}, remains);
     await removeVolumes(context, container, volumes);
+    return true;
   });
 }
 

@@ -67,6 +67,23 @@ test("two at once are done one after the other", async () => {
   ]);
 });
 
+const wishes: [string, string, () => Promise<unknown>][] = [
+  ["stop", "exited", () => engine.containers.stop("web", { timeoutSeconds: 0 })],
+  ["kill", "exited", () => engine.containers.kill("web", "KILL")],
+  ["rm -f", "removed", () => engine.containers.remove("web", { force: true, volumes: false, link: false })],
+];
+test.each(wishes)("%s between the end and the start is not forgotten: it is then %s", async (_verb, then, wish) => {
+  world.obeysTerm = false;
+  await running();
+  const restarting = engine.containers.restart("web", {});
+  const over = await engine.containers.wait("web", "next-exit", new AbortController().signal);
+  world.shims[0]!.end();
+  await over.exited;
+  // What is gone cannot be started.
+  await Promise.all([wish(), restarting.catch(() => undefined)]);
+  expect(await status().catch(() => "removed")).toBe(then);
+});
+
 test("one that is to be removed with its end outlives it, once", async () => {
   await running(busybox({ HostConfig: { AutoRemove: true } }));
   await engine.containers.restart("web", {});

@@ -5,7 +5,7 @@ import type { Container } from "./container.ts";
 import { containerEvent } from "./event.ts";
 import { removeContainer } from "./remove.ts";
 import { startContainer } from "./start.ts";
-import { startSettled } from "./start-settled.ts";
+import { restartLock, startSettled } from "./start-settled.ts";
 import { type StopOptions, stopContainer } from "./stop.ts";
 
 export interface RestartOptions extends StopOptions {
@@ -23,7 +23,7 @@ export async function restartContainer(
   container: Container,
   { yields, ...options }: RestartOptions,
 ): Promise<void> {
-  await context.locks.run(`restart ${container.id}`, async () => {
+  await context.locks.run(restartLock(container), async () => {
     container.restarting = true;
     try {
       await startSettled(context, container);

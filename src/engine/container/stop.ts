@@ -9,7 +9,7 @@ import type { Container, ExitResult } from "./container.ts";
 import type { EndVerb } from "./end.ts";
 import { containerEvent } from "./event.ts";
 import { goOn } from "./pause.ts";
-import { startSettled } from "./start-settled.ts";
+import { restartSettled, startSettled } from "./start-settled.ts";
 
 /** Docker's own. */
 const stopTimeoutSecondsDefault = 10;
@@ -33,7 +33,7 @@ export async function stopContainer(context: EngineContext, container: Container
   const signal = parseSignal(options.signal || StopSignal || "SIGTERM");
   const seconds = options.timeoutSeconds ?? StopTimeout ?? stopTimeoutSecondsDefault;
   const byHand = options.keepsPolicy !== true;
-  await startSettled(context, container);
+  await (byHand ? restartSettled(context, container) : startSettled(context, container));
   if (giveUpRestart(context, container, byHand)) {
     containerEvent(context, container, "stop");
     return;
@@ -58,7 +58,7 @@ export async function stopContainer(context: EngineContext, container: Container
  */
 export async function killContainer(context: EngineContext, container: Container, signalText: string): Promise<void> {
   const signal = parseSignal(signalText || "SIGKILL");
-  await startSettled(context, container);
+  await restartSettled(context, container);
   const byHand = isToEnd(container, signal);
   if (container.state.status === "restarting") {
     if (byHand) giveUpRestart(context, container, byHand);
