@@ -7,13 +7,13 @@
  * it (4), and the inode of the file that was compressed (8), by which a reader that has that one open finds its place.
  * A file of other members was compressed by somebody else: it has to be read from its beginning.
  */
-import { closeSync, fstatSync, openSync, read, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasync, fstatSync, openSync, read, readSync, rmSync, writeSync } from "node:fs";
 import { promisify } from "node:util";
-import { EngineError } from "../core/errors.ts";
 import { beginsLocalFile, pageBytes } from "./local-format.ts";
 import { sequenceOf, setSequence } from "./log-sequence.ts";
 
 const readAt = promisify(read);
+const toDisk = promisify(fdatasync);
 const newline = 10;
 const subfieldBytes = 16;
 const headBytes: number = 12 + 4 + subfieldBytes;
@@ -23,8 +23,8 @@ const memberTextBytes = pageBytes;
 const level = 1;
 
 /**
- * Compresses what is in an open log file into a new file, which is on no disk for sure when this resolves. Between two
- * members everybody else has a turn: one takes about a millisecond.
+ * Compresses what is in an open log file into a new file, which is on the disk when this resolves: the other one can be
+ * removed. Between two members everybody else has a turn: one takes about a millisecond.
  * @param target is made, or written anew; after a failure or an abort it is gone. @throws the kernel's error.
  */
 export async function compressLog(fd: number, target: string, signal?: AbortSignal): Promise<void> {
@@ -44,6 +44,8 @@ export async function compressLog(fd: number, target: string, signal?: AbortSign
       at += text.length;
       await new Promise(setImmediate);
     }
+    await toDisk(out);
+    signal?.throwIfAborted();
     finished = true;
   } finally {
     closeSync(out);
@@ -100,10 +102,13 @@ export class CompressedLog {
   readonly inode: number;
   /** Of the log that is in it. */
   readonly sizeBytes: number;
+  /** What is known of its damage, which is passed over; undefined when none was met. */
+  damage: string | undefined;
   #text: { member: Member; bytes: Uint8Array } | undefined;
 
-  private constructor(fd: number, members: Member[], inode: number) {
+  private constructor(fd: number, members: Member[], inode: number, damage: string | undefined) {
     this.#fd = fd;
+    this.damage = damage;
     this.#members = members;
     this.inode = inode;
     const last = members.at(-1);
@@ -121,7 +126,8 @@ export class CompressedLog {
     const view = new DataView(head.buffer);
     let inode = 0;
     let textAt = 0;
-    for (let at = 0; at + headBytes + trailerBytes <= size; ) {
+    let at = 0;
+    while (at + headBytes + trailerBytes <= size) {
       readSync(fd, head, 0, headBytes, at);
       if (!isOurs(view)) return undefined;
       const bytes = view.getUint32(16, true);
@@ -132,7 +138,7 @@ export class CompressedLog {
       at += bytes;
       textAt += textBytes;
     }
-    return new CompressedLog(fd, members, inode);
+    return new CompressedLog(fd, members, inode, at === size ? undefined : `a compressed file ends at byte ${at}`);
   }
 
   /** @returns undefined when it is not known. @throws the kernel's error. */
@@ -144,8 +150,9 @@ export class CompressedLog {
   }
 
   /**
-   * Reads what is at a place of the log into `target`, as much as one member has of it.
-   * @returns how much that was; 0 at the end. @throws EngineError corrupt, or the kernel's error.
+   * Reads what is at a place of the log into `target`, as much as one member has of it. Of a damaged member that is
+   * nothing that a reader takes for a record: zeros, which pad local's pages, and a newline, which ends a line of json-file's.
+   * @returns how much that was; 0 at the end. @throws the kernel's error.
    */
   async read(target: Uint8Array, position: number): Promise<number> {
     const member = this.#memberAt(position);
@@ -182,7 +189,9 @@ export class CompressedLog {
     }
     const crc = new DataView(bytes.buffer).getUint32(bytes.length - 8, true);
     if (text?.length !== member.textBytes || Bun.hash.crc32(text) !== crc) {
-      throw new EngineError("corrupt", `a compressed log is damaged at byte ${member.at}`);
+      this.damage = `a compressed file is damaged at byte ${member.at}`;
+      text = new Uint8Array(member.textBytes);
+      text[text.length - 1] = newline;
     }
     return text;
   }

@@ -92,8 +92,12 @@ export class RecordDecoder implements LogDecoder {
   }
 
   note(text: string, time: bigint): Uint8Array {
-    const stream = this.#options.stderr ? "stderr" : "stdout";
-    return this.decode(Buffer.from(`${JSON.stringify({ log: text, stream, time: formatNanoseconds(time) })}\n`));
+    const { stderr, until } = this.#options;
+    // It does not end the output, however late it is.
+    const shown = formatNanoseconds(until !== undefined && until < time ? until : time);
+    return this.decode(
+      Buffer.from(`${JSON.stringify({ log: text, stream: stderr ? "stderr" : "stdout", time: shown })}\n`),
+    );
   }
 
   /** Bytes kept free before the text of a record. */

@@ -248,3 +248,31 @@ describe("a follower", () => {
     expect(after).toStartWith("line ");
   });
 });
+
+describe("a damaged compressed file costs what is damaged, and that is said", () => {
+  for (const format of ["json-file", "local"] as const) {
+    test(`in ${format}`, async () => {
+      const path = await newLog(format, true);
+      rmSync(`${numbered(path, filesOfLog - 1)}.gz`);
+      const oldest = `${numbered(path, filesOfLog - 2)}.gz`;
+      const whole = readFileSync(oldest);
+      const damages: [string, Uint8Array, string][] = [
+        ["half written", whole.subarray(0, whole.length - 10), "ends at byte"],
+        ["changed", whole.map((byte, at) => (at > 2000 && at < 2100 ? 0 : byte)), "damaged at byte 0"],
+        ["zeros", new Uint8Array(5000), "is damaged: "],
+        ["another's, half", Bun.gzipSync(Buffer.from(encode(format, 3000, 6000))).subarray(0, 4000), "is damaged: "],
+      ];
+      for (const [, bytes, reason] of damages) {
+        writeFileSync(oldest, bytes);
+        for (const until of [undefined, timeOfLine(lines)]) {
+          const text = await readAll(path, { format, ...(until !== undefined && { until }) });
+          expect(text.match(/tsd: lines are missing here: a compressed file .*\n/g)).toEqual([
+            expect.stringContaining(reason),
+          ]);
+          expect(text.endsWith(expected(6000))).toBe(true);
+        }
+      }
+      expect(await readAll(path, { format, tail: 10 })).toBe(expected(lines - 10));
+    });
+  }
+});

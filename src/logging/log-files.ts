@@ -28,6 +28,8 @@ interface LogFile {
   limit: number;
   /** Files that came before it were removed unread. */
   afterLoss: boolean;
+  /** That it is damaged was said. */
+  isDamageSaid?: boolean;
   /** How long it was when it was found to be rotated. */
   bytes: number;
 }
@@ -143,6 +145,8 @@ export class LogFiles implements Disposable {
         return this.#decoder.note(lossNote, BigInt(Date.now()) * 1_000_000n);
       }
       const output = await this.#readFrom(file);
+      const damage = this.#damageOf(file);
+      if (damage !== undefined) return Buffer.concat([output ?? new Uint8Array(0), damage]);
       if (output !== undefined) return output;
       if (this.#files.length === 1) {
         if (!this.#options.grows) return this.#idle();
@@ -158,6 +162,14 @@ export class LogFiles implements Disposable {
       this.#files.shift();
       file.source[Symbol.dispose]();
     }
+  }
+
+  /** A line about it, once. Whatever can be read of the log is: it is looked at most when something has gone wrong. */
+  #damageOf(file: LogFile): Uint8Array | undefined {
+    const { damage } = file.source;
+    if (damage === undefined || file.isDamageSaid) return undefined;
+    file.isDamageSaid = true;
+    return this.#decoder.note(`tsd: lines are missing here: ${damage}\n`, BigInt(Date.now()) * 1_000_000n);
   }
 
   /** A follower that waits needs no memory. */

@@ -8,7 +8,7 @@ import { closeSync, fstatSync, openSync, read, rmSync, statSync, write } from "n
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { createGunzip } from "node:zlib";
-import { isErrno } from "../core/errors.ts";
+import { errorMessage, isErrno } from "../core/errors.ts";
 import { CompressedLog } from "./compressed.ts";
 import { sequenceOf } from "./log-sequence.ts";
 
@@ -21,6 +21,7 @@ export class LogSource implements Disposable {
   /** What another program has compressed is unpacked before it is read. */
   #isForeign = false;
   readonly #compressed: CompressedLog | undefined;
+  #damage: string | undefined;
   /** Of the file that was opened: while it is open, no other has it. */
   readonly inode: number;
 
@@ -72,6 +73,11 @@ export class LogSource implements Disposable {
     return this.#compressed?.inode ?? this.inode;
   }
 
+  /** Why not all of it can be read, as far as that is known by now; undefined when nothing is wrong with it. */
+  get damage(): string | undefined {
+    return this.#damage ?? this.#compressed?.damage;
+  }
+
   /** Which file of the log it is: see log-sequence.ts. */
   get sequence(): number {
     return sequenceOf(this.#fd);
@@ -103,7 +109,7 @@ export class LogSource implements Disposable {
     return length;
   }
 
-  /** To a file without a name: it can be as large as a disk. */
+  /** To a file without a name: it can be as large as a disk. Of a damaged one what comes before the damage is kept. */
   async #unpack(): Promise<void> {
     const place = `${this.#path}.unpacked-${crypto.randomUUID()}`;
     const unpacked = openSync(place, "wx+", 0o600);
@@ -115,8 +121,11 @@ export class LogSource implements Disposable {
         }
       });
     } catch (error) {
-      closeSync(unpacked);
-      throw error;
+      if (!isFromZlib(error)) {
+        closeSync(unpacked);
+        throw error;
+      }
+      this.#damage = `a compressed file is damaged: ${errorMessage(error)}`;
     }
     closeSync(this.#fd);
     this.#fd = unpacked;
@@ -127,6 +136,10 @@ export class LogSource implements Disposable {
   [Symbol.dispose](): void {
     closeSync(this.#fd);
   }
+}
+
+function isFromZlib(error: unknown): boolean {
+  return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
 /** @returns undefined when there is none. @throws the kernel's error. */
