@@ -7,6 +7,7 @@ export function readEventOptions(value: (name: string) => string | undefined): E
   const count = value("events-max-count");
   const age = value("events-max-age");
   return {
+    ...defaultEventRetention,
     countMax: count === undefined ? defaultEventRetention.countMax : countOf(count),
     ageMaxMs: age === undefined ? defaultEventRetention.ageMaxMs : ageOf(age),
   };

@@ -10,8 +10,11 @@ function options(...args: string[]) {
 describe("the daemon's command line", () => {
   test("events are kept for a time and up to a number", () => {
     const dayMs = 86_400_000;
-    expect(options().events).toEqual({ countMax: 50_000, ageMaxMs: 30 * dayMs });
-    expect(options("--events-max-count=0", "--events-max-age", "24h").events).toEqual({ countMax: 0, ageMaxMs: dayMs });
+    expect(options().events).toMatchObject({ countMax: 50_000, ageMaxMs: 30 * dayMs });
+    expect(options("--events-max-count=0", "--events-max-age", "24h").events).toMatchObject({
+      countMax: 0,
+      ageMaxMs: dayMs,
+    });
     const prefix = 'invalid argument "-1" for "--events-max-count" flag: ';
     expect(() => options("--events-max-count", "-1")).toThrow(`${prefix}it is a number up to 10000000`);
     expect(() => options("--events-max-age=0")).toThrow('"--events-max-age" flag: it is more than 0');

@@ -33,12 +33,15 @@ export interface EngineEvent {
   type: EventType;
   action: string;
   actor: { id: string; attributes: Record<string, string> };
-  /** Microseconds since the epoch; no two events have the same. */
+  /** Microseconds since the epoch, later than that of the event before, unless the clock was set back. */
   timeMicros: number;
   /** Who wanted it; absent where nobody did, or it is not known. */
   initiator?: Initiator;
   details?: EventDetails;
 }
+
+/** How far the times of many events of one millisecond may run ahead of the clock. */
+const burstMicrosMax = 1e6;
 
 /** A subscriber that is this far behind is cut off: it must not hold the daemon's memory. */
 const backlogMax = 16_384;
@@ -71,8 +74,7 @@ export class EventBus {
     attributes: Record<string, string> = {},
     details?: EventDetails,
   ): EngineEvent {
-    const timeMicros = Math.max(Date.now() * 1000, this.#lastMicros + 1);
-    this.#lastMicros = timeMicros;
+    const timeMicros = this.#timeOfNext();
     const initiator = currentInitiator();
     // Its name is looked up now: it may be gone when the event is written.
     if (initiator?.kind === "client") void initiator.command;
@@ -84,6 +86,14 @@ export class EventBus {
     return event;
   }
 
+  /** A clock that was wrong, and is right again, is believed: or all events would have the wrong time for ever. */
+  #timeOfNext(): number {
+    const nowMicros = Date.now() * 1000;
+    const isSetBack = this.#lastMicros - nowMicros > burstMicrosMax;
+    this.#lastMicros = isSetBack ? nowMicros : Math.max(nowMicros, this.#lastMicros + 1);
+    return this.#lastMicros;
+  }
+
   /**
    * The events of that time, first those that are kept, then as they happen, from this call on and not only from the
    * first read. Ends at `untilMicros`, when the signal aborts, or when the consumer stops; a consumer that falls
@@ -93,13 +103,14 @@ export class EventBus {
     const { sinceMicros, untilMicros = Number.POSITIVE_INFINITY, signal } = subscription;
     const isPast = sinceMicros !== undefined || untilMicros !== Number.POSITIVE_INFINITY;
     // What happens from here on goes to the queue.
-    const span = { fromMicros: sinceMicros ?? 0, untilMicros: Math.min(untilMicros, this.#lastMicros) };
-    const past = isPast ? this.#history.read(span) : undefined;
+    const fromMicros = sinceMicros ?? 0;
+    const throughSequence = this.#history.lastSequence;
+    const past = isPast ? this.#history.read({ fromMicros, untilMicros, throughSequence }) : undefined;
     const queue: EngineEvent[] = [];
     let wake: () => void = () => undefined;
     let ended = false;
     const listener: Listener = (event) => {
-      if (event.timeMicros < span.fromMicros || event.timeMicros > untilMicros) return;
+      if (event.timeMicros < fromMicros || event.timeMicros > untilMicros) return;
       queue.push(event);
       if (queue.length >= backlogMax) end();
       wake();

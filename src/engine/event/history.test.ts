@@ -85,7 +85,7 @@ describe("the history of events", () => {
   });
 
   test("the oldest go, by number and by age", async () => {
-    const { bus, history, rows } = open({ countMax: 700, ageMaxMs: dayMs });
+    const { bus, history, rows } = open({ ...defaultEventRetention, countMax: 700, ageMaxMs: dayMs });
     const old = (Date.now() - 2 * dayMs) * 1000;
     for (let n = 0; n < 3; n++) {
       history.add({ type: "container", action: "old", actor: { id: "c", attributes: {} }, timeMicros: old + n });
@@ -102,16 +102,62 @@ describe("the history of events", () => {
     expect(seen).not.toContain("old");
   });
 
-  test("none are kept where none are wanted, and those of health probes never", async () => {
-    const nothing = open({ countMax: 0, ageMaxMs: dayMs });
+  test("the oldest go, by size", async () => {
+    const { bus, history, database } = open({ ...defaultEventRetention, bytesMax: 100_000 });
+    for (let n = 0; n < 400; n++) {
+      bus.publish("container", `exec_start: ${n}`, "c1", { long: "x".repeat(1000) });
+      if (n % 10 === 0) history.flush();
+    }
+    const bytes = database.query<{ sum: number }, []>("SELECT sum(octet_length(attributes)) AS sum FROM events").get()!;
+    expect(bytes.sum).toBeLessThanOrEqual(100_000 + 256 * 1100);
+    const seen = await actions(bus);
+    expect(seen.slice(-90)).toEqual(Array.from({ length: 90 }, (_, n) => `exec_start: ${310 + n}`));
+    expect(seen).not.toContain("exec_start: 1");
+  });
+
+  test("a clock that was years ahead and was set right costs no event its time, or its place", async () => {
+    const { bus, history, path, database } = open();
+    const wrongMicros = (Date.now() + 1000 * dayMs) * 1000;
+    const actor = { id: "c1", attributes: {} };
+    history.add({ type: "container", action: "ahead", actor, timeMicros: wrongMicros });
+    history.flush();
+    for (const each of [new EventBus(history), bus]) {
+      const { timeMicros } = each.publish("container", "right", "c1");
+      expect(Math.abs(timeMicros / 1000 - Date.now())).toBeLessThan(10_000);
+      for await (const { action } of each.subscribe({ sinceMicros: timeMicros, untilMicros: timeMicros }))
+        expect(action).toBe("right");
+    }
+    expect(history.ofContainer("c1", 9).map(({ action }) => action)).toEqual(["ahead", "right", "right"]);
+    const seen = [];
+    for await (const { action } of bus.subscribe({ sinceMicros: 0, untilMicros: Date.now() * 1000 + 1000 }))
+      seen.push(action);
+    expect(seen).toEqual(["right", "right"]);
+    database.close();
+    expect(open(defaultEventRetention, path).history.lastMicros).toBeLessThan(wrongMicros);
+  });
+
+  test("events of a database from before they had an order of their own are kept", async () => {
+    const path = join(directory, `${files++}.db`);
+    const database = openDatabase(path, [{ ...eventSchema, steps: eventSchema.steps.slice(0, 2) }]);
+    for (const [micros, action] of [
+      [20, "second"],
+      [10, "first"],
+    ] as const) {
+      database.run(
+        "INSERT INTO events (time_micros, type, action, actor, attributes) VALUES (?, 'container', ?, 'c1', '{}')",
+        [micros, action],
+      );
+    }
+    database.close();
+    const { history } = open(defaultEventRetention, path);
+    expect(history.ofContainer("c1", 9).map(({ action }) => action)).toEqual(["first", "second"]);
+    expect(history.lastSequence).toBe(2);
+  });
+
+  test("none are kept where none are wanted", async () => {
+    const nothing = open({ ...defaultEventRetention, countMax: 0 });
     nothing.bus.publish("container", "start", "c1");
     expect(await actions(nothing.bus)).toEqual([]);
-    const { bus } = open();
-    initiatedByEngine("health", () => {
-      bus.publish("container", "exec_start: true", "c1");
-      bus.publish("container", "health_status: healthy", "c1");
-    });
-    expect(await actions(bus)).toEqual(["health_status: healthy"]);
   });
 
   test("a database that takes nothing costs no event its subscribers, and what is due is written later", async () => {
