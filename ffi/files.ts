@@ -291,11 +291,11 @@ export function widenPipe(end: Descriptor, bytes: number): void {
   if (result !== -EPERM) check("fcntl", result, `a pipe of ${bytes} bytes`);
 }
 
-/** Has a pipe hold so many bytes. @returns whether it does: not with more in it (EBUSY), nor beyond the kernel's limit (EPERM). */
+/** Has a pipe hold so many bytes. @returns whether it does: not with more in it (EBUSY), beyond the kernel's limit (EPERM), or without memory for it (ENOMEM). */
 export function resizePipe(end: Descriptor, bytes: number): boolean {
-  const [EPERM, EBUSY] = [1, 16];
+  const refusals = [1, 12, 16];
   const result = syscall(SYS.fcntl, descriptorNumber(end), F_SETPIPE_SZ, bytes);
-  if (result === -EPERM || result === -EBUSY) return false;
+  if (refusals.includes(-Number(result))) return false;
   check("fcntl", result, `a pipe of ${bytes} bytes`);
   return true;
 }

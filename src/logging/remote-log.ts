@@ -69,6 +69,7 @@ export class RemoteLog implements LogWriter {
   #progress = 0;
   #retry: Timer | undefined;
   #retryAfterMs = retryMs.first;
+  #connectedAtMs = 0;
   #closed = false;
   #changed = Promise.withResolvers<void>();
 
@@ -254,13 +255,15 @@ export class RemoteLog implements LogWriter {
     this.#stalled = false;
     // A message of which a part went to the one before goes whole to this one.
     this.#sentBytes = 0;
-    this.#retryAfterMs = retryMs.first;
+    this.#connectedAtMs = performance.now();
   }
 
   #lost(connection: LogConnection, error: unknown): void {
     if (connection !== this.#connection) return;
     this.#connection = undefined;
     connection.close();
+    // A server that takes connections only to end them is not asked more often than one that takes none.
+    if (performance.now() - this.#connectedAtMs > retryMs.longest) this.#retryAfterMs = retryMs.first;
     this.#options.onTrouble(`${this.#options.name}: ${errorMessage(error)}; connecting again`);
     this.#retryLater();
     this.#change();

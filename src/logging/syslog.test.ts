@@ -199,6 +199,29 @@ test("a server that takes nothing any more holds a container up for a while; wha
   expect(server.text.split("\n").length - 1).toBe(written - log.lostLines + 2);
 });
 
+test("a server that ends every connection is asked less and less often", async () => {
+  let connections = 0;
+  const server = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open: (socket) => {
+        connections++;
+        setTimeout(() => socket.terminate(), 10);
+      },
+      data: () => undefined,
+    },
+  });
+  const address = { kind: "tcp", host: "127.0.0.1", port: server.port } as const;
+  const log = await openSyslog({ ...base, address }, () => undefined);
+  // After 100 ms, 200 ms, 400 ms.
+  await Bun.sleep(600);
+  expect(connections).toBeGreaterThan(1);
+  expect(connections).toBeLessThanOrEqual(3);
+  await log.close();
+  server.stop(true);
+});
+
 test("a server that is not there is said by its address", async () => {
   const address = { kind: "tcp", host: "127.0.0.1", port: 9 } as const;
   expect(openSyslog({ ...base, address }, () => undefined)).rejects.toThrow(
