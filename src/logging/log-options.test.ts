@@ -29,6 +29,8 @@ describe("log options that are wrong are refused in docker's words", () => {
     ],
     ["syslog", { "cache-disabled": "x" }, "invalid value for option cache-disabled: x"],
     ["syslog", { "cache-max-file": "x" }, "invalid value for cache-max-file"],
+    ["syslog", { "cache-max-file": "0" }, "cache-max-file cannot be less than 1"],
+    ["journald", { "cache-max-size": "0" }, "cache-max-size must be a positive number"],
     ["local", { a: "b" }, "unknown log opt 'a' for log driver local"],
     ["syslog", { a: "b" }, "unknown log opt 'a' for syslog log driver"],
     ["syslog", { "syslog-address": "foo" }, "syslog-address should be in form proto://address, got foo"],

@@ -87,23 +87,29 @@ function checkCommon(options: Options): void {
       throw invalid(`invalid value for option ${option}: ${value}`);
     }
   }
-  checkSize(options, "cache-max-size");
-  checkCount(options, "cache-max-file");
+  checkLimits(options, "cache-");
 }
 
 /** Docker sees these when the container starts. */
 function checkFileOptions(options: Options): void {
-  checkSize(options, "max-size");
-  checkCount(options, "max-file");
+  checkLimits(options, "");
   checkBool(options, "compress");
-  const { "max-size": size = "-1", "max-file": files = "1" } = options;
+}
+
+/** Of the log's own files, or of those of its copy. */
+function checkLimits(options: Options, prefix: "" | "cache-"): void {
+  const [maxSize, maxFile] = [`${prefix}max-size`, `${prefix}max-file`];
+  checkSize(options, maxSize);
+  checkCount(options, maxFile);
+  const { [maxSize]: size = "-1", [maxFile]: files = "1" } = options;
   if (size !== "-1") {
     const bytes = parseHumanSize(size);
-    if (bytes < 1) throw invalid("max-size must be a positive number");
-    if (!Number.isSafeInteger(bytes)) throw invalid(`invalid value for max-size: ${size} is more than a file can have`);
+    if (bytes < 1) throw invalid(`${maxSize} must be a positive number`);
+    if (!Number.isSafeInteger(bytes))
+      throw invalid(`invalid value for ${maxSize}: ${size} is more than a file can have`);
   }
-  if (Number(files) < 1) throw invalid("max-file cannot be less than 1");
-  if (Number(files) > logFilesMax) throw invalid(`max-file cannot be more than ${logFilesMax}`);
+  if (Number(files) < 1) throw invalid(`${maxFile} cannot be less than 1`);
+  if (Number(files) > logFilesMax) throw invalid(`${maxFile} cannot be more than ${logFilesMax}`);
 }
 
 function checkJsonFile(options: Options): void {
