@@ -85,6 +85,19 @@ test("an exec at a terminal ends with its client; the keys that detach let it go
   await becomes([]);
 }, 20_000);
 
+test("an exec of which its client wanted no stream is answered as soon as it runs, and goes on", async () => {
+  const { daemon } = scene;
+  const headers = { "content-type": "application/json" };
+  const post = (path: string, body: object) =>
+    fetch(`http://tsd${path}`, { method: "POST", headers, unix: daemon.socket, body: JSON.stringify(body) });
+  const { Id } = (await (await post("/containers/host/exec", { Cmd: ["sleep", "27"] })).json()) as { Id: string };
+  const answer = await post(`/exec/${Id}/start`, { Detach: false });
+  expect([answer.status, await answer.text()]).toEqual([200, ""]);
+  expect(await programs()).toEqual(["sleep 27"]);
+  await daemon.ok("exec", "host", "killall", "sleep");
+  await becomes([]);
+});
+
 test.each(["SIGTERM", "SIGKILL"] as const)(
   "execs go on when their client is cut off by the daemon's %s",
   async (signal) => {

@@ -106,10 +106,15 @@ export class ExecService {
   /**
    * Starts it with the streams that its creation named, delivered from the first byte. When the signal is aborted its
    * client is gone, and it is ended, unless the reason says that the client has detached, or may have.
+   * One without streams has no client to lose: as by Docker, that is let go as soon as it runs.
    * @throws EngineError command_not_found, command_not_executable: `inspect` then shows 127 or 126.
    */
   async start(id: string, options: ExecStart, signal: AbortSignal): Promise<Stream> {
     const exec = this.#find(id);
+    if (!hasStreams(exec)) {
+      await this.#startAlone(exec, options);
+      return { terminal: isTerminal(exec), output: noOutput() };
+    }
     const { stream, ended } = await this.#startAttached(exec, options, signal);
     return openStream(stream, { terminal: isTerminal(exec), stdin: hasStdin(exec), signal, ended });
   }
@@ -127,8 +132,7 @@ export class ExecService {
     const { Id: id } = await this.create(reference, request);
     onCreated(id);
     const exec = this.#find(id);
-    const { AttachStdin, AttachStdout, AttachStderr } = request;
-    if (!AttachStdin && !AttachStdout && !AttachStderr) {
+    if (!hasStreams(exec)) {
       return { exited: (await this.#startAlone(exec, {})).ended };
     }
     const { stream, ended } = await this.#startAttached(exec, {}, signal);
@@ -327,6 +331,14 @@ function failureStatus(error: unknown): number {
 
 function isTerminal({ request }: Exec): boolean {
   return request.Tty === true;
+}
+
+function hasStreams({ request: { AttachStdin, AttachStdout, AttachStderr } }: Exec): boolean {
+  return [AttachStdin, AttachStdout, AttachStderr].includes(true);
+}
+
+async function* noOutput(): AsyncGenerator<Uint8Array, void, void> {
+  yield* [];
 }
 
 function hasStdin({ request }: Exec): boolean {
