@@ -60,6 +60,20 @@ describe("shims of a group", () => {
     expect((await take("a")).process.number).toBe(3);
   });
 
+  test("get another process when theirs stands still, and let go what it gives them after all", async () => {
+    const groups = new ShimGroups<FakeShim>({ answerMs: 10 });
+    const late = Promise.withResolvers<FakeShim>();
+    const first = async () => new FakeShim({ number: ++processes, isGone: false }, "spare");
+    let processes = 0;
+    const stopped = await groups.take("a", () => "", first);
+    stopped.share = () => late.promise;
+    expect((await groups.take("a", () => "", first)).process.number).toBe(2);
+    expect((await groups.take("a", () => "joined", first)).socketPath).toBe("joined");
+    const given = new FakeShim(stopped.process, "late");
+    late.resolve(given);
+    await given.closed;
+  });
+
   test("go on after a process that could not be started: the failure is told to whom it belongs", async () => {
     const { groups, take } = fixture();
     const failure = new EngineError("unavailable", "start shim: it ended with status 1");
