@@ -94,7 +94,7 @@ export class BothClients {
   #comparable({ status, stdout, stderr, requests }: Outcome): object {
     return {
       status,
-      stdout: withoutIds(stdout),
+      stdout: withoutIds(withoutInitiators(stdout)),
       stderr: firstLine(withoutIds(stderr)),
       requests: requests.flatMap((request) => plain(request, this.#compared)),
     };
@@ -104,6 +104,11 @@ export class BothClients {
 /** Ids are of either's own objects. */
 export function withoutIds(text: string): string {
   return text.replace(/\b[0-9a-f]{64}\b/g, "<id>").replace(/\b[0-9a-f]{12}\b/g, "<short id>");
+}
+
+/** Who wanted what an event tells: docker's client knows no such field. */
+export function withoutInitiators(text: string): string {
+  return text.replace(/,"Initiator":\{[^}]*\}/g, "");
 }
 
 /** tsd says whose mistake it was where docker's flags do not; docker's advice beneath an error, and tsd's, are their own. */

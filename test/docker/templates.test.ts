@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type CommandResult, command } from "../harness/command.ts";
 import { DockerScene } from "../harness/docker.ts";
 import { tsd } from "../harness/workspace.ts";
+import { withoutInitiators } from "./both-clients.ts";
 import {
   containerTemplates,
   diskTemplates,
@@ -100,9 +101,8 @@ async function applied(words: string[], templates: string[]): Promise<[docker: s
  */
 function comparable(printed: string[]): string[] {
   return printed.map((text) =>
-    text
+    withoutInitiators(text)
       .replace(/\b0xc0[0-9a-f]{8}\b/g, "<pointer>")
-      .replace(/,"Initiator":\{[^}]*\}/g, "")
       .replace(/(^\s*\{ {3}network .* \d{19}) <pointer>\}$/g, "$1}"),
   );
 }
