@@ -25,12 +25,13 @@ export const unitTestShards = inShards(
 /** What only `bun run test` runs. */
 export const kernelTestShards = inShards(files.filter(isKernelTest), [
   ["the firewall and ports on the kernel", ["src/network/firewall", "src/network/ports"]],
+  ["shims on the kernel", ["src/shim"]],
   ["networks on the kernel", [""]],
 ]);
 
 /**
- * Whether it makes a host and other machines of network namespaces: such tests lie beside the source too, and take a
- * third of the processor's time that all of them take.
+ * Whether it makes a host and other machines of network namespaces, or a container in nearly every test: such tests lie
+ * beside the source too, and take a third of the processor's time that all of them take.
  */
 function isKernelTest(file: string): boolean {
   return file.endsWith(".kernel.test.ts");

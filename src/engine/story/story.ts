@@ -76,7 +76,8 @@ export class StoryService {
     { past, count }: { past: Past; count: number },
   ): Promise<Pick<ContainerStory, "LastLines" | "NoLines">> {
     const { run, destroyed } = past;
-    if (container === undefined) return { LastLines: (destroyed?.details?.lastLines ?? []).slice(count > 0 ? -count : Number.POSITIVE_INFINITY) };
+    if (container === undefined)
+      return { LastLines: (destroyed?.details?.lastLines ?? []).slice(count > 0 ? -count : Number.POSITIVE_INFINITY) };
     if (run.end === undefined) return { LastLines: [] };
     // What it has written since belongs to another run. (The end's own time is too early: the last is read after it.)
     const until = container.state.status === "running" ? container.state.startedAt : undefined;
