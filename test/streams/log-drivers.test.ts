@@ -54,8 +54,9 @@ test("a container that names no driver has the daemon's with its options; one th
   await ended("default");
   expect(await config("default")).toEqual({ Type: "local", Config: { "max-file": "3", "max-size": "20k" } });
   const directory = `${engine.daemon.root}/containers/${id}/local-logs`;
-  const names = readdirSync(directory).map((name) => name.replace(".gz", ""));
-  expect(names.toSorted()).toEqual(["container.log", "container.log.1", "container.log.2"]);
+  // While one is being compressed it is there twice, beside what becomes of it.
+  const names = new Set(readdirSync(directory).map((name) => name.replace(/\.(gz|compressing)$/, "")));
+  expect([...names].sort()).toEqual(["container.log", "container.log.1", "container.log.2"]);
   const kept = (await engine.tsd(["logs", "default"])).stdout.split("\n").slice(0, -1);
   expect(kept.at(-1)).toBe("line 7999");
   expect(kept.every((line, index) => line === `line ${8000 - kept.length + index}`)).toBe(true);
